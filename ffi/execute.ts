@@ -1,0 +1,76 @@
+/**
+ * Runs programs.
+ *
+ * @module
+ */
+
+import { encode } from "./encode.ts";
+import { close } from "./fs.ts";
+import { shim, shimFd, syscallNumber } from "./native.ts";
+import type { Cell, Program, Step } from "./program.ts";
+
+/** How a program ended: what its registers hold, or which step failed and with which error number. */
+export type Outcome =
+  | { ok: true; registers: ReadonlyMap<string, number> }
+  | { ok: false; step: Step; errno: number; registers: ReadonlyMap<string, number> };
+
+const FAILED_STEP = 8, FAILED_ERRNO = 12;
+const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, F_ADD_SEALS = 1033, SEAL_ALL = 0xf;
+const OPENING: ReadonlySet<string> = new Set(["openat", "openat2", "pidfd_open", "pidfd_getfd", "open_tree", "socket"]);
+
+/** The registers in which the caller's steps leave descriptors of the calling process. */
+function descriptors(program: Program): string[] {
+  const names: string[] = [];
+  for (const { actor, call, save, args } of program) {
+    if (actor !== "caller") continue;
+    if (save !== undefined && OPENING.has(call)) names.push(save);
+    if (call !== "clone3") continue;
+    const [cloneArgs] = args;
+    if (cloneArgs === null || typeof cloneArgs !== "object" || !("words" in cloneArgs)) continue;
+    const isCell = (word: unknown): word is Cell => typeof word === "object" && word !== null && "cell" in word;
+    names.push(...cloneArgs.words.filter(isCell).map((cell) => cell.cell));
+  }
+  return names;
+}
+
+/**
+ * Runs `program` in this thread, which must be the main one: the container dies with the thread that makes it.
+ * Descriptors that the caller's steps opened are closed at the end, except, if all went well, those in the registers
+ * named by `keep`.
+ */
+export function execute(program: Program, keep: readonly string[] = []): Outcome {
+  const { bytes, steps, registers } = encode(program);
+  shim.run(bytes);
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const values = new Map<string, number>();
+  for (const [name, offset] of registers) values.set(name, Number(view.getBigInt64(offset, true)));
+  const errno = view.getUint32(FAILED_ERRNO, true);
+  const step = steps[view.getUint32(FAILED_STEP, true)];
+  for (const name of descriptors(program)) {
+    const fd = values.get(name) ?? 0;
+    if (fd > 2 && (errno || !keep.includes(name))) close(fd);
+  }
+  if (errno && step) return { ok: false, step, errno, registers: values };
+  return { ok: true, registers: values };
+}
+
+/**
+ * A sealed memfd that holds the encoded `program`, for the shim's init. Close-on-exec; the caller closes it.
+ * Throws `TypeError` if a string of the program holds a NUL.
+ */
+export function programFile(program: Program): number {
+  const { bytes } = encode(program);
+  const fd = shim.b(
+    syscallNumber("memfd_create"),
+    new TextEncoder().encode("program\0"),
+    MFD_CLOEXEC | MFD_ALLOW_SEALING,
+    0,
+  );
+  if (fd < 0 || shim.ib(syscallNumber("write"), fd, bytes, bytes.length, 0, 0) !== bytes.length) {
+    throw new Error("no memory for the container's init program");
+  }
+  shim.i(syscallNumber("fcntl"), fd, F_ADD_SEALS, SEAL_ALL, 0, 0, 0);
+  return fd;
+}
+
+export { shimFd };

@@ -1,0 +1,233 @@
+/**
+ * File system calls relative to a descriptor, for paths that must not be resolved from the host's root.
+ * Every function is synchronous and throws {@linkcode SystemError} on failure.
+ *
+ * @module
+ */
+
+import { describeErrno, errnoName } from "./errno.ts";
+import { type Flags, flags } from "./flags.ts";
+import { cString, shim, syscallNumber } from "./native.ts";
+import type { SyscallName } from "./syscalls.ts";
+
+/** A system call failed. */
+export class SystemError extends Error {
+  override name = "SystemError";
+  /** The name of the error, such as `ENOENT`. */
+  readonly code: string;
+
+  /** Makes the error of `call` on `subject`, with its positive error number. */
+  constructor(readonly call: string, readonly subject: string, readonly errno: number) {
+    super(`${call} ${subject}: ${describeErrno(errno)}`);
+    this.code = errnoName(errno);
+  }
+}
+
+/** What a path or descriptor is, from `statx(2)`. */
+export interface Status {
+  /** The type and permission bits, as in `st_mode`. */
+  mode: number;
+  /** The owner's user id. */
+  uid: number;
+  /** The owner's group id. */
+  gid: number;
+  /** The size in bytes. */
+  size: number;
+  /** The inode's number. */
+  ino: bigint;
+  /** The number of hard links. */
+  nlink: number;
+  /** The device it is on, `major:minor`. */
+  dev: string;
+  /** The device it is, `major:minor`. */
+  rdev: string;
+  /** The time of the last modification, in nanoseconds since the epoch. */
+  mtime: bigint;
+}
+
+/** The type bits of {@linkcode Status.mode} (`inode(7)`). */
+export const S_IF = {
+  MT: 0o170000,
+  SOCK: 0o140000,
+  LNK: 0o120000,
+  REG: 0o100000,
+  BLK: 0o060000,
+  DIR: 0o040000,
+  CHR: 0o020000,
+  IFO: 0o010000,
+} as const;
+
+/** As a directory descriptor: the process's working directory. */
+export const AT_FDCWD = -100;
+
+const AT_EMPTY_PATH = 0x1000, AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200;
+const STATX_BASIC = 0x7ff;
+const EINTR = 4, EAGAIN = 11;
+const LOCK_EX = 2, LOCK_SH = 1, LOCK_NB = 4, LOCK_UN = 8;
+const nothing = new Uint8Array([0]);
+
+function check(result: number, call: SyscallName, subject: string | number): number {
+  if (result < 0) throw new SystemError(call, typeof subject === "number" ? `descriptor ${subject}` : subject, -result);
+  return result;
+}
+
+/** Opens `path` below `dirfd` (`openat(2)`); the descriptor is close-on-exec. */
+export function openAt(dirfd: number, path: string, how: Flags, mode = 0): number {
+  const bits = how.value + flags("O", "CLOEXEC").value;
+  return check(shim.ib(syscallNumber("openat"), dirfd, cString(path), bits, mode, 0), "openat", path);
+}
+
+/**
+ * Opens `path` with `root` as the root of everything it goes through, symbolic links included (`openat2(2)` with
+ * `RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS`).
+ */
+export function openIn(root: number, path: string, how: Flags, mode = 0): number {
+  const resolve = flags("RESOLVE", "IN_ROOT", "NO_MAGICLINKS").value;
+  const openHow = new BigUint64Array([BigInt(how.value + flags("O", "CLOEXEC").value), BigInt(mode), BigInt(resolve)]);
+  const name = cString(path);
+  const number = syscallNumber("openat2");
+  // EAGAIN: a rename went on meanwhile, and the kernel could not be sure.
+  for (let tries = 0;; tries++) {
+    const fd = shim.ibb(number, root, name, openHow, openHow.byteLength, 0);
+    if (fd !== -EAGAIN || tries === 100) return check(fd, "openat2", path);
+  }
+}
+
+/** Closes a descriptor; a bad one is no error. */
+export function close(fd: number): void {
+  shim.i(syscallNumber("close"), fd, 0, 0, 0, 0, 0);
+}
+
+/** Reads at most `buffer.length` bytes; 0 at the end of the file. */
+export function read(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
+  for (;;) {
+    const n = shim.ib(syscallNumber("read"), fd, buffer, buffer.length, 0, 0);
+    if (n !== -EINTR) return check(n, "read", fd);
+  }
+}
+
+/** Like {@linkcode read}, but -1 when a nonblocking descriptor has nothing yet. */
+export function readNow(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
+  const n = shim.ib(syscallNumber("read"), fd, buffer, buffer.length, 0, 0);
+  return n === -EAGAIN || n === -EINTR ? -1 : check(n, "read", fd);
+}
+
+/** Writes what can be written at once; -1 when a nonblocking descriptor takes nothing now. */
+export function writeNow(fd: number, bytes: Uint8Array<ArrayBuffer>): number {
+  const n = shim.ib(syscallNumber("write"), fd, bytes, bytes.length, 0, 0);
+  return n === -EAGAIN || n === -EINTR ? -1 : check(n, "write", fd);
+}
+
+/** Writes all of `bytes` to a blocking descriptor. */
+export function writeAll(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
+  for (let done = 0; done < bytes.length;) {
+    const n = shim.ib(syscallNumber("write"), fd, bytes.subarray(done), bytes.length - done, 0, 0);
+    if (n !== -EINTR) done += check(n, "write", fd);
+  }
+}
+
+/** Makes a directory. */
+export function mkdirAt(dirfd: number, path: string, mode: number): void {
+  check(shim.ib(syscallNumber("mkdirat"), dirfd, cString(path), mode, 0, 0), "mkdirat", path);
+}
+
+/** Makes a device, FIFO or socket; `mode` holds the type bits. */
+export function mknodAt(dirfd: number, path: string, mode: number, major = 0, minor = 0): void {
+  const device = ((major & 0xfff) << 8) | (minor & 0xff) | ((minor & ~0xff) << 12);
+  check(shim.ib(syscallNumber("mknodat"), dirfd, cString(path), mode, device, 0), "mknodat", path);
+}
+
+/** Makes a symbolic link at `path` that says `target`. */
+export function symlinkAt(target: string, dirfd: number, path: string): void {
+  check(shim.bib(syscallNumber("symlinkat"), cString(target), dirfd, cString(path)), "symlinkat", path);
+}
+
+/** Makes `path` below `dirfd` another name of the file that `fd` (or `from` below it) is. */
+export function linkAt(fd: number, from: string, dirfd: number, path: string): void {
+  const how = from === "" ? AT_EMPTY_PATH : 0;
+  check(shim.ibib(syscallNumber("linkat"), fd, cString(from), dirfd, cString(path), how), "linkat", path);
+}
+
+/** Removes a name; with `directory`, an empty directory. */
+export function unlinkAt(dirfd: number, path: string, directory = false): void {
+  const how = directory ? AT_REMOVEDIR : 0;
+  check(shim.ib(syscallNumber("unlinkat"), dirfd, cString(path), how, 0, 0), "unlinkat", path);
+}
+
+/** Renames `from` to `to`, replacing what is there. */
+export function renameAt(fromFd: number, from: string, toFd: number, to: string): void {
+  check(shim.ibib(syscallNumber("renameat2"), fromFd, cString(from), toFd, cString(to), 0), "renameat2", from);
+}
+
+/** Sets owner and group of `path` itself (not of what a link points at); of `dirfd` if `path` is empty. */
+export function chownAt(dirfd: number, path: string, uid: number, gid: number): void {
+  const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
+  check(shim.ib(syscallNumber("fchownat"), dirfd, cString(path), uid, gid, how), "fchownat", path || dirfd);
+}
+
+/** Sets the permission bits of an open file. */
+export function chmod(fd: number, mode: number): void {
+  check(shim.i(syscallNumber("fchmod"), fd, mode, 0, 0, 0, 0), "fchmod", fd);
+}
+
+/** Sets the permission bits of `path`; follows a symbolic link in its last component. */
+export function chmodAt(dirfd: number, path: string, mode: number): void {
+  check(shim.ib(syscallNumber("fchmodat"), dirfd, cString(path), mode, 0, 0), "fchmodat", path);
+}
+
+/** Sets access and modification time of `path` itself, in nanoseconds since the epoch; of `dirfd` if `path` is empty. */
+export function utimesAt(dirfd: number, path: string, time: bigint): void {
+  const second = 1_000_000_000n;
+  let seconds = time / second, rest = time % second;
+  if (rest < 0n) [seconds, rest] = [seconds - 1n, rest + second];
+  const times = new BigInt64Array([seconds, rest, seconds, rest]);
+  const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
+  check(shim.ibb(syscallNumber("utimensat"), dirfd, cString(path), times, how, 0), "utimensat", path || dirfd);
+}
+
+/** Sets an extended attribute of an open file. */
+export function setXattr(fd: number, name: string, value: Uint8Array<ArrayBuffer>): void {
+  const bytes = value.length ? value : nothing;
+  check(shim.ibb(syscallNumber("fsetxattr"), fd, cString(name), bytes, value.length, 0), "fsetxattr", name);
+}
+
+/** What `path` below `dirfd` is, without following a last symbolic link; `dirfd` itself if `path` is empty. */
+export function statusAt(dirfd: number, path = ""): Status {
+  const buffer = new Uint8Array(256);
+  const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
+  check(shim.ibiib(syscallNumber("statx"), dirfd, cString(path), how, STATX_BASIC, buffer), "statx", path || dirfd);
+  const view = new DataView(buffer.buffer);
+  const u32 = (offset: number): number => view.getUint32(offset, true);
+  return {
+    nlink: u32(16),
+    uid: u32(20),
+    gid: u32(24),
+    mode: view.getUint16(28, true),
+    ino: view.getBigUint64(32, true),
+    size: Number(view.getBigUint64(40, true)),
+    mtime: view.getBigInt64(112, true) * 1_000_000_000n + BigInt(u32(120)),
+    rdev: `${u32(128)}:${u32(132)}`,
+    dev: `${u32(136)}:${u32(140)}`,
+  };
+}
+
+/** Where the symbolic link `path` below `dirfd` points. */
+export function readlinkAt(dirfd: number, path: string): string {
+  const buffer = new Uint8Array(4096);
+  const n = check(
+    shim.ibb(syscallNumber("readlinkat"), dirfd, cString(path), buffer, buffer.length, 0),
+    "readlinkat",
+    path,
+  );
+  return new TextDecoder().decode(buffer.subarray(0, n));
+}
+
+/** Takes an advisory lock on an open file; false if `wait` is false and another holds it (`flock(2)`). */
+export function lock(fd: number, kind: "shared" | "exclusive" | "none", wait = true): boolean {
+  const operation = { shared: LOCK_SH, exclusive: LOCK_EX, none: LOCK_UN }[kind] | (wait ? 0 : LOCK_NB);
+  for (;;) {
+    const result = shim.i(syscallNumber("flock"), fd, operation, 0, 0, 0, 0);
+    if (result === -EAGAIN) return false;
+    if (result !== -EINTR) return check(result, "flock", fd) === 0;
+  }
+}

@@ -1,0 +1,10 @@
+// What the shim does when it is executed as a program instead of loaded as a library.
+#ifndef SAUROPOD_MODES_H
+#define SAUROPOD_MODES_H
+
+// init: PROGRAM and REPORT are descriptors of the command's program and of the pipe that takes its failure.
+_Noreturn void run_init(int program, int report);
+// pump: moves bytes between the user's terminal and a container's until either ends or LIFELINE does.
+_Noreturn void run_pump(int terminal, int output, int master, int lifeline);
+
+#endif

@@ -1,0 +1,148 @@
+// The interpreter: walks the steps in order; each is run by the process that it names.
+#include "program.h"
+
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <linux/signal.h>
+#include <linux/wait.h>
+
+#include "sys.h"
+
+enum { STACK_SIZE = 16384, SIGNALS = 64, SIGNAL_SET_SIZE = 8 };
+
+// What the container's process needs at its start; outlives it in run_program's frame.
+struct child {
+  struct program *program;
+  uint32_t first;
+  long pid;
+  char stack[STACK_SIZE] __attribute__((aligned(16)));
+};
+
+static void *at(struct program *p, uint64_t offset) { return (char *)p + offset; }
+static struct step *step_at(struct program *p, uint32_t i) { return (struct step *)at(p, p->steps) + i; }
+static int64_t *register_at(struct program *p, uint32_t i) { return (int64_t *)at(p, p->registers) + i; }
+
+static void relocate(struct program *p) {
+  uint32_t *words = at(p, p->relocations);
+  for (uint32_t i = 0; i < p->relocation_count; i++) *(uint64_t *)at(p, words[i]) += (uint64_t)p;
+  p->relocation_count = 0;
+}
+
+// Waits until it is step i's turn; false if the container is gone or something failed.
+static int await_turn(struct program *p, uint32_t i) {
+  for (;;) {
+    uint32_t turn = __atomic_load_n(&p->turn, __ATOMIC_ACQUIRE);
+    if (__atomic_load_n(&p->failed_errno, __ATOMIC_ACQUIRE)) return 0;
+    if (turn == 0 || turn >= i) return turn != 0;
+    SYS4(futex, &p->turn, FUTEX_WAIT, turn, 0);
+  }
+}
+
+static void await_departure(struct program *p) {
+  uint32_t turn;
+  while ((turn = __atomic_load_n(&p->turn, __ATOMIC_ACQUIRE)) != 0) SYS4(futex, &p->turn, FUTEX_WAIT, turn, 0);
+}
+
+static void pass_turn(struct program *p, uint32_t i) {
+  __atomic_store_n(&p->turn, i, __ATOMIC_RELEASE);
+  SYS3(futex, &p->turn, FUTEX_WAKE, 1);
+}
+
+static void default_signals(void) {
+  struct {
+    void *handler;
+    unsigned long flags;
+    void *restorer;
+    uint64_t mask;
+  } action = {0};
+  for (int i = 1; i <= SIGNALS; i++) SYS4(rt_sigaction, i, &action, 0, SIGNAL_SET_SIZE);
+}
+
+static int ignores(const struct step *s, long error) {
+  for (int i = 0; i < MAX_IGNORED; i++)
+    if (s->ignored[i] && s->ignored[i] == error) return 1;
+  return 0;
+}
+
+static void child_entry(void *argument);
+
+static long start_child(uint32_t i, struct clone_args *args, size_t size, struct child *child) {
+  struct program *p = child->program;
+  args->stack = (uint64_t)child->stack;
+  args->stack_size = STACK_SIZE;
+  args->child_tid = (uint64_t)&p->turn;
+  args->flags |= CLONE_VM | CLONE_CHILD_CLEARTID;
+  child->first = i + 1;
+  __atomic_store_n(&p->turn, i + 1, __ATOMIC_RELEASE);
+  long pid = clone3_onto(args, size, child_entry, child);
+  if (pid > 0) child->pid = pid;
+  return pid;
+}
+
+static long perform(struct program *p, uint32_t i, const struct step *s, struct child *child) {
+  long a[MAX_ARGUMENTS];
+  for (int k = 0; k < MAX_ARGUMENTS; k++) {
+    switch (s->kinds[k]) {
+      case POINTER: a[k] = (long)at(p, s->arguments[k]); break;
+      case REGISTER: a[k] = *register_at(p, s->arguments[k]); break;
+      case REGISTER_POINTER: a[k] = (long)register_at(p, s->arguments[k]); break;
+      default: a[k] = (long)s->arguments[k];
+    }
+  }
+  switch (s->call) {
+    case STORE: *(uint64_t *)a[0] = (uint64_t)a[1]; return 0;
+    case EXPECT: return (*(uint64_t *)a[0] & (uint64_t)a[1]) == (uint64_t)a[2] ? 0 : -a[3];
+    case DEFAULT_SIGNALS: default_signals(); return 0;
+    case __NR_clone3: return child ? start_child(i, (struct clone_args *)a[0], (size_t)a[1], child) : -EINVAL;
+    default: return syscall6(s->call, a[0], a[1], a[2], a[3], a[4], a[5]);
+  }
+}
+
+// Runs this actor's steps from the i-th on; false on failure.
+static int interpret(struct program *p, uint32_t i, enum actor me, struct child *child) {
+  for (; i < p->step_count; i++) {
+    const struct step *s = step_at(p, i);
+    if (s->actor != me) continue;
+    if (i && step_at(p, i - 1)->actor != me && !await_turn(p, i)) return 0;
+    if (s->when == NONE || *register_at(p, s->when) >= 0) {
+      long result = perform(p, i, s, child);
+      if (s->save != NONE) *register_at(p, s->save) = result;
+      if (result < 0 && result > -4096 && !ignores(s, -result)) {
+        p->failed_step = i;
+        __atomic_store_n(&p->failed_errno, (uint32_t)-result, __ATOMIC_RELEASE);
+        return 0;
+      }
+    }
+    if (i + 1 < p->step_count && step_at(p, i + 1)->actor != me && s->call != __NR_clone3) pass_turn(p, i + 1);
+  }
+  return 1;
+}
+
+static void child_entry(void *argument) {
+  struct child *child = argument;
+  interpret(child->program, child->first, CONTAINER, NULL);
+  leave(125);
+}
+
+int run_program(struct program *p) {
+  struct child child = {.program = p};
+  uint64_t all = ~0UL, before;
+  if (p->magic != MAGIC) return -EINVAL;
+  relocate(p);
+  SYS4(rt_sigprocmask, SIG_SETMASK, &all, &before, SIGNAL_SET_SIZE);
+  int done = interpret(p, 0, CALLER, &child);
+  if (child.pid) {
+    if (!done) SYS2(kill, child.pid, SIGKILL);
+    await_departure(p);
+    if (p->failed_errno) SYS4(wait4, child.pid, 0, __WALL, 0);
+  }
+  SYS4(rt_sigprocmask, SIG_SETMASK, &before, 0, SIGNAL_SET_SIZE);
+  return -(int)p->failed_errno;
+}
+
+int run_here(struct program *p) {
+  if (p->magic != MAGIC) return -EINVAL;
+  relocate(p);
+  interpret(p, 0, CONTAINER, NULL);
+  return -(int)p->failed_errno;
+}

@@ -1,0 +1,44 @@
+// The layout of an encoded program; its writer is ../encode.ts. All words are little-endian.
+#ifndef SAUROPOD_PROGRAM_H
+#define SAUROPOD_PROGRAM_H
+
+#include <stdint.h>
+
+enum { MAGIC = 0x50525353, NONE = 0xff, MAX_IGNORED = 4, MAX_ARGUMENTS = 6 };
+enum actor { CALLER = 0, CONTAINER = 1 };
+enum argument_kind { IMMEDIATE = 0, POINTER = 1, REGISTER = 2, REGISTER_POINTER = 3 };
+
+// What is not a system call.
+enum pseudo {
+  STORE = 1 << 24,  // *(u64 *)a = b
+  EXPECT,           // fail with errno d unless (*(u64 *)a & b) == c
+  DEFAULT_SIGNALS,  // every signal's disposition is the default one
+};
+
+struct step {
+  uint32_t call;  // a system call's number, or a pseudo
+  uint8_t actor;
+  uint8_t save;  // the register that keeps the result, or NONE
+  uint8_t when;  // run only if this register is not negative, or NONE
+  uint8_t reserved;
+  uint16_t ignored[MAX_IGNORED];  // errnos that are no failure
+  uint8_t kinds[8];
+  uint64_t arguments[MAX_ARGUMENTS];
+};
+
+struct program {
+  uint32_t magic;
+  uint32_t turn;  // the step whose actor may go on; 0 when the container has executed its command or died
+  uint32_t failed_step;
+  uint32_t failed_errno;  // 0: nothing failed
+  uint32_t step_count, steps;            // count, offset
+  uint32_t register_count, registers;    // count, offset
+  uint32_t relocation_count, relocations;  // count, offset: words that hold offsets and want addresses
+};
+
+// Runs the steps of a whole program, the caller's in this process, the container's in the one that its clone3 starts.
+int run_program(struct program *);
+// Runs the container's steps in this process; returns only on failure.
+int run_here(struct program *);
+
+#endif

@@ -1,0 +1,98 @@
+// The terminal pump: raw mode on the user's terminal, bytes both ways, resizes, and the old mode back at the end,
+// even when the process that started it is killed.
+#include <asm/termbits.h>
+#include <asm/ioctls.h>
+#include <linux/poll.h>
+#include <linux/signal.h>
+#include <linux/termios.h>
+
+#include "modes.h"
+#include "sys.h"
+
+enum { SIGNAL_SET_SIZE = 8, TERMINAL = 0, MASTER = 1, LIFELINE = 2, SIGNALS = 3, BUFFER = 4096 };
+
+static void resize(int terminal, int master) {
+  struct winsize size;
+  if (SYS3(ioctl, terminal, TIOCGWINSZ, &size) == 0) SYS3(ioctl, master, TIOCSWINSZ, &size);
+}
+
+static int in_foreground(int terminal) {
+  int group = 0;
+  return SYS3(ioctl, terminal, TIOCGPGRP, &group) == 0 && group == SYS1(getpgid, 0);
+}
+
+static void raw(int terminal, const struct termios *before) {
+  struct termios t = *before;
+  t.c_iflag &= ~(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
+  t.c_oflag &= ~OPOST;
+  t.c_lflag &= ~(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
+  t.c_cflag = (t.c_cflag & ~(CSIZE | PARENB)) | CS8;
+  t.c_cc[VMIN] = 1, t.c_cc[VTIME] = 0;
+  SYS3(ioctl, terminal, TCSETS, &t);
+}
+
+static int write_all(int fd, const char *bytes, long length) {
+  while (length > 0) {
+    long n = SYS3(write, fd, bytes, length);
+    if (n == -EINTR) continue;
+    if (n == -EAGAIN) {
+      struct pollfd ready = {fd, POLLOUT, 0};
+      SYS5(ppoll, &ready, 1, 0, 0, 0);
+      continue;
+    }
+    if (n <= 0) return 0;
+    bytes += n, length -= n;
+  }
+  return 1;
+}
+
+void run_pump(int terminal, int output, int master, int lifeline) {
+  char in[BUFFER], out[BUFFER];
+  long pending = 0;
+  struct termios before;
+  uint64_t all = ~0UL;
+  SYS4(rt_sigprocmask, SIG_SETMASK, &all, 0, SIGNAL_SET_SIZE);
+  int signals = (int)SYS4(signalfd4, -1, &all, SIGNAL_SET_SIZE, 0);
+  int known = SYS3(ioctl, terminal, TCGETS, &before) == 0;
+  int foreground = in_foreground(terminal);
+  if (known && foreground) raw(terminal, &before);
+  resize(terminal, master);
+
+  for (;;) {
+    struct pollfd fds[] = {{foreground && !pending ? terminal : -1, POLLIN, 0},
+                           {master, (short)(POLLIN | (pending ? POLLOUT : 0)), 0},
+                           {lifeline, POLLIN, 0},
+                           {signals, POLLIN, 0}};
+    if (SYS5(ppoll, fds, 4, 0, 0, SIGNAL_SET_SIZE) < 0) continue;
+    if (fds[SIGNALS].revents & POLLIN) {
+      char info[128];
+      if (SYS3(read, signals, info, sizeof info) < (long)sizeof info) break;
+      int signal = (int)*(uint32_t *)info;
+      if (signal == SIGWINCH) resize(terminal, master);
+      if (signal == SIGCONT && (foreground = in_foreground(terminal)) && known) raw(terminal, &before);
+      if (signal == SIGTERM || signal == SIGHUP) break;
+    }
+    if (fds[TERMINAL].revents) {
+      pending = SYS3(read, terminal, in, BUFFER);
+      if (pending <= 0) foreground = 0, pending = 0;
+    }
+    if (pending && fds[MASTER].revents & POLLOUT) {
+      long n = SYS3(write, master, in, pending);
+      if (n > 0) {
+        pending -= n;
+        for (long i = 0; i < pending; i++) in[i] = in[i + n];
+      } else if (n != -EAGAIN && n != -EINTR) {
+        break;
+      }
+    }
+    if (fds[MASTER].revents & (POLLIN | POLLHUP)) {
+      long n = SYS3(read, master, out, BUFFER);
+      if (n == -EAGAIN || n == -EINTR) continue;
+      if (n <= 0 || !write_all(output, out, n)) break;
+    } else if (fds[LIFELINE].revents) {
+      break;
+    }
+  }
+  if (known && in_foreground(terminal)) SYS3(ioctl, terminal, TCSETSW, &before);
+  leave(0);
+}

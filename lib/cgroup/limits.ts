@@ -1,0 +1,167 @@
+import { InputError } from "../errors.ts";
+
+/** What a container may use. Whatever is absent is not limited. */
+export interface Limits {
+  /** Relative share of busy CPUs, 2 to 262144, as v1's `cpu.shares`; a group without it counts as 1024. */
+  cpuShares?: number;
+  /** CPUs' worth of time per 100 ms period, 0.01 to 8192, such as 1.5. */
+  cpus?: number;
+  /** The CPUs it may run on, as a list such as `0-1,3`. */
+  cpusetCpus?: string;
+  /** The memory nodes it may use, as a list such as `0`. */
+  cpusetMems?: string;
+  /** Bytes of memory, at least 6 MiB. */
+  memory?: number;
+  /** Bytes of memory and swap together, at least `memory`; -1 is unlimited. Default: twice `memory`. */
+  memorySwap?: number;
+  /** Bytes of memory that reclaim tries to leave to it, at least 6 MiB and at most `memory`. */
+  memoryReservation?: number;
+  /** Processes and threads; -1 is unlimited. */
+  pids?: number;
+}
+
+/** What people call each limit: the command's option for it. */
+export const LIMIT_OPTIONS: Readonly<Record<keyof Limits, string>> = {
+  cpuShares: "--cpu-shares",
+  cpus: "--cpus",
+  cpusetCpus: "--cpuset-cpus",
+  cpusetMems: "--cpuset-mems",
+  memory: "--memory",
+  memorySwap: "--memory-swap",
+  memoryReservation: "--memory-reservation",
+  pids: "--pids-limit",
+};
+
+const MIN_MEMORY = 6 * 1024 * 1024;
+/** The highest CPU number of any kernel build (NR_CPUS is at most 8192). */
+const MAX_CPU = 8191;
+
+const RANGES = [
+  { limit: "cpuShares", min: 2, max: 262_144, show: String },
+  { limit: "cpus", min: 0.01, max: MAX_CPU + 1, fraction: true, show: String },
+  { limit: "memory", min: MIN_MEMORY, max: Number.MAX_SAFE_INTEGER, show: formatSize },
+  { limit: "memorySwap", min: MIN_MEMORY, max: Number.MAX_SAFE_INTEGER, unlimited: true, show: formatSize },
+  { limit: "memoryReservation", min: MIN_MEMORY, max: Number.MAX_SAFE_INTEGER, show: formatSize },
+  // PID_MAX_LIMIT of a 64-bit kernel: more can never exist.
+  { limit: "pids", min: 1, max: 4_194_304, unlimited: true, show: String },
+] as const satisfies readonly {
+  limit: keyof Limits;
+  min: number;
+  max: number;
+  fraction?: true;
+  unlimited?: true;
+  show: (value: number) => string;
+}[];
+
+function bad(limit: keyof Limits, value: unknown, why: string, hint?: string): InputError {
+  return new InputError(`${LIMIT_OPTIONS[limit]} ${value}: ${why}`, {
+    code: "bad-limit",
+    facts: { limit, option: LIMIT_OPTIONS[limit], value },
+    hint,
+  });
+}
+
+/**
+ * Checks that limits make sense by themselves, whatever the host.
+ *
+ * @throws {InputError} `bad-limit`: a value out of range, a malformed CPU or node list, swap smaller than memory
+ * or without memory, or a reservation larger than memory.
+ */
+export function validateLimits(limits: Limits): void {
+  for (const range of RANGES) {
+    const value = limits[range.limit];
+    if (value === undefined || ("unlimited" in range && value === -1)) continue;
+    const kind = "fraction" in range ? "number" : "whole number";
+    if (!(value >= range.min && value <= range.max) || (kind === "whole number" && !Number.isInteger(value))) {
+      const orUnlimited = "unlimited" in range ? ", or -1 for unlimited" : "";
+      const bounds = `from ${range.show(range.min)} to ${range.show(range.max)}`;
+      throw bad(range.limit, value, `it must be a ${kind} ${bounds}${orUnlimited}`);
+    }
+  }
+  for (const limit of ["cpusetCpus", "cpusetMems"] as const) {
+    const list = limits[limit];
+    if (list !== undefined && parseCpuList(list) === undefined) {
+      throw bad(limit, JSON.stringify(list), "it is not a list of numbers and rising ranges", "Write it like 0-1,3.");
+    }
+  }
+  const { memory, memorySwap, memoryReservation } = limits;
+  if (memorySwap !== undefined && memorySwap !== -1) {
+    if (memory === undefined) {
+      throw bad("memorySwap", memorySwap, "it needs --memory, as it counts memory and swap together", "Add --memory.");
+    }
+    if (memorySwap < memory) {
+      throw bad(
+        "memorySwap",
+        memorySwap,
+        `it counts memory and swap together, so it cannot be less than --memory ${memory}`,
+        `Use ${memory} for no swap at all, or more.`,
+      );
+    }
+  }
+  if (memory !== undefined && memoryReservation !== undefined && memoryReservation > memory) {
+    throw bad("memoryReservation", memoryReservation, `it cannot be more than --memory ${memory}`);
+  }
+}
+
+/**
+ * The numbers of a CPU or memory node list such as `0-1,3`, in its order; `undefined` if it is malformed,
+ * empty, or names a number above 8191. See "List format" in cpuset(7).
+ */
+export function parseCpuList(list: string): number[] | undefined {
+  const numbers: number[] = [];
+  for (const part of list.split(",")) {
+    const match = /^(\d+)(?:-(\d+))?$/.exec(part);
+    if (match === null) return undefined;
+    const first = Number(match[1]);
+    const last = Number(match[2] ?? match[1]);
+    if (first > last || last > MAX_CPU) return undefined;
+    for (let n = first; n <= last; n++) numbers.push(n);
+  }
+  return numbers;
+}
+
+/**
+ * The v2 `cpu.weight` (1 to 10000) of v1 `cpu.shares`, as the kernel maps them: ratios are kept, and 1024 is 100.
+ * See `sched_weight_to_cgroup` in the kernel's `kernel/sched/sched.h`.
+ */
+export function sharesToWeight(shares: number): number {
+  return Math.min(Math.max(Math.round(shares * 100 / 1024), 1), 10_000);
+}
+
+/** The v1 `cpu.shares` of a v2 `cpu.weight`: the kernel's `sched_weight_from_cgroup`. */
+export function weightToShares(weight: number): number {
+  return Math.round(weight * 1024 / 100);
+}
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
+
+/**
+ * The bytes of a size such as `64m`, `1.5g`, `10MiB`, `2kb` or `100000`, rounded down. As with Docker, units are
+ * powers of 1024 whichever way they are written.
+ *
+ * @throws {InputError} `bad-size`: it is not a size, or above 2^53 - 1.
+ */
+export function parseSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?|\.\d+) ?(?:b|([kmgtp])(?:i?b)?)?$/i.exec(text);
+  const power = match?.[2] === undefined ? 0 : " kmgtp".indexOf(match[2].toLowerCase());
+  const bytes = match === null ? NaN : Math.floor(Number(match[1]) * 1024 ** power);
+  if (!Number.isSafeInteger(bytes)) {
+    throw new InputError(`${JSON.stringify(text)} is not a size${match === null ? "" : ": it is too large"}`, {
+      code: "bad-size",
+      facts: { text },
+      hint: "Write a number and a unit, like 512k, 64m or 1.5g.",
+    });
+  }
+  return bytes;
+}
+
+/** A size for people, in powers of 1024 with at most two decimals: `64 MiB`, `1.5 GiB`, `512 B`. */
+export function formatSize(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (unit < UNITS.length - 1 && Math.round(value * 100) >= 102_400) {
+    value /= 1024;
+    unit++;
+  }
+  return `${Math.round(value * 100) / 100} ${UNITS[unit]}`;
+}

@@ -1,0 +1,58 @@
+/** What a {@linkcode SauropodError} is made of, besides its message. */
+export interface ErrorDetails {
+  /** A short stable name that programs can compare, such as `image-not-found`. */
+  code: string;
+  /** What the message speaks of, as data: paths, values, errno names. Default: none. */
+  facts?: Readonly<Record<string, unknown>>;
+  /** What the reader can try next, one sentence. Default: nothing. */
+  hint?: string;
+  /** The error behind this one. */
+  cause?: unknown;
+}
+
+/**
+ * The root of every error that Sauropod throws on purpose. Its message says what failed, on what and why;
+ * {@linkcode SauropodError.hint} says what to try.
+ */
+export class SauropodError extends Error {
+  override name = "SauropodError";
+  /** A short stable name that programs can compare. */
+  readonly code: string;
+  /** What the message speaks of, as data. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** What to try next, if there is something. */
+  readonly hint?: string;
+
+  /** Makes an error that says `message`. */
+  constructor(message: string, details: ErrorDetails) {
+    super(message, { cause: details.cause });
+    this.code = details.code;
+    this.facts = details.facts ?? {};
+    this.hint = details.hint;
+  }
+}
+
+/** Something the caller asked for makes no sense; nothing was made. */
+export class InputError extends SauropodError {
+  override name = "InputError";
+}
+
+/** A limit cannot be set on this host, or a control group cannot be made. */
+export class CgroupError extends SauropodError {
+  override name = "CgroupError";
+}
+
+/** An image cannot be found, read or unpacked. */
+export class ImageError extends SauropodError {
+  override name = "ImageError";
+}
+
+/** A container cannot be found, or is not in the state that a command needs. */
+export class ContainerError extends SauropodError {
+  override name = "ContainerError";
+}
+
+/** The message of anything thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
