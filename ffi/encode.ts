@@ -46,6 +46,7 @@ class Writer {
   private end: number;
   private readonly relocations: number[] = [];
   private readonly strings = new Map<string, number>();
+  private readonly memory = new Map<Uint8Array, number>();
   readonly registers = new Map<string, number>();
   readonly steps: Step[] = [];
 
@@ -109,6 +110,16 @@ class Writer {
     return offset;
   }
 
+  // The same bytes in two steps are the same memory: what one writes the other reads.
+  private bytes(bytes: Uint8Array): number {
+    const known = this.memory.get(bytes);
+    if (known !== undefined) return known;
+    const offset = this.claim(bytes.length);
+    buffer.set(bytes, offset);
+    this.memory.set(bytes, offset);
+    return offset;
+  }
+
   private pointerWord(offset: number, target: number): void {
     view.setBigUint64(offset, BigInt(target), true);
     this.relocations.push(offset);
@@ -120,7 +131,8 @@ class Writer {
     words.forEach((word, i) => {
       const at = offset + i * 8;
       if (word !== null && typeof word === "object" && "register" in word) {
-        this.encoded(step, { call: "store", args: [] }, [[POINTER, BigInt(at)], this.argument(step, word)]);
+        const store = { call: "store", args: [] } as const;
+        this.encoded(step, store, [[POINTER, BigInt(at)], this.argument(step, word), [IMMEDIATE, word.plus ?? 0n]]);
         return;
       }
       const [kind, value] = this.argument(step, word);
@@ -141,9 +153,7 @@ class Writer {
     if ("cell" in argument) return [REGISTER_POINTER, BigInt(this.registerIndex(argument.cell))];
     if ("words" in argument) return [POINTER, BigInt(this.words(step, argument.words))];
     if ("bytes" in argument) {
-      const offset = this.claim(argument.bytes.length);
-      buffer.set(argument.bytes, offset);
-      return [POINTER, BigInt(offset)];
+      return [POINTER, BigInt(this.bytes(argument.bytes))];
     }
     return [POINTER, BigInt(this.words(step, [...argument, null]))];
   }

@@ -15,6 +15,8 @@ export type Actor = "caller" | "container";
 export interface Register {
   /** The register's name. */
   readonly register: string;
+  /** Added to the value, inside of {@linkcode Words} only: for structures that pack more into one word. Default: 0. */
+  readonly plus?: bigint;
 }
 
 /** A pointer to a register, for system calls that write a result through one. */
@@ -23,7 +25,7 @@ export interface Cell {
   readonly cell: string;
 }
 
-/** A pointer to bytes that are part of the program. */
+/** A pointer to bytes that are part of the program; the same array in two steps is the same memory. */
 export interface Bytes {
   /** The bytes. */
   readonly bytes: Uint8Array;

@@ -90,7 +90,7 @@ static long perform(struct program *p, uint32_t i, const struct step *s, struct 
     }
   }
   switch (s->call) {
-    case STORE: *(uint64_t *)a[0] = (uint64_t)a[1]; return 0;
+    case STORE: *(uint64_t *)a[0] = (uint64_t)(a[1] + a[2]); return 0;
     case EXPECT: return (*(uint64_t *)a[0] & (uint64_t)a[1]) == (uint64_t)a[2] ? 0 : -a[3];
     case DEFAULT_SIGNALS: default_signals(); return 0;
     case __NR_clone3: return child ? start_child(i, (struct clone_args *)a[0], (size_t)a[1], child) : -EINVAL;

@@ -1,0 +1,351 @@
+/**
+ * The system calls that programs are made of, as functions that return data. Names and arguments are those of the
+ * manual pages; the structures behind pointers are laid out here.
+ *
+ * @module
+ */
+
+import { type Flags, flags } from "./flags.ts";
+import { AT_FDCWD } from "./fs.ts";
+import type { Argument, Bytes, Call, Register } from "./program.ts";
+import type { SyscallName } from "./syscalls.ts";
+
+/** A descriptor: its number, or the register that holds it. */
+export type Descriptor = number | Register;
+
+const SIGCHLD = 17;
+const CLONE_ARGS_SIZE = 88;
+const cwd: Flags = { value: AT_FDCWD, text: "AT_FDCWD" };
+
+function call(name: SyscallName, ...args: Argument[]): Call {
+  return { call: name, args };
+}
+
+function named(value: number, text: string): Flags {
+  return { value, text };
+}
+
+function mode(value: number): Flags {
+  return { value, text: `0${value.toString(8)}` };
+}
+
+function little(size: number, values: readonly (readonly [offset: number, value: number])[]): Uint8Array {
+  const view = new DataView(new ArrayBuffer(size));
+  for (const [offset, value] of values) view.setUint32(offset, value, true);
+  return new Uint8Array(view.buffer);
+}
+
+// Processes
+
+/** clone3(2): starts the container's process, whose pidfd goes to the register `pidfd`; `cgroup` is an open v2 group. */
+export function clone3(how: Flags, pidfd: string, cgroup?: Register): Call {
+  const words: Argument[] = [how, { cell: pidfd }, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, cgroup ?? 0];
+  const text = `{flags=${how.text}|CLONE_VM, pidfd=&${pidfd}, exit_signal=SIGCHLD${
+    cgroup ? `, cgroup=${cgroup.register}` : ""
+  }}`;
+  return call("clone3", { words, text }, CLONE_ARGS_SIZE);
+}
+
+/** execve(2). */
+export function execve(path: string, argv: readonly string[], env: readonly string[]): Call {
+  return call("execve", path, argv, env);
+}
+
+/** execveat(2) of an open file. */
+export function execveFd(fd: Descriptor, argv: readonly string[], env: readonly string[]): Call {
+  return call("execveat", fd, "", argv, env, flags("AT", "EMPTY_PATH"));
+}
+
+/** setsid(2). */
+export const setsid: Call = call("setsid");
+
+/** getpid(2). */
+export const getpid: Call = call("getpid");
+
+/** pidfd_open(2). */
+export function pidfdOpen(pid: Register): Call {
+  return call("pidfd_open", pid, 0);
+}
+
+/** pidfd_getfd(2): a copy of the descriptor `fd` of the process behind `pidfd`. */
+export function pidfdGetfd(pidfd: Register, fd: Register): Call {
+  return call("pidfd_getfd", pidfd, fd, 0);
+}
+
+/** ppoll(2) of one descriptor for input, without waiting: the result is 1 if it is ready, else 0. */
+export function pollNow(fd: Register): Call {
+  const POLLIN = 1n << 32n;
+  const noTime = { bytes: new Uint8Array(16), text: "{0, 0}" };
+  return call("ppoll", { words: [{ ...fd, plus: POLLIN }], text: `{${fd.register}, POLLIN}` }, 1, noTime, null, 0);
+}
+
+/** unshare(2). */
+export function unshare(how: Flags): Call {
+  return call("unshare", how);
+}
+
+/** Gives every signal its default disposition: rt_sigaction(2) for each. */
+export const defaultSignals: Call = { call: "default_signals", args: [] };
+
+/** rt_sigprocmask(2): no signal is blocked. */
+export const unblockSignals: Call = call(
+  "rt_sigprocmask",
+  named(2, "SIG_SETMASK"),
+  { bytes: new Uint8Array(8), text: "[]" },
+  null,
+  8,
+);
+
+/** umask(2). */
+export function umask(mask: number): Call {
+  return call("umask", mode(mask));
+}
+
+/** Fails with the error number `errno` unless the memory's first 64-bit word, masked, is `wanted`. */
+export function expect(memory: Argument, mask: bigint, wanted: bigint, errno: number): Call {
+  return { call: "expect", args: [memory, mask, wanted, errno] };
+}
+
+// Files
+
+/** openat(2) below the working directory, or of an absolute path. */
+export function open(path: string, how: Flags, permissions = 0): Call {
+  const closing = named(how.value + flags("O", "CLOEXEC").value, `${how.text}|O_CLOEXEC`);
+  return call("openat", cwd, path, closing, ...(permissions ? [mode(permissions)] : []));
+}
+
+/** close(2). */
+export function close(fd: Descriptor): Call {
+  return call("close", fd);
+}
+
+/** close_range(2) from `first` on: all are closed when a program is executed. */
+export function closeOnExecFrom(first: number): Call {
+  return call("close_range", first, named(0xffffffff, "~0"), named(4, "CLOSE_RANGE_CLOEXEC"));
+}
+
+/** fcntl(2) F_SETFD: `fd` stays open when a program is executed. */
+export function stayOpen(fd: number): Call {
+  return call("fcntl", fd, named(2, "F_SETFD"), 0);
+}
+
+/** dup3(2). */
+export function dup(fd: Descriptor, to: number): Call {
+  return call("dup3", fd, to, 0);
+}
+
+/** write(2) of a text. */
+export function write(fd: Descriptor, text: string): Call {
+  return call("write", fd, text, new TextEncoder().encode(text).length);
+}
+
+/** read(2) of at most 8 bytes into the register `into`. */
+export function readInto(fd: Descriptor, into: string): Call {
+  return call("read", fd, { cell: into }, 8);
+}
+
+/** mkdirat(2). */
+export function mkdir(path: string, permissions: number): Call {
+  return call("mkdirat", cwd, path, mode(permissions));
+}
+
+/** symlinkat(2). */
+export function symlink(target: string, path: string): Call {
+  return call("symlinkat", target, cwd, path);
+}
+
+/** mknodat(2) of a device. */
+export function mknod(path: string, kind: "c" | "b", permissions: number, major: number, minor: number): Call {
+  const type = kind === "c" ? 0o020000 : 0o060000;
+  const device = ((major & 0xfff) << 8) | (minor & 0xff) | ((minor & ~0xff) << 12);
+  const text = `S_IF${kind === "c" ? "CHR" : "BLK"}|0${permissions.toString(8)}`;
+  return call("mknodat", cwd, path, named(type | permissions, text), named(device, `makedev(${major}, ${minor})`));
+}
+
+/** fchown(2). */
+export function fchown(fd: Descriptor, uid: number): Call {
+  return call("fchown", fd, uid, -1);
+}
+
+/** chdir(2). */
+export function chdir(path: string): Call {
+  return call("chdir", path);
+}
+
+/** fchdir(2). */
+export function fchdir(fd: Descriptor): Call {
+  return call("fchdir", fd);
+}
+
+/** getcwd(2) into `memory`. */
+export function getcwd(memory: Bytes): Call {
+  return call("getcwd", memory, memory.bytes.length);
+}
+
+// Mounts
+
+/** mount(2). */
+export function mount(source: string | null, target: string, type: string | null, how: Flags, data?: string): Call {
+  return call("mount", source, target, type, how, data ?? null);
+}
+
+/** open_tree(2): a detached copy of the mount at `path`, with those below it. */
+export function openTree(path: string): Call {
+  const how = named(
+    flags("OPEN_TREE", "CLONE", "CLOEXEC").value + flags("AT", "RECURSIVE").value,
+    "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_RECURSIVE",
+  );
+  return call("open_tree", cwd, path, how);
+}
+
+/** move_mount(2): attaches what open_tree returned at `path`. */
+export function attach(tree: Descriptor, path: string): Call {
+  return call("move_mount", tree, "", cwd, path, flags("MOVE_MOUNT", "F_EMPTY_PATH"));
+}
+
+/** mount_setattr(2): adds attributes to a tree and all mounts in it. */
+export function setTreeAttributes(tree: Descriptor, set: Flags): Call {
+  const how = named(flags("AT", "EMPTY_PATH", "RECURSIVE").value, "AT_EMPTY_PATH|AT_RECURSIVE");
+  return call("mount_setattr", tree, "", how, { words: [set, 0, 0, 0], text: `{attr_set=${set.text}}` }, 32);
+}
+
+/** umount2(2). */
+export function umount(path: string, how: Flags): Call {
+  return call("umount2", path, how);
+}
+
+/** pivot_root(2). */
+export function pivotRoot(newRoot: string, putOld: string): Call {
+  return call("pivot_root", newRoot, putOld);
+}
+
+// Identity and privileges
+
+/** sethostname(2). */
+export function sethostname(name: string): Call {
+  return call("sethostname", name, new TextEncoder().encode(name).length);
+}
+
+/** prctl(2) with PR_SET_PDEATHSIG. */
+export const dieWithParent: Call = call("prctl", named(1, "PR_SET_PDEATHSIG"), named(9, "SIGKILL"));
+
+/** prctl(2) with PR_SET_NO_NEW_PRIVS. */
+export const noNewPrivileges: Call = call("prctl", named(38, "PR_SET_NO_NEW_PRIVS"), 1, 0, 0, 0);
+
+/** prctl(2) with PR_SET_KEEPCAPS. */
+export const keepCapabilities: Call = call("prctl", named(8, "PR_SET_KEEPCAPS"), 1);
+
+/** prctl(2) with PR_CAPBSET_DROP. */
+export function dropBounding(capability: Flags): Call {
+  return call("prctl", named(24, "PR_CAPBSET_DROP"), capability);
+}
+
+/** prctl(2) with PR_CAP_AMBIENT_RAISE. */
+export function raiseAmbient(capability: Flags): Call {
+  return call("prctl", named(47, "PR_CAP_AMBIENT"), named(2, "PR_CAP_AMBIENT_RAISE"), capability, 0, 0);
+}
+
+/** capset(2): permitted and effective become `permitted`, a mask of 64 bits; inheritable becomes `inheritable`. */
+export function capset(permitted: bigint, inheritable: bigint, text: string): Call {
+  const VERSION_3 = 0x20080522;
+  const half = (mask: bigint, i: number): number => Number((mask >> BigInt(32 * i)) & 0xffffffffn);
+  const data = little(
+    24,
+    [0, 1].flatMap((i): [number, number][] => [
+      [i * 12, half(permitted, i)],
+      [i * 12 + 4, half(permitted, i)],
+      [i * 12 + 8, half(inheritable, i)],
+    ]),
+  );
+  return call(
+    "capset",
+    { bytes: little(8, [[0, VERSION_3]]), text: "{_LINUX_CAPABILITY_VERSION_3, 0}" },
+    { bytes: data, text },
+  );
+}
+
+/** setgroups(2). */
+export function setgroups(groups: readonly number[]): Call {
+  const bytes = little(Math.max(4, groups.length * 4), groups.map((gid, i) => [i * 4, gid]));
+  return call("setgroups", groups.length, { bytes, text: `[${groups.join(", ")}]` });
+}
+
+/** setresgid(2), all three. */
+export function setresgid(gid: number): Call {
+  return call("setresgid", gid, gid, gid);
+}
+
+/** setresuid(2), all three. */
+export function setresuid(uid: number): Call {
+  return call("setresuid", uid, uid, uid);
+}
+
+/** keyctl(2): a new session keyring without a name. */
+export const joinSessionKeyring: Call = call("keyctl", named(1, "KEYCTL_JOIN_SESSION_KEYRING"), null);
+
+/** prlimit(2) of the running process. `soft` and `hard` are 64-bit; 2^64-1 is no limit. */
+export function setrlimit(resource: Flags, soft: bigint, hard: bigint): Call {
+  return call("prlimit64", 0, resource, { words: [soft, hard], text: `{${soft}, ${hard}}` }, null);
+}
+
+/** The resources of getrlimit(2) by the name that `ulimit` options give them. */
+export const RLIMITS = {
+  cpu: named(0, "RLIMIT_CPU"),
+  fsize: named(1, "RLIMIT_FSIZE"),
+  data: named(2, "RLIMIT_DATA"),
+  stack: named(3, "RLIMIT_STACK"),
+  core: named(4, "RLIMIT_CORE"),
+  rss: named(5, "RLIMIT_RSS"),
+  nproc: named(6, "RLIMIT_NPROC"),
+  nofile: named(7, "RLIMIT_NOFILE"),
+  memlock: named(8, "RLIMIT_MEMLOCK"),
+  as: named(9, "RLIMIT_AS"),
+  locks: named(10, "RLIMIT_LOCKS"),
+  sigpending: named(11, "RLIMIT_SIGPENDING"),
+  msgqueue: named(12, "RLIMIT_MSGQUEUE"),
+  nice: named(13, "RLIMIT_NICE"),
+  rtprio: named(14, "RLIMIT_RTPRIO"),
+  rttime: named(15, "RLIMIT_RTTIME"),
+} as const;
+
+// Network and terminals
+
+/** socket(2): any socket that interface requests can be made on. */
+export const interfaceSocket: Call = call(
+  "socket",
+  named(2, "AF_INET"),
+  named(0o2000002, "SOCK_DGRAM|SOCK_CLOEXEC"),
+  0,
+);
+
+/** ioctl(2) SIOCSIFFLAGS: sets an interface up. See netdevice(7). */
+export function interfaceUp(socket: Descriptor, name: string): Call {
+  const request = new Uint8Array(40);
+  new TextEncoder().encodeInto(name, request);
+  request[16] = 0x41;
+  return call("ioctl", socket, named(0x8914, "SIOCSIFFLAGS"), {
+    bytes: request,
+    text: `{"${name}", IFF_UP|IFF_RUNNING}`,
+  });
+}
+
+/** ioctl(2) TIOCSPTLCK: unlocks the other side of a pseudo-terminal. */
+export function unlockTerminal(master: Descriptor): Call {
+  return call("ioctl", master, named(0x40045431, "TIOCSPTLCK"), { bytes: new Uint8Array(4), text: "[0]" });
+}
+
+/** ioctl(2) TIOCGPTPEER: opens the other side of a pseudo-terminal without looking up a path. */
+export function openTerminalPeer(master: Descriptor): Call {
+  return call("ioctl", master, named(0x5441, "TIOCGPTPEER"), flags("O", "RDWR", "NOCTTY", "CLOEXEC"));
+}
+
+/** ioctl(2) TIOCSWINSZ. */
+export function setWindowSize(terminal: Descriptor, columns: number, rows: number): Call {
+  const bytes = little(8, [[0, rows | (columns << 16)]]);
+  return call("ioctl", terminal, named(0x5414, "TIOCSWINSZ"), { bytes, text: `{${rows} rows, ${columns} columns}` });
+}
+
+/** ioctl(2) TIOCSCTTY: `terminal` controls this session. */
+export function controlTerminal(terminal: Descriptor): Call {
+  return call("ioctl", terminal, named(0x540e, "TIOCSCTTY"), 0);
+}
