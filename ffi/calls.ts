@@ -154,6 +154,11 @@ export function symlink(target: string, path: string): Call {
   return call("symlinkat", target, cwd, path);
 }
 
+/** mknodat(2) of an empty regular file. */
+export function createFile(path: string, permissions: number): Call {
+  return call("mknodat", cwd, path, named(0o100000 | permissions, `S_IFREG|0${permissions.toString(8)}`), 0);
+}
+
 /** mknodat(2) of a device. */
 export function mknod(path: string, kind: "c" | "b", permissions: number, major: number, minor: number): Call {
   const type = kind === "c" ? 0o020000 : 0o060000;
@@ -198,9 +203,9 @@ export function openTree(path: string): Call {
   return call("open_tree", cwd, path, how);
 }
 
-/** move_mount(2): attaches what open_tree returned at `path`. */
+/** move_mount(2): attaches what open_tree returned at `path`, or at what it links to. */
 export function attach(tree: Descriptor, path: string): Call {
-  return call("move_mount", tree, "", cwd, path, flags("MOVE_MOUNT", "F_EMPTY_PATH"));
+  return call("move_mount", tree, "", cwd, path, flags("MOVE_MOUNT", "F_EMPTY_PATH", "T_SYMLINKS"));
 }
 
 /** mount_setattr(2): adds attributes to a tree and all mounts in it. */

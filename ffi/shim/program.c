@@ -28,12 +28,12 @@ static void relocate(struct program *p) {
   p->relocation_count = 0;
 }
 
-// Waits until it is step i's turn; false if the container is gone or something failed.
+// Waits until it is step i's turn, or until the container has gone its own way; false if something failed.
 static int await_turn(struct program *p, uint32_t i) {
   for (;;) {
     uint32_t turn = __atomic_load_n(&p->turn, __ATOMIC_ACQUIRE);
     if (__atomic_load_n(&p->failed_errno, __ATOMIC_ACQUIRE)) return 0;
-    if (turn == 0 || turn >= i) return turn != 0;
+    if (turn == 0 || turn >= i) return 1;
     SYS4(futex, &p->turn, FUTEX_WAIT, turn, 0);
   }
 }

@@ -1,0 +1,94 @@
+/**
+ * Steps that start the container's process: control groups, the clone, and what must hold before anything else.
+ *
+ * @module
+ */
+
+import * as call from "../../ffi/calls.ts";
+import { flags } from "../../ffi/flags.ts";
+import { callerStep, type Program, register, step } from "../../ffi/program.ts";
+import type { GroupPlan, GroupWrite } from "../cgroup/plan.ts";
+import type { ContainerSpec } from "../spec.ts";
+import { REGISTERS } from "./wiring.ts";
+
+const ESRCH = 3;
+
+function writeFile({ file, value, optional }: GroupWrite): Program {
+  const label = `set ${file.slice(file.lastIndexOf("/") + 1)} to ${value}`;
+  const opened = `file:${file}`;
+  return [
+    callerStep(label, call.open(file, flags("O", "WRONLY")), { save: opened, ignore: optional ? ["ENOENT"] : [] }),
+    callerStep(label, call.write(register(opened), value), { when: opened }),
+  ];
+}
+
+function makeGroup(group: GroupPlan): Program {
+  return [
+    ...group.enable.flatMap(writeFile),
+    callerStep(`make the ${group.hierarchy} control group`, call.mkdir(group.path, 0o755)),
+    ...group.writes.flatMap(writeFile),
+  ];
+}
+
+function joinGroup(group: GroupPlan): Program {
+  const label = `join the ${group.hierarchy} control group`;
+  return [
+    step(label, call.open(`${group.path}/cgroup.procs`, flags("O", "WRONLY")), { save: "group" }),
+    step(label, call.write(register("group"), "0")),
+  ];
+}
+
+/** The folders of the overlay, if the container is new. */
+export function makeFoldersOf(spec: ContainerSpec): Program {
+  return ["upper", "work", "merged"].map((name) =>
+    callerStep(`make the container's ${name} folder`, call.mkdir(`${spec.rootfs.folder}/${name}`, 0o755), {
+      ignore: ["EEXIST"],
+    })
+  );
+}
+
+/** Makes the control groups, clones into new namespaces, and ties the container's life to the caller's. */
+export function birth(spec: ContainerSpec): Program {
+  const { groups } = spec.cgroups;
+  const target = groups.find((group) => group.join === "clone");
+  const how = flags(
+    "CLONE",
+    "PIDFD",
+    "NEWNS",
+    "NEWPID",
+    "NEWUTS",
+    "NEWIPC",
+    ...(spec.network === "host" ? [] : ["NEWNET"] as const),
+    ...(target ? ["INTO_CGROUP"] as const : []),
+  );
+  const open: Program = target
+    ? [
+      callerStep("open the control group", call.open(target.path, flags("O", "PATH", "DIRECTORY")), { save: "cgroup" }),
+    ]
+    : [];
+  return [
+    ...groups.flatMap(makeGroup),
+    ...open,
+    callerStep("find out who we are", call.getpid, { save: "caller-pid" }),
+    callerStep("hold on to ourselves", call.pidfdOpen(register("caller-pid")), { save: "caller" }),
+    callerStep(
+      "start the container's process in its own namespaces",
+      call.clone3(how, REGISTERS.pidfd, target && register("cgroup")),
+      { save: REGISTERS.pid },
+    ),
+    step("reset all signals", call.defaultSignals),
+    step("lead a new session", call.setsid),
+    ...dieWithCaller(),
+    ...groups.filter((group) => group.join === "write").flatMap(joinGroup),
+    step("enter a cgroup namespace of its own", call.unshare(flags("CLONE", "NEWCGROUP"))),
+  ];
+}
+
+/** Kills the process when the caller dies, also if it has died already. */
+export function dieWithCaller(): Program {
+  return [
+    step("die when the caller dies", call.dieWithParent),
+    step("look whether the caller still lives", call.pollNow(register("caller")), { save: "orphaned" }),
+    step("go on only if it does", call.expect({ cell: "orphaned" }, ~0n & 0xffffffffffffffffn, 0n, ESRCH)),
+  ];
+}

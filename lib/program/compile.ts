@@ -1,0 +1,59 @@
+/**
+ * From what a container is to be to the program that makes it so.
+ *
+ * @module
+ */
+
+import * as call from "../../ffi/calls.ts";
+import { type Program, register, step } from "../../ffi/program.ts";
+import type { ContainerSpec } from "../spec.ts";
+import { birth, dieWithCaller, makeFoldersOf } from "./birth.ts";
+import { becomeCommand, becomeInit, connectStreams, enterDirectory } from "./command.ts";
+import { makeDevices, makeTerminal } from "./devices.ts";
+import { becomeUser } from "./identity.ts";
+import { mountKernelFiles } from "./kernel_files.ts";
+import { enterRootfs, leaveOldRoot, userMounts } from "./rootfs.ts";
+import type { Wiring } from "./wiring.ts";
+
+function isBelow(folder: string): (path: string) => boolean {
+  return (path) => path === folder || path.startsWith(folder + "/");
+}
+
+const inDev = isBelow("/dev"), inSys = isBelow("/sys");
+
+function raiseLoopback(spec: ContainerSpec): Program {
+  if (spec.network === "host") return [];
+  return [
+    step("open a socket for interface requests", call.interfaceSocket, { save: "socket" }),
+    step("bring lo up", call.interfaceUp(register("socket"), "lo")),
+  ];
+}
+
+/**
+ * The program that makes the container `spec` and executes its command, in order. Pure.
+ *
+ * The user's mounts come before the file systems that they could disturb: a symbolic link of the image as a target
+ * then leads to a folder of the image, which /dev, /proc or /sys covers afterwards.
+ */
+export function compile(spec: ContainerSpec, wiring: Wiring): Program {
+  const { process } = spec;
+  return [
+    ...makeFoldersOf(spec),
+    ...birth(spec),
+    ...enterRootfs(spec),
+    ...userMounts(spec, (target) => !inDev(target) && !inSys(target)),
+    ...makeDevices(spec),
+    ...userMounts(spec, inDev),
+    ...makeTerminal(spec, wiring),
+    ...mountKernelFiles(spec),
+    ...userMounts(spec, inSys),
+    ...leaveOldRoot(spec),
+    step(`set the host name to ${spec.hostname}`, call.sethostname(spec.hostname)),
+    ...raiseLoopback(spec),
+    ...connectStreams(process, wiring),
+    ...becomeUser(process),
+    ...dieWithCaller(),
+    ...enterDirectory(process),
+    ...(process.init ? becomeInit(wiring) : becomeCommand(process, wiring)),
+  ];
+}

@@ -1,0 +1,88 @@
+/**
+ * Steps that give the container its root: overlay, pivot, and the user's mounts.
+ *
+ * Pivot first, then resolve: sources are opened before the pivot, targets are looked up after it.
+ *
+ * @module
+ */
+
+import * as call from "../../ffi/calls.ts";
+import { flags } from "../../ffi/flags.ts";
+import { type Program, register, step } from "../../ffi/program.ts";
+import type { BindMount, ContainerSpec, TmpfsMount, UserMount } from "../spec.ts";
+import { makeFile, makeFolders } from "./paths.ts";
+
+// Both overlay's option parser and its list of lower folders read a backslash as an escape.
+function escaped(path: string): string {
+  return path.replace(/[\\:,]/g, "\\$&");
+}
+
+function source(mount: BindMount): string {
+  return `source:${mount.target}`;
+}
+
+function isBind(mount: UserMount): mount is BindMount {
+  return mount.kind === "bind";
+}
+
+/** Makes the overlay the root of the container, with the host's old root still mounted behind it. */
+export function enterRootfs(spec: ContainerSpec): Program {
+  const { folder, lower } = spec.rootfs;
+  const data = `lowerdir=${lower.map(escaped).join(":")},upperdir=upper,workdir=work`;
+  // Device files of an image work only for containers that may make devices anyway.
+  const nodev = spec.process.capabilities.includes("MKNOD") ? [] : ["NODEV"] as const;
+  return [
+    step("make every mount private", call.mount(null, "/", null, flags("MS", "REC", "PRIVATE"))),
+    ...spec.mounts.filter(isBind).map((mount) =>
+      step(`open ${mount.source} for ${mount.target}`, call.openTree(mount.source), { save: source(mount) })
+    ),
+    step("go to the container's folder", call.chdir(folder)),
+    step("mount overlay on /", call.mount("overlay", "merged", "overlay", flags("MS", ...nodev), data)),
+    step("remember the old root", call.open("/", flags("O", "PATH", "DIRECTORY")), { save: "old-root" }),
+    step("go to the new root", call.chdir("merged")),
+    step("pivot into the new root", call.pivotRoot(".", ".")),
+    step("go to the new root's top", call.chdir("/")),
+    step("create files with the modes given", call.umask(0)),
+  ];
+}
+
+function bind(mount: BindMount): Program {
+  const tree = register(source(mount));
+  const label = `mount ${mount.source} on ${mount.target}`;
+  const readOnly = step(`${label} read-only`, call.setTreeAttributes(tree, flags("MOUNT_ATTR", "RDONLY")));
+  return [
+    ...(mount.directory ? makeFolders(mount.target) : makeFile(mount.target)),
+    ...(mount.readOnly ? [readOnly] : []),
+    step(label, call.attach(tree, mount.target)),
+  ];
+}
+
+function tmpfs(mount: TmpfsMount): Program {
+  const how = flags("MS", "NOSUID", "NODEV", ...(mount.executable ? [] : ["NOEXEC"] as const));
+  return [
+    ...makeFolders(mount.target),
+    step(`mount tmpfs on ${mount.target}`, call.mount("tmpfs", mount.target, "tmpfs", how, mount.data)),
+  ];
+}
+
+/** The user's mounts whose targets satisfy `where`. */
+export function userMounts(spec: ContainerSpec, where: (target: string) => boolean): Program {
+  return spec.mounts.filter((mount) => where(mount.target)).flatMap((mount) =>
+    isBind(mount) ? bind(mount) : tmpfs(mount)
+  );
+}
+
+/** Lets go of the host's root. */
+export function leaveOldRoot(spec: ContainerSpec): Program {
+  const readOnly = step(
+    "make the root read-only",
+    call.mount(null, "/", null, flags("MS", "REMOUNT", "BIND", "RDONLY")),
+  );
+  return [
+    step("go back to the old root", call.fchdir(register("old-root"))),
+    step("detach the old root", call.umount(".", flags("MNT", "DETACH"))),
+    step("go to the root", call.chdir("/")),
+    ...makeFolders(spec.process.cwd),
+    ...(spec.rootfs.readOnly ? [readOnly] : []),
+  ];
+}

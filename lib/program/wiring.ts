@@ -1,0 +1,38 @@
+/**
+ * What a program needs from the moment in which it runs, beside the specification.
+ *
+ * @module
+ */
+
+/** One of the command's standard streams: a descriptor of the caller, or the container's own terminal. */
+export type Stream = { readonly fd: number; readonly owned: boolean } | "terminal";
+
+/** The size of a terminal in characters. */
+export interface TerminalSize {
+  /** Characters in a row. */
+  readonly columns: number;
+  /** Rows. */
+  readonly rows: number;
+}
+
+/** Descriptors of the caller that a program uses. */
+export interface Wiring {
+  /** Standard input, output and error. */
+  readonly streams: readonly [Stream, Stream, Stream];
+  /** The size of the container's terminal, if a stream is one. Default: the kernel's, 0 by 0. */
+  readonly terminalSize?: TerminalSize;
+  /** The shim's sealed memfd. */
+  readonly shim: number;
+  /** With `--init`: the sealed memfd that holds the command's program. */
+  readonly initProgram: number;
+  /** With `--init`: both ends of the pipe that reports how the command's program failed. */
+  readonly report: readonly [read: number, write: number];
+}
+
+/** Register names that the launcher reads after a run. */
+export const REGISTERS = { pidfd: "pidfd", pid: "pid", terminal: "terminal", report: "report" } as const;
+
+/** Whether any of the streams is the container's terminal. */
+export function usesTerminal(wiring: Wiring): boolean {
+  return wiring.streams.includes("terminal");
+}

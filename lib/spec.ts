@@ -1,0 +1,139 @@
+/**
+ * What a container is to be, with every choice made: the input of {@linkcode compile}. Plain data.
+ *
+ * @module
+ */
+
+import type { Capability } from "./capabilities.ts";
+import type { CgroupPlan } from "./cgroup/plan.ts";
+
+/** The container's root: an overlay clone of an image. */
+export interface Rootfs {
+  /** The container's own folder, absolute; `upper`, `work` and `merged` are made in it. */
+  readonly folder: string;
+  /** The folders of the image, absolute, uppermost first. */
+  readonly lower: readonly string[];
+  /** Whether the root is mounted read-only. */
+  readonly readOnly: boolean;
+}
+
+/** A file or folder of the host that the container sees. */
+export interface BindMount {
+  /** Tells the kinds of mounts apart. */
+  readonly kind: "bind";
+  /** Absolute path on the host. */
+  readonly source: string;
+  /** Absolute path in the container. */
+  readonly target: string;
+  /** Whether the source is a folder. */
+  readonly directory: boolean;
+  /** Whether the container may only read. */
+  readonly readOnly: boolean;
+}
+
+/** A file system in memory. */
+export interface TmpfsMount {
+  /** Tells the kinds of mounts apart. */
+  readonly kind: "tmpfs";
+  /** Absolute path in the container. */
+  readonly target: string;
+  /** Options as mount(8) writes them for tmpfs, such as `size=64m,mode=1777`. */
+  readonly data: string;
+  /** Whether programs on it can be executed. */
+  readonly executable: boolean;
+}
+
+/** Something mounted into the container because the user asked for it. */
+export type UserMount = BindMount | TmpfsMount;
+
+/** A device node of the container. */
+export interface Device {
+  /** Absolute path in the container, below `/dev`. */
+  readonly path: string;
+  /** Character or block device. */
+  readonly kind: "c" | "b";
+  /** The device's major number. */
+  readonly major: number;
+  /** The device's minor number. */
+  readonly minor: number;
+  /** Permission bits. */
+  readonly mode: number;
+}
+
+/** A resource limit (`getrlimit(2)`); -1 is no limit. */
+export interface Rlimit {
+  /** The resource, such as `nofile`. */
+  readonly resource: string;
+  /** The limit in force. */
+  readonly soft: number;
+  /** How far the process may raise it. */
+  readonly hard: number;
+}
+
+/** Who a process is. */
+export interface Identity {
+  /** User id. */
+  readonly uid: number;
+  /** Group id. */
+  readonly gid: number;
+  /** Supplementary group ids. */
+  readonly groups: readonly number[];
+}
+
+/** The container's command. */
+export interface ProcessSpec {
+  /** The command and its arguments; at least one. */
+  readonly args: readonly string[];
+  /** The environment as `NAME=VALUE`. */
+  readonly env: readonly string[];
+  /** Absolute working directory in the container. */
+  readonly cwd: string;
+  /** User and groups. */
+  readonly identity: Identity;
+  /** Capabilities of the bounding set, and for root of all others but the ambient one. */
+  readonly capabilities: readonly Capability[];
+  /** Capabilities that a user who is not root keeps, because they were asked for by name. */
+  readonly ambient: readonly Capability[];
+  /** Whether set-user-id programs and file capabilities gain nothing. */
+  readonly noNewPrivileges: boolean;
+  /** Resource limits to set. */
+  readonly rlimits: readonly Rlimit[];
+  /** Whether Sauropod's init is PID 1 and the command its child. */
+  readonly init: boolean;
+}
+
+/** A cgroup hierarchy that the container sees below /sys/fs/cgroup. */
+export interface CgroupMount {
+  /** The name of its folder. Empty: it is /sys/fs/cgroup itself (v2). */
+  readonly name: string;
+  /** The file system type. */
+  readonly type: "cgroup" | "cgroup2";
+  /** Mount options, such as `cpu,cpuacct`. */
+  readonly data: string;
+}
+
+/** A container. */
+export interface ContainerSpec {
+  /** Twelve hexadecimal digits. */
+  readonly id: string;
+  /** The container's host name. */
+  readonly hostname: string;
+  /** Its root. */
+  readonly rootfs: Rootfs;
+  /** What the user mounts, in order. */
+  readonly mounts: readonly UserMount[];
+  /** Devices beside the standard ones. */
+  readonly devices: readonly Device[];
+  /** `none`: its own network namespace with `lo`; `host`: the host's. */
+  readonly network: "none" | "host";
+  /** Size of /dev/shm in bytes. */
+  readonly shmSize: number;
+  /** Its control groups. */
+  readonly cgroups: CgroupPlan;
+  /** The hierarchies that it sees. */
+  readonly cgroupMounts: readonly CgroupMount[];
+  /** Whether /proc and /sys are neither masked nor read-only. */
+  readonly privileged: boolean;
+  /** Its command. */
+  readonly process: ProcessSpec;
+}
