@@ -72,6 +72,7 @@ const library = Deno.dlopen(`/proc/self/fd/${shimFd}`, {
   b: { name: "sauropod_b", parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
   ib: { name: "sauropod_ib", parameters: ["i32", "i32", "buffer", "i32", "i32", "i32"], result: "i32" },
   iib: { name: "sauropod_iib", parameters: ["i32", "i32", "i32", "buffer", "i32", "i32"], result: "i32" },
+  iiib: { name: "sauropod_iiib", parameters: ["i32", "i32", "i32", "i32", "buffer"], result: "i32" },
   ibb: { name: "sauropod_ibb", parameters: ["i32", "i32", "buffer", "buffer", "i32", "i32"], result: "i32" },
   bib: { name: "sauropod_bib", parameters: ["i32", "buffer", "i32", "buffer"], result: "i32" },
   ibib: { name: "sauropod_ibib", parameters: ["i32", "i32", "buffer", "i32", "buffer", "i32"], result: "i32" },

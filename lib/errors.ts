@@ -56,3 +56,19 @@ export class ContainerError extends SauropodError {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** A step of a container's program failed; nothing of the container is left. */
+export class SpawnError extends SauropodError {
+  override name = "SpawnError";
+  /**
+   * The exit code that tells a shell what happened, as with `docker run`: 127 the command was not found, 126 it could
+   * not be executed, 125 anything else.
+   */
+  readonly exitCode: 125 | 126 | 127;
+
+  /** Makes an error for a failure that a shell knows as `exitCode`. */
+  constructor(message: string, details: ErrorDetails & { exitCode: 125 | 126 | 127 }) {
+    super(message, details);
+    this.exitCode = details.exitCode;
+  }
+}

@@ -18,6 +18,10 @@ EXPORT int sauropod_iib(int nr, int a, int b, void *c, int d, int e) {
   return (int)syscall6(nr, a, b, (long)c, d, e, 0);
 }
 
+EXPORT int sauropod_iiib(int nr, int a, int b, int c, void *d) {
+  return (int)syscall6(nr, a, b, c, (long)d, 0, 0);
+}
+
 EXPORT int sauropod_ibb(int nr, int a, void *b, void *c, int d, int e) {
   return (int)syscall6(nr, a, (long)b, (long)c, d, e, 0);
 }

@@ -1,0 +1,225 @@
+/**
+ * The commands and their flags. What they do is loaded when they are called.
+ *
+ * @module
+ */
+
+import { type Application, buildApplication, buildCommand, buildRouteMap, text_en } from "npm:@stricli/core@1.3.0";
+import { SpawnError } from "../lib/errors.ts";
+import type { FlagTable } from "./argv.ts";
+import type { Context } from "./context.ts";
+import type { ExplainFlags } from "./explain.ts";
+import { containerAliases, containerFlags, folderAliases, type FolderFlags, folderFlags } from "./flags.ts";
+import type { PsFlags } from "./ps.ts";
+import type { RmFlags } from "./rm.ts";
+import type { RunFlags } from "./run.ts";
+import { formatError } from "./text.ts";
+
+/** Sauropod's version. */
+export const VERSION = "0.1.0";
+
+const yes = (brief: string): { kind: "boolean"; brief: string; optional: true; withNegated: false } => ({
+  kind: "boolean",
+  brief,
+  optional: true,
+  withNegated: false,
+});
+const word = (
+  brief: string,
+  placeholder: string,
+): { brief: string; placeholder: string; parse: (input: string) => string } => ({
+  brief,
+  placeholder,
+  parse: (input) => input,
+});
+
+const imageAndCommand = {
+  kind: "array",
+  minimum: 1,
+  parameter: word("Image, then the command and its arguments", "IMAGE COMMAND"),
+} as const;
+
+const runFlags = {
+  ...containerFlags,
+  rm: yes("Remove the container when it has ended"),
+  interactive: yes("Nothing new: standard input always goes to the container"),
+  tty: yes("Give the container a terminal [default: if standard input is one]"),
+} as const;
+const runAliases = { ...containerAliases, t: "tty" } as const;
+
+const json = yes("Print JSON");
+
+const run = buildCommand<RunFlags, [string, ...string[]], Context>({
+  loader: async () => (await import("./run.ts")).run,
+  parameters: { flags: runFlags, aliases: runAliases, positional: imageAndCommand },
+  docs: {
+    brief: "Run a command in a new container",
+    fullDescription: [
+      "Makes a container of IMAGE, runs COMMAND in it and ends with its exit code.",
+      "IMAGE is a folder or archive in the folder of images, or host: this machine's own files, copy-on-write.",
+      "",
+      "  sauropod alpine /bin/sh",
+      "  sauropod run --rm -v ./src:/src:ro --memory 256m --cpus 1.5 alpine ls /src",
+      "  sauropod --rm --read-only --tmpfs /tmp host make -C /src check",
+      "",
+      "Exit codes: the command's own; 128+N after signal N; 125 the container could not be made;",
+      "126 the command could not be executed; 127 it was not found.",
+    ].join("\n"),
+    customUsage: ["[OPTIONS] IMAGE COMMAND [ARGUMENTS]"],
+  },
+});
+
+const explain = buildCommand<ExplainFlags, [string, ...string[]], Context>({
+  loader: async () => (await import("./explain.ts")).explain,
+  parameters: { flags: { ...runFlags, json }, aliases: runAliases, positional: imageAndCommand },
+  docs: {
+    brief: "Print every system call that run would make, and why",
+    fullDescription: "Takes the options of run, makes nothing.\n\n  sauropod explain --memory 64m alpine /bin/sh",
+    customUsage: ["[OPTIONS] IMAGE COMMAND [ARGUMENTS]"],
+  },
+});
+
+const ps = buildCommand<PsFlags, [], Context>({
+  loader: async () => (await import("./ps.ts")).ps,
+  parameters: {
+    flags: {
+      ...folderFlags,
+      all: yes("Also those that have ended"),
+      quiet: yes("Ids only"),
+      json,
+    },
+    aliases: { ...folderAliases, a: "all", q: "quiet" },
+  },
+  docs: { brief: "List containers", fullDescription: "  sauropod ps -a\n  sauropod ps --json" },
+});
+
+const rm = buildCommand<RmFlags, string[], Context>({
+  loader: async () => (await import("./rm.ts")).rm,
+  parameters: {
+    flags: { ...folderFlags, force: yes("Kill it if it runs"), all: yes("Every container that has ended") },
+    aliases: { ...folderAliases, f: "force" },
+    positional: { kind: "array", parameter: word("Name, id or beginning of an id", "CONTAINER") },
+  },
+  docs: {
+    brief: "Remove containers",
+    fullDescription: "  sauropod rm web 3f2a\n  sauropod rm --all",
+  },
+});
+
+const inspect = buildCommand<FolderFlags, [string, ...string[]], Context>({
+  loader: async () => (await import("./inspect.ts")).inspect,
+  parameters: {
+    flags: folderFlags,
+    aliases: folderAliases,
+    positional: { kind: "array", minimum: 1, parameter: word("Name, id or beginning of an id", "CONTAINER") },
+  },
+  docs: { brief: "Print what is known of containers, as JSON" },
+});
+
+const gc = buildCommand<FolderFlags & { json?: boolean }, [], Context>({
+  loader: async () => (await import("./gc.ts")).gc,
+  parameters: { flags: { ...folderFlags, json }, aliases: folderAliases },
+  docs: {
+    brief: "Take away what killed commands left",
+    fullDescription: "Always safe to run; other commands do the same in passing.",
+  },
+});
+
+const images = buildCommand<FolderFlags & { json?: boolean }, [], Context>({
+  loader: async () => (await import("./images.ts")).images,
+  parameters: { flags: { ...folderFlags, json }, aliases: folderAliases },
+  docs: { brief: "List images" },
+});
+
+const doctor = buildCommand<FolderFlags & { json?: boolean }, [], Context>({
+  loader: async () => (await import("./doctor.ts")).doctor,
+  parameters: { flags: { ...folderFlags, json }, aliases: folderAliases },
+  docs: {
+    brief: "Say what this kernel, its control groups and this user can do",
+    fullDescription: "Ends with 1 if containers cannot be run at all.",
+  },
+});
+
+const completions = buildCommand<Record<never, never>, ["bash" | "zsh" | "fish"], Context>({
+  loader: async () => (await import("./completions.ts")).completions,
+  parameters: {
+    positional: {
+      kind: "tuple",
+      parameters: [{
+        brief: "Which shell",
+        placeholder: "bash|zsh|fish",
+        parse: (input: string): "bash" | "zsh" | "fish" => {
+          if (input === "bash" || input === "zsh" || input === "fish") return input;
+          throw new Error(`${JSON.stringify(input)} is not bash, zsh or fish`);
+        },
+        proposeCompletions: () => ["bash", "zsh", "fish"],
+      }],
+    },
+  },
+  docs: {
+    brief: "Print a script that completes words in your shell",
+    fullDescription: [
+      "  source <(sauropod completions bash)",
+      "  sauropod completions zsh > ~/.zfunc/_sauropod",
+      "  sauropod completions fish > ~/.config/fish/completions/sauropod.fish",
+    ].join("\n"),
+  },
+});
+
+const routes = { run, explain, ps, rm, inspect, gc, images, doctor, completions };
+
+/** The names of all commands. */
+export const COMMANDS: ReadonlySet<string> = new Set(Object.keys(routes));
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** What {@linkcode normalize} must know of the flags of `run` and `explain`. */
+export const RUN_TABLE: FlagTable = {
+  takesValue: new Map(
+    [...Object.entries(runFlags), ["json", json] as const].map((
+      [name, flag],
+    ) => [kebab(name), flag.kind !== "boolean"]),
+  ),
+  short: new Map([...Object.entries(runAliases).map(([letter, name]) => [letter, kebab(name)] as const), [
+    "h",
+    "hostname",
+  ]]),
+};
+
+/** Sauropod's command line. */
+export const app: Application<Context> = buildApplication(
+  buildRouteMap({
+    routes,
+    docs: {
+      brief: "Containers, without a daemon",
+      fullDescription: [
+        "sauropod [OPTIONS] IMAGE COMMAND is short for sauropod run. A first try, with this machine's own files:",
+        "",
+        "  sauropod host /bin/sh",
+        "",
+        "sauropod COMMAND --help says more.",
+      ].join("\n"),
+    },
+  }),
+  {
+    name: "sauropod",
+    versionInfo: { currentVersion: VERSION },
+    scanner: { caseStyle: "allow-kebab-for-camel", allowArgumentEscapeSequence: true },
+    documentation: { caseStyle: "convert-camel-to-kebab", useAliasInUsageLine: false, onlyRequiredInUsageLine: true },
+    localization: {
+      text: {
+        ...text_en,
+        exceptionWhileRunningCommand: formatError,
+        exceptionWhileLoadingCommandFunction: formatError,
+        exceptionWhileLoadingCommandContext: formatError,
+        exceptionWhileParsingArguments(error, colours) {
+          const message = text_en.exceptionWhileParsingArguments.call({ formatException: undefined }, error, colours);
+          return `sauropod: ${message}\n  sauropod --help and sauropod COMMAND --help say what is possible`;
+        },
+      },
+    },
+    determineExitCode: (error) => error instanceof SpawnError ? error.exitCode : 125,
+  },
+);

@@ -1,0 +1,70 @@
+/**
+ * From what people type to what the command parser reads. `run` is the command if none is named; everything after
+ * IMAGE belongs to the container; long flags may have one dash, as with Go's flag package.
+ *
+ * @module
+ */
+
+/** What must be known of a command's flags to find where they end. */
+export interface FlagTable {
+  /** Flags by their long name in kebab case: whether a value follows. */
+  readonly takesValue: ReadonlyMap<string, boolean>;
+  /** Long names by their short one. */
+  readonly short: ReadonlyMap<string, string>;
+}
+
+const HELP = ["--help", "--help-all", "--helpAll", "-H"];
+
+function split(word: string): [name: string, value: string | undefined] {
+  const at = word.indexOf("=");
+  return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];
+}
+
+/** `-it` is `-t` with the -i of docker, which has no meaning of its own here. */
+function letters(word: string, table: FlagTable): string[] | undefined {
+  const names = [...word.slice(1)].filter((letter) => letter !== "i" || word === "-i");
+  const flags = names.map((letter) => table.short.get(letter));
+  const known = flags.filter((name) => name !== undefined && table.takesValue.get(name) === false);
+  return known.length === names.length && names.length > 0 ? known.map((name) => `--${name}`) : undefined;
+}
+
+/** The long name of a flag, and the value that is glued to it, if any. */
+function resolve(word: string, table: FlagTable): [name: string, value: string | undefined] | undefined {
+  const [dashed, value] = split(word);
+  const bare = dashed.replace(/^--?/, "");
+  const name = word.startsWith("--") || bare.length > 1 ? bare : table.short.get(bare) ?? bare;
+  if (table.takesValue.has(name)) return [name, value];
+  // A short flag with its value glued on: -eA=1, -m64m.
+  const long = word.startsWith("--") ? undefined : table.short.get(word.slice(1, 2));
+  return long !== undefined && table.takesValue.get(long) ? [long, word.slice(2)] : undefined;
+}
+
+/** Rewrites the words after `run` or `explain` so that flags, image and command cannot be mistaken for each other. */
+export function normalizeRun(words: readonly string[], table: FlagTable): string[] {
+  const result: string[] = [];
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i] ?? "";
+    if (word === "--") return [...result, ...words.slice(i)];
+    if (!word.startsWith("-") || word === "-") return [...result, "--", ...words.slice(i)];
+    if (HELP.includes(word) || (word === "-h" && i === words.length - 1)) return ["--help"];
+    const flag = resolve(word, table);
+    const [name, value] = flag ?? [];
+    if (name === undefined) result.push(...letters(word, table) ?? [word]);
+    else if (value !== undefined || !table.takesValue.get(name)) {
+      result.push(value === undefined ? `--${name}` : `--${name}=${value}`);
+    } else if (i + 1 < words.length) result.push(`--${name}=${words[++i]}`);
+    else result.push(`--${name}`);
+  }
+  return result;
+}
+
+/** The words for the command parser. */
+export function normalize(words: readonly string[], commands: ReadonlySet<string>, table: FlagTable): string[] {
+  const [first, ...rest] = words;
+  if (first === undefined || ["--help", "-h", "--help-all", "--version", "-help", "help"].includes(first)) {
+    return [first === "--version" ? "--version" : first === "--help-all" ? "--help-all" : "--help"];
+  }
+  if (first === "run" || first === "explain") return [first, ...normalizeRun(rest, table)];
+  if (commands.has(first)) return [...words];
+  return ["run", ...normalizeRun(words, table)];
+}

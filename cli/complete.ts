@@ -1,0 +1,56 @@
+/**
+ * What can follow the words typed so far; the completion scripts ask it.
+ *
+ * @module
+ */
+
+import { proposeCompletions } from "npm:@stricli/core@1.3.0";
+import { listContainers } from "../lib/container/store.ts";
+import { findFolders } from "../lib/folders.ts";
+import { listImages } from "../lib/image/resolve.ts";
+import { app, COMMANDS, RUN_TABLE } from "./app.ts";
+import { normalizeRun } from "./argv.ts";
+import type { Context } from "./context.ts";
+
+/** One word that can follow, and what it means. */
+export interface Proposal {
+  /** The word. */
+  word: string;
+  /** What it means. */
+  brief: string;
+}
+
+function containers(): Proposal[] {
+  return listContainers(findFolders().containers).flatMap(({ id, name, image }) => [
+    { word: id, brief: image },
+    ...(name === undefined ? [] : [{ word: name, brief: image }]),
+  ]);
+}
+
+function images(): Proposal[] {
+  const found = listImages(findFolders().images).map(({ name, kind }) => ({ word: name, brief: kind }));
+  return [{ word: "host", brief: "this machine's own files" }, ...found.filter(({ word }) => word !== "host")];
+}
+
+async function fromParser(words: readonly string[], context: Context): Promise<Proposal[]> {
+  const proposals = await proposeCompletions(app, words, context);
+  return proposals.map(({ completion, brief }) => ({ word: completion, brief }));
+}
+
+/** Words that can follow `words`, the last of which is being typed. */
+export async function complete(words: readonly string[], context: Context): Promise<Proposal[]> {
+  const [first = "", ...rest] = words;
+  const partial = words.at(-1) ?? "";
+  const matching = (proposals: Proposal[]): Proposal[] => proposals.filter(({ word }) => word.startsWith(partial));
+  if (words.length <= 1) return matching([...await fromParser([""], context), ...images()]);
+  if (first === "rm" || first === "inspect") {
+    return matching(partial.startsWith("-") ? await fromParser([first, "--"], context) : containers());
+  }
+  const named = COMMANDS.has(first);
+  if (named && first !== "run" && first !== "explain") return await fromParser(words, context);
+  const typed = (named ? rest : words).slice(0, -1);
+  // Behind the image stands what belongs to the container.
+  if (normalizeRun(typed, RUN_TABLE).includes("--")) return [];
+  if (partial.startsWith("-")) return matching(await fromParser([named ? first : "run", "--"], context));
+  return matching(images());
+}

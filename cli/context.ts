@@ -1,0 +1,13 @@
+/**
+ * What every command is called with.
+ *
+ * @module
+ */
+
+import type { CommandContext } from "npm:@stricli/core@1.3.0";
+
+/** The context of a command: where it leaves its exit code. */
+export interface Context extends CommandContext {
+  /** Streams for the parser's own messages, and the exit code. */
+  readonly process: CommandContext["process"] & { exitCode?: number | string | null };
+}

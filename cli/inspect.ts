@@ -1,0 +1,19 @@
+/**
+ * `sauropod inspect`: the records of containers.
+ *
+ * @module
+ */
+
+import { statusOf } from "../lib/container/record.ts";
+import { findContainer } from "../lib/container/store.ts";
+import { findFolders } from "../lib/folders.ts";
+import type { Context } from "./context.ts";
+import type { FolderFlags } from "./flags.ts";
+import { printJson } from "./text.ts";
+
+/** Prints what is known of containers. */
+export function inspect(this: Context, flags: FolderFlags, ...queries: string[]): void {
+  const { containers } = findFolders(flags);
+  const records = queries.map((query) => findContainer(containers, query));
+  printJson(records.map((record) => ({ ...record, status: statusOf(record), folder: `${containers}/${record.id}` })));
+}

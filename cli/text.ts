@@ -1,0 +1,56 @@
+/**
+ * How the command line speaks: errors, tables, times.
+ *
+ * @module
+ */
+
+import { messageOf, SauropodError } from "../lib/errors.ts";
+
+/** Whether to write colours to standard error. */
+function coloured(): boolean {
+  return !Deno.noColor && Deno.stderr.isTerminal();
+}
+
+/** An error as people read it: what failed, then what to try. */
+export function formatError(error: unknown): string {
+  const name = coloured() ? "\x1b[31msauropod:\x1b[0m" : "sauropod:";
+  if (!(error instanceof SauropodError)) return `${name} ${messageOf(error)}`;
+  return `${name} ${error.message}${error.hint === undefined ? "" : `\n  ${error.hint}`}`;
+}
+
+/** Writes to standard error. */
+export function say(text: string): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(text + "\n"));
+}
+
+/** Writes to standard output, all of it. A reader that has gone away ends the program quietly. */
+export function print(text: string): void {
+  try {
+    for (let rest = new TextEncoder().encode(text); rest.length > 0;) rest = rest.subarray(Deno.stdout.writeSync(rest));
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) Deno.exit(0);
+    throw error;
+  }
+}
+
+/** Prints a value as JSON. */
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value, null, 2) + "\n");
+}
+
+/** Rows under headings, in columns as wide as their widest cell. */
+export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [headings, ...rows];
+  const widths = headings.map((_, i) => Math.max(...all.map((row) => (row[i] ?? "").length)));
+  return all.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ").trimEnd() + "\n").join("");
+}
+
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]] as const;
+
+/** How long ago an ISO 8601 time was: `3 minutes ago`. */
+export function ago(time: string, now = Date.now()): string {
+  const seconds = Math.max(0, Math.round((now - Date.parse(time)) / 1000));
+  const [unit, size] = UNITS.find(([, size]) => seconds >= size) ?? ["second", 1];
+  const count = Math.floor(seconds / size);
+  return `${count} ${unit}${count === 1 ? "" : "s"} ago`;
+}

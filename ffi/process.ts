@@ -1,0 +1,90 @@
+/**
+ * Processes behind pidfds, pipes, and terminals.
+ *
+ * @module
+ */
+
+import { forget, ready } from "./events.ts";
+import { close, SystemError } from "./fs.ts";
+import { shim, syscallNumber } from "./native.ts";
+
+/** How a process ended: its exit code, or the number of the signal that killed it. */
+export interface Ending {
+  /** What it passed to exit; 128 plus the signal's number if one killed it. */
+  code: number;
+  /** The number of the signal that killed it. Default: none did. */
+  signal?: number;
+}
+
+const P_PIDFD = 3, WEXITED = 4, CLD_EXITED = 1;
+const SIGINFO_SIZE = 128, SI_CODE = 8, SI_STATUS = 24;
+const O_CLOEXEC = 0x80000, F_SETFL = 4, O_NONBLOCK = 0x800;
+const TCGETS = 0x5401, TIOCGWINSZ = 0x5413, TIOCSWINSZ = 0x5414;
+
+/** Waits for the process behind `pidfd`, reaps it and closes `pidfd`. It must be our child. */
+export async function reap(pidfd: number): Promise<Ending> {
+  await ready(pidfd, "in");
+  return reapNow(pidfd);
+}
+
+/** Like {@linkcode reap}, but blocks the thread: for a process that is about to end. */
+export function reapNow(pidfd: number): Ending {
+  const info = new Uint8Array(SIGINFO_SIZE);
+  const result = shim.iib(syscallNumber("waitid"), P_PIDFD, pidfd, info, WEXITED, 0);
+  forget(pidfd);
+  close(pidfd);
+  if (result < 0) throw new SystemError("waitid", `pidfd ${pidfd}`, -result);
+  const view = new DataView(info.buffer);
+  const status = view.getInt32(SI_STATUS, true);
+  return view.getInt32(SI_CODE, true) === CLD_EXITED ? { code: status } : { code: 128 + status, signal: status };
+}
+
+/** Sends a signal to the process behind `pidfd`; false if it has ended. */
+export function sendSignal(pidfd: number, signal: number): boolean {
+  const ESRCH = 3;
+  const result = shim.i(syscallNumber("pidfd_send_signal"), pidfd, signal, 0, 0, 0, 0);
+  if (result < 0 && result !== -ESRCH) throw new SystemError("pidfd_send_signal", `signal ${signal}`, -result);
+  return result === 0;
+}
+
+/** A pipe, both ends close-on-exec and blocking: `[read, write]`. */
+export function pipe(): [read: number, write: number] {
+  const ends = new Int32Array(2);
+  const result = shim.b(syscallNumber("pipe2"), new Uint8Array(ends.buffer), O_CLOEXEC, 0);
+  if (result < 0) throw new SystemError("pipe2", "", -result);
+  return [ends[0] ?? -1, ends[1] ?? -1];
+}
+
+/** Makes reads and writes of `fd` return at once. */
+export function setNonblocking(fd: number): void {
+  shim.i(syscallNumber("fcntl"), fd, F_SETFL, O_NONBLOCK, 0, 0, 0);
+}
+
+/** Whether `fd` is a terminal. */
+export function isTerminal(fd: number): boolean {
+  return shim.iib(syscallNumber("ioctl"), fd, TCGETS, new Uint8Array(64), 0, 0) === 0;
+}
+
+/** The size of a terminal in characters; undefined if `fd` is none. */
+export function windowSize(fd: number): { columns: number; rows: number } | undefined {
+  const size = new Uint8Array(8);
+  if (shim.iib(syscallNumber("ioctl"), fd, TIOCGWINSZ, size, 0, 0) < 0) return undefined;
+  const view = new DataView(size.buffer);
+  return { rows: view.getUint16(0, true), columns: view.getUint16(2, true) };
+}
+
+/** Sets the size of a terminal in characters; its foreground processes get SIGWINCH. */
+export function resizeTerminal(fd: number, columns: number, rows: number): void {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setUint16(0, rows, true);
+  view.setUint16(2, columns, true);
+  const result = shim.iib(syscallNumber("ioctl"), fd, TIOCSWINSZ, new Uint8Array(view.buffer), 0, 0);
+  if (result < 0) throw new SystemError("ioctl", "TIOCSWINSZ", -result);
+}
+
+/** The hard limit of a resource of this process, by the resource's number (`getrlimit(2)`); -1 is no limit. */
+export function hardLimit(resource: number): number {
+  const limits = new BigInt64Array(2);
+  shim.iiib(syscallNumber("prlimit64"), 0, resource, 0, new Uint8Array(limits.buffer));
+  return Number(limits[1] ?? -1n);
+}

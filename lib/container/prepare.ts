@@ -1,0 +1,184 @@
+/**
+ * From what a user asks to a complete specification. Everything is checked here, before anything is made.
+ *
+ * @module
+ */
+
+import { RLIMITS } from "../../ffi/calls.ts";
+import { hardLimit } from "../../ffi/process.ts";
+import { capabilitiesIn, type Capability, chooseCapabilities } from "../capabilities.ts";
+import { type CgroupHost, detectCgroups } from "../cgroup/host.ts";
+import { validateLimits } from "../cgroup/limits.ts";
+import { type CgroupPlan, planCgroups } from "../cgroup/plan.ts";
+import { InputError } from "../errors.ts";
+import { lookupUser, type ImageUser as User } from "../image/passwd.ts";
+import type { Image } from "../image/resolve.ts";
+import type { CgroupMount, ContainerSpec, Device, Rlimit, UserMount } from "../spec.ts";
+import { type ContainerOptions, deviceOf, parseDevice, parseTmpfs, parseUlimit, parseVolume } from "./options.ts";
+
+const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const SHM_SIZE = 64 * 1024 * 1024;
+const USUAL_OPEN_FILES = 1024;
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+const HOSTNAME = /^(?=.{1,64}$)[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*$/;
+
+let own: ReadonlySet<Capability> | undefined;
+
+function ownCapabilities(): ReadonlySet<Capability> {
+  own ??= new Set(
+    capabilitiesIn(/^CapPrm:\s*([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"))?.[1] ?? "0"),
+  );
+  return own;
+}
+
+function checkName(value: string | undefined, pattern: RegExp, what: string): void {
+  if (value === undefined || pattern.test(value)) return;
+  throw new InputError(`${JSON.stringify(value)} is not a ${what}`, {
+    code: "bad-name",
+    facts: { value },
+    hint: "letters, digits, - and . (and _ in a container's name), beginning with a letter or digit",
+  });
+}
+
+/** Refuses what can be refused without looking at the image or the host. */
+export function checkOptions(command: readonly string[], options: ContainerOptions): void {
+  if (!command[0]) {
+    throw new InputError("there is no command to run", {
+      code: "no-command",
+      hint: "name one after the image: /bin/sh",
+    });
+  }
+  checkName(options.name, NAME, "container name");
+  checkName(options.hostname, HOSTNAME, "host name");
+  validateLimits(options.limits ?? {});
+  const words = [...command, ...Object.entries(options.env ?? {}).flat(), options.cwd ?? ""];
+  const bad = words.find((word) => word.includes("\0"));
+  if (bad !== undefined) {
+    throw new InputError(`${JSON.stringify(bad)} holds a NUL character`, {
+      code: "nul-character",
+      facts: { value: bad },
+    });
+  }
+  if (options.cwd !== undefined && (!options.cwd.startsWith("/") || options.cwd.split("/").includes(".."))) {
+    throw new InputError(`the working directory ${options.cwd} must be absolute and without ..`, {
+      code: "bad-cwd",
+      facts: { cwd: options.cwd },
+    });
+  }
+}
+
+function userMounts(options: ContainerOptions): UserMount[] {
+  const mounts = [...(options.volumes ?? []).map(parseVolume), ...(options.tmpfs ?? []).map(parseTmpfs)];
+  const targets = mounts.map((mount) => mount.target);
+  const twice = targets.find((target, i) => targets.indexOf(target) !== i);
+  if (twice !== undefined) {
+    throw new InputError(`two mounts have the same target ${twice}`, { code: "bad-mount", facts: { target: twice } });
+  }
+  // A mount must not cover one that was made below it before.
+  return mounts.sort((a, b) => a.target.split("/").length - b.target.split("/").length);
+}
+
+const STANDARD_DEVICES = ["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"];
+
+function devices(options: ContainerOptions): Device[] {
+  const named = (options.devices ?? []).map(parseDevice);
+  if (!options.privileged) return named;
+  const taken = new Set([...STANDARD_DEVICES.map((name) => `/dev/${name}`), ...named.map((device) => device.path)]);
+  const all = [...Deno.readDirSync("/dev")].flatMap(({ name }) =>
+    taken.has(`/dev/${name}`) ? [] : deviceOf(`/dev/${name}`, Deno.lstatSync(`/dev/${name}`)) ?? []
+  );
+  return [...named, ...all];
+}
+
+function rlimits(options: ContainerOptions): Rlimit[] {
+  const asked = (options.ulimits ?? []).map(parseUlimit);
+  if (asked.some(({ resource }) => resource === "nofile")) return asked;
+  // Deno raises its own soft limit; programs that use select(2) want the usual one.
+  const hard = hardLimit(RLIMITS.nofile.value);
+  const soft = hard < 0 ? USUAL_OPEN_FILES : Math.min(hard, USUAL_OPEN_FILES);
+  return [{ resource: "nofile", soft, hard }, ...asked];
+}
+
+function environment(options: ContainerOptions, user: User, hostname: string): string[] {
+  const name = user.name ?? String(user.uid);
+  const env: Record<string, string> = {
+    PATH,
+    HOME: user.home,
+    USER: name,
+    HOSTNAME: hostname,
+    TERM: Deno.env.get("TERM") || "xterm",
+    PS1: `${name}@${hostname}$ `,
+    ...options.env,
+  };
+  return Object.entries(env).map(([key, value]) => `${key}=${value}`);
+}
+
+function isUnified(): boolean {
+  try {
+    return Deno.statSync("/sys/fs/cgroup/cgroup.controllers").isFile;
+  } catch {
+    return false;
+  }
+}
+
+function cgroupMounts(host: CgroupHost | undefined, plan: CgroupPlan): CgroupMount[] {
+  if (host?.layout === "v2") return [{ name: "", type: "cgroup2", data: "" }];
+  return plan.groups.map(({ version, hierarchy }) =>
+    version === 2
+      ? { name: hierarchy, type: "cgroup2", data: "" }
+      : { name: hierarchy, type: "cgroup", data: hierarchy }
+  );
+}
+
+/**
+ * Completes a specification.
+ *
+ * @throws {InputError} for every option that makes no sense, and `unknown-user`.
+ * @throws {CgroupError} for limits that this host cannot set.
+ */
+export function prepare(
+  id: string,
+  image: Image,
+  command: readonly string[],
+  options: ContainerOptions,
+  folder: string,
+): ContainerSpec {
+  checkOptions(command, options);
+  const user = lookupUser(image.lower, options.user ?? "0");
+  const hostname = options.hostname ?? id;
+  const { privileged = false, limits = {} } = options;
+  const asksForLimits = Object.values(limits).some((limit) => limit !== undefined);
+  // Reading the host's cgroups costs milliseconds; without limits only pure v2 wants a group.
+  const host = asksForLimits || isUnified() ? detectCgroups() : undefined;
+  const cgroups = host ? planCgroups(host, `sauropod-${id}`, limits, { parent: options.cgroupParent }) : { groups: [] };
+  const capabilities = chooseCapabilities(
+    { add: options.capAdd, drop: options.capDrop, privileged },
+    ownCapabilities(),
+  );
+  const ambient = options.capAdd && user.uid !== 0
+    ? chooseCapabilities({ add: options.capAdd, drop: ["ALL"] }, ownCapabilities())
+    : [];
+  return {
+    id,
+    hostname,
+    rootfs: { folder, lower: image.lower, readOnly: options.readOnly ?? false },
+    mounts: userMounts(options),
+    devices: devices(options),
+    network: options.network ?? "none",
+    shmSize: options.shmSize ?? SHM_SIZE,
+    cgroups,
+    cgroupMounts: cgroupMounts(host, cgroups),
+    privileged,
+    process: {
+      args: command,
+      env: environment(options, user, hostname),
+      cwd: options.cwd ?? "/",
+      identity: { uid: user.uid, gid: user.gid, groups: user.groups },
+      capabilities,
+      ambient,
+      noNewPrivileges: !privileged && !options.allowNewPrivileges,
+      rlimits: rlimits(options),
+      init: options.init ?? false,
+    },
+  };
+}

@@ -1,0 +1,237 @@
+/**
+ * Running a command in a container and holding on to it until it ends.
+ *
+ * @module
+ */
+
+import { type Ending, reap, sendSignal } from "../../ffi/process.ts";
+import { removeGroups } from "../cgroup/remove.ts";
+import { oomKills } from "../cgroup/usage.ts";
+import { findFolders } from "../folders.ts";
+import { findImage, resolveImage } from "../image/resolve.ts";
+import type { TerminalSize } from "../program/wiring.ts";
+import { signalNumber } from "../signals.ts";
+import type { ContainerSpec } from "../spec.ts";
+import { kill as killLaunched, launch, type Launched } from "./launch.ts";
+import { reclaim } from "./leftovers.ts";
+import { checkOptions, prepare } from "./prepare.ts";
+import type { ContainerOptions } from "./options.ts";
+import { type ContainerRecord, markProcess, writeRecord } from "./record.ts";
+import { createContainer, newId, ownMark, removeContainer } from "./store.ts";
+import { connect, type StreamOptions, type Streams } from "./streams.ts";
+
+/** Options of {@linkcode run}. */
+export interface RunOptions extends ContainerOptions, StreamOptions {
+  /** Kills the container with SIGKILL when aborted. */
+  signal?: AbortSignal;
+}
+
+/** How a container ended, in the shape of `Deno.CommandStatus`. */
+export interface RunStatus {
+  /** Whether the exit code is 0. */
+  readonly success: boolean;
+  /** The exit code; 128 plus the signal's number if a signal killed the command. */
+  readonly code: number;
+  /** The number of the signal that killed the command, or null. */
+  readonly signal: number | null;
+  /** Whether the kernel killed a process of the container for lack of memory. */
+  readonly oomKilled: boolean;
+}
+
+/** How a container ended and what it wrote, in the shape of `Deno.CommandOutput`. */
+export interface RunOutput extends RunStatus {
+  /** All that it wrote to its standard output. */
+  readonly stdout: Uint8Array<ArrayBuffer>;
+  /** All that it wrote to its standard error. */
+  readonly stderr: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * A running container, in the shape of `Deno.ChildProcess`. `await using` kills it at the end of the scope if it still
+ * runs; the kernel kills it if this process dies.
+ */
+export interface Container extends AsyncDisposable {
+  /** Twelve hexadecimal digits. */
+  readonly id: string;
+  /** Its name, if it was given one. */
+  readonly name?: string;
+  /** The number of its first process, as the host sees it. */
+  readonly pid: number;
+  /** The command's input. Throws `TypeError` unless `stdin` is `piped`. */
+  readonly stdin: WritableStream<Uint8Array>;
+  /** The command's output. Throws `TypeError` unless `stdout` is `piped`. */
+  readonly stdout: ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** The command's errors. Throws `TypeError` unless `stderr` is `piped`. */
+  readonly stderr: ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** Resolves when it has ended and nothing is left but what was to be kept. */
+  readonly status: Promise<RunStatus>;
+  /** Reads all output and waits for the end. Throws `TypeError` unless `stdout` and `stderr` are `piped`. */
+  output(): Promise<RunOutput>;
+  /**
+   * Sends a signal, by name or number, to the first process. Default: SIGTERM. A PID 1 without a handler ignores all
+   * but SIGKILL (`pid_namespaces(7)`); `init: true` puts one with handlers in front. False if it has ended.
+   */
+  kill(signal?: Deno.Signal | number): boolean;
+  /** Sets the size of its terminal. Throws `TypeError` unless it has one and its streams are piped. */
+  resize(size: TerminalSize): void;
+}
+
+const SIGKILL = 9;
+const reclaimed = new Set<string>();
+
+function piped<T>(stream: T | undefined, name: string): T {
+  if (stream === undefined) throw new TypeError(`${name} is not piped`);
+  return stream;
+}
+
+async function bytesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>> | undefined): Promise<Uint8Array<ArrayBuffer>> {
+  return stream ? await new Blob(await Array.fromAsync(stream)).bytes() : new Uint8Array();
+}
+
+function newRecord(spec: ContainerSpec, image: string, options: RunOptions): ContainerRecord {
+  return {
+    version: 1,
+    id: spec.id,
+    ...(options.name === undefined ? {} : { name: options.name }),
+    image,
+    lower: spec.rootfs.lower,
+    command: spec.process.args,
+    created: new Date().toISOString(),
+    keep: options.keep ?? false,
+    owner: ownMark(),
+    cgroups: spec.cgroups.groups.map((group) => group.path),
+  };
+}
+
+/** Makes the container, or leaves nothing of it. */
+function start(
+  containers: string,
+  spec: ContainerSpec,
+  record: ContainerRecord,
+  options: RunOptions,
+): [Launched, Streams] {
+  createContainer(containers, record);
+  try {
+    const connection = connect(options);
+    try {
+      const launched = launch(spec, connection.streams, connection.size);
+      try {
+        return [launched, connection.start(launched.terminal)];
+      } catch (error) {
+        killLaunched(launched);
+        throw error;
+      }
+    } catch (error) {
+      connection.abandon();
+      throw error;
+    }
+  } catch (error) {
+    removeGroups(record.cgroups);
+    removeContainer(containers, record);
+    throw error;
+  }
+}
+
+/** Waits for the end, then takes away what must not stay and writes down the rest. */
+async function finish(
+  containers: string,
+  spec: ContainerSpec,
+  record: ContainerRecord,
+  launched: Launched,
+  streams: Streams,
+): Promise<RunStatus> {
+  const ending: Ending = await reap(launched.pidfd);
+  await streams.drained;
+  const oomKilled = spec.cgroups.groups.some(({ oomFile }) => oomFile !== undefined && oomKills(oomFile) > 0);
+  removeGroups(record.cgroups);
+  if (!record.keep) removeContainer(containers, record);
+  else {
+    const ended = { at: new Date().toISOString(), ...ending, ...(oomKilled ? { oomKilled } : {}) };
+    writeRecord(spec.rootfs.folder, { ...record, ended });
+  }
+  return { success: ending.code === 0, code: ending.code, signal: ending.signal ?? null, oomKilled };
+}
+
+/** Once for each process and folder: what others left is taken away while the first container runs. */
+function reclaimOnce(containers: string): void {
+  if (reclaimed.has(containers)) return;
+  reclaimed.add(containers);
+  reclaim(containers);
+}
+
+/**
+ * Runs a command in a new container of `image`, an image's name in the folder of images or `host`.
+ *
+ * The standard streams are as with `Deno.Command`, except that `stdin` is `null` unless asked. Call it on the main
+ * thread: the kernel ends the container with the thread that made it.
+ *
+ * @throws {InputError} for options that make no sense; nothing was made.
+ * @throws {ImageError} if the image is missing or cannot be unpacked.
+ * @throws {CgroupError} for limits that this host cannot set.
+ * @throws {ContainerError} if the name is taken.
+ * @throws {SpawnError} if a system call failed or the command could not be executed; nothing is left.
+ */
+export async function run(image: string, command: readonly string[], options: RunOptions = {}): Promise<Container> {
+  options.signal?.throwIfAborted();
+  checkOptions(command, options);
+  const { images, containers } = findFolders(options);
+  const found = findImage(image, images) ?? await resolveImage(image, images);
+  const id = newId();
+  const spec = prepare(id, found, command, options, `${containers}/${id}`);
+  const record = newRecord(spec, image, options);
+  const [launched, streams] = start(containers, spec, record, options);
+  const running = { ...record, process: markProcess(launched.pid) };
+  writeRecord(spec.rootfs.folder, running);
+
+  const status = finish(containers, spec, running, launched, streams);
+  let ended = false;
+  const kill = (signal: Deno.Signal | number = "SIGTERM"): boolean =>
+    !ended && sendSignal(launched.pidfd, signalNumber(signal));
+  const abort = (): void => void kill(SIGKILL);
+  options.signal?.addEventListener("abort", abort);
+  const settle = (): void => {
+    ended = true;
+    options.signal?.removeEventListener("abort", abort);
+  };
+  status.then(settle, settle);
+  reclaimOnce(containers);
+
+  return {
+    id,
+    name: options.name,
+    pid: launched.pid,
+    status,
+    kill,
+    get stdin() {
+      return piped(streams.stdin, "stdin");
+    },
+    get stdout() {
+      return piped(streams.stdout, "stdout");
+    },
+    get stderr() {
+      return piped(streams.stderr, "stderr");
+    },
+    async output(): Promise<RunOutput> {
+      piped(streams.stdout, "stdout");
+      if (!streams.resize) piped(streams.stderr, "stderr");
+      const [stdout, stderr] = await Promise.all([bytesOf(streams.stdout), bytesOf(streams.stderr)]);
+      return { ...await status, stdout, stderr };
+    },
+    resize: (size) => piped(streams.resize, "the terminal")(size),
+    async [Symbol.asyncDispose](): Promise<void> {
+      kill(SIGKILL);
+      await status;
+      streams.close();
+    },
+  };
+}
+
+/**
+ * Runs a command in a new container to its end and collects what it writes.
+ *
+ * @throws whatever {@linkcode run} throws.
+ */
+export async function output(image: string, command: readonly string[], options: RunOptions = {}): Promise<RunOutput> {
+  await using container = await run(image, command, { stdout: "piped", stderr: "piped", ...options });
+  return await container.output();
+}

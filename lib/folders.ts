@@ -1,0 +1,59 @@
+/**
+ * Where images and containers live.
+ *
+ * @module
+ */
+
+/** Where things live, as absolute paths. */
+export interface Folders {
+  /** The folder of images. */
+  readonly images: string;
+  /** The folder of containers. */
+  readonly containers: string;
+  /** Which rule chose them. */
+  readonly rule: "options" | "SAUROPOD_HOME" | "checkout" | "system" | "user";
+}
+
+/** Folders that the user names. */
+export interface FolderOptions {
+  /** The folder of images. Default: by rule. */
+  images?: string;
+  /** The folder of containers. Default: by rule. */
+  containers?: string;
+}
+
+function absolute(path: string): string {
+  return path.startsWith("/") ? path.replace(/(?<=.)\/+$/, "") : `${Deno.cwd()}/${path.replace(/^(\.\/)+|\/+$/g, "")}`;
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
+}
+
+function home(): { path: string; rule: Folders["rule"] } {
+  const named = Deno.env.get("SAUROPOD_HOME");
+  if (named) return { path: absolute(named), rule: "SAUROPOD_HOME" };
+  const here = Deno.cwd();
+  if (isFolder(`${here}/images`) && isFolder(`${here}/containers`)) return { path: here, rule: "checkout" };
+  if (Deno.uid() === 0) return { path: "/var/lib/sauropod", rule: "system" };
+  const data = Deno.env.get("XDG_DATA_HOME") || `${Deno.env.get("HOME") ?? ""}/.local/share`;
+  return { path: `${data}/sauropod`, rule: "user" };
+}
+
+/**
+ * The folders in force. The rule: what the options name; else `$SAUROPOD_HOME/images` and `…/containers`; else
+ * `./images` and `./containers` where both exist (a checkout); else `/var/lib/sauropod/…` for root and
+ * `$XDG_DATA_HOME/sauropod/…` (default `~/.local/share`) for others. Nothing is made.
+ */
+export function findFolders(options: FolderOptions = {}): Folders {
+  const { path, rule } = home();
+  return {
+    images: options.images ? absolute(options.images) : `${path}/images`,
+    containers: options.containers ? absolute(options.containers) : `${path}/containers`,
+    rule: options.images && options.containers ? "options" : rule,
+  };
+}

@@ -1,0 +1,209 @@
+/**
+ * Image archives: `NAME.tar`, `.tar.gz`, `.tgz` or `.tar.zst` of a root file system, unpacked once into a store.
+ * The store holds `NAME@FINGERPRINT/rootfs`, and while one is being unpacked `.NAME@FINGERPRINT.tmp`, locked.
+ *
+ * @module
+ */
+
+import { AT_FDCWD, close, lock, openAt, statusAt } from "../../ffi/fs.ts";
+import { flags } from "../../ffi/flags.ts";
+import { ImageError, messageOf } from "../errors.ts";
+import { decompress } from "./decompress.ts";
+import { readImageFile } from "./file.ts";
+import { failedWith, openDirectory, removeTree } from "./tree.ts";
+import { unpack } from "./unpack.ts";
+
+/** The endings of archives, in the order in which they are looked for. xz and bzip2 are refused when unpacked, with a hint. */
+export const ARCHIVE_ENDINGS = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"] as const;
+
+const READ_CHUNK = 1 << 18;
+const LOCK_POLL_MS = 20;
+const TEMPORARY = ".tmp";
+
+/** The name of the image that the archive at `path` holds; `undefined` if the path does not end as an archive does. */
+export function archiveName(path: string): string | undefined {
+  const file = path.slice(path.lastIndexOf("/") + 1);
+  const ending = ARCHIVE_ENDINGS.find((ending) => file.endsWith(ending) && file.length > ending.length);
+  return ending && file.slice(0, -ending.length);
+}
+
+/** What tells one state of a file from another, without reading it: its size, time and inode. */
+function fingerprint(path: string): string {
+  let fd;
+  try {
+    fd = openAt(AT_FDCWD, path, flags("O", "PATH"));
+  } catch (error) {
+    throw new ImageError(`the archive cannot be opened: ${messageOf(error)}`, {
+      code: "image-not-found",
+      facts: { archive: path },
+      cause: error,
+    });
+  }
+  try {
+    const { size, mtime, ino } = statusAt(fd);
+    return [size, mtime, ino].map((part) => part.toString(36)).join("-");
+  } finally {
+    close(fd);
+  }
+}
+
+function entryName(path: string): string {
+  return `${archiveName(path) ?? path.slice(path.lastIndexOf("/") + 1)}@${fingerprint(path)}`;
+}
+
+function isThere(path: string): boolean {
+  try {
+    statusAt(AT_FDCWD, path);
+    return true;
+  } catch (error) {
+    if (failedWith(error, "ENOENT", "ENOTDIR")) return false;
+    throw error;
+  }
+}
+
+/**
+ * The folder that the archive was unpacked to, if it was and the archive has not changed since. Synchronous and cheap.
+ * Throws {@linkcode ImageError} `image-not-found` if there is no archive.
+ */
+export function findUnpacked(archivePath: string, storeFolder: string): string | undefined {
+  const rootfs = `${storeFolder}/${entryName(archivePath)}/rootfs`;
+  return isThere(rootfs) ? rootfs : undefined;
+}
+
+/** Locks the folder at `path`, made if need be. Returns its descriptor, or nothing if `until` came true meanwhile. */
+async function lockFolder(path: string, until: () => boolean): Promise<number | undefined> {
+  while (!until()) {
+    await Deno.mkdir(path, { recursive: true, mode: 0o700 });
+    const fd = openLocked(path);
+    if (fd !== undefined) return fd;
+    await new Promise((resolve) => setTimeout(resolve, LOCK_POLL_MS));
+  }
+}
+
+/** Opens and locks a folder at once; nothing if another holds it, or it was moved or removed meanwhile. */
+function openLocked(path: string): number | undefined {
+  let fd = -1;
+  try {
+    fd = openDirectory(AT_FDCWD, path);
+    if (lock(fd, "exclusive", false) && statusAt(fd).ino === statusAt(AT_FDCWD, path).ino) return fd;
+  } catch (error) {
+    if (!failedWith(error, "ENOENT")) throw error;
+  }
+  if (fd >= 0) close(fd);
+}
+
+/** Removes what killed unpackings left. */
+function sweep(storeFolder: string, keep: string): void {
+  for (const { name } of Deno.readDirSync(storeFolder)) {
+    if (name === keep || !name.startsWith(".") || !name.endsWith(TEMPORARY)) continue;
+    const fd = openLocked(`${storeFolder}/${name}`);
+    if (fd === undefined) continue;
+    try {
+      removeTree(AT_FDCWD, `${storeFolder}/${name}`);
+    } finally {
+      close(fd);
+    }
+  }
+}
+
+async function* chunksOf(path: string): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  using file = await Deno.open(path);
+  for (;;) {
+    const buffer = new Uint8Array(READ_CHUNK);
+    const n = await file.read(buffer);
+    if (n === null) return;
+    yield buffer.subarray(0, n);
+  }
+}
+
+function holds(rootfs: string, file: string, text: string): boolean {
+  try {
+    return readImageFile([rootfs], file)?.includes(text) ?? false;
+  } catch {
+    // A folder or device of that name: an odd root file system, but one.
+    return false;
+  }
+}
+
+/** Refuses what `docker save` and OCI tools make: layers in an archive instead of files. */
+function refuseLayout(rootfs: string): void {
+  const layout = holds(rootfs, "oci-layout", "imageLayoutVersion");
+  const manifest = holds(rootfs, "manifest.json", '"Layers"');
+  if (!layout && !manifest) return;
+  const kind = manifest ? "one of `docker save`" : "an OCI image layout";
+  throw new ImageError(`the archive is ${kind}, not of a root file system`, {
+    code: "archive-unsupported",
+    hint: "Use `docker export` of a container: it gives a root file system.",
+  });
+}
+
+async function unpackInto(temporary: string, archivePath: string): Promise<void> {
+  const rootfs = `${temporary}/rootfs`;
+  if (isThere(rootfs)) removeTree(AT_FDCWD, rootfs);
+  Deno.mkdirSync(rootfs, { mode: 0o755 });
+  Deno.chmodSync(rootfs, 0o755);
+  const before = fingerprint(archivePath);
+  const root = openDirectory(AT_FDCWD, rootfs);
+  try {
+    const { entries } = await unpack(decompress(chunksOf(archivePath)), root);
+    if (entries === 0) throw new ImageError("the archive is empty", { code: "archive-malformed" });
+  } finally {
+    close(root);
+  }
+  if (fingerprint(archivePath) !== before) {
+    throw new ImageError("the archive changed while it was read", { code: "archive-corrupt", hint: "Try again." });
+  }
+  refuseLayout(rootfs);
+}
+
+function about(archivePath: string, error: unknown): unknown {
+  if (!(error instanceof ImageError)) return error;
+  const { code, hint, facts } = error;
+  const details = { code, hint, facts: { ...facts, archive: archivePath }, cause: error };
+  return new ImageError(`${archivePath}: ${error.message}`, details);
+}
+
+/**
+ * Unpacks an archive into `<store>/<NAME>@<fingerprint>/rootfs`, unless that is done, and returns that folder. Whole or
+ * not at all; processes that want the same wait for the first. What killed ones left is removed.
+ *
+ * Throws {@linkcode ImageError}: `image-not-found`, `archive-corrupt`, `archive-unsupported`, and those of
+ * {@linkcode unpack}; `facts.archive` is the path.
+ */
+export async function unpackOnce(archivePath: string, storeFolder: string): Promise<string> {
+  const done = findUnpacked(archivePath, storeFolder);
+  if (done !== undefined) return done;
+  const entry = entryName(archivePath);
+  const target = `${storeFolder}/${entry}`, rootfs = `${target}/rootfs`;
+  const temporary = `.${entry}${TEMPORARY}`, temporaryPath = `${storeFolder}/${temporary}`;
+  const locked = await lockFolder(temporaryPath, () => isThere(rootfs));
+  if (locked === undefined) return rootfs;
+  try {
+    if (isThere(rootfs)) {
+      removeTree(AT_FDCWD, temporaryPath);
+      return rootfs;
+    }
+    sweep(storeFolder, temporary);
+    await unpackInto(temporaryPath, archivePath);
+    Deno.renameSync(temporaryPath, target);
+    return rootfs;
+  } catch (error) {
+    removeTree(AT_FDCWD, temporaryPath);
+    throw about(archivePath, error);
+  } finally {
+    close(locked);
+  }
+}
+
+/**
+ * The entries of the store that no archive of `archives` has any more, as absolute paths or as relative as the store's;
+ * for a garbage collector, which must see that no container uses them. An archive that is gone counts as none.
+ */
+export function staleArchives(storeFolder: string, archives: Iterable<string>): string[] {
+  const current = new Set<string>();
+  for (const path of archives) if (isThere(path)) current.add(entryName(path));
+  if (!isThere(storeFolder)) return [];
+  const names = [...Deno.readDirSync(storeFolder)].map((entry) => entry.name);
+  return names.filter((name) => name.includes("@") && !name.startsWith(".") && !current.has(name))
+    .sort().map((name) => `${storeFolder}/${name}`);
+}

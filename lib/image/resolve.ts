@@ -1,0 +1,147 @@
+import { ImageError, InputError } from "../errors.ts";
+import { ARCHIVE_ENDINGS, archiveName, findUnpacked, unpackOnce } from "./archive.ts";
+
+/** What an image is kept as. */
+export type ImageKind = "host" | "folder" | "archive";
+
+/** An image, ready to be mounted. */
+export interface Image {
+  /** The name it was asked for by. */
+  name: string;
+  /** The folders that an overlay puts on each other, absolute, uppermost first. */
+  lower: readonly string[];
+  /** What it is kept as. */
+  kind: ImageKind;
+}
+
+/** An image of an image folder. */
+export interface ImageEntry {
+  /** The name to run it by. */
+  name: string;
+  /** What it is kept as. */
+  kind: "folder" | "archive";
+  /** The folder or archive, with the image folder's path in front. */
+  path: string;
+}
+
+const STORE = ".unpacked";
+const NAME = /^[A-Za-z0-9_.:-]+$/;
+const MAX_DEPTH = 4;
+const ROOT_FOLDERS = new Set(["bin", "dev", "etc", "lib", "proc", "sbin", "sys", "tmp", "usr", "var"]);
+
+type Place = { kind: "host" } | { kind: "folder" | "archive"; path: string };
+
+function validate(name: string): void {
+  const parts = name.split("/");
+  if (parts.every((part) => NAME.test(part) && !part.startsWith(".") && !part.startsWith("-"))) return;
+  throw new InputError(`not an image name: ${JSON.stringify(name)}`, {
+    code: "invalid-image-name",
+    facts: { name },
+    hint:
+      "Names are made of letters, digits and _ . : - and may be nested with /, as in team/app; no part begins with . or -",
+  });
+}
+
+function typeOf(path: string): "folder" | "file" | undefined {
+  try {
+    const status = Deno.statSync(path);
+    return status.isDirectory ? "folder" : status.isFile ? "file" : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw error;
+  }
+}
+
+function notFound(name: string, imagesFolder: string): ImageError {
+  const looked = ["", ...ARCHIVE_ENDINGS].map((ending) => `${imagesFolder}/${name}${ending}`);
+  const near = listImages(imagesFolder).map((image) => image.name);
+  const others = [...near, "host"].map((other) => JSON.stringify(other)).join(", ");
+  return new ImageError(`no image ${JSON.stringify(name)}; looked for ${looked.join(", ")}`, {
+    code: "image-not-found",
+    facts: { name, looked, images: near },
+    hint: `There is: ${others}. A root file system put there as a folder or archive is an image.`,
+  });
+}
+
+function locate(name: string, imagesFolder: string): Place {
+  if (name === "host") return { kind: "host" };
+  validate(name);
+  const path = `${imagesFolder}/${name}`;
+  if (typeOf(path) === "folder") return { kind: "folder", path };
+  const ending = ARCHIVE_ENDINGS.find((ending) => typeOf(path + ending) === "file");
+  if (ending) return { kind: "archive", path: path + ending };
+  throw notFound(name, imagesFolder);
+}
+
+function ready(name: string, place: Place, imagesFolder: string): Image | undefined {
+  if (place.kind === "host") return { name, lower: ["/"], kind: "host" };
+  const folder = place.kind === "folder" ? place.path : findUnpacked(place.path, `${imagesFolder}/${STORE}`);
+  return folder === undefined ? undefined : { name, lower: [Deno.realPathSync(folder)], kind: place.kind };
+}
+
+/**
+ * Finds the image `name` if nothing has to be unpacked for it; `undefined` if something has. Synchronous and cheap.
+ * Throws as {@linkcode resolveImage} does.
+ */
+export function findImage(name: string, imagesFolder: string): Image | undefined {
+  return ready(name, locate(name, imagesFolder), imagesFolder);
+}
+
+/**
+ * Finds the image `name`: `host` is the host's own root; else it is the folder `name` of `imagesFolder`, or an archive
+ * of that name, which is unpacked once into the folder `.unpacked` there.
+ *
+ * Throws {@linkcode InputError} `invalid-image-name`, {@linkcode ImageError} `image-not-found`, and those of
+ * {@linkcode unpackOnce}.
+ */
+export async function resolveImage(name: string, imagesFolder: string): Promise<Image> {
+  const place = locate(name, imagesFolder);
+  const found = ready(name, place, imagesFolder);
+  if (found) return found;
+  if (place.kind !== "archive") throw notFound(name, imagesFolder);
+  const rootfs = await unpackOnce(place.path, `${imagesFolder}/${STORE}`);
+  return { name, lower: [Deno.realPathSync(rootfs)], kind: "archive" };
+}
+
+/** Whether a folder only holds images, and is none itself. */
+function isGroup(children: readonly string[], folder: string): boolean {
+  const belongs = (name: string) =>
+    archiveName(name) !== undefined || !ROOT_FOLDERS.has(name) && typeOf(`${folder}/${name}`) === "folder";
+  return children.length > 0 && children.every(belongs);
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return [...Deno.readDirSync(folder)].map((entry) => entry.name).filter((name) => !name.startsWith(".")).sort();
+  } catch {
+    // Not there, or not ours to read: nothing to list.
+    return [];
+  }
+}
+
+/**
+ * Lists the images of a folder and of the folders in it that only group images, by name. Where a folder and an archive
+ * have the same name, the one that {@linkcode findImage} takes is listed.
+ */
+export function listImages(imagesFolder: string): ImageEntry[] {
+  const found = new Map<string, ImageEntry>();
+  function add(entry: ImageEntry): void {
+    const rank = ({ kind, path }: ImageEntry): number =>
+      kind === "folder" ? -1 : ARCHIVE_ENDINGS.findIndex((ending) => path === `${imagesFolder}/${entry.name}${ending}`);
+    const other = found.get(entry.name);
+    if (!other || rank(entry) < rank(other)) found.set(entry.name, entry);
+  }
+  function visit(folder: string, prefix: string, names: readonly string[], depth: number): void {
+    for (const name of names) {
+      const path = `${folder}/${name}`, image = archiveName(name);
+      const type = typeOf(path);
+      if (type === "file" && image) add({ name: prefix + image, kind: "archive", path });
+      if (type !== "folder") continue;
+      const children = namesIn(path);
+      if (depth < MAX_DEPTH && isGroup(children, path)) visit(path, `${prefix}${name}/`, children, depth + 1);
+      else add({ name: prefix + name, kind: "folder", path });
+    }
+  }
+  visit(imagesFolder, "", namesIn(imagesFolder), 1);
+  return [...found.values()].sort((a, b) => a.name < b.name ? -1 : 1);
+}

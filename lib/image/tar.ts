@@ -1,0 +1,376 @@
+/**
+ * A streaming reader of tar archives: v7, ustar, GNU long names and POSIX pax (`tar(5)`, POSIX.1-2024 `pax`).
+ * Pure: chunks are pushed in, entries come out at once, and bodies are handed on without being copied.
+ *
+ * @module
+ */
+
+import { ImageError } from "../errors.ts";
+
+/** What an entry is. */
+export type TarType = "file" | "link" | "symlink" | "character" | "block" | "directory" | "fifo";
+
+/** One entry of an archive, with the extended headers before it applied. */
+export interface TarEntry {
+  /** Its name as written: not checked, perhaps absolute, perhaps with `..`. No NUL. */
+  name: string;
+  /** What it is. */
+  type: TarType;
+  /** The bytes that follow; 0 for all but files. */
+  size: number;
+  /** Permission bits with set-user-id, set-group-id and sticky (07777). */
+  mode: number;
+  /** The owner's user id. */
+  uid: number;
+  /** The owner's group id. */
+  gid: number;
+  /** The time of the last modification, in nanoseconds since the epoch. */
+  mtime: bigint;
+  /** What a link or symbolic link points at; else empty. */
+  target: string;
+  /** A device's major number. */
+  major: number;
+  /** A device's minor number. */
+  minor: number;
+  /** Extended attributes by name. */
+  xattrs: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+}
+
+/** What a {@linkcode tarReader} calls, in the order of the archive; what it throws comes out of `push`. */
+export interface TarHandler {
+  /** An entry begins. */
+  entry(entry: TarEntry): void;
+  /** A part of its body, valid only during the call. */
+  body(bytes: Uint8Array<ArrayBuffer>): void;
+  /** Its body is complete; also called for entries without one. */
+  end(): void;
+}
+
+/** Takes an archive apart as it comes. */
+export interface TarReader {
+  /** Takes the next bytes, of any length. Throws {@linkcode ImageError}. */
+  push(chunk: Uint8Array<ArrayBuffer>): void;
+  /** Says that there is no more. Throws {@linkcode ImageError} if the archive is not complete. */
+  finish(): void;
+}
+
+type Bytes = Uint8Array<ArrayBuffer>;
+type Records = Map<string, Bytes>;
+
+const BLOCK = 512;
+const MAX_META = 1 << 20;
+const MAX_ID = 2 ** 32 - 2;
+const XATTR = "SCHILY.xattr.";
+const SPACE = 32, NEWLINE = 10, EQUALS = 61;
+const FIELD = {
+  name: [0, 100],
+  mode: [100, 8],
+  uid: [108, 8],
+  gid: [116, 8],
+  size: [124, 12],
+  mtime: [136, 12],
+  checksum: [148, 8],
+  target: [157, 100],
+  magic: [257, 8],
+  major: [329, 8],
+  minor: [337, 8],
+  prefix: [345, 155],
+} as const;
+type Field = keyof typeof FIELD;
+
+const TYPES: Readonly<Record<string, TarType>> = {
+  "\0": "file",
+  "0": "file",
+  "1": "link",
+  "2": "symlink",
+  "3": "character",
+  "4": "block",
+  "5": "directory",
+  "6": "fifo",
+  "7": "file",
+};
+const UNSUPPORTED: Readonly<Record<string, string>> = {
+  S: "a sparse file",
+  M: "a part of a multi-volume archive",
+  V: "a volume label",
+  D: "an incremental dump",
+  X: "a Solaris extended header",
+};
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const none: ReadonlyMap<string, Bytes> = new Map();
+
+function malformed(what: string, facts?: Record<string, unknown>): ImageError {
+  return new ImageError(`the tar archive is malformed: ${what}`, { code: "archive-malformed", facts });
+}
+
+function unsupported(what: string, hint: string): ImageError {
+  return new ImageError(`the tar archive holds ${what}, which is not supported`, {
+    code: "archive-unsupported",
+    hint,
+  });
+}
+
+function decode(bytes: Bytes, what: string): string {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    throw unsupported(`a ${what} that is not UTF-8`, "Make the archive from files whose names are UTF-8.");
+  }
+}
+
+function textUpToNul(bytes: Bytes, what: string): string {
+  const end = bytes.indexOf(0);
+  return decode(end < 0 ? bytes : bytes.subarray(0, end), what);
+}
+
+function text(block: Bytes, field: Field): string {
+  const [offset, length] = FIELD[field];
+  return block[offset] === 0 ? "" : textUpToNul(block.subarray(offset, offset + length), field);
+}
+
+function base256(bytes: Bytes): number {
+  const negative = ((bytes[0] ?? 0) & 0x40) !== 0;
+  let value = 0;
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = (negative ? ~(bytes[i] ?? 0) : bytes[i] ?? 0) & (i === 0 ? 0x7f : 0xff);
+    value = value * 256 + byte;
+  }
+  return negative ? -value - 1 : value;
+}
+
+function octal(bytes: Bytes): number {
+  let at = 0, value = 0;
+  while (at < bytes.length && (bytes[at] === SPACE || bytes[at] === 0)) at++;
+  for (; at < bytes.length; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte === SPACE || byte === 0) break;
+    if (byte < 48 || byte > 55) return NaN;
+    value = value * 8 + byte - 48;
+  }
+  return value;
+}
+
+function number(block: Bytes, field: Field): number {
+  const [offset, length] = FIELD[field];
+  const bytes = block.subarray(offset, offset + length);
+  const value = (bytes[0] ?? 0) & 0x80 ? base256(bytes) : octal(bytes);
+  if (!Number.isSafeInteger(value)) throw malformed(`the ${field} of a header is no number`, { field });
+  return value;
+}
+
+function isZero(block: Bytes): boolean {
+  for (let i = 0; i < BLOCK; i++) if (block[i] !== 0) return false;
+  return true;
+}
+
+function verifyChecksum(block: Bytes): void {
+  const [offset, length] = FIELD.checksum;
+  let sum = SPACE * length, above = 0;
+  for (let i = 0; i < BLOCK; i++) {
+    if (i === offset) i += length;
+    const byte = block[i] ?? 0;
+    sum += byte;
+    above += byte >> 7;
+  }
+  const written = octal(block.subarray(offset, offset + length));
+  // Some old writers sum signed characters.
+  if (written !== sum && written !== sum - 256 * above) {
+    throw malformed("the checksum of a header is wrong", { expected: sum, found: written });
+  }
+}
+
+function parseRecords(bytes: Bytes): Records {
+  const records: Records = new Map();
+  for (let at = 0; at < bytes.length;) {
+    let length = 0, digits = at;
+    for (; digits < bytes.length && digits < at + 8 && bytes[digits] !== SPACE; digits++) {
+      const digit = (bytes[digits] ?? 0) - 48;
+      length = digit >= 0 && digit <= 9 ? length * 10 + digit : NaN;
+    }
+    const end = at + length, equals = bytes.indexOf(EQUALS, digits);
+    const whole = digits > at && bytes[digits] === SPACE && end <= bytes.length && bytes[end - 1] === NEWLINE;
+    if (!whole || equals <= digits + 1 || equals >= end) throw malformed("an extended header has a bad record");
+    records.set(decode(bytes.subarray(digits + 1, equals), "key"), bytes.subarray(equals + 1, end - 1));
+    at = end;
+  }
+  for (const key of records.keys()) {
+    if (key.startsWith("GNU.sparse.")) throw sparse();
+  }
+  return records;
+}
+
+function sparse(): ImageError {
+  return unsupported("a sparse file", "Make the archive again without --sparse.");
+}
+
+function recordText(records: Records, key: string): string | undefined {
+  const value = records.get(key);
+  // An empty value takes back what was said before.
+  if (!value?.length) return undefined;
+  if (value.includes(0)) throw malformed(`the ${key} of an extended header holds a NUL`, { key });
+  return decode(value, key);
+}
+
+function recordNumber(records: Records, key: string): number | undefined {
+  const value = recordText(records, key);
+  if (value === undefined) return undefined;
+  if (!/^\d{1,15}$/.test(value)) throw malformed(`the ${key} of an extended header is no number`, { key, value });
+  return Number(value);
+}
+
+function recordTime(records: Records): bigint | undefined {
+  const value = recordText(records, "mtime");
+  if (value === undefined) return undefined;
+  const [, sign, seconds = "", fraction = ""] = /^(-?)(\d{1,15})(?:\.(\d*))?$/.exec(value) ?? [];
+  if (!seconds) throw malformed("the mtime of an extended header is no time", { value });
+  const time = BigInt(seconds) * 1_000_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, "0"));
+  return sign ? -time : time;
+}
+
+function xattrsOf(records: Records): ReadonlyMap<string, Bytes> {
+  const found = [...records].filter(([key]) => key.startsWith(XATTR));
+  return new Map(found.map(([key, value]) => [key.slice(XATTR.length), value]));
+}
+
+function within(value: number, limit: number, field: string, name: string): number {
+  if (value < 0 || value > limit) throw malformed(`the ${field} of ${name} is out of range`, { field, value, name });
+  return value;
+}
+
+function headerName(block: Bytes): string {
+  const name = text(block, "name");
+  const posix = textUpToNul(block.subarray(257, 263), "magic") === "ustar" && block[262] === 0;
+  const prefix = posix ? text(block, "prefix") : "";
+  return prefix ? `${prefix}/${name}` : name;
+}
+
+/** Starts reading an archive; `handler` hears of each entry as soon as its header is complete. */
+export function tarReader(handler: TarHandler): TarReader {
+  const partial = new Uint8Array(BLOCK);
+  let filled = 0, body = 0, padding = 0, zeros = 0;
+  let meta: { type: string; bytes: Bytes; at: number } | undefined;
+  let globals: Records = new Map(), extended: Records = new Map();
+  let longName: string | undefined, longTarget: string | undefined;
+
+  function startMeta(type: string, size: number): void {
+    if (size < 1 || size > MAX_META) throw malformed("an extended header has an impossible size", { size });
+    meta = { type, bytes: new Uint8Array(size), at: 0 };
+  }
+
+  function endMeta(type: string, bytes: Bytes): void {
+    if (type === "L") longName = textUpToNul(bytes, "name");
+    else if (type === "K") longTarget = textUpToNul(bytes, "link target");
+    else if (type === "x") extended = parseRecords(bytes);
+    else {
+      globals = new Map([...globals, ...parseRecords(bytes)]);
+      const odd = ["path", "linkpath", "size"].find((key) => globals.has(key));
+      if (odd) throw malformed(`a global header sets ${odd} for every entry`);
+    }
+  }
+
+  function entryOf(block: Bytes, letter: string): TarEntry {
+    const records = globals.size ? new Map([...globals, ...extended]) : extended;
+    const name = recordText(records, "path") ?? longName ?? headerName(block);
+    const written = TYPES[letter];
+    if (letter === "S") throw sparse();
+    if (!written) {
+      const what = UNSUPPORTED[letter] ?? `an entry of the unknown type ${JSON.stringify(letter)}`;
+      throw unsupported(`${what} (${name})`, "Make the archive again with plain `tar -c`.");
+    }
+    if (name === "") throw malformed("an entry has no name");
+    // v7 had no type for directories.
+    const type = written === "file" && name.endsWith("/") ? "directory" : written;
+    const size = recordNumber(records, "size") ?? number(block, "size");
+    if (size < 0) throw malformed(`the size of ${name} is negative`, { name, size });
+    if (size && type !== "file" && type !== "link") throw malformed(`${name} is a ${type}, yet it has a size`);
+    const device = type === "character" || type === "block";
+    const links = type === "link" || type === "symlink";
+    return {
+      name,
+      type,
+      // The size of a hard link is that of its file, which is elsewhere.
+      size: type === "file" ? size : 0,
+      mode: number(block, "mode") & 0o7777,
+      uid: within(recordNumber(records, "uid") ?? number(block, "uid"), MAX_ID, "uid", name),
+      gid: within(recordNumber(records, "gid") ?? number(block, "gid"), MAX_ID, "gid", name),
+      mtime: recordTime(records) ?? BigInt(number(block, "mtime")) * 1_000_000_000n,
+      target: links ? recordText(records, "linkpath") ?? longTarget ?? text(block, "target") : "",
+      major: device ? within(number(block, "major"), 0xfff, "major number", name) : 0,
+      minor: device ? within(number(block, "minor"), 0xfffff, "minor number", name) : 0,
+      xattrs: records.size ? xattrsOf(records) : none,
+    };
+  }
+
+  function header(block: Bytes): void {
+    if (isZero(block)) {
+      zeros++;
+      return;
+    }
+    if (zeros) throw malformed("a header follows a block of zeros");
+    verifyChecksum(block);
+    const letter = String.fromCharCode(block[156] ?? 0);
+    if ("xgLK".includes(letter)) {
+      body = number(block, "size");
+      startMeta(letter, body);
+    } else {
+      const entry = entryOf(block, letter);
+      body = entry.size;
+      if (extended.size) extended = new Map();
+      longName = longTarget = undefined;
+      handler.entry(entry);
+      if (!body) handler.end();
+    }
+    padding = -body & (BLOCK - 1);
+  }
+
+  function take(bytes: Bytes): void {
+    body -= bytes.length;
+    if (!meta) {
+      handler.body(bytes);
+      if (!body) handler.end();
+      return;
+    }
+    meta.bytes.set(bytes, meta.at);
+    meta.at += bytes.length;
+    if (body) return;
+    const { type, bytes: whole } = meta;
+    meta = undefined;
+    endMeta(type, whole);
+  }
+
+  function push(chunk: Bytes): void {
+    for (let at = 0; at < chunk.length && zeros < 2;) {
+      const left = chunk.length - at;
+      if (body) {
+        const n = Math.min(body, left);
+        take(n === chunk.length ? chunk : chunk.subarray(at, at + n));
+        at += n;
+      } else if (padding) {
+        const n = Math.min(padding, left);
+        padding -= n;
+        at += n;
+      } else if (!filled && left >= BLOCK) {
+        header(chunk.subarray(at, at + BLOCK));
+        at += BLOCK;
+      } else {
+        const n = Math.min(BLOCK - filled, left);
+        partial.set(chunk.subarray(at, at + n), filled);
+        filled = (filled + n) % BLOCK;
+        at += n;
+        if (!filled) header(partial);
+      }
+    }
+  }
+
+  function finish(): void {
+    const hanging = extended.size > 0 || longName !== undefined || longTarget !== undefined;
+    if (zeros && !hanging && (zeros > 1 || !filled)) return;
+    throw new ImageError("the tar archive is truncated: it stops before its end mark", {
+      code: "archive-truncated",
+      hint: "Copy or download it again.",
+    });
+  }
+
+  return { push, finish };
+}

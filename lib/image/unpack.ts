@@ -1,0 +1,347 @@
+/**
+ * Applies a tar stream to a directory, as an image or as a layer of one. The stream is taken for hostile: no name in it
+ * is ever resolved as a path, so nothing outside the directory can be read, written or linked to.
+ *
+ * @module
+ */
+
+import {
+  chmod,
+  chmodAt,
+  chownAt,
+  close,
+  linkAt,
+  mkdirAt,
+  mknodAt,
+  openAt,
+  S_IF,
+  setXattr,
+  statusAt,
+  symlinkAt,
+  SystemError,
+  utimesAt,
+  writeAll,
+} from "../../ffi/fs.ts";
+import { flags } from "../../ffi/flags.ts";
+import { ImageError } from "../errors.ts";
+import type { ByteSource } from "./decompress.ts";
+import { type TarEntry, tarReader } from "./tar.ts";
+import { failedWith, openDirectory, removeTree, walker } from "./tree.ts";
+
+/** How much an archive may hold. */
+export interface UnpackLimits {
+  /** Entries and directories. Default: 1,000,000. */
+  entries: number;
+  /** Bytes of the uncompressed stream. Default: 64 GiB. */
+  bytes: number;
+  /** Components of a name. Default: 128. */
+  depth: number;
+}
+
+/** How to unpack. */
+export interface UnpackOptions {
+  /** Whether whiteouts (`.wh.NAME`, `.wh..wh..opq`) are turned into those of overlayfs. Default: false. */
+  layer?: boolean;
+  /** Whether device nodes are made. Default: `skip`. */
+  devices?: "create" | "skip";
+  /** What to refuse. Default: see {@linkcode UnpackLimits}. */
+  limits?: Partial<UnpackLimits>;
+}
+
+/** What was unpacked. */
+export interface Unpacked {
+  /** Entries, and directories that had none. */
+  entries: number;
+  /** Bytes of the uncompressed stream. */
+  bytes: number;
+}
+
+const DEFAULT_LIMITS: UnpackLimits = { entries: 1_000_000, bytes: 64 * 2 ** 30, depth: 128 };
+const MAX_NAME = 4095;
+const WHITEOUT = ".wh.", OPAQUE = ".wh..wh..opq";
+const NEW_FILE = flags("O", "WRONLY", "CREAT", "EXCL", "NOFOLLOW");
+const yes = new TextEncoder().encode("y");
+
+function unsafe(name: string, why: string): ImageError {
+  return new ImageError(`the archive is unsafe: ${JSON.stringify(name)} ${why}`, {
+    code: "archive-unsafe",
+    facts: { entry: name },
+    hint: "Do not use it, unless you know how it was made.",
+  });
+}
+
+function tooLarge(what: string, limit: number): ImageError {
+  return new ImageError(`the archive holds more than ${limit} ${what}`, {
+    code: "archive-too-large",
+    facts: { limit },
+    hint: "Raise the limit if you trust it.",
+  });
+}
+
+function isWhiteout(status: { mode: number; rdev: string }): boolean {
+  return (status.mode & S_IF.MT) === S_IF.CHR && status.rdev === "0:0";
+}
+
+/** Which extended attributes are kept: an image must not speak to overlayfs or to the host's security modules. */
+function isKept(xattr: string): boolean {
+  return xattr === "security.capability" || xattr.startsWith("user.") && !xattr.startsWith("user.overlay.");
+}
+
+function applyTo(root: number, options: UnpackOptions) {
+  const { layer = false, devices = "skip" } = options;
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const superuser = Deno.uid() === 0;
+  const directories = new Map<string, TarEntry>();
+  const tree = walker(root, makeParent), sources = walker(root, openParent);
+  let file: { fd: number; entry: TarEntry } | undefined;
+  let entries = 0, bytes = 0, subject = "";
+
+  function count(): void {
+    if (++entries > limits.entries) throw tooLarge("entries", limits.entries);
+  }
+
+  function componentsOf(name: string): string[] {
+    const path = name.split("/").filter((part) => part !== "" && part !== ".");
+    if (path.includes("..")) throw unsafe(name, "climbs out with `..`");
+    if (path.length > limits.depth) throw tooLarge("components in a name", limits.depth);
+    if (name.length > MAX_NAME) throw tooLarge("characters in a name", MAX_NAME);
+    if (layer && path.slice(0, -1).some((part) => part.startsWith(WHITEOUT))) {
+      throw unsafe(name, "is below a name that is reserved for whiteouts");
+    }
+    return path;
+  }
+
+  function openParent(parent: number, name: string): number {
+    try {
+      return openDirectory(parent, name);
+    } catch (error) {
+      if (!failedWith(error, "ENOTDIR", "ELOOP")) throw error;
+      const link = (statusAt(parent, name).mode & S_IF.MT) === S_IF.LNK;
+      throw unsafe(subject, `goes through ${JSON.stringify(name)}, which is ${link ? "a symbolic link" : "no folder"}`);
+    }
+  }
+
+  function markOpaque(directory: number): void {
+    setXattr(directory, superuser ? "trusted.overlay.opaque" : "user.overlay.opaque", yes);
+  }
+
+  /** Makes a directory; one that takes the place of a whiteout hides what the whiteout hid. */
+  function makeDirectory(parent: number, name: string, replace: (status: { mode: number; rdev: string }) => boolean) {
+    let opaque = false;
+    try {
+      mkdirAt(parent, name, 0o700);
+    } catch (error) {
+      if (!failedWith(error, "EEXIST")) throw error;
+      const status = statusAt(parent, name);
+      if ((status.mode & S_IF.MT) === S_IF.DIR || !replace(status)) return false;
+      opaque = layer && isWhiteout(status);
+      removeTree(parent, name);
+      mkdirAt(parent, name, 0o700);
+    }
+    if (opaque) withDirectory(parent, name, markOpaque);
+    return true;
+  }
+
+  function makeParent(parent: number, name: string): number {
+    try {
+      return openDirectory(parent, name);
+    } catch (error) {
+      if (!failedWith(error, "ENOENT", "ENOTDIR")) return openParent(parent, name);
+    }
+    const made = makeDirectory(parent, name, (status) => layer && isWhiteout(status));
+    const directory = openParent(parent, name);
+    if (made) {
+      chmod(directory, 0o755);
+      count();
+    }
+    return directory;
+  }
+
+  function withDirectory(parent: number, name: string, use: (directory: number) => void): void {
+    const directory = openDirectory(parent, name);
+    try {
+      use(directory);
+    } finally {
+      close(directory);
+    }
+  }
+
+  /** Calls `make`, which must not replace anything; if something is in its way, removes that first. */
+  function replacing<T>(parent: number, name: string, make: () => T): T {
+    try {
+      return make();
+    } catch (error) {
+      if (!failedWith(error, "EEXIST")) throw error;
+    }
+    removeTree(parent, name);
+    sources.reset();
+    return make();
+  }
+
+  function applyXattrs(fd: number, xattrs: TarEntry["xattrs"]): void {
+    for (const [name, value] of xattrs) {
+      if (!isKept(name)) continue;
+      try {
+        setXattr(fd, name, value);
+      } catch (error) {
+        const plain = !superuser && failedWith(error, "EPERM");
+        if (!plain && !failedWith(error, "EOPNOTSUPP", "ENOTSUP")) throw error;
+      }
+    }
+  }
+
+  /** Sets what a file or directory is besides its content. Changing the owner clears mode bits and capabilities, so it goes first. */
+  function applyAttributes(fd: number, entry: TarEntry): void {
+    if (superuser) chownAt(fd, "", entry.uid, entry.gid);
+    chmod(fd, entry.mode);
+    if (entry.xattrs.size) applyXattrs(fd, entry.xattrs);
+    utimesAt(fd, "", entry.mtime);
+  }
+
+  function applySpecial(parent: number, name: string, entry: TarEntry): void {
+    if (superuser) chownAt(parent, name, entry.uid, entry.gid);
+    if (entry.type !== "symlink") chmodAt(parent, name, entry.mode);
+    utimesAt(parent, name, entry.mtime);
+  }
+
+  function whiteout(parent: number, name: string, entry: TarEntry): void {
+    const hidden = name.slice(WHITEOUT.length);
+    if (entry.type !== "file" && entry.type !== "link") throw unsafe(entry.name, `is a whiteout, yet a ${entry.type}`);
+    if (name === OPAQUE) return markOpaque(parent);
+    if (hidden === "" || hidden === "." || hidden === ".." || hidden.startsWith(WHITEOUT)) {
+      throw unsafe(entry.name, "is a whiteout of nothing that can be hidden");
+    }
+    try {
+      mknodAt(parent, hidden, S_IF.CHR);
+    } catch (error) {
+      if (!failedWith(error, "EEXIST")) throw error;
+      // A whiteout is about the layers below; what this layer itself holds stays.
+      if ((statusAt(parent, hidden).mode & S_IF.MT) === S_IF.DIR) withDirectory(parent, hidden, markOpaque);
+    }
+  }
+
+  function link(parent: number, name: string, entry: TarEntry): void {
+    const from = componentsOf(entry.target), last = from.at(-1);
+    if (last === undefined) throw unsafe(entry.name, "is a link to the root folder");
+    const source = sources.enter(from, from.length - 1);
+    if ((statusAt(source, last).mode & S_IF.MT) === S_IF.DIR) throw unsafe(entry.name, "is a hard link to a folder");
+    replacing(parent, name, () => linkAt(source, last, parent, name));
+  }
+
+  function special(parent: number, name: string, entry: TarEntry): void {
+    const kind = { character: S_IF.CHR, block: S_IF.BLK, fifo: S_IF.IFO, symlink: 0 };
+    if (entry.type === "symlink") replacing(parent, name, () => symlinkAt(entry.target, parent, name));
+    else if (entry.type === "fifo" || devices === "create" && (entry.type === "character" || entry.type === "block")) {
+      const mode = kind[entry.type] | 0o600;
+      replacing(parent, name, () => mknodAt(parent, name, mode, entry.major, entry.minor));
+    } else return;
+    applySpecial(parent, name, entry);
+  }
+
+  function begin(entry: TarEntry): void {
+    subject = entry.name;
+    count();
+    if (entry.size > limits.bytes - bytes) throw tooLarge("bytes", limits.bytes);
+    const path = componentsOf(entry.name), name = path.at(-1);
+    if (name === undefined) {
+      if (entry.type !== "directory") throw unsafe(entry.name, `is the root folder, yet a ${entry.type}`);
+      directories.set("", entry);
+      return;
+    }
+    const parent = tree.enter(path, path.length - 1);
+    if (layer && name.startsWith(WHITEOUT)) whiteout(parent, name, entry);
+    else if (entry.type === "file") {
+      file = { entry, fd: replacing(parent, name, () => openAt(parent, name, NEW_FILE, 0o600)) };
+    } else if (entry.type === "directory") {
+      makeDirectory(parent, name, () => true);
+      directories.set(path.join("/"), entry);
+    } else if (entry.type === "link") link(parent, name, entry);
+    else special(parent, name, entry);
+  }
+
+  function endFile(): void {
+    if (!file) return;
+    applyAttributes(file.fd, file.entry);
+    close(file.fd);
+    file = undefined;
+  }
+
+  /** Directories get their attributes last: what is put into them changes their time, and they may be read-only. */
+  function finishDirectories(): void {
+    const finished = walker(root, openDirectory);
+    try {
+      // In this order, a directory comes after those in it.
+      for (const path of [...directories.keys()].sort().reverse()) {
+        const entry = directories.get(path);
+        if (!entry) continue;
+        subject = entry.name;
+        const parts = path === "" ? [] : path.split("/");
+        try {
+          applyAttributes(finished.enter(parts, parts.length), entry);
+        } catch (error) {
+          // A later entry may have replaced it by something else.
+          if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
+        }
+      }
+    } finally {
+      finished.reset();
+    }
+  }
+
+  /** Runs a part of the work; a failed system call becomes an error about the entry at hand. */
+  function guarded<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      throw new ImageError(`the archive cannot be unpacked: ${JSON.stringify(subject)}: ${error.message}`, {
+        code: "unpack-failed",
+        facts: { entry: subject, errno: error.code },
+        cause: error,
+      });
+    }
+  }
+
+  const reader = tarReader({
+    entry: begin,
+    body: (part) => file && writeAll(file.fd, part),
+    end: endFile,
+  });
+
+  return {
+    push(chunk: Uint8Array<ArrayBuffer>): void {
+      bytes += chunk.length;
+      if (bytes > limits.bytes) throw tooLarge("bytes", limits.bytes);
+      guarded(() => reader.push(chunk));
+    },
+    finish(): Unpacked {
+      reader.finish();
+      guarded(finishDirectories);
+      return { entries, bytes };
+    },
+    close(): void {
+      tree.reset();
+      sources.reset();
+      if (file) close(file.fd);
+    },
+  };
+}
+
+/**
+ * Applies an uncompressed tar stream to the directory that `root` is open on. Names are taken below it whatever they
+ * begin with; what is not a directory replaces what is there, a directory only its attributes. Owners are set if the
+ * caller is root; of the extended attributes, `security.capability` and `user.*` are.
+ *
+ * Throws {@linkcode ImageError} `archive-unsafe` (`..`, a way through a symbolic link, a bad whiteout),
+ * `archive-too-large`, `archive-malformed`, `archive-truncated`, `archive-unsupported` or `unpack-failed`; the
+ * directory then holds a part of the archive.
+ */
+export async function unpack(source: ByteSource, root: number, options: UnpackOptions = {}): Promise<Unpacked> {
+  const applied = applyTo(root, options);
+  try {
+    for await (const chunk of source) applied.push(chunk);
+    return applied.finish();
+  } finally {
+    applied.close();
+  }
+}

@@ -1,0 +1,33 @@
+/**
+ * Signals by name and number (`signal(7)`); the same on x86_64 and aarch64.
+ *
+ * @module
+ */
+
+import { InputError } from "./errors.ts";
+
+const NAMES =
+  "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+    .split(" ");
+
+/**
+ * The number of a signal given as `SIGTERM`, `TERM`, `term` or a number.
+ *
+ * @throws {InputError} `unknown-signal`.
+ */
+export function signalNumber(signal: string | number): number {
+  const text = String(signal).toUpperCase().replace(/^SIG/, "");
+  const number = /^\d+$/.test(text) ? Number(text) : NAMES.indexOf(text) + 1;
+  if (number >= 1 && number <= 64) return number;
+  throw new InputError(`unknown signal ${signal}`, {
+    code: "unknown-signal",
+    facts: { signal },
+    hint: "for example TERM",
+  });
+}
+
+/** The name of a signal's number, such as `SIGTERM`. */
+export function signalName(number: number): string {
+  const name = NAMES[number - 1];
+  return name ? `SIG${name}` : `signal ${number}`;
+}

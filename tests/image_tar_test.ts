@@ -1,0 +1,325 @@
+import assert from "node:assert/strict";
+import { ImageError } from "../lib/errors.ts";
+import { decompress, sniff } from "../lib/image/decompress.ts";
+import { type TarEntry, tarReader } from "../lib/image/tar.ts";
+import { bytesOf, concat, item, output, pax, randomFrom, tar } from "./helpers/tar.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+type Read = TarEntry & { body: string };
+
+const latin = new TextDecoder("latin1");
+
+function readTar(archive: Bytes, step = archive.length || 1): Read[] {
+  const entries: Read[] = [];
+  const parts: Bytes[] = [];
+  const reader = tarReader({
+    entry: (entry) => void entries.push({ ...entry, body: "" }),
+    body: (bytes) => void parts.push(bytes.slice()),
+    end: () => {
+      const last = entries.at(-1);
+      if (last) last.body = latin.decode(concat(...parts));
+      parts.length = 0;
+    },
+  });
+  for (let at = 0; at < archive.length; at += step) reader.push(archive.slice(at, at + step));
+  reader.finish();
+  return entries;
+}
+
+function one(archive: Bytes): Read {
+  const [entry, ...more] = readTar(archive);
+  assert.equal(more.length, 0);
+  assert.ok(entry);
+  return entry;
+}
+
+function refuses(archive: Bytes, code: string, message: RegExp): void {
+  assert.throws(() => readTar(archive), (error) => {
+    assert.ok(error instanceof ImageError, String(error));
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, message);
+    return true;
+  });
+}
+
+async function decompressed(archive: Bytes, step = archive.length || 1): Promise<string> {
+  const chunks = [];
+  for (let at = 0; at < archive.length; at += step) chunks.push(archive.slice(at, at + step));
+  const parts = [];
+  for await (const part of decompress(chunks)) parts.push(part.slice());
+  return latin.decode(concat(...parts));
+}
+
+Deno.test("the tar reader gives an entry's fields and body", () => {
+  const entry = one(tar({ name: "a/b", body: "hello", mode: 0o104755, uid: 7, gid: 8, mtime: 12 }));
+  const expected = { name: "a/b", type: "file", size: 5, mode: 0o4755, uid: 7, gid: 8, mtime: 12_000_000_000n };
+  assert.deepEqual(entry, { ...expected, target: "", major: 0, minor: 0, xattrs: new Map(), body: "hello" });
+});
+
+Deno.test("the tar reader knows each type of entry", () => {
+  const kinds = [["0", "file"], ["\0", "file"], ["7", "file"], ["1", "link"], ["2", "symlink"], ["3", "character"]];
+  kinds.push(["4", "block"], ["5", "directory"], ["6", "fifo"]);
+  for (const [type, expected] of kinds) {
+    assert.equal(one(tar({ name: "n", type, target: "t", major: 1, minor: 3 })).type, expected);
+  }
+  assert.equal(one(tar({ name: "old/", magic: "v7" })).type, "directory");
+});
+
+Deno.test("the tar reader reads numbers in octal and base-256", () => {
+  const base256 = (bytes: number[]) => (header: Bytes) => header.set(bytes, 136);
+  const rows: [number[], bigint][] = [
+    [[0x80, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0], 4294967296n],
+    [[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe], -2n],
+    [[...bytesOf("   17 ")], 15n],
+    [[...bytesOf("17\0 99")], 15n],
+    [new Array(12).fill(0), 0n],
+  ];
+  for (const [bytes, seconds] of rows) {
+    const entry = one(tar({ name: "n", patch: (header) => (header.fill(0, 136, 148), base256(bytes)(header)) }));
+    assert.equal(entry.mtime, seconds * 1_000_000_000n);
+  }
+});
+
+Deno.test("the tar reader puts the prefix in front for POSIX only", () => {
+  assert.equal(one(tar({ name: "n", prefix: "p/q" })).name, "p/q/n");
+  assert.equal(one(tar({ name: "n", prefix: "p/q", magic: "gnu" })).name, "n");
+  assert.equal(one(tar({ name: "n", prefix: "p/q", magic: "v7" })).name, "n");
+});
+
+Deno.test("the tar reader applies GNU long names and links to the next entry only", () => {
+  const long = "d/".repeat(80) + "f", target = "t".repeat(300);
+  const longName = item({ name: "././@LongLink", type: "L", body: long + "\0", magic: "gnu" });
+  const longTarget = item({ name: "././@LongLink", type: "K", body: target + "\0", magic: "gnu" });
+  const entries = readTar(tar(longName, longTarget, { name: "cut", type: "2", target: "cut" }, { name: "next" }));
+  assert.deepEqual(entries.map(({ name, target }) => [name, target]), [[long, target], ["next", ""]]);
+});
+
+Deno.test("the tar reader applies extended headers, the nearer ones first", () => {
+  const xattr = new Uint8Array([1, 0, 2, 10, 61]);
+  const near = pax({
+    path: "näher/é",
+    linkpath: "x".repeat(200),
+    uid: "4000000000",
+    gid: "70000",
+    mtime: "1.25",
+    "SCHILY.xattr.user.a": xattr,
+  });
+  const archive = tar(pax({ mtime: "-3.5", comment: "c" }, "g"), near, { name: "n", type: "2" }, { name: "m" });
+  const [first, second] = readTar(archive);
+  assert.ok(first && second);
+  assert.equal(first.name, "näher/é");
+  assert.equal(first.target, "x".repeat(200));
+  assert.deepEqual([first.uid, first.gid, first.mtime], [4_000_000_000, 70_000, 1_250_000_000n]);
+  assert.deepEqual([...first.xattrs], [["user.a", xattr]]);
+  assert.deepEqual([second.name, second.mtime], ["m", -3_500_000_000n]);
+});
+
+Deno.test("the tar reader lets an extended header tell the size", () => {
+  const archive = tar(concat(pax({ size: "3" }), item({ name: "n", size: 0 }), concat("abc", new Uint8Array(509))));
+  assert.equal(one(archive).body, "abc");
+});
+
+Deno.test("the tar reader does not expect a body after a hard link that tells its file's size", () => {
+  const entries = readTar(
+    tar({ name: "a", body: "xy" }, { name: "b", type: "1", target: "a", size: 2 }, { name: "c" }),
+  );
+  assert.deepEqual(entries.map(({ name, size }) => [name, size]), [["a", 2], ["b", 0], ["c", 0]]);
+});
+
+Deno.test("the tar reader gives the same whatever the chunks", () => {
+  const archive = tar(
+    { name: "a", body: "x".repeat(1500) },
+    pax({ path: "long" }),
+    { name: "b", body: "y".repeat(512) },
+    { name: "c", type: "5" },
+  );
+  const whole = readTar(archive);
+  for (const step of [1, 7, 511, 512, 513, 1024, 4000]) assert.deepEqual(readTar(archive, step), whole);
+});
+
+Deno.test("the tar reader refuses what is malformed, by name", () => {
+  const record = (body: string) => tar(item({ name: "x", type: "x", body }), { name: "n" });
+  const patched = (at: number, bytes: string) => tar({ name: "n", patch: (header) => header.set(bytesOf(bytes), at) });
+  const rows: [Bytes, string, RegExp][] = [
+    [tar({ name: "n", checksumError: 1 }), "archive-malformed", /checksum/],
+    [concat("hello, ".repeat(200)), "archive-malformed", /checksum/],
+    [patched(124, "zzz"), "archive-malformed", /size of a header is no number/],
+    [patched(124, "\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff"), "archive-malformed", /size/],
+    [tar({ name: "n", patch: (header) => header.fill(0xff, 124, 136) }), "archive-malformed", /negative/],
+    [
+      tar({ name: "n", patch: (header) => header.fill(0xff, 108, 116) }),
+      "archive-malformed",
+      /uid of n is out of range/,
+    ],
+    [tar(pax({ uid: "4294967295" }), { name: "n" }), "archive-malformed", /uid of n is out of range/],
+    [tar({ name: "n", type: "5", body: "x" }), "archive-malformed", /directory, yet it has a size/],
+    [tar({ name: "n", type: "2", body: "x" }), "archive-malformed", /symlink, yet it has a size/],
+    [tar({ name: "" }), "archive-malformed", /no name/],
+    [tar(pax({ path: "a\0b" }), { name: "n" }), "archive-malformed", /path of an extended header holds a NUL/],
+    [tar(pax({ size: "-1" }), { name: "n" }), "archive-malformed", /size of an extended header/],
+    [tar(pax({ mtime: "1e9" }), { name: "n" }), "archive-malformed", /mtime/],
+    [tar(pax({ path: "n" }, "g"), { name: "n" }), "archive-malformed", /global header sets path/],
+    [record("5 a=b\n"), "archive-malformed", /bad record/],
+    [record("7 a=b\n"), "archive-malformed", /bad record/],
+    [record("99999999999 a=b\n"), "archive-malformed", /bad record/],
+    [record("0 a=b\n"), "archive-malformed", /bad record/],
+    [record("-6 a=b\n"), "archive-malformed", /bad record/],
+    [record("6 ab=\n6 =b\n"), "archive-malformed", /bad record/],
+    [record("6 a=bc"), "archive-malformed", /bad record/],
+    [tar(item({ name: "x", type: "L", size: 2 ** 30 })), "archive-malformed", /impossible size/],
+    [tar({ name: "a" }, new Uint8Array(512), { name: "b" }), "archive-malformed", /follows a block of zeros/],
+    [tar({ name: "n", type: "S", magic: "gnu" }), "archive-unsupported", /sparse/],
+    [tar(pax({ "GNU.sparse.major": "1" }), { name: "n" }), "archive-unsupported", /sparse/],
+    [tar({ name: "n", type: "M" }), "archive-unsupported", /multi-volume/],
+    [tar({ name: "n", type: "Z" }), "archive-unsupported", /unknown type "Z"/],
+    [patched(0, "").fill(0xff, 0, 1), "archive-malformed", /checksum/],
+    [tar({ name: "n", patch: (header) => header.set([0xff, 0xfe], 0) }), "archive-unsupported", /not UTF-8/],
+    [tar(pax({ path: "x" })), "archive-truncated", /truncated/],
+    [tar({ name: "n", size: 5000 }), "archive-truncated", /truncated/],
+    [tar({ name: "n", size: 0o77777777777 }), "archive-truncated", /truncated/],
+    [new Uint8Array(), "archive-truncated", /truncated/],
+  ];
+  for (const [archive, code, message] of rows) refuses(archive, code, message);
+});
+
+Deno.test("the tar reader takes an archive that is cut anywhere for truncated", () => {
+  const archive = tar({ name: "a", body: "x".repeat(600) }, pax({ path: "b" }), { name: "n", body: "y" });
+  const end = archive.length - 1024;
+  for (let length = 0; length < end + 512; length += 37) {
+    refuses(archive.slice(0, length), "archive-truncated", /truncated/);
+  }
+  assert.equal(readTar(archive.slice(0, end + 512)).length, 2);
+});
+
+Deno.test("a mutated archive is read or refused, never anything else", () => {
+  const random = randomFrom(20261123);
+  const pick = (limit: number): number => Math.floor(random() * limit);
+  const seed = tar(
+    { name: "dir/", type: "5" },
+    { name: "a", body: "x".repeat(700) },
+    pax({ path: "b", mtime: "1.5", "SCHILY.xattr.user.x": "1" }),
+    { name: "n", type: "2", target: "a" },
+    item({ name: "@", type: "L", body: "long\0", magic: "gnu" }),
+    { name: "c", type: "1", target: "a" },
+  );
+  let read = 0, refused = 0;
+  for (let round = 0; round < 6000; round++) {
+    const archive = seed.slice(0, pick(4) ? seed.length : pick(seed.length));
+    for (let i = pick(6); i >= 0; i--) if (archive.length) archive[pick(archive.length)] = pick(256);
+    // With the checksums right again, the mutations get past them.
+    if (pick(3)) { for (let at = 0; at + 512 <= archive.length; at += 512) repair(archive.subarray(at, at + 512)); }
+    try {
+      readTar(archive, 1 + pick(2000));
+      read++;
+    } catch (error) {
+      assert.ok(error instanceof ImageError, `round ${round}: ${error}`);
+      refused++;
+    }
+  }
+  assert.ok(read > 500 && refused > 500, `${read} read, ${refused} refused`);
+});
+
+function repair(header: Bytes): void {
+  if (latin.decode(header.subarray(257, 262)) !== "ustar") return;
+  header.fill(32, 148, 156);
+  const sum = header.reduce((sum, byte) => sum + byte, 0);
+  header.set(bytesOf(sum.toString(8).padStart(6, "0") + "\0 "), 148);
+}
+
+Deno.test("the tar reader reads what tar writes in each of its formats", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const deep = "deep".repeat(10) + "/" + "er".repeat(60);
+    await Deno.mkdir(`${folder}/${deep}`, { recursive: true });
+    await Deno.writeTextFile(`${folder}/${deep}/file`, "body");
+    await Deno.symlink("../" + "t".repeat(120), `${folder}/link`);
+    for (const format of ["gnu", "pax"]) {
+      const entries = readTar(await output("tar", ["-c", "--format", format, "-C", folder, "."]));
+      const found = new Map(entries.map((entry) => [entry.name, entry]));
+      assert.equal(found.get(`./${deep}/file`)?.body, "body");
+      assert.equal(found.get("./link")?.target, "../" + "t".repeat(120));
+    }
+    for (const format of ["v7", "oldgnu", "ustar"]) {
+      const entries = readTar(await output("tar", ["-c", "--format", format, "-C", `${folder}/${deep}`, "file"]));
+      assert.deepEqual(entries.map(({ name, body }) => [name, body]), [["file", "body"]]);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("the compression is told by content", () => {
+  const rows: [number[], string][] = [
+    [[0x1f, 0x8b, 8], "gzip"],
+    [[0x28, 0xb5, 0x2f, 0xfd], "zstd"],
+    [[0x5a, 0x2a, 0x4d, 0x18], "zstd"],
+    [[0xfd, 0x37, 0x7a, 0x58, 0x5a, 0], "xz"],
+    [[0x42, 0x5a, 0x68, 0x39], "bzip2"],
+    [[0x1f], "none"],
+    [[], "none"],
+  ];
+  for (const [bytes, expected] of rows) assert.equal(sniff(new Uint8Array(bytes)), expected);
+});
+
+Deno.test("gzip and zstd streams are decompressed whatever the chunks, members and frames", async () => {
+  const plain = Array.from({ length: 60_000 }, (_, i) => `line ${i * 7919}`).join("\n"), bytes = bytesOf(plain);
+  const gzip = await output("gzip", ["-c"], bytes), zstd = await output("zstd", ["-cq"], bytes);
+  const stream = await output("zstd", ["-cq", "--no-check", "-3"], bytes);
+  const zeros = await output("zstd", ["-cq"], new Uint8Array(1 << 20));
+  const skippable = new Uint8Array([0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
+  const rows: [Bytes, string][] = [
+    [bytes, plain],
+    [gzip, plain],
+    [concat(gzip, gzip), plain + plain],
+    [concat(gzip, new Uint8Array(512)), plain],
+    [zstd, plain],
+    [concat(zstd, stream), plain + plain],
+    [concat(skippable, zstd, skippable), plain],
+    [zeros, "\0".repeat(1 << 20)],
+    [new Uint8Array(), ""],
+    [bytesOf("abc"), "abc"],
+  ];
+  for (const [packed, expected] of rows) {
+    for (const step of [packed.length || 1, 4096, 977]) assert.ok(await decompressed(packed, step) === expected);
+  }
+  assert.equal(await decompressed(await output("gzip", ["-c"], bytesOf("tiny")), 1), "tiny");
+  assert.equal(await decompressed(await output("zstd", ["-cq"], bytesOf("tiny")), 1), "tiny");
+});
+
+Deno.test("damaged, cut and continued streams are refused", async () => {
+  const bytes = bytesOf(Array.from({ length: 20_000 }, (_, i) => `line ${i * 7919}`).join("\n"));
+  const damage = (packed: Bytes, at: number) => packed.with(at, (packed[at] ?? 0) ^ 0x55);
+  for (const program of ["gzip", "zstd"]) {
+    const packed = await output(program, ["-cq"], bytes);
+    const rows: [string, Bytes][] = [
+      ["cut at the end", packed.slice(0, -1)],
+      ["cut before its checksum", packed.slice(0, -6)],
+      ["cut in the middle", packed.slice(0, packed.length >> 1)],
+      ["cut in its header", packed.slice(0, 5)],
+      ["continued", concat(packed, "garbage")],
+      ["continued by part of another", concat(packed, packed.slice(0, 100))],
+      ["damaged in the middle", damage(packed, packed.length >> 1)],
+      ["damaged in its checksum", damage(packed, packed.length - (program === "gzip" ? 6 : 2))],
+    ];
+    for (const [what, stream] of rows) {
+      await assert.rejects(decompressed(stream, 5000), (error) => {
+        assert.ok(error instanceof ImageError, `${program}, ${what}: ${error}`);
+        assert.equal(error.code, "archive-corrupt", `${program}, ${what}`);
+        return true;
+      }, `${program}, ${what}`);
+    }
+  }
+});
+
+Deno.test("xz and bzip2 are refused by name, with what to do", async () => {
+  for (const program of ["xz", "bzip2"]) {
+    const packed = await output(program, ["-c"], bytesOf("text"));
+    await assert.rejects(decompressed(packed), (error) => {
+      assert.ok(error instanceof ImageError);
+      assert.equal(error.code, "archive-unsupported");
+      assert.match(error.message, new RegExp(program));
+      assert.match(error.hint ?? "", /gzip or zstd/);
+      return true;
+    });
+  }
+});

@@ -1,0 +1,521 @@
+import assert from "node:assert/strict";
+import { AT_FDCWD, close, readlinkAt, S_IF, statusAt } from "../ffi/fs.ts";
+import { ImageError } from "../lib/errors.ts";
+import { findUnpacked, staleArchives, unpackOnce } from "../lib/image/archive.ts";
+import { openDirectory } from "../lib/image/tree.ts";
+import { unpack, type UnpackOptions } from "../lib/image/unpack.ts";
+import { bytesOf, concat, type Item, item, output, pax, randomFrom, tar } from "./helpers/tar.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+const ALPINE = "/work/shared/images/alpine-minirootfs-3.20.3-x86_64.tar.gz";
+const SUPERUSER = Deno.uid() === 0;
+
+/** A folder with `root`, to unpack to, and `outside`, which must stay as it is. */
+async function inBox(use: (box: string) => Promise<void>): Promise<void> {
+  const box = await Deno.makeTempDir({ prefix: "sauropod-unpack-" });
+  try {
+    await Deno.mkdir(`${box}/root`);
+    await Deno.mkdir(`${box}/outside`, { mode: 0o755 });
+    await Deno.writeTextFile(`${box}/outside/secret`, "secret", { mode: 0o600 });
+    await use(box);
+  } finally {
+    await output("chmod", ["-R", "u+rwX", box]);
+    await Deno.remove(box, { recursive: true });
+  }
+}
+
+async function unpackTo(folder: string, archive: Bytes, options?: UnpackOptions, step = 4096) {
+  const root = openDirectory(AT_FDCWD, folder);
+  const chunks = [];
+  for (let at = 0; at < archive.length; at += step) chunks.push(archive.slice(at, at + step));
+  try {
+    return await unpack(chunks, root, options);
+  } finally {
+    close(root);
+  }
+}
+
+/** All that a folder holds, one line each: type, mode, owner, size, time, name, target. */
+async function listing(folder: string): Promise<string[]> {
+  const format = "%y %m %U %G %T@ %n %p -> %l";
+  const files = await output("find", [folder, "!", "-type", "d", "-printf", `%s ${format}\n`]);
+  const folders = await output("find", [folder, "-type", "d", "-printf", `${format}\n`]);
+  const lines = new TextDecoder().decode(files) + new TextDecoder().decode(folders);
+  return lines.replaceAll(folder, "").split("\n").sort();
+}
+
+function descriptors(): number {
+  return [...Deno.readDirSync("/proc/self/fd")].length;
+}
+
+function type(path: string): number {
+  return statusAt(AT_FDCWD, path).mode & S_IF.MT;
+}
+
+function modeOf(path: string): number {
+  return statusAt(AT_FDCWD, path).mode & 0o7777;
+}
+
+async function xattr(path: string, name: string): Promise<string> {
+  const code = "import os,sys\nprint(os.getxattr(sys.argv[1], sys.argv[2]).hex())";
+  return new TextDecoder().decode(await output("python3", ["-c", code, path, name])).trim();
+}
+
+const link = (name: string, target: string): Item => ({ name, type: "2", target });
+const hard = (name: string, target: string): Item => ({ name, type: "1", target });
+const folder = (name: string): Item => ({ name, type: "5", mode: 0o755 });
+const file = (name: string, body = "evil"): Item => ({ name, body });
+
+const deep = "d/".repeat(129) + "f";
+const HOSTILE: [string, Bytes, string, UnpackOptions?][] = [
+  ["a name that climbs out", tar(file("../outside/x")), "archive-unsafe"],
+  ["a name that climbs out later", tar(file("a/b/../../../outside/x")), "archive-unsafe"],
+  ["a name that climbs, but not out", tar(file("a/../b")), "archive-unsafe"],
+  ["a name that is ..", tar(folder("..")), "archive-unsafe"],
+  ["an extended name that climbs out", tar(pax({ path: "../outside/x" }), file("x")), "archive-unsafe"],
+  [
+    "a long name that climbs out",
+    tar(item({ name: "@", type: "L", body: "../outside/x\0", magic: "gnu" }), file("x")),
+    "archive-unsafe",
+  ],
+  ["a prefix that climbs out", tar({ name: "x", prefix: "../outside" }), "archive-unsafe"],
+  ["a file through a relative link", tar(link("l", "../outside"), file("l/x")), "archive-unsafe"],
+  ["a file through an absolute link", tar(link("l", "/tmp"), file("l/x")), "archive-unsafe"],
+  ["a file through a link inside", tar(folder("d"), link("l", "d"), file("l/x")), "archive-unsafe"],
+  ["a file through links of links", tar(link("a", "b"), link("b", "../outside"), file("a/x")), "archive-unsafe"],
+  ["a deep file through a link", tar(folder("d"), link("d/l", "../../outside"), file("d/l/a/b")), "archive-unsafe"],
+  ["a folder through a link", tar(link("l", "../outside"), folder("l/x")), "archive-unsafe"],
+  ["a link through a link", tar(link("l", "../outside"), link("l/x", "y")), "archive-unsafe"],
+  ["a FIFO through a link", tar(link("l", "../outside"), { name: "l/x", type: "6" }), "archive-unsafe"],
+  [
+    "a file through a folder that became a link",
+    tar(file("d/a"), link("d", "../outside"), file("d/secret")),
+    "archive-unsafe",
+  ],
+  ["a file through a file", tar(file("f"), file("f/x")), "archive-unsafe"],
+  ["a file through a FIFO", tar({ name: "f", type: "6" }, file("f/x")), "archive-unsafe"],
+  ["a hard link to what is outside", tar(hard("x", "../outside/secret")), "archive-unsafe"],
+  ["a hard link to what is outside, absolute", tar(hard("x", "/etc/passwd")), "unpack-failed"],
+  ["a hard link through a link", tar(link("l", "../outside"), hard("x", "l/secret")), "archive-unsafe"],
+  [
+    "a hard link through a folder that became a link",
+    tar(file("d/secret"), hard("a", "d/secret"), link("d", "../outside"), hard("x", "d/secret")),
+    "archive-unsafe",
+  ],
+  ["a hard link to nothing", tar(hard("x", "nothing")), "unpack-failed"],
+  ["a hard link to itself", tar(file("x"), hard("x", "x")), "unpack-failed"],
+  ["a hard link to a folder", tar(folder("d"), hard("x", "d")), "archive-unsafe"],
+  ["a hard link to the root", tar(hard("x", "./")), "archive-unsafe"],
+  ["a link without a target", tar(link("x", "")), "unpack-failed"],
+  ["a file in place of the root", tar(file("./")), "archive-malformed"],
+  ["a link in place of the root", tar(link("/", "/")), "archive-unsafe"],
+  ["a name of too many parts", tar(pax({ path: deep }), file("x")), "archive-too-large"],
+  ["a name that is too long", tar(pax({ path: "n".repeat(300) }), file("x")), "unpack-failed"],
+  ["a path that is too long", tar(pax({ path: ("n".repeat(200) + "/").repeat(30) }), file("x")), "archive-too-large"],
+  ["too many entries", tar(file("a"), file("b"), file("c")), "archive-too-large", { limits: { entries: 2 } }],
+  ["too many folders without entries", tar(file("a/b/c/d")), "archive-too-large", { limits: { entries: 3 } }],
+  ["a body above the limit", tar(file("a", "x".repeat(9000))), "archive-too-large", { limits: { bytes: 8000 } }],
+  ["a size that is a lie, far above the limit", tar({ name: "a", size: 2 ** 33 - 1 }), "archive-too-large", {
+    limits: { bytes: 2 ** 30 },
+  }],
+  ["zeros above the limit", concat(tar(file("a")), new Uint8Array(9000)), "archive-too-large", {
+    limits: { bytes: 8000 },
+  }],
+  ["a size that reaches into the end", tar({ name: "a", body: "x", size: 9000 }), "archive-truncated"],
+  ["a size that is too small", tar({ name: "a", body: "x".repeat(600), size: 10 }), "archive-malformed"],
+  ["a whiteout of nothing", tar(file(".wh.")), "archive-unsafe", { layer: true }],
+  ["a whiteout of .", tar(file("d/.wh..")), "archive-unsafe", { layer: true }],
+  ["a whiteout of ..", tar(file("d/.wh...")), "archive-unsafe", { layer: true }],
+  ["a whiteout as a folder", tar(file(".wh./x")), "archive-unsafe", { layer: true }],
+  ["a whiteout below a whiteout", tar(file(".wh.a/.wh.b")), "archive-unsafe", { layer: true }],
+  ["a whiteout that is a link", tar(link(".wh.a", "../outside")), "archive-unsafe", { layer: true }],
+  ["a whiteout that is a folder", tar(folder(".wh.a")), "archive-unsafe", { layer: true }],
+  ["a whiteout of a whiteout", tar(file(".wh..wh.x")), "archive-unsafe", { layer: true }],
+  ["a whiteout through a link", tar(link("l", "../outside"), file("l/.wh.secret")), "archive-unsafe", { layer: true }],
+  ["an opaque mark through a link", tar(link("l", "../outside"), file("l/.wh..wh..opq")), "archive-unsafe", {
+    layer: true,
+  }],
+];
+
+for (const [what, archive, code, options] of HOSTILE) {
+  Deno.test(`unpacking refuses ${what}`, () =>
+    inBox(async (box) => {
+      const before = await listing(`${box}/outside`), open = descriptors();
+      await assert.rejects(unpackTo(`${box}/root`, archive, options), (error) => {
+        assert.ok(error instanceof ImageError, String(error));
+        assert.equal(error.code, code, error.message);
+        return true;
+      });
+      assert.deepEqual(await listing(`${box}/outside`), before);
+      assert.equal(descriptors(), open);
+    }));
+}
+
+Deno.test("an error names the entry and the link in its way", () =>
+  inBox(async (box) => {
+    await assert.rejects(unpackTo(`${box}/root`, tar(link("a", "/etc"), file("a/b"))), {
+      message: 'the archive is unsafe: "a/b" goes through "a", which is a symbolic link',
+    });
+  }));
+
+Deno.test("names are taken below the folder whatever they begin with", () =>
+  inBox(async (box) => {
+    await unpackTo(`${box}/root`, tar(file("/abs", "1"), file("./dot", "2"), file("//d/./e", "3")));
+    assert.equal(await Deno.readTextFile(`${box}/root/abs`), "1");
+    assert.equal(await Deno.readTextFile(`${box}/root/dot`), "2");
+    assert.equal(await Deno.readTextFile(`${box}/root/d/e`), "3");
+  }));
+
+Deno.test("odd but harmless names are kept as they are", () =>
+  inBox(async (box) => {
+    const names = ["a\nb", "...", "-rf", "ü", " ", "a\\b", ".wh.x"];
+    await unpackTo(`${box}/root`, tar(...names.map((name) => file(name))));
+    assert.deepEqual([...Deno.readDirSync(`${box}/root`)].map((entry) => entry.name).sort(), names.sort());
+  }));
+
+Deno.test("the last of several entries of a name wins, whatever they are", () =>
+  inBox(async (box) => {
+    const root = `${box}/root`;
+    await Deno.symlink("../outside/secret", `${root}/was-link`);
+    const archive = tar(
+      file("was-link", "new"),
+      file("twice", "first"),
+      file("twice", "second"),
+      file("tree/a/b/c"),
+      file("tree", "now a file"),
+      link("to-folder", "../outside"),
+      folder("to-folder"),
+      file("to-folder/x", "inside"),
+      file("linked", "kept"),
+      hard("other", "linked"),
+      file("linked", "replaced"),
+      folder("gone/d"),
+      link("gone", "../outside"),
+      { ...folder("same"), mode: 0o700 },
+      file("same/x"),
+      { ...folder("same"), mode: 0o711 },
+    );
+    await unpackTo(root, archive);
+    assert.equal(await Deno.readTextFile(`${root}/was-link`), "new");
+    assert.equal(await Deno.readTextFile(`${root}/twice`), "second");
+    assert.equal(await Deno.readTextFile(`${root}/tree`), "now a file");
+    assert.equal(await Deno.readTextFile(`${root}/to-folder/x`), "inside");
+    assert.equal(await Deno.readTextFile(`${root}/other`), "kept");
+    assert.equal(await Deno.readTextFile(`${root}/linked`), "replaced");
+    assert.equal(readlinkAt(AT_FDCWD, `${root}/gone`), "../outside");
+    assert.equal(modeOf(`${root}/same`), 0o711);
+    assert.equal(modeOf(`${box}/outside`), 0o755);
+    assert.equal(await Deno.readTextFile(`${box}/outside/secret`), "secret");
+  }));
+
+Deno.test("a hard link after its folder was replaced finds the new one", () =>
+  inBox(async (box) => {
+    const archive = tar(
+      file("d/f", "1"),
+      hard("a", "d/f"),
+      file("d", "x"),
+      folder("d"),
+      file("d/f", "2"),
+      hard("b", "d/f"),
+    );
+    await unpackTo(`${box}/root`, archive);
+    assert.equal(await Deno.readTextFile(`${box}/root/b`), "2");
+  }));
+
+Deno.test("modes, times and owners are those of the archive, whatever the umask", () =>
+  inBox(async (box) => {
+    const root = `${box}/root`, umask = Deno.umask(0o077);
+    const ids = SUPERUSER ? { uid: 3_000_000_000, gid: 12 } : {};
+    try {
+      await unpackTo(
+        root,
+        tar(
+          { ...folder("./"), mode: 0o751, mtime: 5 },
+          { ...folder("ro"), mode: 0o555, mtime: 100, ...ids },
+          { ...file("ro/suid"), mode: 0o6755, mtime: 200, ...ids },
+          { ...link("ro/link", "x"), mtime: 300, ...ids },
+          { name: "ro/fifo", type: "6", mode: 0o622, mtime: 400, ...ids },
+          { ...folder("sticky"), mode: 0o1777, mtime: -7 },
+          pax({ mtime: "1.000000001" }),
+          file("implicit/nano"),
+        ),
+      );
+    } finally {
+      Deno.umask(umask);
+    }
+    assert.equal(modeOf(root), 0o751);
+    assert.equal(modeOf(`${root}/ro`), 0o555);
+    assert.equal(modeOf(`${root}/ro/suid`), 0o6755);
+    assert.equal(modeOf(`${root}/ro/fifo`), 0o622);
+    assert.equal(type(`${root}/ro/fifo`), S_IF.IFO);
+    assert.equal(modeOf(`${root}/sticky`), 0o1777);
+    assert.equal(modeOf(`${root}/implicit`), 0o755);
+    const times = ["", "/ro", "/ro/suid", "/ro/link", "/ro/fifo", "/implicit/nano"];
+    const seconds = times.map((path) => statusAt(AT_FDCWD, root + path).mtime);
+    assert.deepEqual(seconds, [5n, 100n, 200n, 300n, 400n].map((s) => s * 1_000_000_000n).concat(1_000_000_001n));
+    if (!SUPERUSER) return;
+    for (const path of ["/ro", "/ro/suid", "/ro/link", "/ro/fifo"]) {
+      const { uid, gid } = statusAt(AT_FDCWD, root + path);
+      assert.deepEqual([uid, gid], [3_000_000_000, 12]);
+    }
+  }));
+
+Deno.test("extended attributes of users and capabilities are kept, those for overlayfs are not", {
+  ignore: !SUPERUSER,
+}, () =>
+  inBox(async (box) => {
+    const capability = new Uint8Array([1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    const archive = tar(
+      pax({
+        "SCHILY.xattr.user.note": new Uint8Array([0, 1, 61]),
+        "SCHILY.xattr.security.capability": capability,
+        "SCHILY.xattr.trusted.overlay.redirect": "/etc",
+        "SCHILY.xattr.user.overlay.opaque": "y",
+        "SCHILY.xattr.security.selinux": "evil_t",
+      }),
+      { ...file("ping"), uid: 5 },
+      pax({ "SCHILY.xattr.trusted.overlay.opaque": "y", "SCHILY.xattr.user.d": "1" }),
+      folder("d"),
+    );
+    await unpackTo(`${box}/root`, archive);
+    const code = "import os,sys\nprint(*sorted(os.listxattr(sys.argv[1])))";
+    const names = async (path: string) => new TextDecoder().decode(await output("python3", ["-c", code, path])).trim();
+    assert.equal(await names(`${box}/root/ping`), "security.capability user.note");
+    assert.equal(await names(`${box}/root/d`), "user.d");
+    assert.equal(await xattr(`${box}/root/ping`, "user.note"), "00013d");
+    assert.equal(await xattr(`${box}/root/ping`, "security.capability"), capability.toHex());
+  }));
+
+Deno.test("device nodes are left out unless asked for", { ignore: !SUPERUSER }, () =>
+  inBox(async (box) => {
+    const archive = tar({ name: "null", type: "3", major: 1, minor: 3 }, {
+      name: "b",
+      type: "4",
+      major: 259,
+      minor: 1000,
+    });
+    await unpackTo(`${box}/root`, archive);
+    assert.deepEqual([...Deno.readDirSync(`${box}/root`)], []);
+    await unpackTo(`${box}/root`, archive, { devices: "create" });
+    assert.equal(statusAt(AT_FDCWD, `${box}/root/null`).rdev, "1:3");
+    assert.equal(statusAt(AT_FDCWD, `${box}/root/b`).rdev, "259:1000");
+    assert.equal(type(`${box}/root/b`), S_IF.BLK);
+  }));
+
+Deno.test("whiteouts of a layer become those of overlayfs", { ignore: !SUPERUSER }, () =>
+  inBox(async (box) => {
+    const root = `${box}/root`;
+    const archive = tar(
+      file("etc/.wh.gone"),
+      file("opaque/.wh..wh..opq"),
+      file("opaque/x"),
+      // In the same layer: what is hidden is only what lies below.
+      file("kept/x"),
+      file(".wh.kept"),
+      file(".wh.again"),
+      folder("again"),
+      file(".wh.implied"),
+      file("implied/x"),
+      file("stays", "1"),
+      file(".wh.stays"),
+      file(".wh.file"),
+      file("file", "2"),
+      hard(".wh.linked", ".wh.x"),
+    );
+    await unpackTo(root, archive, { layer: true });
+    const whiteout = (path: string) => type(root + path) === S_IF.CHR && statusAt(AT_FDCWD, root + path).rdev === "0:0";
+    assert.ok(whiteout("/etc/gone"));
+    assert.ok(whiteout("/linked"));
+    for (const path of ["/opaque", "/kept", "/again", "/implied"]) {
+      assert.equal(await xattr(root + path, "trusted.overlay.opaque"), "79", path);
+    }
+    assert.equal(await Deno.readTextFile(`${root}/stays`), "1");
+    assert.equal(await Deno.readTextFile(`${root}/file`), "2");
+    assert.equal([...Deno.readDirSync(root)].some((entry) => entry.name.startsWith(".wh.")), false);
+  }));
+
+Deno.test("a mutated archive writes nothing outside and ends in success or an ImageError", async () => {
+  const random = randomFrom(4711);
+  const pick = (limit: number): number => Math.floor(random() * limit);
+  const names = ["a", "b", "a/b", "b/a", "a/b/c", "../outside/secret", "/a", ".wh.a", "a/.wh..wh..opq", "./"];
+  const targets = [...names, "../outside", "../outside/secret", "..", "/tmp"];
+  const one = (list: readonly string[]): string => list[pick(list.length)] ?? "a";
+  let done = 0, refused = 0;
+  await inBox(async (box) => {
+    const before = await listing(`${box}/outside`), open = descriptors();
+    for (let round = 0; round < 400; round++) {
+      const items = Array.from({ length: 1 + pick(6) }, () => {
+        const type = one(["0", "0", "1", "2", "5", "5", "6"]);
+        return { name: one(names), type, target: one(targets), body: type === "0" ? "evil" : "", mode: pick(0o10000) };
+      });
+      const archive = tar(...items);
+      if (!pick(4)) archive[pick(archive.length)] = pick(256);
+      try {
+        await unpackTo(`${box}/root`, archive, { layer: pick(2) === 1 });
+        done++;
+      } catch (error) {
+        assert.ok(error instanceof ImageError, `round ${round}: ${error}`);
+        refused++;
+      }
+    }
+    assert.deepEqual(await listing(`${box}/outside`), before);
+    assert.deepEqual([...Deno.readDirSync(box)].map((entry) => entry.name).sort(), ["outside", "root"]);
+    assert.equal(descriptors(), open);
+  });
+  assert.ok(done > 20 && refused > 20, `${done} done, ${refused} refused`);
+});
+
+Deno.test("a tree is unpacked as tar unpacks it", () =>
+  inBox(async (box) => {
+    await Deno.mkdir(`${box}/source/a/b`, { recursive: true });
+    await Deno.writeTextFile(`${box}/source/a/file`, "x".repeat(300_000));
+    await Deno.link(`${box}/source/a/file`, `${box}/source/a/b/hard`);
+    await Deno.symlink("../file", `${box}/source/a/b/soft`);
+    await Deno.writeTextFile(`${box}/source/${"n".repeat(200)}`, "long");
+    await Deno.chmod(`${box}/source/a`, 0o2551);
+    await Deno.mkdir(`${box}/expected`);
+    for (const format of ["gnu", "pax"]) {
+      const archive = await output("tar", ["-c", "--format", format, "-C", `${box}/source`, "."]);
+      await output("tar", ["-xp", "-C", `${box}/expected`], archive);
+      await unpackTo(`${box}/root`, archive, undefined, 10_000);
+      assert.deepEqual(await listing(`${box}/root`), await listing(`${box}/expected`));
+    }
+    assert.equal(await Deno.readTextFile(`${box}/root/a/b/hard`), "x".repeat(300_000));
+  }));
+
+Deno.test("Alpine is unpacked as tar unpacks it, from gzip and from zstd", () =>
+  inBox(async (box) => {
+    try {
+      await Deno.stat(ALPINE);
+    } catch {
+      console.log(`skipped: ${ALPINE} is not there`);
+      return;
+    }
+    await Deno.mkdir(`${box}/expected`, { mode: 0o755 });
+    await output("tar", ["-xzpf", ALPINE, "-C", `${box}/expected`]);
+    const plain = await output("gzip", ["-dc", ALPINE]);
+    await Deno.writeFile(`${box}/alpine.tar.zst`, await output("zstd", ["-cq"], plain));
+    const expected = await listing(`${box}/expected`);
+    for (const archive of [ALPINE, `${box}/alpine.tar.zst`]) {
+      const rootfs = await unpackOnce(archive, `${box}/store`);
+      assert.deepEqual(await listing(rootfs), expected);
+      await output("diff", ["-r", "--no-dereference", `${box}/expected`, rootfs]);
+    }
+  }));
+
+async function archiveIn(box: string, ...items: (Item | Bytes)[]): Promise<string> {
+  const path = `${box}/image.tar`;
+  await Deno.writeFile(path, tar(...items));
+  return path;
+}
+
+Deno.test("an archive is unpacked once, and again when it changes", () =>
+  inBox(async (box) => {
+    const store = `${box}/store`, path = await archiveIn(box, file("a", "1"));
+    assert.equal(findUnpacked(path, store), undefined);
+    const first = await unpackOnce(path, store), ino = statusAt(AT_FDCWD, first).ino;
+    assert.equal(findUnpacked(path, store), first);
+    assert.equal(await unpackOnce(path, store), first);
+    assert.equal(statusAt(AT_FDCWD, first).ino, ino);
+    assert.deepEqual(staleArchives(store, [path]), []);
+    await archiveIn(box, file("a", "22"), file("b"));
+    assert.equal(findUnpacked(path, store), undefined);
+    const second = await unpackOnce(path, store);
+    assert.notEqual(second, first);
+    assert.equal(await Deno.readTextFile(`${second}/a`), "22");
+    assert.deepEqual(staleArchives(store, [path]), [first.replace(/\/rootfs$/, "")]);
+    assert.equal(staleArchives(store, [`${box}/none.tar`]).length, 2);
+    assert.deepEqual(staleArchives(`${box}/none`, []), []);
+  }));
+
+Deno.test("what cannot be unpacked leaves nothing and names the archive", () =>
+  inBox(async (box) => {
+    const store = `${box}/store`;
+    const rows: [Bytes, string][] = [
+      [tar(file("a"), file("../b")), "archive-unsafe"],
+      [tar(), "archive-malformed"],
+      [bytesOf("no archive at all ".repeat(99)), "archive-malformed"],
+      [new Uint8Array(), "archive-truncated"],
+      [tar(file("manifest.json", '[{"Config":"c","RepoTags":[],"Layers":["l"]}]')), "archive-unsupported"],
+      [tar(file("oci-layout", '{"imageLayoutVersion":"1.0.0"}')), "archive-unsupported"],
+      [await output("xz", ["-c"], tar(file("a"))), "archive-unsupported"],
+    ];
+    for (const [archive, code] of rows) {
+      const path = `${box}/image.tar`, open = descriptors();
+      await Deno.writeFile(path, archive);
+      await assert.rejects(unpackOnce(path, store), (error) => {
+        assert.ok(error instanceof ImageError, String(error));
+        assert.equal(error.code, code, error.message);
+        assert.ok(error.message.startsWith(path));
+        assert.equal(error.facts.archive, path);
+        return true;
+      });
+      assert.deepEqual([...Deno.readDirSync(store)], []);
+      assert.equal(descriptors(), open);
+    }
+    await assert.rejects(unpackOnce(`${box}/none.tar`, store), { code: "image-not-found" });
+  }));
+
+Deno.test("a root file system that happens to have a manifest.json is one", () =>
+  inBox(async (box) => {
+    const path = await archiveIn(box, file("manifest.json", '["a"]'), folder("oci-layout"));
+    await unpackOnce(path, `${box}/store`);
+  }));
+
+Deno.test("four processes that want an archive at once unpack it once", () =>
+  inBox(async (box) => {
+    const items = Array.from({ length: 2000 }, (_, i) => file(`d${i % 10}/f${i}`, `${i}`.repeat(50)));
+    const path = await archiveIn(box, ...items), store = `${box}/store`;
+    const module = new URL("../lib/image/archive.ts", import.meta.url).href;
+    const script = `${box}/unpack.ts`;
+    await Deno.writeTextFile(
+      script,
+      `import { unpackOnce } from ${JSON.stringify(module)};
+       const rootfs = await unpackOnce(...Deno.args);
+       console.log(rootfs, Deno.statSync(rootfs).ino, [...Deno.readDirSync(rootfs + "/d9")].length);`,
+    );
+    const run = () => output(Deno.execPath(), ["run", "-A", "--no-config", "--no-check", script, path, store]);
+    const results = await Promise.all([run(), run(), run(), run()]);
+    const lines = new Set(results.map((bytes) => new TextDecoder().decode(bytes).trim()));
+    assert.equal(lines.size, 1, [...lines].join("\n"));
+    assert.ok([...lines][0]?.endsWith(" 200"));
+    assert.equal([...Deno.readDirSync(store)].length, 1);
+  }));
+
+Deno.test("what a killed unpacking left is removed by the next one", () =>
+  inBox(async (box) => {
+    const path = await archiveIn(box, file("a")), store = `${box}/store`;
+    const module = new URL("../lib/image/archive.ts", import.meta.url).href;
+    const big = `${box}/big.tar`, script = `${box}/unpack.ts`;
+    await output("mkfifo", [big]);
+    await Deno.writeTextFile(
+      script,
+      `import { unpackOnce } from ${JSON.stringify(module)};\nawait unpackOnce(...Deno.args);`,
+    );
+    const args = ["run", "-A", "--no-config", "--no-check", script, big, store];
+    const child = new Deno.Command(Deno.execPath(), { args, stdout: "null", stderr: "null" }).spawn();
+    // It waits for the rest of the archive when it is killed.
+    const fifo = await Deno.open(big, { write: true });
+    await fifo.write(concat(item(file("half/a")), new Uint8Array(512)));
+    const leftover = () => [...Deno.readDirSync(store)].map((entry) => entry.name);
+    const started = () => {
+      try {
+        return leftover().some((name) => Deno.statSync(`${store}/${name}/rootfs/half/a`).isFile);
+      } catch {
+        return false;
+      }
+    };
+    while (!started()) await new Promise((resolve) => setTimeout(resolve, 5));
+    await unpackOnce(path, store);
+    assert.equal(leftover().length, 2);
+    child.kill("SIGKILL");
+    await child.status;
+    fifo.close();
+    const [temporary] = leftover().filter((name) => name.startsWith("."));
+    assert.ok(temporary);
+    await archiveIn(box, file("a", "again"));
+    await unpackOnce(path, store);
+    assert.deepEqual(leftover().filter((name) => name.startsWith(".")), []);
+    assert.equal(leftover().length, 2);
+  }));
