@@ -149,9 +149,9 @@ Deno.test("the tar reader refuses what is malformed, by name", () => {
     [
       tar({ name: "n", patch: (header) => header.fill(0xff, 108, 116) }),
       "archive-malformed",
-      /uid of n is out of range/,
+      /uid of "n" is out of range/,
     ],
-    [tar(pax({ uid: "4294967295" }), { name: "n" }), "archive-malformed", /uid of n is out of range/],
+    [tar(pax({ uid: "4294967295" }), { name: "n" }), "archive-malformed", /uid of "n" is out of range/],
     [tar({ name: "n", type: "5", body: "x" }), "archive-malformed", /directory, yet it has a size/],
     [tar({ name: "n", type: "2", body: "x" }), "archive-malformed", /symlink, yet it has a size/],
     [tar({ name: "" }), "archive-malformed", /no name/],

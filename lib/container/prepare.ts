@@ -11,7 +11,7 @@ import { type CgroupHost, detectCgroups } from "../cgroup/host.ts";
 import { validateLimits } from "../cgroup/limits.ts";
 import { type CgroupPlan, planCgroups } from "../cgroup/plan.ts";
 import { InputError } from "../errors.ts";
-import { lookupUser, type ImageUser as User } from "../image/passwd.ts";
+import { type ImageUser as User, lookupUser } from "../image/passwd.ts";
 import type { Image } from "../image/resolve.ts";
 import type { CgroupMount, ContainerSpec, Device, Rlimit, UserMount } from "../spec.ts";
 import { type ContainerOptions, deviceOf, parseDevice, parseTmpfs, parseUlimit, parseVolume } from "./options.ts";

@@ -89,8 +89,12 @@ export async function* decompress(source: ByteSource): AsyncGenerator<Uint8Array
   if (first.done) return;
   const kind = sniff(first.value);
   const whole = (async function* () {
-    yield first.value;
-    yield* bytes;
+    try {
+      yield first.value;
+      yield* bytes;
+    } finally {
+      await bytes.return(undefined);
+    }
   })();
   if (kind === "none") yield* whole;
   else if (kind === "gzip") yield* through("gzip", whole);

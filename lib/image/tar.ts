@@ -100,6 +100,11 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const none: ReadonlyMap<string, Bytes> = new Map();
 
+/** A name from an archive as a message shows it: quoted, and shortened if it is very long. */
+export function quoteName(name: string): string {
+  return JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name);
+}
+
 function malformed(what: string, facts?: Record<string, unknown>): ImageError {
   return new ImageError(`the tar archive is malformed: ${what}`, { code: "archive-malformed", facts });
 }
@@ -234,7 +239,9 @@ function xattrsOf(records: Records): ReadonlyMap<string, Bytes> {
 }
 
 function within(value: number, limit: number, field: string, name: string): number {
-  if (value < 0 || value > limit) throw malformed(`the ${field} of ${name} is out of range`, { field, value, name });
+  if (value < 0 || value > limit) {
+    throw malformed(`the ${field} of ${quoteName(name)} is out of range`, { field, value, name });
+  }
   return value;
 }
 
@@ -276,14 +283,16 @@ export function tarReader(handler: TarHandler): TarReader {
     if (letter === "S") throw sparse();
     if (!written) {
       const what = UNSUPPORTED[letter] ?? `an entry of the unknown type ${JSON.stringify(letter)}`;
-      throw unsupported(`${what} (${name})`, "Make the archive again with plain `tar -c`.");
+      throw unsupported(`${what} (${quoteName(name)})`, "Make the archive again with plain `tar -c`.");
     }
     if (name === "") throw malformed("an entry has no name");
     // v7 had no type for directories.
     const type = written === "file" && name.endsWith("/") ? "directory" : written;
     const size = recordNumber(records, "size") ?? number(block, "size");
-    if (size < 0) throw malformed(`the size of ${name} is negative`, { name, size });
-    if (size && type !== "file" && type !== "link") throw malformed(`${name} is a ${type}, yet it has a size`);
+    if (size < 0) throw malformed(`the size of ${quoteName(name)} is negative`, { name, size });
+    if (size && type !== "file" && type !== "link") {
+      throw malformed(`${quoteName(name)} is a ${type}, yet it has a size`);
+    }
     const device = type === "character" || type === "block";
     const links = type === "link" || type === "symlink";
     return {

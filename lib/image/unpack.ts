@@ -25,7 +25,7 @@ import {
 import { flags } from "../../ffi/flags.ts";
 import { ImageError } from "../errors.ts";
 import type { ByteSource } from "./decompress.ts";
-import { type TarEntry, tarReader } from "./tar.ts";
+import { quoteName, type TarEntry, tarReader } from "./tar.ts";
 import { failedWith, openDirectory, removeTree, walker } from "./tree.ts";
 
 /** How much an archive may hold. */
@@ -63,7 +63,7 @@ const NEW_FILE = flags("O", "WRONLY", "CREAT", "EXCL", "NOFOLLOW");
 const yes = new TextEncoder().encode("y");
 
 function unsafe(name: string, why: string): ImageError {
-  return new ImageError(`the archive is unsafe: ${JSON.stringify(name)} ${why}`, {
+  return new ImageError(`the archive is unsafe: ${quoteName(name)} ${why}`, {
     code: "archive-unsafe",
     facts: { entry: name },
     hint: "Do not use it, unless you know how it was made.",
@@ -117,7 +117,7 @@ function applyTo(root: number, options: UnpackOptions) {
     } catch (error) {
       if (!failedWith(error, "ENOTDIR", "ELOOP")) throw error;
       const link = (statusAt(parent, name).mode & S_IF.MT) === S_IF.LNK;
-      throw unsafe(subject, `goes through ${JSON.stringify(name)}, which is ${link ? "a symbolic link" : "no folder"}`);
+      throw unsafe(subject, `goes through ${quoteName(name)}, which is ${link ? "a symbolic link" : "no folder"}`);
     }
   }
 
@@ -149,11 +149,9 @@ function applyTo(root: number, options: UnpackOptions) {
       if (!failedWith(error, "ENOENT", "ENOTDIR")) return openParent(parent, name);
     }
     const made = makeDirectory(parent, name, (status) => layer && isWhiteout(status));
+    if (made) count();
     const directory = openParent(parent, name);
-    if (made) {
-      chmod(directory, 0o755);
-      count();
-    }
+    if (made) chmod(directory, 0o755);
     return directory;
   }
 
@@ -223,9 +221,10 @@ function applyTo(root: number, options: UnpackOptions) {
   function link(parent: number, name: string, entry: TarEntry): void {
     const from = componentsOf(entry.target), last = from.at(-1);
     if (last === undefined) throw unsafe(entry.name, "is a link to the root folder");
-    const source = sources.enter(from, from.length - 1);
-    if ((statusAt(source, last).mode & S_IF.MT) === S_IF.DIR) throw unsafe(entry.name, "is a hard link to a folder");
-    replacing(parent, name, () => linkAt(source, last, parent, name));
+    const source = (): number => sources.enter(from, from.length - 1);
+    if ((statusAt(source(), last).mode & S_IF.MT) === S_IF.DIR) throw unsafe(entry.name, "is a hard link to a folder");
+    // Asked for again each time: what is replaced may be on the way to it.
+    replacing(parent, name, () => linkAt(source(), last, parent, name));
   }
 
   function special(parent: number, name: string, entry: TarEntry): void {
@@ -294,7 +293,7 @@ function applyTo(root: number, options: UnpackOptions) {
       return work();
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
-      throw new ImageError(`the archive cannot be unpacked: ${JSON.stringify(subject)}: ${error.message}`, {
+      throw new ImageError(`the archive cannot be unpacked: ${quoteName(subject)}: ${error.message}`, {
         code: "unpack-failed",
         facts: { entry: subject, errno: error.code },
         cause: error,
