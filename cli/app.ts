@@ -4,7 +4,15 @@
  * @module
  */
 
-import { type Application, buildApplication, buildCommand, buildRouteMap, text_en } from "npm:@stricli/core@1.3.0";
+import {
+  type Application,
+  buildApplication,
+  buildCommand,
+  buildRouteMap,
+  help,
+  text_en,
+  version,
+} from "npm:@stricli/core@1.3.0";
 import { SpawnError } from "../lib/errors.ts";
 import type { FlagTable } from "./argv.ts";
 import type { Context } from "./context.ts";
@@ -45,7 +53,7 @@ const runFlags = {
   interactive: yes("Nothing new: standard input always goes to the container"),
   tty: yes("Give the container a terminal [default: if standard input is one]"),
 } as const;
-const runAliases = { ...containerAliases, t: "tty" } as const;
+const runAliases = { ...containerAliases, h: "hostname", t: "tty" } as const;
 
 const json = yes("Print JSON");
 
@@ -188,6 +196,13 @@ export const RUN_TABLE: FlagTable = {
   ]]),
 };
 
+const formatting = {
+  caseStyle: "convert-camel-to-kebab",
+  useAliasInUsageLine: false,
+  onlyRequiredInUsageLine: true,
+  disableAnsiColor: Deno.noColor,
+} as const;
+
 /** Sauropod's command line. */
 export const app: Application<Context> = buildApplication(
   buildRouteMap({
@@ -205,9 +220,7 @@ export const app: Application<Context> = buildApplication(
   }),
   {
     name: "sauropod",
-    versionInfo: { currentVersion: VERSION },
     scanner: { caseStyle: "allow-kebab-for-camel", allowArgumentEscapeSequence: true },
-    documentation: { caseStyle: "convert-camel-to-kebab", useAliasInUsageLine: false, onlyRequiredInUsageLine: true },
     localization: {
       text: {
         ...text_en,
@@ -221,5 +234,10 @@ export const app: Application<Context> = buildApplication(
       },
     },
     determineExitCode: (error) => error instanceof SpawnError ? error.exitCode : 125,
+  },
+  {
+    // Without short forms: -h is a host name for run, -v a volume.
+    help: help({ alias: false, brief: text_en.briefs.help, formatting, defaultForRouteMap: true }),
+    version: version({ alias: false, brief: text_en.briefs.version, info: { currentVersion: VERSION } }),
   },
 );

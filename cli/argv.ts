@@ -65,6 +65,6 @@ export function normalize(words: readonly string[], commands: ReadonlySet<string
     return [first === "--version" ? "--version" : first === "--help-all" ? "--help-all" : "--help"];
   }
   if (first === "run" || first === "explain") return [first, ...normalizeRun(rest, table)];
-  if (commands.has(first)) return [...words];
+  if (commands.has(first)) return words.map((word) => word === "-h" ? "--help" : word);
   return ["run", ...normalizeRun(words, table)];
 }

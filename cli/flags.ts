@@ -71,7 +71,8 @@ function one<T>(brief: string, placeholder: string, parse: (input: string) => T)
   parse: (input: string) => T;
   optional: true;
 } {
-  return { kind: "parsed", brief, placeholder, parse, optional: true };
+  // The parser shows no placeholders beside flags.
+  return { kind: "parsed", brief: `${placeholder}: ${brief}`, placeholder, parse, optional: true };
 }
 
 function many(brief: string, placeholder: string): ReturnType<typeof one<string>> & { variadic: true } {
@@ -95,7 +96,7 @@ export const folderAliases = { i: "images", c: "containers" } as const;
 export const containerFlags: FlagParametersForType<ContainerFlags> = {
   ...folderFlags,
   name: one("Name of the container", "NAME", text),
-  hostname: one("Host name (-h) [default: the container's id]", "NAME", text),
+  hostname: one("Host name [default: the container's id]", "NAME", text),
   env: many("Environment variable; NAME alone takes the caller's value", "NAME=VALUE"),
   envFile: many("File of environment variables, one a line", "FILE"),
   workdir: one("Working directory, made if missing [default: /]", "DIR", text),

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { type ErrnoName, errnoNumber } from "./errno.ts";
 import { type Flags, flags } from "./flags.ts";
 import { AT_FDCWD } from "./fs.ts";
 import type { Argument, Bytes, Call, Register } from "./program.ts";
@@ -101,9 +102,9 @@ export function umask(mask: number): Call {
   return call("umask", mode(mask));
 }
 
-/** Fails with the error number `errno` unless the memory's first 64-bit word, masked, is `wanted`. */
-export function expect(memory: Argument, mask: bigint, wanted: bigint, errno: number): Call {
-  return { call: "expect", args: [memory, mask, wanted, errno] };
+/** Fails with `error` unless the memory's first 64-bit word, masked, is `wanted`. */
+export function expect(memory: Argument, mask: bigint, wanted: bigint, error: ErrnoName): Call {
+  return { call: "expect", args: [memory, mask, wanted, named(errnoNumber(error), error)] };
 }
 
 // Files

@@ -156,6 +156,7 @@ Deno.test("the tar reader refuses what is malformed, by name", () => {
     [tar({ name: "n", type: "2", body: "x" }), "archive-malformed", /symlink, yet it has a size/],
     [tar({ name: "" }), "archive-malformed", /no name/],
     [tar(pax({ path: "a\0b" }), { name: "n" }), "archive-malformed", /path of an extended header holds a NUL/],
+    [tar(pax({ "SCHILY.xattr.user.a\0b": "1" }), { name: "n" }), "archive-malformed", /key that holds a NUL/],
     [tar(pax({ size: "-1" }), { name: "n" }), "archive-malformed", /size of an extended header/],
     [tar(pax({ mtime: "1e9" }), { name: "n" }), "archive-malformed", /mtime/],
     [tar(pax({ path: "n" }, "g"), { name: "n" }), "archive-malformed", /global header sets path/],

@@ -1,17 +1,16 @@
-import { close, openAt, openIn, read, S_IF, statusAt } from "../../ffi/fs.ts";
+import { AT_FDCWD, close, openAt, openIn, read, S_IF, statusAt } from "../../ffi/fs.ts";
 import { flags } from "../../ffi/flags.ts";
-import { ImageError } from "../errors.ts";
+import { ImageError, messageOf } from "../errors.ts";
 import { failedWith } from "./tree.ts";
 
 const MiB = 2 ** 20;
-const AT_FDCWD = -100;
 
 function openPath(root: number, path: string): number | undefined {
   try {
     return openIn(root, path, flags("O", "PATH"));
   } catch (error) {
     if (failedWith(error, "ENOENT", "ENOTDIR")) return undefined;
-    throw error;
+    throw unsafe(path, messageOf(error));
   }
 }
 

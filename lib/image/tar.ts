@@ -201,6 +201,7 @@ function parseRecords(bytes: Bytes): Records {
   }
   for (const key of records.keys()) {
     if (key.startsWith("GNU.sparse.")) throw sparse();
+    if (key.includes("\0")) throw malformed("an extended header has a key that holds a NUL");
   }
   return records;
 }

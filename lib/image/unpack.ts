@@ -188,16 +188,21 @@ function applyTo(root: number, options: UnpackOptions) {
     }
   }
 
+  /** Changes the owner of `name`; of `fd` if it is empty. Ids from 2^31 go into the kernel's 32 bits as negative numbers. */
+  function applyOwner(fd: number, name: string, entry: TarEntry): void {
+    if (superuser) chownAt(fd, name, entry.uid | 0, entry.gid | 0);
+  }
+
   /** Sets what a file or directory is besides its content. Changing the owner clears mode bits and capabilities, so it goes first. */
   function applyAttributes(fd: number, entry: TarEntry): void {
-    if (superuser) chownAt(fd, "", entry.uid, entry.gid);
+    applyOwner(fd, "", entry);
     chmod(fd, entry.mode);
     if (entry.xattrs.size) applyXattrs(fd, entry.xattrs);
     utimesAt(fd, "", entry.mtime);
   }
 
   function applySpecial(parent: number, name: string, entry: TarEntry): void {
-    if (superuser) chownAt(parent, name, entry.uid, entry.gid);
+    applyOwner(parent, name, entry);
     if (entry.type !== "symlink") chmodAt(parent, name, entry.mode);
     utimesAt(parent, name, entry.mtime);
   }

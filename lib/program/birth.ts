@@ -11,8 +11,6 @@ import type { GroupPlan, GroupWrite } from "../cgroup/plan.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { REGISTERS } from "./wiring.ts";
 
-const ESRCH = 3;
-
 function writeFile({ file, value, optional }: GroupWrite): Program {
   const label = `set ${file.slice(file.lastIndexOf("/") + 1)} to ${value}`;
   const opened = `file:${file}`;
@@ -89,6 +87,6 @@ export function dieWithCaller(): Program {
   return [
     step("die when the caller dies", call.dieWithParent),
     step("look whether the caller still lives", call.pollNow(register("caller")), { save: "orphaned" }),
-    step("go on only if it does", call.expect({ cell: "orphaned" }, ~0n & 0xffffffffffffffffn, 0n, ESRCH)),
+    step("go on only if it does", call.expect({ cell: "orphaned" }, -1n, 0n, "ESRCH")),
   ];
 }

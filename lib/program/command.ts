@@ -5,12 +5,10 @@
  */
 
 import * as call from "../../ffi/calls.ts";
-import { type Program, register, step } from "../../ffi/program.ts";
+import { callerStep, type Program, register, step } from "../../ffi/program.ts";
 import type { ProcessSpec } from "../spec.ts";
-import { callerStep } from "../../ffi/program.ts";
 import { REGISTERS, type Wiring } from "./wiring.ts";
 
-const ENOENT = 2, EXDEV = 18;
 const FIRST_BYTE = 0xffn, SLASH = 0x2fn;
 
 /** What the name of every register begins with that keeps why a candidate could not be executed. */
@@ -36,7 +34,7 @@ function execute(process: ProcessSpec): Program {
         ignore: ["ENOENT", "ENOTDIR", "EACCES", "ENAMETOOLONG"],
       })
     ),
-    step(NOT_FOUND, call.expect({ words: [0], text: command }, 1n, 1n, ENOENT)),
+    step(NOT_FOUND, call.expect({ words: [0], text: command }, 1n, 1n, "ENOENT")),
   ];
 }
 
@@ -46,7 +44,7 @@ export function enterDirectory(process: ProcessSpec): Program {
   return [
     step(`go to ${process.cwd}`, call.chdir(process.cwd)),
     step("ask where that is", call.getcwd(memory)),
-    step("go on only if it is inside of the container", call.expect(memory, FIRST_BYTE, SLASH, EXDEV)),
+    step("go on only if it is inside of the container", call.expect(memory, FIRST_BYTE, SLASH, "EXDEV")),
   ];
 }
 

@@ -1,0 +1,22 @@
+/**
+ * `sauropod doctor`: what works here.
+ *
+ * @module
+ */
+
+import { examine } from "../lib/doctor.ts";
+import { findFolders } from "../lib/folders.ts";
+import type { Context } from "./context.ts";
+import type { FolderFlags } from "./flags.ts";
+import { print, printJson, table } from "./text.ts";
+
+/** Prints what works; ends with 1 if a container cannot be run. */
+export async function doctor(this: Context, flags: FolderFlags & { json?: boolean }): Promise<void> {
+  const findings = await examine(findFolders(flags));
+  if (flags.json) printJson(findings);
+  else {
+    const rows = findings.map(({ what, ok, found, consequence }) => [ok ? "ok" : "--", what, found, consequence]);
+    print(table(["", "WHAT", "FOUND", "CONSEQUENCE"], rows));
+  }
+  this.process.exitCode = findings.at(-1)?.ok ? 0 : 1;
+}
