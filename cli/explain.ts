@@ -26,7 +26,13 @@ export async function explain(this: Context, flags: ExplainFlags, image: string,
   const folders = findFolders(flags);
   const id = newId();
   const found = await resolveImage(image, folders.images);
-  const spec = prepare(id, found, command, containerOptions(flags, folders), `${folders.containers}/${id}`);
+  const spec = prepare(
+    id,
+    found,
+    command,
+    { ...containerOptions(flags, folders), keep: !flags.rm },
+    `${folders.containers}/${id}`,
+  );
   const terminal = flags.tty ?? Deno.stdin.isTerminal();
   const { program, init } = planLaunch(spec, terminal);
   if (flags.json) {

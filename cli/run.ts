@@ -39,7 +39,7 @@ function forwardSignals(container: Container): void {
 /** Runs the command and ends with its exit code. */
 export async function run(this: Context, flags: RunFlags, image: string, ...command: string[]): Promise<void> {
   const options = containerOptions(flags, findFolders(flags));
-  const container = await start(image, command, {
+  await using container = await start(image, command, {
     ...options,
     keep: !flags.rm,
     stdin: "inherit",

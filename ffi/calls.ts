@@ -150,6 +150,11 @@ export function mkdir(path: string, permissions: number): Call {
   return call("mkdirat", cwd, path, mode(permissions));
 }
 
+/** unlinkat(2) of an empty folder. */
+export function rmdir(path: string): Call {
+  return call("unlinkat", cwd, path, flags("AT", "REMOVEDIR"));
+}
+
 /** symlinkat(2). */
 export function symlink(target: string, path: string): Call {
   return call("symlinkat", target, cwd, path);

@@ -42,6 +42,13 @@ function reserve(end: number): void {
   view = new DataView(buffer.buffer);
 }
 
+function setWord(offset: number, value: number | bigint): void {
+  if (typeof value === "bigint") return view.setBigUint64(offset, BigInt.asUintN(64, value), true);
+  // Two halves: much faster than one BigInt.
+  view.setUint32(offset, value >>> 0, true);
+  view.setInt32(offset + 4, Math.floor(value / 0x1_0000_0000), true);
+}
+
 class Writer {
   private end: number;
   private readonly relocations: number[] = [];
@@ -121,7 +128,7 @@ class Writer {
   }
 
   private pointerWord(offset: number, target: number): void {
-    view.setBigUint64(offset, BigInt(target), true);
+    setWord(offset, target);
     this.relocations.push(offset);
   }
 
@@ -132,33 +139,32 @@ class Writer {
       const at = offset + i * 8;
       if (word !== null && typeof word === "object" && "register" in word) {
         const store = { call: "store", args: [] } as const;
-        this.encoded(step, store, [[POINTER, BigInt(at)], this.argument(step, word), [IMMEDIATE, word.plus ?? 0n]]);
+        this.encoded(step, store, [[POINTER, at], this.argument(step, word), [IMMEDIATE, word.plus ?? 0]]);
         return;
       }
       const [kind, value] = this.argument(step, word);
       if (kind === POINTER) this.pointerWord(at, Number(value));
-      else if (kind === IMMEDIATE) view.setBigUint64(at, BigInt.asUintN(64, value), true);
+      else if (kind === IMMEDIATE) setWord(at, value);
       else this.pointerWord(at, view.getUint32(28, true) + Number(value) * 8);
     });
     return offset;
   }
 
-  private argument(step: Step, argument: Argument): [kind: number, value: bigint] {
-    if (argument === null) return [IMMEDIATE, 0n];
-    if (typeof argument === "number") return [IMMEDIATE, BigInt(argument)];
-    if (typeof argument === "bigint") return [IMMEDIATE, argument];
-    if (typeof argument === "string") return [POINTER, BigInt(this.string(argument))];
-    if ("value" in argument) return [IMMEDIATE, BigInt(argument.value)];
-    if ("register" in argument) return [REGISTER, BigInt(this.registerIndex(argument.register))];
-    if ("cell" in argument) return [REGISTER_POINTER, BigInt(this.registerIndex(argument.cell))];
-    if ("words" in argument) return [POINTER, BigInt(this.words(step, argument.words))];
+  private argument(step: Step, argument: Argument): [kind: number, value: number | bigint] {
+    if (argument === null) return [IMMEDIATE, 0];
+    if (typeof argument === "number" || typeof argument === "bigint") return [IMMEDIATE, argument];
+    if (typeof argument === "string") return [POINTER, this.string(argument)];
+    if ("value" in argument) return [IMMEDIATE, argument.value];
+    if ("register" in argument) return [REGISTER, this.registerIndex(argument.register)];
+    if ("cell" in argument) return [REGISTER_POINTER, this.registerIndex(argument.cell)];
+    if ("words" in argument) return [POINTER, this.words(step, argument.words)];
     if ("bytes" in argument) {
-      return [POINTER, BigInt(this.bytes(argument.bytes))];
+      return [POINTER, this.bytes(argument.bytes)];
     }
-    return [POINTER, BigInt(this.words(step, [...argument, null]))];
+    return [POINTER, this.words(step, [...argument, null])];
   }
 
-  private encoded(step: Step, { call }: Call, args: readonly [number, bigint][]): void {
+  private encoded(step: Step, { call }: Call, args: readonly [number, number | bigint][]): void {
     const at = HEADER_SIZE + this.steps.length * STEP_SIZE;
     this.steps.push(step);
     view.setUint32(at, call in PSEUDO ? PSEUDO[call as PseudoCall] : syscallNumber(call as SyscallName), true);
@@ -168,7 +174,7 @@ class Writer {
     (step.ignore ?? []).forEach((name, i) => view.setUint16(at + 8 + i * 2, errnoNumber(name), true));
     args.forEach(([kind, value], i) => {
       buffer[at + 16 + i] = kind;
-      view.setBigUint64(at + 24 + i * 8, BigInt.asUintN(64, value), true);
+      setWord(at + 24 + i * 8, value);
     });
   }
 

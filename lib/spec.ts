@@ -9,12 +9,14 @@ import type { CgroupPlan } from "./cgroup/plan.ts";
 
 /** The container's root: an overlay clone of an image. */
 export interface Rootfs {
-  /** The container's own folder, absolute; `upper`, `work` and `merged` are made in it. */
+  /** The container's own folder, absolute; `upper` and `work` are made in it. */
   readonly folder: string;
   /** The folders of the image, absolute, uppermost first. */
   readonly lower: readonly string[];
   /** Whether the root is mounted read-only. */
   readonly readOnly: boolean;
+  /** Whether what the container writes is thrown away at its end, so that nothing need reach the disk. */
+  readonly volatile: boolean;
 }
 
 /** A file or folder of the host that the container sees. */

@@ -161,7 +161,7 @@ export function prepare(
   return {
     id,
     hostname,
-    rootfs: { folder, lower: image.lower, readOnly: options.readOnly ?? false },
+    rootfs: { folder, lower: image.lower, readOnly: options.readOnly ?? false, volatile: !options.keep },
     mounts: userMounts(options),
     devices: devices(options),
     network: options.network ?? "none",

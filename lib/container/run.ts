@@ -17,7 +17,7 @@ import { reclaim } from "./leftovers.ts";
 import { checkOptions, prepare } from "./prepare.ts";
 import type { ContainerOptions } from "./options.ts";
 import { type ContainerRecord, markProcess, writeRecord } from "./record.ts";
-import { createContainer, newId, ownMark, removeContainer } from "./store.ts";
+import { createContainer, newId, ownMark, removeContainer, removeContainerLater } from "./store.ts";
 import { connect, type StreamOptions, type Streams } from "./streams.ts";
 
 /** Options of {@linkcode run}. */
@@ -63,7 +63,7 @@ export interface Container extends AsyncDisposable {
   readonly stdout: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** The command's errors. Throws `TypeError` unless `stderr` is `piped`. */
   readonly stderr: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** Resolves when it has ended and nothing is left but what was to be kept. */
+  /** Resolves when it has ended. Its files may take a moment longer to be gone: the end of `await using` waits for that. */
   readonly status: Promise<RunStatus>;
   /** Reads all output and waits for the end. Throws `TypeError` unless `stdout` and `stderr` are `piped`. */
   output(): Promise<RunOutput>;
@@ -132,24 +132,23 @@ function start(
   }
 }
 
-/** Waits for the end, then takes away what must not stay and writes down the rest. */
+/** Waits for the end and takes away what must not stay; the files go later, when `removed` resolves. */
 async function finish(
   containers: string,
   spec: ContainerSpec,
   record: ContainerRecord,
   launched: Launched,
   streams: Streams,
-): Promise<RunStatus> {
+): Promise<{ status: RunStatus; removed: Promise<void> }> {
   const ending: Ending = await reap(launched.pidfd);
   await streams.drained;
   const oomKilled = spec.cgroups.groups.some(({ oomFile }) => oomFile !== undefined && oomKills(oomFile) > 0);
   removeGroups(record.cgroups);
-  if (!record.keep) removeContainer(containers, record);
-  else {
-    const ended = { at: new Date().toISOString(), ...ending, ...(oomKilled ? { oomKilled } : {}) };
-    writeRecord(spec.rootfs.folder, { ...record, ended });
-  }
-  return { success: ending.code === 0, code: ending.code, signal: ending.signal ?? null, oomKilled };
+  const status = { success: ending.code === 0, code: ending.code, signal: ending.signal ?? null, oomKilled };
+  if (!record.keep) return { status, removed: removeContainerLater(containers, record) };
+  const ended = { at: new Date().toISOString(), ...ending, ...(oomKilled ? { oomKilled } : {}) };
+  writeRecord(spec.rootfs.folder, { ...record, ended });
+  return { status, removed: Promise.resolve() };
 }
 
 /** Once for each process and folder: what others left is taken away while the first container runs. */
@@ -183,7 +182,8 @@ export async function run(image: string, command: readonly string[], options: Ru
   const running = { ...record, process: markProcess(launched.pid) };
   writeRecord(spec.rootfs.folder, running);
 
-  const status = finish(containers, spec, running, launched, streams);
+  const end = finish(containers, spec, running, launched, streams);
+  const status = end.then((result) => result.status);
   let ended = false;
   const kill = (signal: Deno.Signal | number = "SIGTERM"): boolean =>
     !ended && sendSignal(launched.pidfd, signalNumber(signal));
@@ -220,8 +220,9 @@ export async function run(image: string, command: readonly string[], options: Ru
     resize: (size) => piped(streams.resize, "the terminal")(size),
     async [Symbol.asyncDispose](): Promise<void> {
       kill(SIGKILL);
-      await status;
+      const { removed } = await end;
       streams.close();
+      await removed;
     },
   };
 }

@@ -109,23 +109,40 @@ export function createContainer(containers: string, record: ContainerRecord): vo
   });
 }
 
-/** Removes a container's folder and gives its name back. Its processes and control groups must be gone. */
-export function removeContainer(containers: string, record: Pick<ContainerRecord, "id" | "name">): void {
-  const { id, name } = record;
+/** Gives a container's name back and takes its folder out of sight; returns where the folder is now, if it was there. */
+function hideContainer(containers: string, { id, name }: Pick<ContainerRecord, "id" | "name">): string | undefined {
   if (name !== undefined) {
     withLock(containers, () => {
       if (idOfName(containers, name) === id) removeFile(`${containers}/${NAMES}/${name}`);
     });
   }
-  // What is half removed must not look like a container.
   const { pid, startTime } = ownMark();
-  const doomed = `${containers}/${NEW}${id}-${pid}-${startTime}`;
+  const hidden = `${containers}/${NEW}${id}-${pid}-${startTime}`;
   try {
-    Deno.renameSync(`${containers}/${id}`, doomed);
-    Deno.removeSync(doomed, { recursive: true });
+    Deno.renameSync(`${containers}/${id}`, hidden);
+    return hidden;
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
   }
+}
+
+/** Removes a container's folder and gives its name back. Its processes and control groups must be gone. */
+export function removeContainer(containers: string, record: Pick<ContainerRecord, "id" | "name">): void {
+  const hidden = hideContainer(containers, record);
+  if (hidden !== undefined) Deno.removeSync(hidden, { recursive: true });
+}
+
+/**
+ * Like {@linkcode removeContainer}, but only the name and the sight of the folder are gone at once; the promise
+ * resolves when the files are too. Freeing blocks takes milliseconds on some file systems.
+ */
+export async function removeContainerLater(
+  containers: string,
+  record: Pick<ContainerRecord, "id" | "name">,
+): Promise<void> {
+  const hidden = hideContainer(containers, record);
+  if (hidden !== undefined) await Deno.remove(hidden, { recursive: true });
 }
 
 /** Every container's record, oldest first; folders with damaged records are handed to `damaged`. */

@@ -38,7 +38,7 @@ function joinGroup(group: GroupPlan): Program {
 
 /** The folders of the overlay, if the container is new. */
 export function makeFoldersOf(spec: ContainerSpec): Program {
-  return ["upper", "work", "merged"].map((name) =>
+  return ["upper", "work"].map((name) =>
     callerStep(`make the container's ${name} folder`, call.mkdir(`${spec.rootfs.folder}/${name}`, 0o755), {
       ignore: ["EEXIST"],
     })

@@ -63,25 +63,30 @@ function makeDevice({ path, kind, major, minor, mode }: Device): Program {
   ];
 }
 
-/** Builds /dev. */
-export function makeDevices(spec: ContainerSpec): Program {
-  const inside = (path: string, type: string, how: ReturnType<typeof flags>, data?: string): Program => [
+function mountInDev(path: string, type: string, how: ReturnType<typeof flags>, data?: string): Program {
+  return [
     step(`make ${path}`, call.mkdir(path, 0o755)),
     step(`mount ${type} on ${path}`, call.mount(type, path, type, how, data)),
   ];
-  const strict = flags("MS", "NOSUID", "NOEXEC", "NODEV");
+}
+
+const STRICT = flags("MS", "NOSUID", "NOEXEC", "NODEV");
+const TERMINALS = `newinstance,ptmxmode=0666,mode=0620,gid=${TERMINAL_GROUP}`;
+
+const ALWAYS: Program = [
+  ...mountOnTop("tmpfs", "/dev", flags("MS", "NOSUID", "STRICTATIME"), "mode=755,size=65536k"),
+  ...mountInDev("/dev/pts", "devpts", flags("MS", "NOSUID", "NOEXEC"), TERMINALS),
+  ...mountInDev("/dev/mqueue", "mqueue", STRICT),
+  ...STANDARD.flatMap(makeDevice),
+  ...LINKS.map(([target, path]) => step(`link ${path}`, call.symlink(target, path))),
+];
+
+/** Builds /dev. */
+export function makeDevices(spec: ContainerSpec): Program {
   return [
-    ...mountOnTop("tmpfs", "/dev", flags("MS", "NOSUID", "STRICTATIME"), "mode=755,size=65536k"),
-    ...inside(
-      "/dev/pts",
-      "devpts",
-      flags("MS", "NOSUID", "NOEXEC"),
-      `newinstance,ptmxmode=0666,mode=0620,gid=${TERMINAL_GROUP}`,
-    ),
-    ...inside("/dev/shm", "tmpfs", strict, `mode=1777,size=${spec.shmSize}`),
-    ...inside("/dev/mqueue", "mqueue", strict),
-    ...[...STANDARD, ...spec.devices].flatMap(makeDevice),
-    ...LINKS.map(([target, path]) => step(`link ${path}`, call.symlink(target, path))),
+    ...ALWAYS,
+    ...mountInDev("/dev/shm", "tmpfs", STRICT, `mode=1777,size=${spec.shmSize}`),
+    ...spec.devices.flatMap(makeDevice),
   ];
 }
 

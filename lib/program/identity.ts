@@ -25,6 +25,13 @@ function setLimit({ resource, soft, hard }: Rlimit): Program {
   return [step(`limit ${resource} to ${soft}:${hard}`, call.setrlimit(limit, bits(soft), bits(hard)))];
 }
 
+const GIVE_UP = new Map(CAPABILITIES.map((name, number) => [
+  name,
+  step(`give up ${name} for good`, call.dropBounding(numbered(name)), {
+    ignore: number > NEWEST_CERTAIN ? ["EINVAL"] : [],
+  }),
+]));
+
 /** Resource limits, capabilities, user and groups of the command. */
 export function becomeUser(process: ProcessSpec): Program {
   const { uid, gid, groups } = process.identity;
@@ -35,11 +42,7 @@ export function becomeUser(process: ProcessSpec): Program {
   return [
     step("leave the caller's keyring", call.joinSessionKeyring, { ignore: ["ENOSYS"] }),
     ...process.rlimits.flatMap(setLimit),
-    ...dropped.map((name) =>
-      step(`give up ${name} for good`, call.dropBounding(numbered(name)), {
-        ignore: CAPABILITIES.indexOf(name) > NEWEST_CERTAIN ? ["EINVAL"] : [],
-      })
-    ),
+    ...dropped.flatMap((name) => GIVE_UP.get(name) ?? []),
     step("set supplementary groups", call.setgroups(groups)),
     step(`become group ${gid}`, call.setresgid(gid)),
     ...(inherited.length ? [step("keep capabilities across the change of user", call.keepCapabilities)] : []),

@@ -60,37 +60,38 @@ function readOnlyPath(path: string): Program {
   ];
 }
 
-function restrict(): Program {
-  const hide = flags("MS", "RDONLY", ...STRICT);
-  return [
-    ...MASKED_FILES.map((path) =>
-      step(`hide ${path}`, call.mount("/dev/null", path, null, flags("MS", "BIND")), { ignore: ["ENOENT"] })
-    ),
-    ...MASKED_FOLDERS.map((path) =>
-      step(`hide ${path}`, call.mount("tmpfs", path, "tmpfs", hide, "size=0"), { ignore: ["ENOENT"] })
-    ),
-    ...READ_ONLY.flatMap(readOnlyPath),
-  ];
-}
+const EMPTY = "/dev/.empty";
 
-function pingWithoutPrivileges(spec: ContainerSpec): Program {
-  if (spec.network === "host") return [];
-  const label = "let every group ping";
-  const path = "/proc/sys/net/ipv4/ping_group_range";
-  return [
-    step(label, call.open(path, flags("O", "WRONLY")), { save: "ping", ignore: ["ENOENT"] }),
-    step(label, call.write(register("ping"), "0 2147483647"), { when: "ping" }),
-  ];
-}
+// A removed folder stays empty for ever, which spares a file system for each folder that is hidden.
+const RESTRICTIONS: Program = [
+  ...MASKED_FILES.map((path) =>
+    step(`hide ${path}`, call.mount("/dev/null", path, null, flags("MS", "BIND")), { ignore: ["ENOENT"] })
+  ),
+  step("make an empty folder to hide others with", call.mkdir(EMPTY, 0o555)),
+  ...MASKED_FOLDERS.map((path) =>
+    step(`hide ${path}`, call.mount(EMPTY, path, null, flags("MS", "BIND")), { ignore: ["ENOENT"] })
+  ),
+  step("remove the empty folder, so that it stays empty", call.rmdir(EMPTY)),
+  ...READ_ONLY.flatMap(readOnlyPath),
+];
+
+const PING = "/proc/sys/net/ipv4/ping_group_range";
+
+const PING_WITHOUT_PRIVILEGES: Program = [
+  step("let every group ping", call.open(PING, flags("O", "WRONLY")), { save: "ping", ignore: ["ENOENT"] }),
+  step("let every group ping", call.write(register("ping"), "0 2147483647"), { when: "ping" }),
+];
+
+const PROC: Program = mountOnTop("proc", "/proc", flags("MS", ...STRICT));
 
 /** Mounts /proc, /sys and the control groups, and masks them unless the container is privileged. */
 export function mountKernelFiles(spec: ContainerSpec): Program {
   const access = spec.privileged ? [] : ["RDONLY"] as const;
   return [
-    ...mountOnTop("proc", "/proc", flags("MS", ...STRICT)),
+    ...PROC,
     ...mountOnTop("sysfs", "/sys", flags("MS", ...STRICT, ...access)),
     ...(spec.cgroupMounts.length ? cgroups(spec.cgroupMounts, access) : []),
-    ...pingWithoutPrivileges(spec),
-    ...(spec.privileged ? [] : restrict()),
+    ...(spec.network === "host" ? [] : PING_WITHOUT_PRIVILEGES),
+    ...(spec.privileged ? [] : RESTRICTIONS),
   ];
 }

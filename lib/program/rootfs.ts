@@ -27,8 +27,9 @@ function isBind(mount: UserMount): mount is BindMount {
 
 /** Makes the overlay the root of the container, with the host's old root still mounted behind it. */
 export function enterRootfs(spec: ContainerSpec): Program {
-  const { folder, lower } = spec.rootfs;
-  const data = `lowerdir=${lower.map(escaped).join(":")},upperdir=upper,workdir=work`;
+  const { folder, lower, volatile } = spec.rootfs;
+  // Without volatile the end of a container waits until the whole file system below it is synchronized.
+  const data = `lowerdir=${lower.map(escaped).join(":")},upperdir=upper,workdir=work${volatile ? ",volatile" : ""}`;
   // Device files of an image work only for containers that may make devices anyway.
   const nodev = spec.process.capabilities.includes("MKNOD") ? [] : ["NODEV"] as const;
   return [
@@ -37,9 +38,9 @@ export function enterRootfs(spec: ContainerSpec): Program {
       step(`open ${mount.source} for ${mount.target}`, call.openTree(mount.source), { save: source(mount) })
     ),
     step("go to the container's folder", call.chdir(folder)),
-    step("mount overlay on /", call.mount("overlay", "merged", "overlay", flags("MS", ...nodev), data)),
+    step("mount overlay on /", call.mount("overlay", folder, "overlay", flags("MS", ...nodev), data)),
     step("remember the old root", call.open("/", flags("O", "PATH", "DIRECTORY")), { save: "old-root" }),
-    step("go to the new root", call.chdir("merged")),
+    step("go to the new root", call.chdir(folder)),
     step("pivot into the new root", call.pivotRoot(".", ".")),
     step("go to the new root's top", call.chdir("/")),
     step("create files with the modes given", call.umask(0)),
