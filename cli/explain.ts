@@ -26,7 +26,7 @@ export async function explain(this: Context, flags: ExplainFlags, image: string,
   const folders = findFolders(flags);
   const id = newId();
   const found = await resolveImage(image, folders.images);
-  const spec = prepare(
+  const spec = await prepare(
     id,
     found,
     command,

@@ -246,9 +246,10 @@ export const noNewPrivileges: Call = call("prctl", named(38, "PR_SET_NO_NEW_PRIV
 /** prctl(2) with PR_SET_KEEPCAPS. */
 export const keepCapabilities: Call = call("prctl", named(8, "PR_SET_KEEPCAPS"), 1);
 
-/** prctl(2) with PR_CAPBSET_DROP. */
-export function dropBounding(capability: Flags): Call {
-  return call("prctl", named(24, "PR_CAPBSET_DROP"), capability);
+/** prctl(2) with PR_CAPBSET_DROP, for each capability in `mask`. */
+export function dropBounding(mask: bigint, text: string): Call {
+  // A flag's value is a number, and masks of capabilities are below 2^53.
+  return { call: "drop_bounding", args: [named(Number(mask), text)] };
 }
 
 /** prctl(2) with PR_CAP_AMBIENT_RAISE. */

@@ -18,6 +18,7 @@ const PSEUDO: Readonly<Record<PseudoCall, number>> = {
   store: 1 << 24,
   expect: (1 << 24) + 1,
   default_signals: (1 << 24) + 2,
+  drop_bounding: (1 << 24) + 3,
 };
 
 /** A program in the shim's form, and the way back from its numbers. */

@@ -6,7 +6,7 @@
  */
 
 import { SystemError } from "./fs.ts";
-import { shim, syscallNumber } from "./native.ts";
+import { shim } from "./native.ts";
 
 /** What a descriptor can be ready for. */
 export type Readiness = "in" | "out";
@@ -31,12 +31,12 @@ function control(operation: number, fd: number, bits: number): number {
   const event = new DataView(new ArrayBuffer(EVENT_SIZE));
   event.setUint32(0, bits, true);
   event.setUint32(DATA, fd, true);
-  return shim.iiib(syscallNumber("epoll_ctl"), epoll, operation, fd, new Uint8Array(event.buffer));
+  return shim.iiib("epoll_ctl", epoll, operation, fd, new Uint8Array(event.buffer));
 }
 
 function open(): void {
-  epoll = shim.i(syscallNumber("epoll_create1"), EPOLL_CLOEXEC, 0, 0, 0, 0, 0);
-  wakeUp = shim.i(syscallNumber("eventfd2"), 0, EPOLL_CLOEXEC, 0, 0, 0, 0);
+  epoll = shim.i("epoll_create1", EPOLL_CLOEXEC);
+  wakeUp = shim.i("eventfd2", 0, EPOLL_CLOEXEC);
   control(ADD, wakeUp, BITS.in);
 }
 
@@ -63,11 +63,11 @@ function settle(fd: number, bits: number): void {
 async function run(): Promise<void> {
   running = true;
   while (waiting.size > 0) {
-    const count = await shim.wait(syscallNumber("epoll_pwait"), epoll, events, BATCH, -1, 0);
+    const count = await shim.wait("epoll_pwait", epoll, events, BATCH, -1, 0);
     const view = new DataView(events.buffer);
     for (let i = 0; i < count; i++) {
       const fd = view.getUint32(i * EVENT_SIZE + DATA, true);
-      if (fd === wakeUp) shim.ib(syscallNumber("read"), wakeUp, new Uint8Array(8), 8, 0, 0);
+      if (fd === wakeUp) shim.ib("read", wakeUp, new Uint8Array(8), 8);
       else settle(fd, view.getUint32(i * EVENT_SIZE, true));
     }
   }
@@ -104,5 +104,5 @@ export function forget(fd: number): void {
   if (waiting.size > 0 || !running) return;
   const one = new Uint8Array(8);
   one[0] = 1;
-  shim.ib(syscallNumber("write"), wakeUp, one, 8, 0, 0);
+  shim.ib("write", wakeUp, one, 8);
 }

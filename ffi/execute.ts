@@ -6,7 +6,7 @@
 
 import { encode } from "./encode.ts";
 import { close } from "./fs.ts";
-import { shim, shimFd, syscallNumber } from "./native.ts";
+import { cString, shim, shimFd } from "./native.ts";
 import type { Cell, Program, Step } from "./program.ts";
 
 /** How a program ended: what its registers hold, or which step failed and with which error number. */
@@ -60,16 +60,11 @@ export function execute(program: Program, keep: readonly string[] = []): Outcome
  */
 export function programFile(program: Program): number {
   const { bytes } = encode(program);
-  const fd = shim.b(
-    syscallNumber("memfd_create"),
-    new TextEncoder().encode("program\0"),
-    MFD_CLOEXEC | MFD_ALLOW_SEALING,
-    0,
-  );
-  if (fd < 0 || shim.ib(syscallNumber("write"), fd, bytes, bytes.length, 0, 0) !== bytes.length) {
+  const fd = shim.b("memfd_create", cString("program"), MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0 || shim.ib("write", fd, bytes, bytes.length) !== bytes.length) {
     throw new Error("no memory for the container's init program");
   }
-  shim.i(syscallNumber("fcntl"), fd, F_ADD_SEALS, SEAL_ALL, 0, 0, 0);
+  shim.i("fcntl", fd, F_ADD_SEALS, SEAL_ALL);
   return fd;
 }
 

@@ -7,7 +7,7 @@
 
 import { describeErrno, errnoName } from "./errno.ts";
 import { type Flags, flags } from "./flags.ts";
-import { cString, shim, syscallNumber } from "./native.ts";
+import { cString, shim } from "./native.ts";
 import type { SyscallName } from "./syscalls.ts";
 
 /** A system call failed. */
@@ -74,7 +74,7 @@ function check(result: number, call: SyscallName, subject: string | number): num
 /** Opens `path` below `dirfd` (`openat(2)`); the descriptor is close-on-exec. */
 export function openAt(dirfd: number, path: string, how: Flags, mode = 0): number {
   const bits = how.value + flags("O", "CLOEXEC").value;
-  return check(shim.ib(syscallNumber("openat"), dirfd, cString(path), bits, mode, 0), "openat", path);
+  return check(shim.ib("openat", dirfd, cString(path), bits, mode), "openat", path);
 }
 
 /**
@@ -85,94 +85,93 @@ export function openIn(root: number, path: string, how: Flags, mode = 0): number
   const resolve = flags("RESOLVE", "IN_ROOT", "NO_MAGICLINKS").value;
   const openHow = new BigUint64Array([BigInt(how.value + flags("O", "CLOEXEC").value), BigInt(mode), BigInt(resolve)]);
   const name = cString(path);
-  const number = syscallNumber("openat2");
   // EAGAIN: a rename went on meanwhile, and the kernel could not be sure.
   for (let tries = 0;; tries++) {
-    const fd = shim.ibb(number, root, name, openHow, openHow.byteLength, 0);
+    const fd = shim.ibb("openat2", root, name, openHow, openHow.byteLength, 0);
     if (fd !== -EAGAIN || tries === 100) return check(fd, "openat2", path);
   }
 }
 
 /** Closes a descriptor; a bad one is no error. */
 export function close(fd: number): void {
-  shim.i(syscallNumber("close"), fd, 0, 0, 0, 0, 0);
+  shim.i("close", fd);
 }
 
 /** Reads at most `buffer.length` bytes; 0 at the end of the file. */
 export function read(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
   for (;;) {
-    const n = shim.ib(syscallNumber("read"), fd, buffer, buffer.length, 0, 0);
+    const n = shim.ib("read", fd, buffer, buffer.length);
     if (n !== -EINTR) return check(n, "read", fd);
   }
 }
 
 /** Like {@linkcode read}, but -1 when a nonblocking descriptor has nothing yet. */
 export function readNow(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
-  const n = shim.ib(syscallNumber("read"), fd, buffer, buffer.length, 0, 0);
+  const n = shim.ib("read", fd, buffer, buffer.length);
   return n === -EAGAIN || n === -EINTR ? -1 : check(n, "read", fd);
 }
 
 /** Writes what can be written at once; -1 when a nonblocking descriptor takes nothing now. */
 export function writeNow(fd: number, bytes: Uint8Array<ArrayBuffer>): number {
-  const n = shim.ib(syscallNumber("write"), fd, bytes, bytes.length, 0, 0);
+  const n = shim.ib("write", fd, bytes, bytes.length);
   return n === -EAGAIN || n === -EINTR ? -1 : check(n, "write", fd);
 }
 
 /** Writes all of `bytes` to a blocking descriptor. */
 export function writeAll(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
   for (let done = 0; done < bytes.length;) {
-    const n = shim.ib(syscallNumber("write"), fd, bytes.subarray(done), bytes.length - done, 0, 0);
+    const n = shim.ib("write", fd, bytes.subarray(done), bytes.length - done);
     if (n !== -EINTR) done += check(n, "write", fd);
   }
 }
 
 /** Makes a directory. */
 export function mkdirAt(dirfd: number, path: string, mode: number): void {
-  check(shim.ib(syscallNumber("mkdirat"), dirfd, cString(path), mode, 0, 0), "mkdirat", path);
+  check(shim.ib("mkdirat", dirfd, cString(path), mode), "mkdirat", path);
 }
 
 /** Makes a device, FIFO or socket; `mode` holds the type bits. */
 export function mknodAt(dirfd: number, path: string, mode: number, major = 0, minor = 0): void {
   const device = ((major & 0xfff) << 8) | (minor & 0xff) | ((minor & ~0xff) << 12);
-  check(shim.ib(syscallNumber("mknodat"), dirfd, cString(path), mode, device, 0), "mknodat", path);
+  check(shim.ib("mknodat", dirfd, cString(path), mode, device), "mknodat", path);
 }
 
 /** Makes a symbolic link at `path` that says `target`. */
 export function symlinkAt(target: string, dirfd: number, path: string): void {
-  check(shim.bib(syscallNumber("symlinkat"), cString(target), dirfd, cString(path)), "symlinkat", path);
+  check(shim.bib("symlinkat", cString(target), dirfd, cString(path)), "symlinkat", path);
 }
 
 /** Makes `path` below `dirfd` another name of the file that `fd` (or `from` below it) is. */
 export function linkAt(fd: number, from: string, dirfd: number, path: string): void {
   const how = from === "" ? AT_EMPTY_PATH : 0;
-  check(shim.ibib(syscallNumber("linkat"), fd, cString(from), dirfd, cString(path), how), "linkat", path);
+  check(shim.ibib("linkat", fd, cString(from), dirfd, cString(path), how), "linkat", path);
 }
 
 /** Removes a name; with `directory`, an empty directory. */
 export function unlinkAt(dirfd: number, path: string, directory = false): void {
   const how = directory ? AT_REMOVEDIR : 0;
-  check(shim.ib(syscallNumber("unlinkat"), dirfd, cString(path), how, 0, 0), "unlinkat", path);
+  check(shim.ib("unlinkat", dirfd, cString(path), how), "unlinkat", path);
 }
 
 /** Renames `from` to `to`, replacing what is there. */
 export function renameAt(fromFd: number, from: string, toFd: number, to: string): void {
-  check(shim.ibib(syscallNumber("renameat2"), fromFd, cString(from), toFd, cString(to), 0), "renameat2", from);
+  check(shim.ibib("renameat2", fromFd, cString(from), toFd, cString(to)), "renameat2", from);
 }
 
 /** Sets owner and group of `path` itself (not of what a link points at); of `dirfd` if `path` is empty. */
 export function chownAt(dirfd: number, path: string, uid: number, gid: number): void {
   const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  check(shim.ib(syscallNumber("fchownat"), dirfd, cString(path), uid, gid, how), "fchownat", path || dirfd);
+  check(shim.ib("fchownat", dirfd, cString(path), uid, gid, how), "fchownat", path || dirfd);
 }
 
 /** Sets the permission bits of an open file. */
 export function chmod(fd: number, mode: number): void {
-  check(shim.i(syscallNumber("fchmod"), fd, mode, 0, 0, 0, 0), "fchmod", fd);
+  check(shim.i("fchmod", fd, mode), "fchmod", fd);
 }
 
 /** Sets the permission bits of `path`; follows a symbolic link in its last component. */
 export function chmodAt(dirfd: number, path: string, mode: number): void {
-  check(shim.ib(syscallNumber("fchmodat"), dirfd, cString(path), mode, 0, 0), "fchmodat", path);
+  check(shim.ib("fchmodat", dirfd, cString(path), mode), "fchmodat", path);
 }
 
 /** Sets access and modification time of `path` itself, in nanoseconds since the epoch; of `dirfd` if `path` is empty. */
@@ -182,20 +181,20 @@ export function utimesAt(dirfd: number, path: string, time: bigint): void {
   if (rest < 0n) [seconds, rest] = [seconds - 1n, rest + second];
   const times = new BigInt64Array([seconds, rest, seconds, rest]);
   const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  check(shim.ibb(syscallNumber("utimensat"), dirfd, cString(path), times, how, 0), "utimensat", path || dirfd);
+  check(shim.ibb("utimensat", dirfd, cString(path), times, how), "utimensat", path || dirfd);
 }
 
 /** Sets an extended attribute of an open file. */
 export function setXattr(fd: number, name: string, value: Uint8Array<ArrayBuffer>): void {
   const bytes = value.length ? value : nothing;
-  check(shim.ibb(syscallNumber("fsetxattr"), fd, cString(name), bytes, value.length, 0), "fsetxattr", name);
+  check(shim.ibb("fsetxattr", fd, cString(name), bytes, value.length), "fsetxattr", name);
 }
 
 /** What `path` below `dirfd` is, without following a last symbolic link; `dirfd` itself if `path` is empty. */
 export function statusAt(dirfd: number, path = ""): Status {
   const buffer = new Uint8Array(256);
   const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  check(shim.ibiib(syscallNumber("statx"), dirfd, cString(path), how, STATX_BASIC, buffer), "statx", path || dirfd);
+  check(shim.ibiib("statx", dirfd, cString(path), how, STATX_BASIC, buffer), "statx", path || dirfd);
   const view = new DataView(buffer.buffer);
   const u32 = (offset: number): number => view.getUint32(offset, true);
   return {
@@ -215,7 +214,7 @@ export function statusAt(dirfd: number, path = ""): Status {
 export function readlinkAt(dirfd: number, path: string): string {
   const buffer = new Uint8Array(4096);
   const n = check(
-    shim.ibb(syscallNumber("readlinkat"), dirfd, cString(path), buffer, buffer.length, 0),
+    shim.ibb("readlinkat", dirfd, cString(path), buffer, buffer.length),
     "readlinkat",
     path,
   );
@@ -226,7 +225,7 @@ export function readlinkAt(dirfd: number, path: string): string {
 export function lock(fd: number, kind: "shared" | "exclusive" | "none", wait = true): boolean {
   const operation = { shared: LOCK_SH, exclusive: LOCK_EX, none: LOCK_UN }[kind] | (wait ? 0 : LOCK_NB);
   for (;;) {
-    const result = shim.i(syscallNumber("flock"), fd, operation, 0, 0, 0, 0);
+    const result = shim.i("flock", fd, operation);
     if (result === -EAGAIN) return false;
     if (result !== -EINTR) return check(result, "flock", fd) === 0;
   }

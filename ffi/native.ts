@@ -31,62 +31,78 @@ export function syscallNumber(name: SyscallName): number {
   return SYSCALLS[name][ARCHITECTURE];
 }
 
-function openLibc() {
-  let failure: unknown;
-  for (const name of LIBC_NAMES) {
-    try {
-      return Deno.dlopen(name, {
-        memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
-        write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
-        fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
-      });
-    } catch (error) {
-      failure = error;
-    }
+function openLibc(names: readonly string[]): Deno.DynamicLibrary<{
+  memfd_create: { parameters: ["buffer", "u32"]; result: "i32" };
+}> {
+  const [name = "", ...others] = names;
+  try {
+    return Deno.dlopen(name, { memfd_create: { parameters: ["buffer", "u32"], result: "i32" } });
+  } catch (error) {
+    if (others.length === 0) throw error;
+    return openLibc(others);
   }
-  throw failure;
 }
 
-function memoryFile(name: string, bytes: Uint8Array<ArrayBuffer>): number {
-  const libc = openLibc();
+function createMemoryFile(name: string): number {
+  const libc = openLibc(LIBC_NAMES);
   const path = cString(name);
-  let fd = libc.symbols.memfd_create(path, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
   // Kernels before 6.3 do not know MFD_EXEC; theirs are executable anyway.
+  let fd = libc.symbols.memfd_create(path, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
   if (fd < 0) fd = libc.symbols.memfd_create(path, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0 || Number(libc.symbols.write(fd, bytes, BigInt(bytes.length))) !== bytes.length) {
-    throw new Error("the shim cannot be loaded: memfd_create or write failed");
-  }
-  libc.symbols.fcntl(fd, F_ADD_SEALS, SEAL_ALL);
   libc.close();
+  if (fd < 0) throw new Error("the shim cannot be loaded: memfd_create failed");
   return fd;
+}
+
+function fill(fd: number, bytes: Uint8Array): void {
+  using file = Deno.openSync(`/proc/self/fd/${fd}`, { write: true });
+  if (file.writeSync(bytes) !== bytes.length) throw new Error("the shim cannot be loaded: no memory for it");
 }
 
 const SHIM = ARCHITECTURE ? aarch64.ELF : x86_64.ELF;
 
 /** The descriptor of the sealed memfd that holds the shim. */
-export const shimFd: number = memoryFile("sauropod", Uint8Array.fromBase64(SHIM));
+export const shimFd: number = createMemoryFile("sauropod");
+fill(shimFd, Uint8Array.fromBase64(SHIM));
 
-const library = Deno.dlopen(`/proc/self/fd/${shimFd}`, {
+const parameters = ["i32", "i32", "i32", "i32", "i32", "i32", "buffer", "buffer"] as const;
+const { run, call, wait } = Deno.dlopen(`/proc/self/fd/${shimFd}`, {
   run: { name: "sauropod_run", parameters: ["buffer"], result: "i32" },
-  i: { name: "sauropod_i", parameters: ["i32", "i32", "i32", "i32", "i32", "i32", "i32"], result: "i32" },
-  b: { name: "sauropod_b", parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
-  ib: { name: "sauropod_ib", parameters: ["i32", "i32", "buffer", "i32", "i32", "i32"], result: "i32" },
-  iib: { name: "sauropod_iib", parameters: ["i32", "i32", "i32", "buffer", "i32", "i32"], result: "i32" },
-  iiib: { name: "sauropod_iiib", parameters: ["i32", "i32", "i32", "i32", "buffer"], result: "i32" },
-  ibb: { name: "sauropod_ibb", parameters: ["i32", "i32", "buffer", "buffer", "i32", "i32"], result: "i32" },
-  bib: { name: "sauropod_bib", parameters: ["i32", "buffer", "i32", "buffer"], result: "i32" },
-  ibib: { name: "sauropod_ibib", parameters: ["i32", "i32", "buffer", "i32", "buffer", "i32"], result: "i32" },
-  ibiib: { name: "sauropod_ibiib", parameters: ["i32", "i32", "buffer", "i32", "i32", "buffer"], result: "i32" },
-  wait: {
-    name: "sauropod_ib",
-    parameters: ["i32", "i32", "buffer", "i32", "i32", "i32"],
-    result: "i32",
-    nonblocking: true,
-  },
-});
+  call: { name: "sauropod_call", parameters, result: "i32" },
+  wait: { name: "sauropod_call", parameters, result: "i32", nonblocking: true },
+}).symbols;
+
+type Buffer = Uint8Array<ArrayBuffer> | BigInt64Array<ArrayBuffer> | BigUint64Array<ArrayBuffer>;
+
+// enum shape of shim/shim.c
+const I = 0, B = 1, IB = 2, IIB = 3, IIIB = 4, IBB = 5, BIB = 6, IBIB = 7, IBIIB = 8;
 
 /**
- * The shim's functions. `run` interprets an encoded program. The others are one system call each, named after the
- * kinds of their arguments (`i` integer, `b` buffer); all but `wait` are synchronous, and all return `-errno` on failure.
+ * The shim's functions. `run` interprets an encoded program. The others make one system call, and are named after the
+ * kinds of its arguments: `i` for an integer (32 bits), `b` for a buffer. All but `wait` are synchronous; `wait` blocks a
+ * thread of Deno's pool. All return `-errno` on failure.
  */
-export const shim = library.symbols;
+export const shim = {
+  run,
+  i: (name: SyscallName, a: number, b = 0, c = 0, d = 0): number =>
+    call(syscallNumber(name), I, a | 0, b | 0, c | 0, d | 0, null, null),
+  b: (name: SyscallName, p: Buffer, a: number): number => call(syscallNumber(name), B, a | 0, 0, 0, 0, p, null),
+  ib: (name: SyscallName, a: number, p: Buffer, b = 0, c = 0, d = 0): number =>
+    call(syscallNumber(name), IB, a | 0, b | 0, c | 0, d | 0, p, null),
+  iib: (name: SyscallName, a: number, b: number, p: Buffer, c = 0): number =>
+    call(syscallNumber(name), IIB, a | 0, b | 0, c | 0, 0, p, null),
+  iiib: (name: SyscallName, a: number, b: number, c: number, p: Buffer): number =>
+    call(syscallNumber(name), IIIB, a | 0, b | 0, c | 0, 0, p, null),
+  ibb: (name: SyscallName, a: number, p: Buffer, q: Buffer, b = 0, c = 0): number =>
+    call(syscallNumber(name), IBB, a | 0, b | 0, c | 0, 0, p, q),
+  bib: (name: SyscallName, p: Buffer, a: number, q: Buffer): number =>
+    call(syscallNumber(name), BIB, a | 0, 0, 0, 0, p, q),
+  ibib: (name: SyscallName, a: number, p: Buffer, b: number, q: Buffer, c = 0): number =>
+    call(syscallNumber(name), IBIB, a | 0, b | 0, c | 0, 0, p, q),
+  ibiib: (name: SyscallName, a: number, p: Buffer, b: number, c: number, q: Buffer): number =>
+    call(syscallNumber(name), IBIIB, a | 0, b | 0, c | 0, 0, p, q),
+  wait: (name: SyscallName, a: number, p: Buffer, b = 0, c = 0, d = 0): Promise<number> =>
+    wait(syscallNumber(name), IB, a | 0, b | 0, c | 0, d | 0, p, null),
+};
+
+shim.i("fcntl", shimFd, F_ADD_SEALS, SEAL_ALL);

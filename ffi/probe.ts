@@ -4,12 +4,12 @@
  * @module
  */
 
-import { shim, syscallNumber } from "./native.ts";
+import { shim } from "./native.ts";
 import type { SyscallName } from "./syscalls.ts";
 
 const ENOSYS = 38;
 
 /** Whether the kernel has a system call. It is called with arguments that it must refuse. */
 export function hasSyscall(name: SyscallName): boolean {
-  return shim.i(syscallNumber(name), -1, 0, 0, 0, 0, 0) !== -ENOSYS;
+  return shim.i(name, -1) !== -ENOSYS;
 }

@@ -6,7 +6,7 @@
 
 import { forget, ready } from "./events.ts";
 import { close, SystemError } from "./fs.ts";
-import { shim, syscallNumber } from "./native.ts";
+import { shim } from "./native.ts";
 
 /** How a process ended: its exit code, or the number of the signal that killed it. */
 export interface Ending {
@@ -30,7 +30,7 @@ export async function reap(pidfd: number): Promise<Ending> {
 /** Like {@linkcode reap}, but blocks the thread: for a process that is about to end. */
 export function reapNow(pidfd: number): Ending {
   const info = new Uint8Array(SIGINFO_SIZE);
-  const result = shim.iib(syscallNumber("waitid"), P_PIDFD, pidfd, info, WEXITED, 0);
+  const result = shim.iib("waitid", P_PIDFD, pidfd, info, WEXITED);
   forget(pidfd);
   close(pidfd);
   if (result < 0) throw new SystemError("waitid", `pidfd ${pidfd}`, -result);
@@ -42,7 +42,7 @@ export function reapNow(pidfd: number): Ending {
 /** Sends a signal to the process behind `pidfd`; false if it has ended. */
 export function sendSignal(pidfd: number, signal: number): boolean {
   const ESRCH = 3;
-  const result = shim.i(syscallNumber("pidfd_send_signal"), pidfd, signal, 0, 0, 0, 0);
+  const result = shim.i("pidfd_send_signal", pidfd, signal);
   if (result < 0 && result !== -ESRCH) throw new SystemError("pidfd_send_signal", `signal ${signal}`, -result);
   return result === 0;
 }
@@ -50,25 +50,25 @@ export function sendSignal(pidfd: number, signal: number): boolean {
 /** A pipe, both ends close-on-exec and blocking: `[read, write]`. */
 export function pipe(): [read: number, write: number] {
   const ends = new Int32Array(2);
-  const result = shim.b(syscallNumber("pipe2"), new Uint8Array(ends.buffer), O_CLOEXEC, 0);
+  const result = shim.b("pipe2", new Uint8Array(ends.buffer), O_CLOEXEC);
   if (result < 0) throw new SystemError("pipe2", "", -result);
   return [ends[0] ?? -1, ends[1] ?? -1];
 }
 
 /** Makes reads and writes of `fd` return at once. */
 export function setNonblocking(fd: number): void {
-  shim.i(syscallNumber("fcntl"), fd, F_SETFL, O_NONBLOCK, 0, 0, 0);
+  shim.i("fcntl", fd, F_SETFL, O_NONBLOCK);
 }
 
 /** Whether `fd` is a terminal. */
 export function isTerminal(fd: number): boolean {
-  return shim.iib(syscallNumber("ioctl"), fd, TCGETS, new Uint8Array(64), 0, 0) === 0;
+  return shim.iib("ioctl", fd, TCGETS, new Uint8Array(64)) === 0;
 }
 
 /** The size of a terminal in characters; undefined if `fd` is none. */
 export function windowSize(fd: number): { columns: number; rows: number } | undefined {
   const size = new Uint8Array(8);
-  if (shim.iib(syscallNumber("ioctl"), fd, TIOCGWINSZ, size, 0, 0) < 0) return undefined;
+  if (shim.iib("ioctl", fd, TIOCGWINSZ, size) < 0) return undefined;
   const view = new DataView(size.buffer);
   return { rows: view.getUint16(0, true), columns: view.getUint16(2, true) };
 }
@@ -78,13 +78,13 @@ export function resizeTerminal(fd: number, columns: number, rows: number): void 
   const view = new DataView(new ArrayBuffer(8));
   view.setUint16(0, rows, true);
   view.setUint16(2, columns, true);
-  const result = shim.iib(syscallNumber("ioctl"), fd, TIOCSWINSZ, new Uint8Array(view.buffer), 0, 0);
+  const result = shim.iib("ioctl", fd, TIOCSWINSZ, new Uint8Array(view.buffer));
   if (result < 0) throw new SystemError("ioctl", "TIOCSWINSZ", -result);
 }
 
 /** The hard limit of a resource of this process, by the resource's number (`getrlimit(2)`); -1 is no limit. */
 export function hardLimit(resource: number): number {
   const limits = new BigInt64Array(2);
-  shim.iiib(syscallNumber("prlimit64"), 0, resource, 0, new Uint8Array(limits.buffer));
+  shim.iiib("prlimit64", 0, resource, 0, new Uint8Array(limits.buffer));
   return Number(limits[1] ?? -1n);
 }

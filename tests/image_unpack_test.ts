@@ -360,8 +360,10 @@ Deno.test("a mutated archive writes nothing outside and ends in success or an Im
       });
       const archive = tar(...items);
       if (!pick(4)) archive[pick(archive.length)] = pick(256);
+      const root = `${box}/root/${round}`;
+      await Deno.mkdir(root);
       try {
-        await unpackTo(`${box}/root`, archive, { layer: pick(2) === 1 });
+        await unpackTo(root, archive, { layer: pick(2) === 1 });
         done++;
       } catch (error) {
         assert.ok(error instanceof ImageError, `round ${round}: ${error}`);
@@ -383,14 +385,17 @@ Deno.test("a tree is unpacked as tar unpacks it", () =>
     await Deno.symlink("../file", `${box}/source/a/b/soft`);
     await Deno.writeTextFile(`${box}/source/${"n".repeat(200)}`, "long");
     await Deno.chmod(`${box}/source/a`, 0o2551);
-    await Deno.mkdir(`${box}/expected`);
     for (const format of ["gnu", "pax"]) {
       const archive = await output("tar", ["-c", "--format", format, "-C", `${box}/source`, "."]);
-      await output("tar", ["-xp", "-C", `${box}/expected`], archive);
-      await unpackTo(`${box}/root`, archive, undefined, 10_000);
-      assert.deepEqual(await listing(`${box}/root`), await listing(`${box}/expected`));
+      const expected = `${box}/expected-${format}`, root = `${box}/root/${format}`;
+      await Deno.mkdir(expected);
+      await Deno.mkdir(root);
+      await output("tar", ["-xp", "-C", expected], archive);
+      // The second time, all of it replaces what is there; others than root cannot, in a read-only folder.
+      for (const step of SUPERUSER ? [10_000, 333] : [333]) await unpackTo(root, archive, undefined, step);
+      assert.deepEqual(await listing(root), await listing(expected));
+      assert.equal(await Deno.readTextFile(`${root}/a/b/hard`), "x".repeat(300_000));
     }
-    assert.equal(await Deno.readTextFile(`${box}/root/a/b/hard`), "x".repeat(300_000));
   }));
 
 Deno.test("Alpine is unpacked as tar unpacks it, from gzip and from zstd", () =>

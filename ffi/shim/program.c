@@ -2,6 +2,7 @@
 #include "program.h"
 
 #include <linux/futex.h>
+#include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/signal.h>
 #include <linux/wait.h>
@@ -58,6 +59,14 @@ static void default_signals(void) {
   for (int i = 1; i <= SIGNALS; i++) SYS4(rt_sigaction, i, &action, 0, SIGNAL_SET_SIZE);
 }
 
+static long drop_bounding(uint64_t mask) {
+  for (int bit = 0; bit < 64; bit++) {
+    long result = mask >> bit & 1 ? SYS2(prctl, PR_CAPBSET_DROP, bit) : 0;
+    if (result < 0 && result != -EINVAL) return result;
+  }
+  return 0;
+}
+
 static int ignores(const struct step *s, long error) {
   for (int i = 0; i < MAX_IGNORED; i++)
     if (s->ignored[i] && s->ignored[i] == error) return 1;
@@ -93,6 +102,7 @@ static long perform(struct program *p, uint32_t i, const struct step *s, struct 
     case STORE: *(uint64_t *)a[0] = (uint64_t)(a[1] + a[2]); return 0;
     case EXPECT: return (*(uint64_t *)a[0] & (uint64_t)a[1]) == (uint64_t)a[2] ? 0 : -a[3];
     case DEFAULT_SIGNALS: default_signals(); return 0;
+    case DROP_BOUNDING: return drop_bounding((uint64_t)a[0]);
     case __NR_clone3: return child ? start_child(i, (struct clone_args *)a[0], (size_t)a[1], child) : -EINVAL;
     default: return syscall6(s->call, a[0], a[1], a[2], a[3], a[4], a[5]);
   }

@@ -13,6 +13,7 @@ enum pseudo {
   STORE = 1 << 24,  // *(u64 *)a = b + c
   EXPECT,           // fail with errno d unless (*(u64 *)a & b) == c
   DEFAULT_SIGNALS,  // every signal's disposition is the default one
+  DROP_BOUNDING,    // prctl(PR_CAPBSET_DROP) for each bit of a; what the kernel does not know is dropped already
 };
 
 struct step {

@@ -5,35 +5,24 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-// A system call for each shape of arguments that TypeScript needs: i is an integer, b a buffer.
-EXPORT int sauropod_i(int nr, int a, int b, int c, int d, int e, int f) { return (int)syscall6(nr, a, b, c, d, e, f); }
+// How the arguments of sauropod_call make those of a system call: i stands for an integer, b for a buffer, in order.
+enum shape { I, B, IB, IIB, IIIB, IBB, BIB, IBIB, IBIIB };
 
-EXPORT int sauropod_b(int nr, void *a, int b, int c) { return (int)syscall6(nr, (long)a, b, c, 0, 0, 0); }
-
-EXPORT int sauropod_ib(int nr, int a, void *b, int c, int d, int e) {
-  return (int)syscall6(nr, a, (long)b, c, d, e, 0);
-}
-
-EXPORT int sauropod_iib(int nr, int a, int b, void *c, int d, int e) {
-  return (int)syscall6(nr, a, b, (long)c, d, e, 0);
-}
-
-EXPORT int sauropod_iiib(int nr, int a, int b, int c, void *d) {
-  return (int)syscall6(nr, a, b, c, (long)d, 0, 0);
-}
-
-EXPORT int sauropod_ibb(int nr, int a, void *b, void *c, int d, int e) {
-  return (int)syscall6(nr, a, (long)b, (long)c, d, e, 0);
-}
-
-EXPORT int sauropod_bib(int nr, void *a, int b, void *c) { return (int)syscall6(nr, (long)a, b, (long)c, 0, 0, 0); }
-
-EXPORT int sauropod_ibib(int nr, int a, void *b, int c, void *d, int e) {
-  return (int)syscall6(nr, a, (long)b, c, (long)d, e, 0);
-}
-
-EXPORT int sauropod_ibiib(int nr, int a, void *b, int c, int d, void *e) {
-  return (int)syscall6(nr, a, (long)b, c, d, (long)e, 0);
+// One function for all shapes: what TypeScript loads costs start-up time for every one.
+EXPORT int sauropod_call(int nr, int shape, int a, int b, int c, int d, void *p, void *q) {
+  long x = (long)p, y = (long)q;
+  switch (shape) {
+    case I: return (int)syscall6(nr, a, b, c, d, 0, 0);
+    case B: return (int)syscall6(nr, x, a, b, c, d, 0);
+    case IB: return (int)syscall6(nr, a, x, b, c, d, 0);
+    case IIB: return (int)syscall6(nr, a, b, x, c, d, 0);
+    case IIIB: return (int)syscall6(nr, a, b, c, x, d, 0);
+    case IBB: return (int)syscall6(nr, a, x, y, b, c, d);
+    case BIB: return (int)syscall6(nr, x, a, y, b, c, d);
+    case IBIB: return (int)syscall6(nr, a, x, b, y, c, d);
+    case IBIIB: return (int)syscall6(nr, a, x, b, c, y, d);
+    default: return -EINVAL;
+  }
 }
 
 EXPORT int sauropod_run(struct program *program) { return run_program(program); }

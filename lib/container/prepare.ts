@@ -7,9 +7,8 @@
 import { RLIMITS } from "../../ffi/calls.ts";
 import { hardLimit } from "../../ffi/process.ts";
 import { capabilitiesIn, type Capability, chooseCapabilities } from "../capabilities.ts";
-import { type CgroupHost, detectCgroups } from "../cgroup/host.ts";
-import { validateLimits } from "../cgroup/limits.ts";
-import { type CgroupPlan, planCgroups } from "../cgroup/plan.ts";
+import type { Limits } from "../cgroup/limits.ts";
+import type { CgroupPlan } from "../cgroup/plan.ts";
 import { InputError } from "../errors.ts";
 import { type ImageUser as User, lookupUser } from "../image/passwd.ts";
 import type { Image } from "../image/resolve.ts";
@@ -50,7 +49,6 @@ export function checkOptions(command: readonly string[], options: ContainerOptio
   }
   checkName(options.name, NAME, "container name");
   checkName(options.hostname, HOSTNAME, "host name");
-  validateLimits(options.limits ?? {});
   const words = [...command, ...Object.entries(options.env ?? {}).flat(), options.cwd ?? ""];
   const bad = words.find((word) => word.includes("\0"));
   if (bad !== undefined) {
@@ -121,8 +119,25 @@ function isUnified(): boolean {
   }
 }
 
-function cgroupMounts(host: CgroupHost | undefined, plan: CgroupPlan): CgroupMount[] {
-  if (host?.layout === "v2") return [{ name: "", type: "cgroup2", data: "" }];
+/** The groups that limits ask for, and the hierarchies to show. Reading the host's costs milliseconds. */
+async function cgroups(
+  id: string,
+  limits: Limits,
+  parent?: string,
+): Promise<Pick<ContainerSpec, "cgroups" | "cgroupMounts">> {
+  const asked = Object.values(limits).some((limit) => limit !== undefined);
+  if (!asked && !isUnified()) return { cgroups: { groups: [] }, cgroupMounts: [] };
+  const [{ detectCgroups }, { planCgroups }] = await Promise.all([
+    import("../cgroup/host.ts"),
+    import("../cgroup/plan.ts"),
+  ]);
+  const host = detectCgroups();
+  const plan = planCgroups(host, `sauropod-${id}`, limits, { parent });
+  const unified: CgroupMount = { name: "", type: "cgroup2", data: "" };
+  return { cgroups: plan, cgroupMounts: host.layout === "v2" ? [unified] : groupMounts(plan) };
+}
+
+function groupMounts(plan: CgroupPlan): CgroupMount[] {
   return plan.groups.map(({ version, hierarchy }) =>
     version === 2
       ? { name: hierarchy, type: "cgroup2", data: "" }
@@ -136,21 +151,17 @@ function cgroupMounts(host: CgroupHost | undefined, plan: CgroupPlan): CgroupMou
  * @throws {InputError} for every option that makes no sense, and `unknown-user`.
  * @throws {CgroupError} for limits that this host cannot set.
  */
-export function prepare(
+export async function prepare(
   id: string,
   image: Image,
   command: readonly string[],
   options: ContainerOptions,
   folder: string,
-): ContainerSpec {
+): Promise<ContainerSpec> {
   checkOptions(command, options);
   const user = lookupUser(image.lower, options.user ?? "0");
   const hostname = options.hostname ?? id;
-  const { privileged = false, limits = {} } = options;
-  const asksForLimits = Object.values(limits).some((limit) => limit !== undefined);
-  // Reading the host's cgroups costs milliseconds; without limits only pure v2 wants a group.
-  const host = asksForLimits || isUnified() ? detectCgroups() : undefined;
-  const cgroups = host ? planCgroups(host, `sauropod-${id}`, limits, { parent: options.cgroupParent }) : { groups: [] };
+  const { privileged = false } = options;
   const capabilities = chooseCapabilities(
     { add: options.capAdd, drop: options.capDrop, privileged },
     ownCapabilities(),
@@ -166,8 +177,7 @@ export function prepare(
     devices: devices(options),
     network: options.network ?? "none",
     shmSize: options.shmSize ?? SHM_SIZE,
-    cgroups,
-    cgroupMounts: cgroupMounts(host, cgroups),
+    ...await cgroups(id, options.limits ?? {}, options.cgroupParent),
     privileged,
     process: {
       args: command,

@@ -5,15 +5,12 @@
  */
 
 import { type Ending, reap, sendSignal } from "../../ffi/process.ts";
-import { removeGroups } from "../cgroup/remove.ts";
-import { oomKills } from "../cgroup/usage.ts";
 import { findFolders } from "../folders.ts";
 import { findImage, resolveImage } from "../image/resolve.ts";
 import type { TerminalSize } from "../program/wiring.ts";
 import { signalNumber } from "../signals.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { kill as killLaunched, launch, type Launched } from "./launch.ts";
-import { reclaim } from "./leftovers.ts";
 import { checkOptions, prepare } from "./prepare.ts";
 import type { ContainerOptions } from "./options.ts";
 import { type ContainerRecord, markProcess, writeRecord } from "./record.ts";
@@ -103,13 +100,26 @@ function newRecord(spec: ContainerSpec, image: string, options: RunOptions): Con
   };
 }
 
+async function removeGroups(record: ContainerRecord): Promise<void> {
+  if (record.cgroups.length === 0) return;
+  const { removeGroups } = await import("../cgroup/remove.ts");
+  removeGroups(record.cgroups);
+}
+
+async function ranOutOfMemory(spec: ContainerSpec): Promise<boolean> {
+  const files = spec.cgroups.groups.flatMap(({ oomFile }) => oomFile ?? []);
+  if (files.length === 0) return false;
+  const { oomKills } = await import("../cgroup/usage.ts");
+  return files.some((file) => oomKills(file) > 0);
+}
+
 /** Makes the container, or leaves nothing of it. */
-function start(
+async function start(
   containers: string,
   spec: ContainerSpec,
   record: ContainerRecord,
   options: RunOptions,
-): [Launched, Streams] {
+): Promise<[Launched, Streams]> {
   createContainer(containers, record);
   try {
     const connection = connect(options);
@@ -126,7 +136,7 @@ function start(
       throw error;
     }
   } catch (error) {
-    removeGroups(record.cgroups);
+    await removeGroups(record);
     removeContainer(containers, record);
     throw error;
   }
@@ -142,8 +152,8 @@ async function finish(
 ): Promise<{ status: RunStatus; removed: Promise<void> }> {
   const ending: Ending = await reap(launched.pidfd);
   await streams.drained;
-  const oomKilled = spec.cgroups.groups.some(({ oomFile }) => oomFile !== undefined && oomKills(oomFile) > 0);
-  removeGroups(record.cgroups);
+  const oomKilled = await ranOutOfMemory(spec);
+  await removeGroups(record);
   const status = { success: ending.code === 0, code: ending.code, signal: ending.signal ?? null, oomKilled };
   if (!record.keep) return { status, removed: removeContainerLater(containers, record) };
   const ended = { at: new Date().toISOString(), ...ending, ...(oomKilled ? { oomKilled } : {}) };
@@ -152,9 +162,10 @@ async function finish(
 }
 
 /** Once for each process and folder: what others left is taken away while the first container runs. */
-function reclaimOnce(containers: string): void {
+async function reclaimOnce(containers: string): Promise<void> {
   if (reclaimed.has(containers)) return;
   reclaimed.add(containers);
+  const { reclaim } = await import("./leftovers.ts");
   reclaim(containers);
 }
 
@@ -176,9 +187,9 @@ export async function run(image: string, command: readonly string[], options: Ru
   const { images, containers } = findFolders(options);
   const found = findImage(image, images) ?? await resolveImage(image, images);
   const id = newId();
-  const spec = prepare(id, found, command, options, `${containers}/${id}`);
+  const spec = await prepare(id, found, command, options, `${containers}/${id}`);
   const record = newRecord(spec, image, options);
-  const [launched, streams] = start(containers, spec, record, options);
+  const [launched, streams] = await start(containers, spec, record, options);
   const running = { ...record, process: markProcess(launched.pid) };
   writeRecord(spec.rootfs.folder, running);
 

@@ -8,10 +8,8 @@
 import { AT_FDCWD, close, lock, openAt, statusAt } from "../../ffi/fs.ts";
 import { flags } from "../../ffi/flags.ts";
 import { ImageError, messageOf } from "../errors.ts";
-import { decompress } from "./decompress.ts";
 import { readImageFile } from "./file.ts";
 import { failedWith, openDirectory, removeTree } from "./tree.ts";
-import { unpack } from "./unpack.ts";
 
 /** The endings of archives, in the order in which they are looked for. xz and bzip2 are refused when unpacked, with a hint. */
 export const ARCHIVE_ENDINGS = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"] as const;
@@ -145,6 +143,8 @@ async function unpackInto(temporary: string, archivePath: string): Promise<void>
   const before = fingerprint(archivePath);
   const root = openDirectory(AT_FDCWD, rootfs);
   try {
+    // Loaded here only: most runs find their image unpacked.
+    const [{ unpack }, { decompress }] = await Promise.all([import("./unpack.ts"), import("./decompress.ts")]);
     const { entries } = await unpack(decompress(chunksOf(archivePath)), root);
     if (entries === 0) throw new ImageError("the archive is empty", { code: "archive-malformed" });
   } finally {

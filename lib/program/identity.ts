@@ -11,8 +11,6 @@ import { CAPABILITIES, type Capability, capabilityMask } from "../capabilities.t
 import type { ProcessSpec, Rlimit } from "../spec.ts";
 
 const NO_LIMIT = 0xffffffffffffffffn;
-// Kernels older than a capability answer EINVAL when it is dropped.
-const NEWEST_CERTAIN = CAPABILITIES.indexOf("AUDIT_READ");
 
 function numbered(capability: Capability): Flags {
   return { value: CAPABILITIES.indexOf(capability), text: `CAP_${capability}` };
@@ -25,13 +23,6 @@ function setLimit({ resource, soft, hard }: Rlimit): Program {
   return [step(`limit ${resource} to ${soft}:${hard}`, call.setrlimit(limit, bits(soft), bits(hard)))];
 }
 
-const GIVE_UP = new Map(CAPABILITIES.map((name, number) => [
-  name,
-  step(`give up ${name} for good`, call.dropBounding(numbered(name)), {
-    ignore: number > NEWEST_CERTAIN ? ["EINVAL"] : [],
-  }),
-]));
-
 /** Resource limits, capabilities, user and groups of the command. */
 export function becomeUser(process: ProcessSpec): Program {
   const { uid, gid, groups } = process.identity;
@@ -42,7 +33,7 @@ export function becomeUser(process: ProcessSpec): Program {
   return [
     step("leave the caller's keyring", call.joinSessionKeyring, { ignore: ["ENOSYS"] }),
     ...process.rlimits.flatMap(setLimit),
-    ...dropped.flatMap((name) => GIVE_UP.get(name) ?? []),
+    step("give up all other capabilities for good", call.dropBounding(capabilityMask(dropped), text(dropped))),
     step("set supplementary groups", call.setgroups(groups)),
     step(`become group ${gid}`, call.setresgid(gid)),
     ...(inherited.length ? [step("keep capabilities across the change of user", call.keepCapabilities)] : []),

@@ -1,0 +1,89 @@
+/**
+ * `deno task bench`: Sauropod beside its peers, in alternating rounds. Prints medians and ratios.
+ *
+ * @module
+ */
+
+import { run } from "../mod.ts";
+import { type Contender, measure, report, timed } from "./measure.ts";
+import { command, launchPeers, watchLeftovers } from "./peers.ts";
+
+const CLI = new URL("../cli.ts", import.meta.url).pathname;
+const BUSYBOX = "/bin/busybox";
+const LAUNCH_ROUNDS = 100, CLI_ROUNDS = 30, MEMORY_ROUNDS = 5;
+
+function makeImage(rootfs: string): void {
+  Deno.mkdirSync(`${rootfs}/bin`, { recursive: true });
+  Deno.copyFileSync(BUSYBOX, `${rootfs}/bin/busybox`);
+  for (const name of ["true", "sh", "sleep"]) Deno.symlinkSync("busybox", `${rootfs}/bin/${name}`);
+}
+
+/** The most memory that a command used, in KiB; the command must sleep at its end. */
+async function peakMemory(words: readonly string[]): Promise<number> {
+  const [program = "", ...args] = words;
+  const child = new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "inherit" }).spawn();
+  const deadline = performance.now() + 1500;
+  let peak = 0;
+  while (performance.now() < deadline) {
+    const status = await Deno.readTextFile(`/proc/${child.pid}/status`).catch(() => "");
+    peak = Math.max(peak, Number(/^VmHWM:\s*(\d+)/m.exec(status)?.[1] ?? 0));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  await child.status;
+  return peak;
+}
+
+const home = Deno.makeTempDirSync({ prefix: "sauropod-bench-" });
+const tidy = watchLeftovers();
+try {
+  makeImage(`${home}/images/busybox`);
+  const folders = { images: `${home}/images`, containers: `${home}/containers` };
+  const silent = { stdin: "null", stdout: "null", stderr: "null" } as const;
+  const launch = (name: string, network: "none" | "host", gone: boolean): Contender => ({
+    name,
+    once: () =>
+      timed(async () => {
+        const container = await run("busybox", ["/bin/true"], { ...folders, ...silent, network });
+        await container.status;
+        if (gone) await container[Symbol.asyncDispose]();
+      }),
+  });
+  const peers = await launchPeers(home, `${home}/images/busybox`);
+  const deno = Deno.execPath();
+  Deno.writeTextFileSync(`${home}/empty.ts`, "");
+  Deno.writeTextFileSync(`${home}/sleep.ts`, "await new Promise((resolve) => setTimeout(resolve, 1000));");
+  const cli = [deno, "run", "-A", CLI, "-i", folders.images, "-c", folders.containers, "--rm", "busybox"];
+
+  const model = /^model name\s*:\s*(.*)$/m.exec(Deno.readTextFileSync("/proc/cpuinfo"))?.[1] ?? Deno.build.arch;
+  const kernel = Deno.readTextFileSync("/proc/sys/kernel/osrelease").trim();
+  console.log(
+    `${
+      new Date().toISOString().slice(0, 10)
+    }, ${navigator.hardwareConcurrency} x ${model}, Linux ${kernel}, Deno ${Deno.version.deno}\n`,
+  );
+
+  const inProcess = [
+    launch("run(), own network namespace", "none", false),
+    launch("run(), until its files are gone", "none", true),
+    launch("run(), host's network", "host", false),
+    command("fork and exec of /bin/true", ["/bin/true"]),
+    ...peers.filter(({ name }) => name.startsWith("bwrap")),
+  ];
+  console.log(report("Launch of /bin/true from a script", "ms", await measure(inProcess, LAUNCH_ROUNDS)));
+
+  const byCommand = [
+    command("sauropod --rm", [...cli, "/bin/true"]),
+    command("deno run of an empty script", [deno, "run", "-A", `${home}/empty.ts`]),
+    ...peers,
+  ];
+  console.log(report("Launch of /bin/true from a shell", "ms", await measure(byCommand, CLI_ROUNDS)));
+
+  const memory: Contender[] = [
+    { name: "sauropod --rm", once: () => peakMemory([...cli, "/bin/sleep", "1"]) },
+    { name: "deno run of an empty script", once: () => peakMemory([deno, "run", "-A", `${home}/sleep.ts`]) },
+  ];
+  console.log(report("Peak memory of the command line", "KiB", await measure(memory, MEMORY_ROUNDS)));
+} finally {
+  await Deno.remove(home, { recursive: true });
+  await tidy();
+}

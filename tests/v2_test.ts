@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { PROJECT } from "./helpers/world.ts";
+
+// Boots one machine whose only control groups are v2, and looks at what Sauropod does there.
+
+const MACHINE = `${PROJECT}/tests/tools/v2.sh`;
+const PATIENCE_MS = 180_000;
+
+/** Why there is no machine; empty if there is one. */
+function obstacle(): string {
+  if (Deno.build.arch !== "x86_64") return "user-mode-linux runs on x86_64 only";
+  const { code, stderr } = new Deno.Command(MACHINE, { args: [] }).outputSync();
+  return code === 0 ? "" : `the package user-mode-linux cannot be had: ${new TextDecoder().decode(stderr).trim()}`;
+}
+
+const reason = obstacle();
+if (reason !== "") console.log(`tests on a pure cgroup v2 machine are ignored: ${reason}`);
+
+const SECTIONS = {
+  limits: `"$deno" test -A --no-check --quiet tests/limits_test.ts`,
+  group: `sauropod --rm --memory 64m --pids-limit 20 host /bin/sh -c '
+    cat /proc/self/cgroup; ls -d /sys/fs/cgroup/memory.max; cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max'`,
+  unlimited: `sauropod --rm host /bin/sh -c 'cat /proc/self/cgroup; ls /sys/fs/cgroup/cgroup.procs'`,
+  readonly: `sauropod --rm --memory 64m host /bin/sh -c 'echo max > /sys/fs/cgroup/memory.max'`,
+  init: `sauropod --rm --init host /bin/sh -c 'exit 7'`,
+  cpuset: `sauropod --rm --cpuset-cpus 0 host /bin/true`,
+  doctor: `sauropod doctor`,
+  explain: `sauropod explain --memory 64m --cpu-shares 200 host /bin/true`,
+  left: `sauropod gc; ls "$SAUROPOD_HOME/containers"; ls /sys/fs/cgroup | grep sauropod; grep -c /tmp/home /proc/mounts`,
+} as const;
+
+interface Section {
+  code: number;
+  output: string;
+}
+
+let booted: Promise<ReadonlyMap<string, Section>> | undefined;
+
+/** Runs every section in one machine. */
+async function boot(): Promise<ReadonlyMap<string, Section>> {
+  const script = [
+    `deno='${Deno.realPathSync(Deno.execPath())}'`,
+    `sauropod() { "$deno" run -A --no-check cli.ts "$@"; }`,
+    `export SAUROPOD_HOME=/tmp/home`,
+    `mkdir -p /tmp/home/images /tmp/home/containers`,
+    ...Object.entries(SECTIONS).map(([name, command]) => `echo "<${name}>"; { ${command}; } 2>&1; echo "</$?>"`),
+  ].join("\n");
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const { code, stdout, stderr } = await new Deno.Command(MACHINE, {
+    args: ["sh", "-c", script],
+    cwd: PROJECT,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    signal,
+  }).output();
+  const [text, complaints] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  assert.equal(code, 0, `${text}\n${complaints}`);
+  return new Map(
+    text?.matchAll(/<(\w+)>\n([^]*?)<\/(\d+)>\n/g).map(([, name = "", output = "", code]) => [
+      name,
+      { output, code: Number(code) },
+    ]),
+  );
+}
+
+async function section(name: keyof typeof SECTIONS): Promise<Section> {
+  booted ??= boot();
+  return (await booted).get(name) ?? assert.fail(`the machine did not come to ${name}`);
+}
+
+function onV2(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name: `on a pure cgroup v2 machine ${name}`, ignore: reason !== "", fn });
+}
+
+onV2("every test of limits passes", async () => {
+  const { code, output } = await section("limits");
+  assert.equal(code, 0, output);
+  const [, passed] = /ok \| (\d+) passed/.exec(output) ?? [];
+  assert(Number(passed) >= 15, output);
+});
+
+onV2("a container sees its own group as the top, with its limits", async () => {
+  assert.deepEqual(await section("group"), {
+    code: 0,
+    output: `0::/\n/sys/fs/cgroup/memory.max\n${64 * 1024 * 1024}\n20\n`,
+  });
+});
+
+onV2("a container without limits has a group of its own too", async () => {
+  assert.deepEqual(await section("unlimited"), { code: 0, output: "0::/\n/sys/fs/cgroup/cgroup.procs\n" });
+});
+
+onV2("a container cannot lift its own limits", async () => {
+  const { code, output } = await section("readonly");
+  assert.notEqual(code, 0);
+  assert.match(output, /Read-only file system/);
+});
+
+onV2("init passes the exit code on", async () => {
+  assert.deepEqual(await section("init"), { code: 7, output: "" });
+});
+
+onV2("a limit of the missing cpuset controller is an error that says where it looked", async () => {
+  const { code, output } = await section("cpuset");
+  assert.equal(code, 125);
+  assert.match(output, /--cpuset-cpus needs the cpuset controller.*\/sys\/fs\/cgroup\/cgroup.controllers/);
+});
+
+onV2("doctor knows the layout and what is missing", async () => {
+  const { code, output } = await section("doctor");
+  assert.equal(code, 0, output);
+  assert.match(output, /cgroup layout +\S* *v2/);
+  assert.match(output, /cgroup cpuset.*--cpuset-cpus and --cpuset-mems are errors/);
+});
+
+onV2("explain shows that the process is born in its group, with the weight of the shares", async () => {
+  const { code, output } = await section("explain");
+  assert.equal(code, 0, output);
+  assert.match(output, /CLONE_INTO_CGROUP/);
+  assert.match(output, /memory\.max/);
+  assert.match(output, /# set cpu\.weight to 20\n/);
+});
+
+onV2("nothing is left", async () => {
+  assert.deepEqual(await section("left"), { code: 1, output: "0\n" });
+});
