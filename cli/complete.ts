@@ -5,7 +5,7 @@
  */
 
 import { proposeCompletions } from "npm:@stricli/core@1.3.0";
-import { listContainers } from "../lib/container/store.ts";
+import { listContainers } from "../lib/container/names.ts";
 import { findFolders } from "../lib/folders.ts";
 import { listImages } from "../lib/image/resolve.ts";
 import { app, COMMANDS, RUN_TABLE } from "./app.ts";

@@ -5,10 +5,12 @@
  */
 
 import type { FlagParametersForType } from "npm:@stricli/core@1.3.0";
-import { type Limits, parseSize } from "../lib/cgroup/limits.ts";
-import { type ContainerOptions, parseEnv, parseEnvFile } from "../lib/container/options.ts";
+import type { Limits } from "../lib/cgroup/limits.ts";
+import type { ContainerOptions } from "../lib/container/options.ts";
+import { parseEnv, parseEnvFile } from "../lib/environment.ts";
 import { InputError, messageOf } from "../lib/errors.ts";
 import type { Folders } from "../lib/folders.ts";
+import { parseSize } from "../lib/size.ts";
 
 /** Where images and containers live. */
 export interface FolderFlags {

@@ -11,9 +11,9 @@ import type { FolderFlags } from "./flags.ts";
 import { print, printJson, say } from "./text.ts";
 
 /** Reclaims and says what. */
-export function gc(this: Context, flags: FolderFlags & { json?: boolean }): void {
+export async function gc(this: Context, flags: FolderFlags & { json?: boolean }): Promise<void> {
   const { containers } = findFolders(flags);
-  const result = reclaim(containers);
+  const result = await reclaim(containers);
   if (flags.json) return printJson(result);
   for (const id of result.removed) print(`removed ${id}\n`);
   for (const id of result.ended) print(`marked as ended ${id}\n`);

@@ -5,7 +5,8 @@
  */
 
 import { statusOf } from "../lib/container/record.ts";
-import { findContainer } from "../lib/container/store.ts";
+import { findContainer } from "../lib/container/names.ts";
+import { livenessOf } from "../lib/container/store.ts";
 import { findFolders } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
 import type { FolderFlags } from "./flags.ts";
@@ -15,5 +16,9 @@ import { printJson } from "./text.ts";
 export function inspect(this: Context, flags: FolderFlags, ...queries: string[]): void {
   const { containers } = findFolders(flags);
   const records = queries.map((query) => findContainer(containers, query));
-  printJson(records.map((record) => ({ ...record, status: statusOf(record), folder: `${containers}/${record.id}` })));
+  printJson(records.map((record) => {
+    const liveness = livenessOf(containers, record.id);
+    const folder = `${containers}/${record.id}`;
+    return { ...record, status: statusOf(record, liveness), pid: liveness?.process?.pid, folder };
+  }));
 }

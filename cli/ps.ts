@@ -4,9 +4,10 @@
  * @module
  */
 
-import { type ContainerRecord, statusOf } from "../lib/container/record.ts";
+import { type ContainerRecord, type ContainerStatus, statusOf } from "../lib/container/record.ts";
 import { reclaim } from "../lib/container/leftovers.ts";
-import { listContainers } from "../lib/container/store.ts";
+import { listContainers } from "../lib/container/names.ts";
+import { livenessOf } from "../lib/container/store.ts";
 import { findFolders } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
 import type { FolderFlags } from "./flags.ts";
@@ -22,26 +23,29 @@ export interface PsFlags extends FolderFlags {
   readonly json?: boolean;
 }
 
-function state(record: ContainerRecord): string {
-  const { ended } = record;
-  if (!ended) return statusOf(record);
+function state({ ended }: ContainerRecord, status: ContainerStatus): string {
+  if (!ended) return status;
   const how = ended.lost ? "lost" : ended.oomKilled ? "out of memory" : `exited (${ended.code})`;
   return `${how} ${ago(ended.at)}`;
 }
 
 /** Lists containers. */
-export function ps(this: Context, flags: PsFlags): void {
+export async function ps(this: Context, flags: PsFlags): Promise<void> {
   const { containers } = findFolders(flags);
-  reclaim(containers);
-  const records = listContainers(containers).filter((record) => flags.all || statusOf(record) !== "exited");
-  if (flags.json) return printJson(records.map((record) => ({ ...record, status: statusOf(record) })));
-  if (flags.quiet) return print(records.map(({ id }) => id + "\n").join(""));
-  const rows = records.map((record) => [
+  await reclaim(containers);
+  const all = listContainers(containers).map((record) => {
+    const liveness = livenessOf(containers, record.id);
+    return { ...record, status: statusOf(record, liveness), pid: liveness?.process?.pid };
+  });
+  const listed = all.filter(({ status }) => flags.all || status !== "exited");
+  if (flags.json) return printJson(listed);
+  if (flags.quiet) return print(listed.map(({ id }) => id + "\n").join(""));
+  const rows = listed.map((record) => [
     record.id,
     record.image,
     record.command.join(" ").slice(0, 40),
     ago(record.created),
-    state(record),
+    state(record, record.status),
     record.name ?? "",
   ]);
   print(table(["ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAME"], rows));

@@ -6,7 +6,8 @@
 
 import { endContainer, reclaim } from "../lib/container/leftovers.ts";
 import { type ContainerRecord, statusOf } from "../lib/container/record.ts";
-import { findContainer, listContainers, removeContainer } from "../lib/container/store.ts";
+import { findContainer, listContainers } from "../lib/container/names.ts";
+import { livenessOf, removeContainer } from "../lib/container/store.ts";
 import { ContainerError, InputError } from "../lib/errors.ts";
 import { findFolders } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
@@ -21,33 +22,34 @@ export interface RmFlags extends FolderFlags {
   readonly all?: boolean;
 }
 
-function remove(containers: string, record: ContainerRecord, force: boolean): void {
-  if (statusOf(record) !== "exited") {
+async function remove(containers: string, record: ContainerRecord, force: boolean): Promise<void> {
+  const liveness = livenessOf(containers, record.id);
+  const status = statusOf(record, liveness);
+  if (status !== "exited") {
     if (!force) {
-      throw new ContainerError(`container ${record.id} is ${statusOf(record)}`, {
+      throw new ContainerError(`container ${record.id} is ${status}`, {
         code: "container-running",
         facts: { id: record.id },
         hint: "end it first, or use --force",
       });
     }
-    endContainer(record);
+    endContainer(record, liveness);
   }
-  removeContainer(containers, record);
+  await removeContainer(containers, record);
 }
 
 /** Removes containers, all that can be; ends with 1 if one could not. */
-export function rm(this: Context, flags: RmFlags, ...queries: string[]): void {
+export async function rm(this: Context, flags: RmFlags, ...queries: string[]): Promise<void> {
   if (queries.length === 0 && !flags.all) {
     throw new InputError("rm needs the name or id of a container", { code: "no-container", hint: "or --all" });
   }
   const { containers } = findFolders(flags);
-  reclaim(containers);
-  const all = flags.all
-    ? listContainers(containers).filter((record) => flags.force || statusOf(record) === "exited")
-    : [];
+  await reclaim(containers);
+  const isDone = (record: ContainerRecord): boolean => statusOf(record, livenessOf(containers, record.id)) === "exited";
+  const all = flags.all ? listContainers(containers).filter((record) => flags.force || isDone(record)) : [];
   for (const query of [...queries, ...all.map(({ id }) => id)]) {
     try {
-      remove(containers, findContainer(containers, query), flags.force ?? false);
+      await remove(containers, findContainer(containers, query), flags.force ?? false);
       print(query + "\n");
     } catch (error) {
       if (!(error instanceof ContainerError)) throw error;

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { formatSize } from "../lib/cgroup/limits.ts";
 import { type Container, run as start } from "../lib/container/run.ts";
 import { findFolders } from "../lib/folders.ts";
 import { type ContainerFlags, containerOptions } from "./flags.ts";
 import type { Context } from "./context.ts";
+import { formatSize } from "../lib/size.ts";
 import { say } from "./text.ts";
 
 /** The flags of `run`. */

@@ -5,8 +5,6 @@
  * @module
  */
 
-import * as aarch64 from "./shim/aarch64.ts";
-import * as x86_64 from "./shim/x86_64.ts";
 import { type SyscallName, SYSCALLS } from "./syscalls.ts";
 
 const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, MFD_EXEC = 16;
@@ -59,11 +57,11 @@ function fill(fd: number, bytes: Uint8Array): void {
   if (file.writeSync(bytes) !== bytes.length) throw new Error("the shim cannot be loaded: no memory for it");
 }
 
-const SHIM = ARCHITECTURE ? aarch64.ELF : x86_64.ELF;
+const { ELF } = await (ARCHITECTURE ? import("./shim/aarch64.ts") : import("./shim/x86_64.ts"));
 
 /** The descriptor of the sealed memfd that holds the shim. */
 export const shimFd: number = createMemoryFile("sauropod");
-fill(shimFd, Uint8Array.fromBase64(SHIM));
+fill(shimFd, Uint8Array.fromBase64(ELF));
 
 const parameters = ["i32", "i32", "i32", "i32", "i32", "i32", "buffer", "buffer"] as const;
 const { run, call, wait } = Deno.dlopen(`/proc/self/fd/${shimFd}`, {

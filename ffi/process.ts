@@ -21,9 +21,13 @@ const SIGINFO_SIZE = 128, SI_CODE = 8, SI_STATUS = 24;
 const O_CLOEXEC = 0x80000, F_SETFL = 4, O_NONBLOCK = 0x800;
 const TCGETS = 0x5401, TIOCGWINSZ = 0x5413, TIOCSWINSZ = 0x5414;
 
-/** Waits for the process behind `pidfd`, reaps it and closes `pidfd`. It must be our child. */
-export async function reap(pidfd: number): Promise<Ending> {
+/**
+ * Waits for the process behind `pidfd`, reaps it and closes `pidfd`. It must be our child. `gone` is called before the
+ * descriptor is closed, as its number may be another process's right afterwards.
+ */
+export async function reap(pidfd: number, gone: () => void = () => {}): Promise<Ending> {
   await ready(pidfd, "in");
+  gone();
   return reapNow(pidfd);
 }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type CgroupHost, detectCgroups } from "../lib/cgroup/host.ts";
-import { formatSize, type Limits, parseSize, sharesToWeight, weightToShares } from "../lib/cgroup/limits.ts";
+import { type Limits, sharesToWeight, weightToShares } from "../lib/cgroup/limits.ts";
+import { formatSize, parseSize } from "../lib/size.ts";
 import { parseCpuList, validateLimits } from "../lib/cgroup/limits.ts";
 import { parseMountinfo, visibleMounts } from "../lib/cgroup/mountinfo.ts";
 import { type CgroupPlan, planCgroups, type PlanOptions } from "../lib/cgroup/plan.ts";

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { ImageError, InputError } from "../lib/errors.ts";
-import { archiveName } from "../lib/image/archive.ts";
-import { findImage, listImages, resolveImage } from "../lib/image/resolve.ts";
+import { archiveName, listImages, resolveImage } from "../lib/image/resolve.ts";
 import { output, tar } from "./helpers/tar.ts";
 
 async function withImages(use: (images: string) => Promise<void>): Promise<void> {
@@ -22,7 +21,6 @@ const archive = tar({ name: "etc/os-release", body: "from an archive" });
 
 Deno.test("host is the host's own root", async () => {
   const expected = { name: "host", lower: ["/"], kind: "host" };
-  assert.deepEqual(findImage("host", "/none"), expected);
   assert.deepEqual(await resolveImage("host", "/none"), expected);
 });
 
@@ -32,9 +30,13 @@ Deno.test("an image is a folder, a link to one, or an archive of any name that i
     put(`${images}/team/app/etc/passwd`);
     put(`${images}/elsewhere/real/etc/passwd`);
     await Deno.symlink(`${images}/elsewhere/real`, `${images}/linked`);
-    assert.deepEqual(findImage("plain", images), { name: "plain", lower: [`${images}/plain`], kind: "folder" });
-    assert.deepEqual(findImage("team/app", images)?.lower, [`${images}/team/app`]);
-    assert.deepEqual(findImage("linked", images)?.lower, [`${images}/elsewhere/real`]);
+    assert.deepEqual(await resolveImage("plain", images), {
+      name: "plain",
+      lower: [`${images}/plain`],
+      kind: "folder",
+    });
+    assert.deepEqual((await resolveImage("team/app", images)).lower, [`${images}/team/app`]);
+    assert.deepEqual((await resolveImage("linked", images)).lower, [`${images}/elsewhere/real`]);
     for (const [name, ending] of [["a_1.2-x", ".tar"], ["b:3", ".tar.gz"], ["c", ".tgz"], ["n/d", ".tar.zst"]]) {
       const path = `${images}/${name}${ending}`;
       put(path, "");
@@ -43,11 +45,9 @@ Deno.test("an image is a folder, a link to one, or an archive of any name that i
         : archive;
       await Deno.writeFile(path, packed);
       assert.ok(name);
-      assert.equal(findImage(name, images), undefined);
       const image = await resolveImage(name, images);
       assert.equal(image.kind, "archive");
       assert.equal(await Deno.readTextFile(`${image.lower[0]}/etc/os-release`), "from an archive");
-      assert.deepEqual(findImage(name, images), image);
       assert.deepEqual(await resolveImage(name, images), image);
     }
   }));
@@ -57,7 +57,7 @@ Deno.test("the folders of an image are absolute even if the image folder is not"
     put(`${images}/plain/etc/passwd`);
     await Deno.writeFile(`${images}/packed.tar`, archive);
     const up = "../".repeat(Deno.cwd().split("/").length) + images.slice(1);
-    assert.deepEqual(findImage("plain", up)?.lower, [`${images}/plain`]);
+    assert.deepEqual((await resolveImage("plain", up)).lower, [`${images}/plain`]);
     assert.ok((await resolveImage("packed", up)).lower[0]?.startsWith(`${images}/.unpacked/packed@`));
   }));
 
@@ -68,7 +68,7 @@ Deno.test("a folder wins over archives, and archives have an order", () =>
     const image = await resolveImage("a", images);
     assert.ok(Deno.statSync(`${image.lower[0]}/tar`).isFile);
     put(`${images}/a/etc/passwd`);
-    assert.equal(findImage("a", images)?.kind, "folder");
+    assert.equal((await resolveImage("a", images)).kind, "folder");
     assert.deepEqual(listImages(images), [{ name: "a", kind: "folder", path: `${images}/a` }]);
   }));
 
@@ -81,7 +81,6 @@ Deno.test("names that are no image names are refused before anything is looked a
       assert.equal(error.code, "invalid-image-name");
       return true;
     };
-    assert.throws(() => findImage(name, "/none"), refusal);
     await assert.rejects(resolveImage(name, "/none"), refusal);
   }
 });
@@ -100,10 +99,10 @@ Deno.test("an image that is not there is reported with where it was looked for a
       assert.deepEqual(error.facts.images, ["alpine", "debian"]);
       return true;
     });
-    assert.throws(() => findImage("a", "/none/at/all"), { code: "image-not-found" });
+    await assert.rejects(resolveImage("a", "/none/at/all"), { code: "image-not-found" });
     put(`${images}/file`);
-    assert.throws(() => findImage("file", images), { code: "image-not-found" });
-    assert.throws(() => findImage("file/below", images), { code: "image-not-found" });
+    await assert.rejects(resolveImage("file", images), { code: "image-not-found" });
+    await assert.rejects(resolveImage("file/below", images), { code: "image-not-found" });
   }));
 
 Deno.test("an archive that is damaged is reported with its path", () =>
@@ -138,7 +137,7 @@ Deno.test("images are listed by name, those in groups too, the store not", () =>
     );
     assert.deepEqual(listImages(`${images}/none`), []);
     for (const [name] of expected) {
-      if (name !== "debian" && name !== "team/app") assert.ok(findImage(name ?? "", images));
+      if (name !== "debian" && name !== "team/app") assert.ok(await resolveImage(name ?? "", images));
     }
   }));
 

@@ -40,7 +40,7 @@ function isRunning(pid: number): boolean {
   }
 }
 
-const SLEEP = ["sh", "-c", "echo ready; exec sleep 1000"];
+const SLEEP = ["sh", "-c", "echo ready; exec sleep 20"];
 
 Deno.test("output() collects both streams and the exit code", async () => {
   const result = await output("busybox", ["sh", "-c", "echo out; echo err >&2; exit 3"], options());
@@ -109,7 +109,7 @@ Deno.test("the end of a scope by an exception kills too", async () => {
 });
 
 Deno.test("kill sends signals by name and number, and says when there is nobody left", async () => {
-  const script = "trap 'echo HUP' HUP; trap 'echo USR2' USR2; echo ready; while :; do read -t 1 line; done";
+  const script = "trap 'echo HUP' HUP; trap 'echo USR2' USR2; echo ready; for i in $(seq 20); do read -t 1 line; done";
   await using box = await run("busybox", ["sh", "-c", script], options({ stdin: "piped", stdout: "piped" }));
   const next = lineReader(box.stdout);
   assert.equal(await next(), "ready");
@@ -123,6 +123,19 @@ Deno.test("kill sends signals by name and number, and says when there is nobody 
   assert.equal(box.kill("SIGKILL"), false);
 });
 
+Deno.test("kill does no harm while the ends of containers are being dealt with, and says no to those that were", async () => {
+  const boxes = await Promise.all(
+    Array.from({ length: 8 }, () => run("busybox", ["true"], options({ stdout: "null" }))),
+  );
+  // All have ended before this program hears of the first, so that their ends are dealt with side by side.
+  while (boxes.some(({ pid }) => isRunning(pid)));
+  const own = await Promise.all(boxes.map(async ({ status }, i) => {
+    await status;
+    return boxes.map((box) => box.kill("SIGCONT"))[i];
+  }));
+  assert.deepEqual(own, Array(8).fill(false));
+});
+
 Deno.test("an abort kills the container", async () => {
   const controller = new AbortController();
   await using box = await run("busybox", SLEEP, options({ stdout: "piped", signal: controller.signal }));
@@ -134,7 +147,7 @@ Deno.test("an abort kills the container", async () => {
 Deno.test("with a signal that is aborted already, or before the launch, nothing is made", async () => {
   await assert.rejects(run("busybox", ["true"], options({ signal: AbortSignal.abort() })), { name: "AbortError" });
   const controller = new AbortController();
-  const starting = run("busybox", SLEEP, options({ stdout: "null", signal: controller.signal }));
+  const starting = run("busybox", ["sleep", "3"], options({ stdout: "null", signal: controller.signal }));
   controller.abort();
   const outcome = await starting.then((box) => box.status, (error: unknown) => error);
   const aborted = outcome instanceof Error ? outcome.name === "AbortError" : outcome !== null &&
@@ -145,7 +158,7 @@ Deno.test("with a signal that is aborted already, or before the launch, nothing 
 
 Deno.test("a container with a terminal of a given size has one stream, and can be resized", async () => {
   const script =
-    "stty size; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo all; trap 'stty size' WINCH; echo ready; while :; do read -t 1 l; done";
+    "stty size; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo all; trap 'stty size' WINCH; echo ready; for i in $(seq 20); do read -t 1 l; done";
   const terminal = { columns: 123, rows: 45 };
   await using box = await run("busybox", ["sh", "-c", script], options({ ...piped, terminal }));
   const next = lineReader(box.stdout);
@@ -175,7 +188,7 @@ Deno.test("a terminal edits lines, echoes, and turns ^C and ^D into a signal and
     "ac\r\ngot ac\r\n".replace("ac", "ab\b \bc"),
     0,
   ]);
-  const [, interrupted] = await send("\x03", "trap 'exit 7' INT; while :; do read -t 1 line; done");
+  const [, interrupted] = await send("\x03", "trap 'exit 7' INT; for i in $(seq 20); do read -t 1 line; done");
   assert.equal(interrupted, 7);
   assert.deepEqual(await send("\x04", "cat; echo end"), ["end\r\n", 0]);
 });

@@ -291,6 +291,13 @@ Deno.test("--device gives a device under its name or another, and the command ca
   );
 });
 
+Deno.test("a device that every container has can be asked for as well", async () => {
+  assert.equal(
+    await say(world, "head -c 1 /dev/zero | wc -c", { devices: ["/dev/zero", "/dev/null", "/dev/null"] }),
+    "1\n",
+  );
+});
+
 Deno.test("what is no device, or has no place below /dev, is refused", async () => {
   Deno.writeTextFileSync(`${world.home}/file`, "");
   for (

@@ -306,7 +306,7 @@ Deno.test("init's end is the command's end, and takes what the command left with
 });
 
 const TRAP =
-  `trap 'echo got TERM; exit 7' TERM; trap 'echo got USR1' USR1; echo ready; while :; do read -t 1 line; done`;
+  `trap 'echo got TERM; exit 7' TERM; trap 'echo got USR1' USR1; echo ready; for i in $(seq 20); do read -t 1 line; done`;
 
 for (const init of [false, true]) {
   Deno.test(`kill() reaches the command's handlers ${init ? "through init" : "as PID 1"}`, async () => {
@@ -336,7 +336,7 @@ for (const init of [false, true]) {
 }
 
 Deno.test("a command behind init that does not handle TERM dies of it, with 143", async () => {
-  await using box = await converse(world, "echo ready; exec sleep 1000", { init: true });
+  await using box = await converse(world, "echo ready; exec sleep 20", { init: true });
   await box.ask();
   box.container.kill("SIGTERM");
   assert.equal((await box.container.status).code, 143);
@@ -348,7 +348,7 @@ Deno.test("a command as PID 1 that ignores TERM is killed by the third request",
     "busybox",
     "sh",
     "-c",
-    "trap 'echo ignored' TERM; echo ready; while :; do read -t 1 line; done",
+    "trap 'echo ignored' TERM; echo ready; for i in $(seq 20); do read -t 1 line; done",
   ], {
     stdin: "",
   });
@@ -411,7 +411,7 @@ for (const init of [false, true]) {
   const how = init ? ", with init" : "";
   Deno.test(`the end of input reaches the command, and its end of output us while it still runs${how}`, async () => {
     const piped = { stdin: "piped", stdout: "piped" } as const;
-    const words = ["sh", "-c", "wc -c; exec >&-; exec sleep 1000"];
+    const words = ["sh", "-c", "wc -c; exec >&-; exec sleep 20"];
     await using box = await run("busybox", words, { ...world.folders, ...piped, init });
     await feed(box.stdin, new Uint8Array(1234));
     assert.equal(await new Response(box.stdout).text(), "1234\n");

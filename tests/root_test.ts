@@ -258,7 +258,7 @@ Deno.test("a single file can be a volume, also in place of a file of the image",
 });
 
 Deno.test("a read-only volume cannot be written, not even in what is mounted below it", async () => {
-  const data = `${world.home}/data`;
+  const data = `${world.home}/guarded`;
   Deno.mkdirSync(`${data}/below`, { recursive: true });
   await host("mount", "-t", "tmpfs", "below", `${data}/below`);
   try {
@@ -329,10 +329,10 @@ Deno.test("a symbolic link of the image as a volume's target leads only into the
 });
 
 Deno.test("a volume may lie on a folder of /dev or /sys, which symbolic links of the image do not move", async () => {
-  Deno.mkdirSync(`${world.home}/data`);
-  Deno.writeTextFileSync(`${world.home}/data/file`, "data");
-  assert.equal(await say(world, "cat /dev/data/file", { volumes: [`${world.home}/data:/dev/data`] }), "data");
-  assert.equal(await say(world, "cat /sys/kernel/file", { volumes: [`${world.home}/data:/sys/kernel:ro`] }), "data");
+  Deno.mkdirSync(`${world.home}/special`);
+  Deno.writeTextFileSync(`${world.home}/special/file`, "data");
+  assert.equal(await say(world, "cat /dev/data/file", { volumes: [`${world.home}/special:/dev/data`] }), "data");
+  assert.equal(await say(world, "cat /sys/kernel/file", { volumes: [`${world.home}/special:/sys/kernel:ro`] }), "data");
 });
 
 Deno.test("mounts that make no sense are refused before anything is made", async () => {

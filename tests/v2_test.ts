@@ -26,7 +26,8 @@ const SECTIONS = {
   cpuset: `sauropod --rm --cpuset-cpus 0 host /bin/true`,
   doctor: `sauropod doctor`,
   explain: `sauropod explain --memory 64m --cpu-shares 200 host /bin/true`,
-  left: `sauropod gc; ls "$SAUROPOD_HOME/containers"; ls /sys/fs/cgroup | grep sauropod; grep -c /tmp/home /proc/mounts`,
+  left:
+    `sauropod gc; ls "$SAUROPOD_HOME/containers"; ls /sys/fs/cgroup | grep sauropod; grep -c /tmp/home /proc/mounts`,
 } as const;
 
 interface Section {

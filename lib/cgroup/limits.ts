@@ -1,4 +1,5 @@
 import { InputError } from "../errors.ts";
+import { formatSize } from "../size.ts";
 
 /** What a container may use. Whatever is absent is not limited. */
 export interface Limits {
@@ -131,37 +132,4 @@ export function sharesToWeight(shares: number): number {
 /** The v1 `cpu.shares` of a v2 `cpu.weight`: the kernel's `sched_weight_from_cgroup`. */
 export function weightToShares(weight: number): number {
   return Math.round(weight * 1024 / 100);
-}
-
-const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
-
-/**
- * The bytes of a size such as `64m`, `1.5g`, `10MiB`, `2kb` or `100000`, rounded down. As with Docker, units are
- * powers of 1024 whichever way they are written.
- *
- * @throws {InputError} `bad-size`: it is not a size, or above 2^53 - 1.
- */
-export function parseSize(text: string): number {
-  const match = /^(\d+(?:\.\d+)?|\.\d+) ?(?:b|([kmgtp])(?:i?b)?)?$/i.exec(text);
-  const power = match?.[2] === undefined ? 0 : " kmgtp".indexOf(match[2].toLowerCase());
-  const bytes = match === null ? NaN : Math.floor(Number(match[1]) * 1024 ** power);
-  if (!Number.isSafeInteger(bytes)) {
-    throw new InputError(`${JSON.stringify(text)} is not a size${match === null ? "" : ": it is too large"}`, {
-      code: "bad-size",
-      facts: { text },
-      hint: "Write a number and a unit, like 512k, 64m or 1.5g.",
-    });
-  }
-  return bytes;
-}
-
-/** A size for people, in powers of 1024 with at most two decimals: `64 MiB`, `1.5 GiB`, `512 B`. */
-export function formatSize(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (unit < UNITS.length - 1 && Math.round(value * 100) >= 102_400) {
-    value /= 1024;
-    unit++;
-  }
-  return `${Math.round(value * 100) / 100} ${UNITS[unit]}`;
 }

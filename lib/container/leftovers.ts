@@ -5,8 +5,9 @@
  */
 
 import { killGroup, removeGroups } from "../cgroup/remove.ts";
-import { type ContainerRecord, isAlive, markProcess, readRecord, writeRecord } from "./record.ts";
-import { abandonedFolders, listContainers, removeContainer, removeStaleNames } from "./store.ts";
+import { listContainers, orphanedIds, removeStaleNames } from "./names.ts";
+import { type ContainerRecord, isRunning, type Liveness, readRecord, writeRecord } from "./record.ts";
+import { abandonedIds, clearLiveness, livenessOf, removeContainer } from "./store.ts";
 
 const SIGKILL = 9;
 
@@ -14,62 +15,48 @@ const SIGKILL = 9;
 export interface Reclaimed {
   /** Ids of containers whose end nobody saw and that were to be kept. */
   ended: string[];
-  /** Ids and folders that were removed. */
+  /** Ids of containers that were removed. */
   removed: string[];
   /** Ids of folders with a damaged record, which are left alone. */
   damaged: string[];
 }
 
-function killRemaining(record: ContainerRecord): void {
-  if (record.process && isAlive(record.process)) {
+/** Kills what still runs of a container, and removes its control groups. */
+export function endContainer(record: ContainerRecord, liveness?: Liveness): void {
+  if (liveness?.process && isRunning(liveness)) {
     try {
-      Deno.kill(record.process.pid, "SIGKILL");
+      Deno.kill(liveness.process.pid, "SIGKILL");
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   }
   record.cgroups.forEach((group) => killGroup(group));
-}
-
-/** Kills what still runs of a container, and removes its control groups. */
-export function endContainer(record: ContainerRecord): void {
-  killRemaining(record);
   removeGroups(record.cgroups);
 }
 
-/** Finishes one container whose owner is gone. Returns what became of it, or undefined if its owner lives. */
-function finish(containers: string, record: ContainerRecord): "ended" | "removed" | undefined {
-  if (record.ended || isAlive(record.owner)) return undefined;
-  endContainer(record);
-  if (!record.keep) {
-    removeContainer(containers, record);
+/** Finishes one container whose owner is gone. */
+async function finish(containers: string, id: string, liveness: Liveness | undefined): Promise<"ended" | "removed"> {
+  const record = readRecord(`${containers}/${id}`);
+  if (record) endContainer(record, liveness);
+  if (!record?.keep) {
+    await removeContainer(containers, record ?? { id });
     return "removed";
   }
-  const at = new Date().toISOString();
-  writeRecord(`${containers}/${record.id}`, {
-    ...record,
-    ended: { at, code: 128 + SIGKILL, signal: SIGKILL, lost: true },
-  });
+  if (!record.ended) {
+    const ended = { at: new Date().toISOString(), code: 128 + SIGKILL, signal: SIGKILL, lost: true } as const;
+    writeRecord(`${containers}/${id}`, { ...record, ended });
+  }
+  clearLiveness(containers, id);
   return "ended";
 }
 
 /** Takes away what ended or killed commands left in `containers`. Always safe to run. */
-export function reclaim(containers: string): Reclaimed {
+export async function reclaim(containers: string): Promise<Reclaimed> {
   const result: Reclaimed = { ended: [], removed: [], damaged: [] };
-  for (const record of listContainers(containers, (id) => result.damaged.push(id))) {
-    const outcome = finish(containers, record);
-    if (outcome) result[outcome].push(record.id);
-  }
-  for (const folder of abandonedFolders(containers, isProcess)) {
-    const record = readRecord(folder);
-    if (record) endContainer(record);
-    Deno.removeSync(folder, { recursive: true });
-    result.removed.push(folder.slice(folder.lastIndexOf("/") + 1));
+  listContainers(containers, (id) => result.damaged.push(id));
+  for (const id of [...abandonedIds(containers), ...orphanedIds(containers)]) {
+    if (!result.damaged.includes(id)) result[await finish(containers, id, livenessOf(containers, id))].push(id);
   }
   removeStaleNames(containers);
   return result;
-}
-
-function isProcess(pid: number, startTime: number): boolean {
-  return markProcess(pid)?.startTime === startTime;
 }

@@ -10,10 +10,10 @@ import { capabilitiesIn, type Capability, chooseCapabilities } from "../capabili
 import type { Limits } from "../cgroup/limits.ts";
 import type { CgroupPlan } from "../cgroup/plan.ts";
 import { InputError } from "../errors.ts";
-import { type ImageUser as User, lookupUser } from "../image/passwd.ts";
+import type { ImageUser as User } from "../image/passwd.ts";
 import type { Image } from "../image/resolve.ts";
 import type { CgroupMount, ContainerSpec, Device, Rlimit, UserMount } from "../spec.ts";
-import { type ContainerOptions, deviceOf, parseDevice, parseTmpfs, parseUlimit, parseVolume } from "./options.ts";
+import type { ContainerOptions } from "./options.ts";
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const SHM_SIZE = 64 * 1024 * 1024;
@@ -65,36 +65,36 @@ export function checkOptions(command: readonly string[], options: ContainerOptio
   }
 }
 
-function userMounts(options: ContainerOptions): UserMount[] {
-  const mounts = [...(options.volumes ?? []).map(parseVolume), ...(options.tmpfs ?? []).map(parseTmpfs)];
-  const targets = mounts.map((mount) => mount.target);
-  const twice = targets.find((target, i) => targets.indexOf(target) !== i);
-  if (twice !== undefined) {
-    throw new InputError(`two mounts have the same target ${twice}`, { code: "bad-mount", facts: { target: twice } });
-  }
-  // A mount must not cover one that was made below it before.
-  return mounts.sort((a, b) => a.target.split("/").length - b.target.split("/").length);
+// Root needs nothing of the image's: no file of it is read for the usual container.
+const ROOT: User = { uid: 0, gid: 0, groups: [], home: "/root", name: "root" };
+
+async function findUser(image: Image, options: ContainerOptions): Promise<User> {
+  if (options.user === undefined) return ROOT;
+  const { lookupUser } = await import("../image/passwd.ts");
+  return lookupUser(image.lower, options.user);
 }
 
-const STANDARD_DEVICES = ["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"];
-
-function devices(options: ContainerOptions): Device[] {
-  const named = (options.devices ?? []).map(parseDevice);
-  if (!options.privileged) return named;
-  const taken = new Set([...STANDARD_DEVICES.map((name) => `/dev/${name}`), ...named.map((device) => device.path)]);
-  const all = [...Deno.readDirSync("/dev")].flatMap(({ name }) =>
-    taken.has(`/dev/${name}`) ? [] : deviceOf(`/dev/${name}`, Deno.lstatSync(`/dev/${name}`)) ?? []
-  );
-  return [...named, ...all];
-}
-
-function rlimits(options: ContainerOptions): Rlimit[] {
-  const asked = (options.ulimits ?? []).map(parseUlimit);
-  if (asked.some(({ resource }) => resource === "nofile")) return asked;
+function usualOpenFiles(): Rlimit {
   // Deno raises its own soft limit; programs that use select(2) want the usual one.
   const hard = hardLimit(RLIMITS.nofile.value);
-  const soft = hard < 0 ? USUAL_OPEN_FILES : Math.min(hard, USUAL_OPEN_FILES);
-  return [{ resource: "nofile", soft, hard }, ...asked];
+  return { resource: "nofile", soft: hard < 0 ? USUAL_OPEN_FILES : Math.min(hard, USUAL_OPEN_FILES), hard };
+}
+
+/** What is written as text, read by a module that most containers do without. */
+async function parseTexts(
+  options: ContainerOptions,
+): Promise<{ mounts: UserMount[]; devices: Device[]; rlimits: Rlimit[] }> {
+  const { volumes = [], tmpfs = [], devices = [], ulimits = [], privileged = false } = options;
+  if (!privileged && [volumes, tmpfs, devices, ulimits].every((list) => list.length === 0)) {
+    return { mounts: [], devices: [], rlimits: [usualOpenFiles()] };
+  }
+  const { parseDevices, parseMounts, parseUlimit } = await import("./parse.ts");
+  const rlimits = ulimits.map(parseUlimit);
+  return {
+    mounts: parseMounts(volumes, tmpfs),
+    devices: parseDevices(devices, privileged),
+    rlimits: rlimits.some(({ resource }) => resource === "nofile") ? rlimits : [usualOpenFiles(), ...rlimits],
+  };
 }
 
 function environment(options: ContainerOptions, user: User, hostname: string): string[] {
@@ -159,9 +159,10 @@ export async function prepare(
   folder: string,
 ): Promise<ContainerSpec> {
   checkOptions(command, options);
-  const user = lookupUser(image.lower, options.user ?? "0");
+  const user = await findUser(image, options);
   const hostname = options.hostname ?? id;
   const { privileged = false } = options;
+  const { mounts, devices, rlimits } = await parseTexts(options);
   const capabilities = chooseCapabilities(
     { add: options.capAdd, drop: options.capDrop, privileged },
     ownCapabilities(),
@@ -173,8 +174,8 @@ export async function prepare(
     id,
     hostname,
     rootfs: { folder, lower: image.lower, readOnly: options.readOnly ?? false, volatile: !options.keep },
-    mounts: userMounts(options),
-    devices: devices(options),
+    mounts,
+    devices,
     network: options.network ?? "none",
     shmSize: options.shmSize ?? SHM_SIZE,
     ...await cgroups(id, options.limits ?? {}, options.cgroupParent),
@@ -187,7 +188,7 @@ export async function prepare(
       capabilities,
       ambient,
       noNewPrivileges: !privileged && !options.allowNewPrivileges,
-      rlimits: rlimits(options),
+      rlimits,
       init: options.init ?? false,
     },
   };

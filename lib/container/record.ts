@@ -1,18 +1,27 @@
 /**
- * The record of a container: one readable file in its folder, replaced atomically.
+ * What is known of a container: `ID/container.json`, written once when it is made and once when it ends, and while it
+ * is made, runs or is removed the link `.live/ID`, which says whose it is.
  *
  * @module
  */
 
 import { ContainerError } from "../errors.ts";
 
-/** A process that cannot be mistaken for another one with the same number. */
+/** A process that cannot be mistaken for another one with the same number, but in another boot. */
 export interface ProcessMark {
   /** Its number in our pid namespace. */
   readonly pid: number;
   /** When it started, in clock ticks since boot (field 22 of proc_pid_stat(5)). */
   readonly startTime: number;
-  /** The boot that this was in (/proc/sys/kernel/random/boot_id). */
+}
+
+/** Whose a container is while something happens with it. */
+export interface Liveness {
+  /** The process that makes, holds or removes it; it does not outlive it. */
+  readonly owner: ProcessMark;
+  /** The container's first process, once it runs. */
+  readonly process?: ProcessMark;
+  /** The first eight digits of the boot's id (/proc/sys/kernel/random/boot_id). */
   readonly boot: string;
 }
 
@@ -48,10 +57,6 @@ export interface ContainerRecord {
   readonly created: string;
   /** Whether its folder stays when it has ended. */
   readonly keep: boolean;
-  /** The process that owns it: the container does not outlive it. */
-  readonly owner: ProcessMark;
-  /** The container's first process, once it runs. */
-  readonly process?: ProcessMark;
   /** The control groups made for it, as absolute paths. */
   readonly cgroups: readonly string[];
   /** How it ended. */
@@ -64,51 +69,80 @@ export type ContainerStatus = "created" | "running" | "exited";
 const FILE = "container.json";
 let boot: string | undefined;
 
-function bootId(): string {
-  boot ??= Deno.readTextFileSync("/proc/sys/kernel/random/boot_id").trim();
+/** The first eight digits of this boot's id. */
+export function bootId(): string {
+  boot ??= Deno.readTextFileSync("/proc/sys/kernel/random/boot_id").slice(0, 8);
   return boot;
 }
 
-/** When a process started, in ticks since boot; undefined if there is none with this number, or only a zombie. */
-function startTime(pid: number): number | undefined {
+/** Marks a live process; undefined if it has ended, also if nobody has waited for it yet. */
+export function markProcess(pid: number): ProcessMark | undefined {
+  let text: string;
   try {
-    const text = Deno.readTextFileSync(`/proc/${pid}/stat`);
-    // The name in the second field can hold anything, also blanks and parentheses.
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return fields[0] === "Z" || fields[0] === "X" ? undefined : Number(fields[19]);
+    text = Deno.readTextFileSync(`/proc/${pid}/stat`);
   } catch {
     return undefined;
   }
+  // The name in the second field can hold anything, also blanks and parentheses.
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return fields[0] === "Z" || fields[0] === "X" ? undefined : { pid, startTime: Number(fields[19]) };
 }
 
-/** Marks a live process; undefined if it has ended. */
-export function markProcess(pid: number): ProcessMark | undefined {
-  const start = startTime(pid);
-  return start === undefined ? undefined : { pid, startTime: start, boot: bootId() };
+function isAlive(mark: ProcessMark): boolean {
+  return markProcess(mark.pid)?.startTime === mark.startTime;
 }
 
-/** Whether a marked process still lives. */
-export function isAlive(mark: ProcessMark): boolean {
-  return mark.boot === bootId() && startTime(mark.pid) === mark.startTime;
+/** Whether the owner of something still lives. */
+export function isOwned({ owner, boot }: Liveness): boolean {
+  return boot === bootId() && isAlive(owner);
+}
+
+/** Whether the container's first process still lives. */
+export function isRunning({ process, boot }: Liveness): boolean {
+  return process !== undefined && boot === bootId() && isAlive(process);
 }
 
 /** What a container is doing now. */
-export function statusOf(record: ContainerRecord): ContainerStatus {
-  if (record.ended) return "exited";
-  if (record.process) return isAlive(record.process) ? "running" : "exited";
-  return isAlive(record.owner) ? "created" : "exited";
+export function statusOf(record: ContainerRecord, liveness: Liveness | undefined): ContainerStatus {
+  if (record.ended || !liveness) return "exited";
+  if (liveness.process) return isRunning(liveness) ? "running" : "exited";
+  return isOwned(liveness) ? "created" : "exited";
 }
 
-/** Writes the record into the container's folder. */
+/** A liveness as the target of a link: `BOOT OWNER.START [PROCESS.START]`. Short, so that it needs no block on disk. */
+export function formatLiveness({ boot, owner, process }: Liveness): string {
+  return [boot, ...[owner, process].flatMap((mark) => mark ? `${mark.pid}.${mark.startTime}` : [])].join(" ");
+}
+
+/** Reads what {@linkcode formatLiveness} wrote; undefined if it is something else. */
+export function parseLiveness(text: string): Liveness | undefined {
+  const [, boot, pid, start, pid2, start2] = /^(\w+) (\d+)\.(\d+)(?: (\d+)\.(\d+))?$/.exec(text) ?? [];
+  if (boot === undefined) return undefined;
+  const owner = { pid: Number(pid), startTime: Number(start) };
+  return pid2 === undefined
+    ? { boot, owner }
+    : { boot, owner, process: { pid: Number(pid2), startTime: Number(start2) } };
+}
+
+/** Writes the record into the container's folder, replacing what is there. */
 export function writeRecord(folder: string, record: ContainerRecord): void {
   const temporary = `${folder}/.${FILE}.${Deno.pid}`;
   Deno.writeTextFileSync(temporary, JSON.stringify(record, null, 2) + "\n", { mode: 0o600 });
   Deno.renameSync(temporary, `${folder}/${FILE}`);
 }
 
+/** Removes the record: the folder is no container any more, but something to be removed. */
+export function removeRecord(folder: string): void {
+  try {
+    Deno.removeSync(`${folder}/${FILE}`);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
 function isRecord(value: unknown): value is ContainerRecord {
   return typeof value === "object" && value !== null && "version" in value && value.version === 1 && "id" in value &&
-    "owner" in value && "image" in value && "command" in value;
+    "image" in value && "command" in value && "cgroups" in value;
 }
 
 /**

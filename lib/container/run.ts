@@ -6,7 +6,7 @@
 
 import { type Ending, reap, sendSignal } from "../../ffi/process.ts";
 import { findFolders } from "../folders.ts";
-import { findImage, resolveImage } from "../image/resolve.ts";
+import { resolveImage } from "../image/resolve.ts";
 import type { TerminalSize } from "../program/wiring.ts";
 import { signalNumber } from "../signals.ts";
 import type { ContainerSpec } from "../spec.ts";
@@ -14,7 +14,7 @@ import { kill as killLaunched, launch, type Launched } from "./launch.ts";
 import { checkOptions, prepare } from "./prepare.ts";
 import type { ContainerOptions } from "./options.ts";
 import { type ContainerRecord, markProcess, writeRecord } from "./record.ts";
-import { createContainer, newId, ownMark, removeContainer, removeContainerLater } from "./store.ts";
+import { abandonedIds, clearLiveness, createContainer, newId, removeContainer, setLiveness } from "./store.ts";
 import { connect, type StreamOptions, type Streams } from "./streams.ts";
 
 /** Options of {@linkcode run}. */
@@ -95,7 +95,6 @@ function newRecord(spec: ContainerSpec, image: string, options: RunOptions): Con
     command: spec.process.args,
     created: new Date().toISOString(),
     keep: options.keep ?? false,
-    owner: ownMark(),
     cgroups: spec.cgroups.groups.map((group) => group.path),
   };
 }
@@ -120,11 +119,11 @@ async function start(
   record: ContainerRecord,
   options: RunOptions,
 ): Promise<[Launched, Streams]> {
-  createContainer(containers, record);
+  await createContainer(containers, record);
   try {
     const connection = connect(options);
     try {
-      const launched = launch(spec, connection.streams, connection.size);
+      const launched = await launch(spec, connection.streams, connection.size);
       try {
         return [launched, connection.start(launched.terminal)];
       } catch (error) {
@@ -137,7 +136,7 @@ async function start(
     }
   } catch (error) {
     await removeGroups(record);
-    removeContainer(containers, record);
+    await removeContainer(containers, record);
     throw error;
   }
 }
@@ -147,26 +146,30 @@ async function finish(
   containers: string,
   spec: ContainerSpec,
   record: ContainerRecord,
-  launched: Launched,
+  { pidfd }: Launched,
   streams: Streams,
+  gone: () => void,
 ): Promise<{ status: RunStatus; removed: Promise<void> }> {
-  const ending: Ending = await reap(launched.pidfd);
+  const ending: Ending = await reap(pidfd, gone);
   await streams.drained;
   const oomKilled = await ranOutOfMemory(spec);
   await removeGroups(record);
   const status = { success: ending.code === 0, code: ending.code, signal: ending.signal ?? null, oomKilled };
-  if (!record.keep) return { status, removed: removeContainerLater(containers, record) };
+  if (!record.keep) return { status, removed: removeContainer(containers, record) };
   const ended = { at: new Date().toISOString(), ...ending, ...(oomKilled ? { oomKilled } : {}) };
   writeRecord(spec.rootfs.folder, { ...record, ended });
+  clearLiveness(containers, spec.id);
   return { status, removed: Promise.resolve() };
 }
 
-/** Once for each process and folder: what others left is taken away while the first container runs. */
+/** Once for each process and folder, what killed commands left is taken away. */
 async function reclaimOnce(containers: string): Promise<void> {
   if (reclaimed.has(containers)) return;
   reclaimed.add(containers);
+  if (abandonedIds(containers).length === 0) return;
   const { reclaim } = await import("./leftovers.ts");
-  reclaim(containers);
+  // What others left must not hurt this run; `gc` says what is wrong with it.
+  await reclaim(containers).catch(() => {});
 }
 
 /**
@@ -185,26 +188,26 @@ export async function run(image: string, command: readonly string[], options: Ru
   options.signal?.throwIfAborted();
   checkOptions(command, options);
   const { images, containers } = findFolders(options);
-  const found = findImage(image, images) ?? await resolveImage(image, images);
+  const found = await resolveImage(image, images);
   const id = newId();
   const spec = await prepare(id, found, command, options, `${containers}/${id}`);
+  options.signal?.throwIfAborted();
   const record = newRecord(spec, image, options);
   const [launched, streams] = await start(containers, spec, record, options);
-  const running = { ...record, process: markProcess(launched.pid) };
-  writeRecord(spec.rootfs.folder, running);
+  setLiveness(containers, id, markProcess(launched.pid));
 
-  const end = finish(containers, spec, running, launched, streams);
-  const status = end.then((result) => result.status);
   let ended = false;
   const kill = (signal: Deno.Signal | number = "SIGTERM"): boolean =>
     !ended && sendSignal(launched.pidfd, signalNumber(signal));
   const abort = (): void => void kill(SIGKILL);
-  options.signal?.addEventListener("abort", abort);
-  const settle = (): void => {
+  const gone = (): void => {
     ended = true;
     options.signal?.removeEventListener("abort", abort);
   };
-  status.then(settle, settle);
+  options.signal?.addEventListener("abort", abort);
+  if (options.signal?.aborted) abort();
+  const end = finish(containers, spec, record, launched, streams, gone);
+  const status = end.then((result) => result.status);
   reclaimOnce(containers);
 
   return {

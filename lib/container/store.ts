@@ -1,58 +1,44 @@
 /**
- * The folder of containers: one folder each, names, and finding them again.
+ * The folder of containers: making and removing them, and whose they are meanwhile.
+ *
+ *     ID/container.json, upper/, work/    a container
+ *     .live/ID -> BOOT OWNER PROCESS      it is being made, runs or is being removed
+ *     .names/NAME -> ID                   the name of one
  *
  * @module
  */
 
-import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
 import { ContainerError } from "../errors.ts";
-import { type ContainerRecord, markProcess, type ProcessMark, readRecord, writeRecord } from "./record.ts";
+import {
+  bootId,
+  type ContainerRecord,
+  formatLiveness,
+  isOwned,
+  type Liveness,
+  markProcess,
+  parseLiveness,
+  type ProcessMark,
+  removeRecord,
+  writeRecord,
+} from "./record.ts";
 
-const NAMES = ".names", LOCK = ".lock", NEW = ".new-";
-const ID = /^[0-9a-f]{12}$/;
+const LIVE = ".live";
 
-/** Whether `id` is a container's id: twelve hexadecimal digits. */
-export function isId(id: string): boolean {
-  return ID.test(id);
-}
-
-/** A fresh id. */
+/** A fresh id: twelve hexadecimal digits. */
 export function newId(): string {
   return crypto.getRandomValues(new Uint8Array(6)).toHex();
 }
 
 let self: ProcessMark | undefined;
 
-/** The mark of the running process. */
-export function ownMark(): ProcessMark {
+function ownMark(): ProcessMark {
   self ??= markProcess(Deno.pid);
-  if (!self) throw new ContainerError("/proc does not show this process", { code: "no-proc" });
+  if (!self) throw new ContainerError("/proc does not show this process", { code: "no-proc", hint: "mount /proc" });
   return self;
 }
 
-/** Runs `work` while no other process changes names in `containers`. */
-export function withLock<T>(containers: string, work: () => T): T {
-  const fd = openAt(AT_FDCWD, `${containers}/${LOCK}`, flags("O", "RDWR", "CREAT"), 0o600);
-  try {
-    lock(fd, "exclusive");
-    return work();
-  } finally {
-    close(fd);
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
-function removeFile(path: string): void {
+/** Removes a file or link; a missing one is fine. */
+export function removeFile(path: string): void {
   try {
     Deno.removeSync(path);
   } catch (error) {
@@ -60,164 +46,89 @@ function removeFile(path: string): void {
   }
 }
 
-/** The id of the container that has `name`; undefined if none has. */
-export function idOfName(containers: string, name: string): string | undefined {
+/** The names in a folder; none if it does not exist. */
+export function namesIn(folder: string): string[] {
   try {
-    const id = Deno.readLinkSync(`${containers}/${NAMES}/${name}`);
-    return exists(`${containers}/${id}`) ? id : undefined;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-}
-
-/** The folder is complete with its record when it first shows under its id. */
-function makeFolder(containers: string, record: ContainerRecord): void {
-  const { pid, startTime } = record.owner;
-  const fresh = `${containers}/${NEW}${record.id}-${pid}-${startTime}`;
-  try {
-    Deno.mkdirSync(fresh, { mode: 0o700 });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    Deno.mkdirSync(fresh, { mode: 0o700, recursive: true });
-  }
-  writeRecord(fresh, record);
-  Deno.renameSync(fresh, `${containers}/${record.id}`);
-}
-
-/**
- * Makes a container's folder with its record in it, and takes its name.
- *
- * @throws {ContainerError} `name-taken`.
- */
-export function createContainer(containers: string, record: ContainerRecord): void {
-  const { name, id } = record;
-  if (name === undefined) return makeFolder(containers, record);
-  Deno.mkdirSync(`${containers}/${NAMES}`, { recursive: true, mode: 0o700 });
-  withLock(containers, () => {
-    const holder = idOfName(containers, name);
-    if (holder !== undefined) {
-      throw new ContainerError(`the name ${name} is taken by container ${holder}`, {
-        code: "name-taken",
-        facts: { name, holder },
-        hint: `choose another name, or remove that container: sauropod rm ${name}`,
-      });
-    }
-    makeFolder(containers, record);
-    removeFile(`${containers}/${NAMES}/${name}`);
-    Deno.symlinkSync(id, `${containers}/${NAMES}/${name}`);
-  });
-}
-
-/** Gives a container's name back and takes its folder out of sight; returns where the folder is now, if it was there. */
-function hideContainer(containers: string, { id, name }: Pick<ContainerRecord, "id" | "name">): string | undefined {
-  if (name !== undefined) {
-    withLock(containers, () => {
-      if (idOfName(containers, name) === id) removeFile(`${containers}/${NAMES}/${name}`);
-    });
-  }
-  const { pid, startTime } = ownMark();
-  const hidden = `${containers}/${NEW}${id}-${pid}-${startTime}`;
-  try {
-    Deno.renameSync(`${containers}/${id}`, hidden);
-    return hidden;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-}
-
-/** Removes a container's folder and gives its name back. Its processes and control groups must be gone. */
-export function removeContainer(containers: string, record: Pick<ContainerRecord, "id" | "name">): void {
-  const hidden = hideContainer(containers, record);
-  if (hidden !== undefined) Deno.removeSync(hidden, { recursive: true });
-}
-
-/**
- * Like {@linkcode removeContainer}, but only the name and the sight of the folder are gone at once; the promise
- * resolves when the files are too. Freeing blocks takes milliseconds on some file systems.
- */
-export async function removeContainerLater(
-  containers: string,
-  record: Pick<ContainerRecord, "id" | "name">,
-): Promise<void> {
-  const hidden = hideContainer(containers, record);
-  if (hidden !== undefined) await Deno.remove(hidden, { recursive: true });
-}
-
-/** Every container's record, oldest first; folders with damaged records are handed to `damaged`. */
-export function listContainers(containers: string, damaged: (id: string) => void = () => {}): ContainerRecord[] {
-  const records: ContainerRecord[] = [];
-  for (const { name } of entries(containers)) {
-    if (!isId(name)) continue;
-    try {
-      const record = readRecord(`${containers}/${name}`);
-      if (record) records.push(record);
-    } catch (error) {
-      if (!(error instanceof ContainerError)) throw error;
-      damaged(name);
-    }
-  }
-  return records.sort((a, b) => a.created < b.created ? -1 : 1);
-}
-
-function entries(folder: string): Deno.DirEntry[] {
-  try {
-    return [...Deno.readDirSync(folder)];
+    return [...Deno.readDirSync(folder)].map(({ name }) => name);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;
   }
 }
 
-/** Folders that were being made or removed by a process that has ended. */
-export function abandonedFolders(
-  containers: string,
-  isOwnerAlive: (pid: number, startTime: number) => boolean,
-): string[] {
-  return entries(containers).flatMap(({ name }) => {
-    const [, pid, start] = /^\.new-[0-9a-f]{12}-(\d+)-(\d+)$/.exec(name) ?? [];
-    if (pid === undefined || isOwnerAlive(Number(pid), Number(start))) return [];
-    return [`${containers}/${name}`];
+/** Whose the container `id` is; undefined if nothing happens with it. */
+export function livenessOf(containers: string, id: string): Liveness | undefined {
+  try {
+    return parseLiveness(Deno.readLinkSync(`${containers}/${LIVE}/${id}`));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** The ids of containers that commands left when they were killed. Quick: it looks at live ones only. */
+export function abandonedIds(containers: string): string[] {
+  return namesIn(`${containers}/${LIVE}`).filter((id) => {
+    const liveness = id.startsWith(".") ? undefined : livenessOf(containers, id);
+    return liveness !== undefined && !isOwned(liveness);
   });
 }
 
-/** Removes names that belong to no container. */
-export function removeStaleNames(containers: string): void {
-  const names = entries(`${containers}/${NAMES}`);
-  if (names.length === 0) return;
-  withLock(containers, () => {
-    for (const { name } of names) {
-      if (idOfName(containers, name) === undefined) removeFile(`${containers}/${NAMES}/${name}`);
-    }
-  });
+/** Says that the container `id` is ours, and which its first process is. */
+export function setLiveness(containers: string, id: string, process?: ProcessMark): void {
+  const path = `${containers}/${LIVE}/${id}`, fresh = `${containers}/${LIVE}/.${id}.${Deno.pid}`;
+  const target = formatLiveness({ boot: bootId(), owner: ownMark(), process });
+  try {
+    Deno.symlinkSync(target, fresh);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    Deno.mkdirSync(`${containers}/${LIVE}`, { recursive: true, mode: 0o700 });
+    Deno.symlinkSync(target, fresh);
+  }
+  Deno.renameSync(fresh, path);
+}
+
+/** Says that nothing happens with the container `id` any more. */
+export function clearLiveness(containers: string, id: string): void {
+  removeFile(`${containers}/${LIVE}/${id}`);
+}
+
+function makeFolder(containers: string, record: ContainerRecord): void {
+  setLiveness(containers, record.id);
+  Deno.mkdirSync(`${containers}/${record.id}`, { mode: 0o700 });
+  writeRecord(`${containers}/${record.id}`, record);
 }
 
 /**
- * Finds the container that `query` names: its name, its id, or the beginning of just one id.
+ * Makes a container's folder with its record in it, and takes its name. It is ours from then on.
  *
- * @throws {ContainerError} `container-not-found`, `container-ambiguous`.
+ * @throws {ContainerError} `name-taken`.
  */
-export function findContainer(containers: string, query: string): ContainerRecord {
-  const named = /^[\w.-]+$/.test(query) ? idOfName(containers, query) : undefined;
-  const ids = named
-    ? [named]
-    : entries(containers).map(({ name }) => name).filter((name) =>
-      isId(name) && query !== "" && name.startsWith(query)
-    );
-  const [id, ...others] = ids;
-  if (id !== undefined && others.length > 0) {
-    throw new ContainerError(`${query} is the beginning of ${ids.length} containers' ids`, {
-      code: "container-ambiguous",
-      facts: { query, ids },
-      hint: `write more of it: ${ids.slice(0, 5).join(", ")}`,
-    });
+export async function createContainer(containers: string, record: ContainerRecord): Promise<void> {
+  if (record.name === undefined) return makeFolder(containers, record);
+  const { claimName } = await import("./names.ts");
+  claimName(containers, record.name, record.id, () => makeFolder(containers, record));
+}
+
+/**
+ * Removes a container and gives its name back. Its processes and control groups must be gone. It is out of sight at
+ * once; the promise resolves when its files are gone, which takes milliseconds where freed blocks are discarded.
+ */
+export async function removeContainer(
+  containers: string,
+  { id, name }: Pick<ContainerRecord, "id" | "name">,
+): Promise<void> {
+  setLiveness(containers, id);
+  if (name !== undefined) {
+    const { releaseName } = await import("./names.ts");
+    releaseName(containers, name, id);
   }
-  const record = id === undefined ? undefined : readRecord(`${containers}/${id}`);
-  if (record) return record;
-  throw new ContainerError(`there is no container ${query} in ${containers}`, {
-    code: "container-not-found",
-    facts: { query, containers },
-    hint: "sauropod ps -a lists them",
-  });
+  const folder = `${containers}/${id}`;
+  removeRecord(folder);
+  try {
+    await Deno.remove(folder, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  clearLiveness(containers, id);
 }

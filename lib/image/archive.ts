@@ -9,21 +9,12 @@ import { AT_FDCWD, close, lock, openAt, statusAt } from "../../ffi/fs.ts";
 import { flags } from "../../ffi/flags.ts";
 import { ImageError, messageOf } from "../errors.ts";
 import { readImageFile } from "./file.ts";
+import { archiveName } from "./resolve.ts";
 import { failedWith, openDirectory, removeTree } from "./tree.ts";
-
-/** The endings of archives, in the order in which they are looked for. xz and bzip2 are refused when unpacked, with a hint. */
-export const ARCHIVE_ENDINGS = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"] as const;
 
 const READ_CHUNK = 1 << 18;
 const LOCK_POLL_MS = 20;
 const TEMPORARY = ".tmp";
-
-/** The name of the image that the archive at `path` holds; `undefined` if the path does not end as an archive does. */
-export function archiveName(path: string): string | undefined {
-  const file = path.slice(path.lastIndexOf("/") + 1);
-  const ending = ARCHIVE_ENDINGS.find((ending) => file.endsWith(ending) && file.length > ending.length);
-  return ending && file.slice(0, -ending.length);
-}
 
 /** What tells one state of a file from another, without reading it: its size, time and inode. */
 function fingerprint(path: string): string {

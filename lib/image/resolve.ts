@@ -1,5 +1,4 @@
 import { ImageError, InputError } from "../errors.ts";
-import { ARCHIVE_ENDINGS, archiveName, findUnpacked, unpackOnce } from "./archive.ts";
 
 /** What an image is kept as. */
 export type ImageKind = "host" | "folder" | "archive";
@@ -22,6 +21,16 @@ export interface ImageEntry {
   kind: "folder" | "archive";
   /** The folder or archive, with the image folder's path in front. */
   path: string;
+}
+
+/** The endings of archives, in the order in which they are looked for. xz and bzip2 are refused when unpacked, with a hint. */
+export const ARCHIVE_ENDINGS = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"] as const;
+
+/** The name of the image that the archive at `path` holds; `undefined` if the path does not end as an archive does. */
+export function archiveName(path: string): string | undefined {
+  const file = path.slice(path.lastIndexOf("/") + 1);
+  const ending = ARCHIVE_ENDINGS.find((ending) => file.endsWith(ending) && file.length > ending.length);
+  return ending && file.slice(0, -ending.length);
 }
 
 const STORE = ".unpacked";
@@ -73,33 +82,20 @@ function locate(name: string, imagesFolder: string): Place {
   throw notFound(name, imagesFolder);
 }
 
-function ready(name: string, place: Place, imagesFolder: string): Image | undefined {
-  if (place.kind === "host") return { name, lower: ["/"], kind: "host" };
-  const folder = place.kind === "folder" ? place.path : findUnpacked(place.path, `${imagesFolder}/${STORE}`);
-  return folder === undefined ? undefined : { name, lower: [Deno.realPathSync(folder)], kind: place.kind };
-}
-
-/**
- * Finds the image `name` if nothing has to be unpacked for it; `undefined` if something has. Synchronous and cheap.
- * Throws as {@linkcode resolveImage} does.
- */
-export function findImage(name: string, imagesFolder: string): Image | undefined {
-  return ready(name, locate(name, imagesFolder), imagesFolder);
-}
-
 /**
  * Finds the image `name`: `host` is the host's own root; else it is the folder `name` of `imagesFolder`, or an archive
  * of that name, which is unpacked once into the folder `.unpacked` there.
  *
  * Throws {@linkcode InputError} `invalid-image-name`, {@linkcode ImageError} `image-not-found`, and those of
- * {@linkcode unpackOnce}.
+ * `unpackOnce` in `archive.ts`.
  */
 export async function resolveImage(name: string, imagesFolder: string): Promise<Image> {
   const place = locate(name, imagesFolder);
-  const found = ready(name, place, imagesFolder);
-  if (found) return found;
-  if (place.kind !== "archive") throw notFound(name, imagesFolder);
-  const rootfs = await unpackOnce(place.path, `${imagesFolder}/${STORE}`);
+  if (place.kind === "host") return { name, lower: ["/"], kind: "host" };
+  if (place.kind === "folder") return { name, lower: [Deno.realPathSync(place.path)], kind: "folder" };
+  const { findUnpacked, unpackOnce } = await import("./archive.ts");
+  const store = `${imagesFolder}/${STORE}`;
+  const rootfs = findUnpacked(place.path, store) ?? await unpackOnce(place.path, store);
   return { name, lower: [Deno.realPathSync(rootfs)], kind: "archive" };
 }
 
@@ -121,7 +117,7 @@ function namesIn(folder: string): string[] {
 
 /**
  * Lists the images of a folder and of the folders in it that only group images, by name. Where a folder and an archive
- * have the same name, the one that {@linkcode findImage} takes is listed.
+ * have the same name, the one that {@linkcode resolveImage} takes is listed.
  */
 export function listImages(imagesFolder: string): ImageEntry[] {
   const found = new Map<string, ImageEntry>();

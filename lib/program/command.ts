@@ -99,6 +99,7 @@ export function initCommand(process: ProcessSpec, wiring: Wiring): Program {
     step("lead a new session", call.setsid),
     ...leadSession(wiring),
     step("reset all signals", call.defaultSignals),
+    step("close all other descriptors on execution", call.closeOnExecFrom(3)),
     step("unblock signals", call.unblockSignals),
     ...execute(process),
   ];

@@ -12,7 +12,7 @@ import { becomeCommand, becomeInit, connectStreams, enterDirectory } from "./com
 import { makeDevices, makeTerminal } from "./devices.ts";
 import { becomeUser } from "./identity.ts";
 import { mountKernelFiles } from "./kernel_files.ts";
-import { enterRootfs, leaveOldRoot, userMounts } from "./rootfs.ts";
+import { enterRootfs, finishRootfs, userMounts } from "./rootfs.ts";
 import type { Wiring } from "./wiring.ts";
 
 function isBelow(folder: string): (path: string) => boolean {
@@ -47,7 +47,7 @@ export function compile(spec: ContainerSpec, wiring: Wiring): Program {
     ...makeTerminal(spec, wiring),
     ...mountKernelFiles(spec),
     ...userMounts(spec, inSys),
-    ...leaveOldRoot(spec),
+    ...finishRootfs(spec),
     step(`set the host name to ${spec.hostname}`, call.sethostname(spec.hostname)),
     ...raiseLoopback(spec),
     ...connectStreams(process, wiring),

@@ -25,7 +25,7 @@ function isBind(mount: UserMount): mount is BindMount {
   return mount.kind === "bind";
 }
 
-/** Makes the overlay the root of the container, with the host's old root still mounted behind it. */
+/** Makes the overlay the root of the container and lets go of the host's. */
 export function enterRootfs(spec: ContainerSpec): Program {
   const { folder, lower, volatile } = spec.rootfs;
   // Without volatile the end of a container waits until the whole file system below it is synchronized.
@@ -39,9 +39,10 @@ export function enterRootfs(spec: ContainerSpec): Program {
     ),
     step("go to the container's folder", call.chdir(folder)),
     step("mount overlay on /", call.mount("overlay", folder, "overlay", flags("MS", ...nodev), data)),
-    step("remember the old root", call.open("/", flags("O", "PATH", "DIRECTORY")), { save: "old-root" }),
     step("go to the new root", call.chdir(folder)),
     step("pivot into the new root", call.pivotRoot(".", ".")),
+    // As long as the old root lies on the new one, ".." at the top leads to it: a link of the image could too.
+    step("detach the old root", call.umount(".", flags("MNT", "DETACH"))),
     step("go to the new root's top", call.chdir("/")),
     step("create files with the modes given", call.umask(0)),
   ];
@@ -73,16 +74,13 @@ export function userMounts(spec: ContainerSpec, where: (target: string) => boole
   );
 }
 
-/** Lets go of the host's root. */
-export function leaveOldRoot(spec: ContainerSpec): Program {
+/** Makes the working directory, and then the root read-only if it is to be. */
+export function finishRootfs(spec: ContainerSpec): Program {
   const readOnly = step(
     "make the root read-only",
     call.mount(null, "/", null, flags("MS", "REMOUNT", "BIND", "RDONLY")),
   );
   return [
-    step("go back to the old root", call.fchdir(register("old-root"))),
-    step("detach the old root", call.umount(".", flags("MNT", "DETACH"))),
-    step("go to the root", call.chdir("/")),
     ...makeFolders(spec.process.cwd),
     ...(spec.rootfs.readOnly ? [readOnly] : []),
   ];

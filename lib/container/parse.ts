@@ -1,0 +1,176 @@
+/**
+ * Options of a container that are written as text: volumes, tmpfs, devices, resource limits.
+ *
+ * @module
+ */
+
+import { RLIMITS } from "../../ffi/calls.ts";
+import { InputError } from "../errors.ts";
+import type { BindMount, Device, Rlimit, TmpfsMount, UserMount } from "../spec.ts";
+
+function refuse(message: string, code: string, facts: Record<string, unknown>, hint?: string): never {
+  throw new InputError(message, { code, facts, hint });
+}
+
+function containerPath(path: string, option: string, whole: string): string {
+  const parts = path.split("/");
+  if (!path.startsWith("/") || parts.includes("..")) {
+    refuse(`${option} ${whole}: the path in the container must be absolute and without ..`, "bad-mount", {
+      value: whole,
+    });
+  }
+  const clean = "/" + parts.filter((part) => part !== "" && part !== ".").join("/");
+  if (["/", "/dev", "/sys", "/proc"].includes(clean) || clean.startsWith("/proc/")) {
+    refuse(`${option} ${whole}: nothing can be mounted on ${clean}`, "bad-mount", { value: whole, target: clean });
+  }
+  return clean;
+}
+
+/**
+ * Reads `SOURCE:TARGET[:ro|rw]` and looks the source up.
+ *
+ * @throws {InputError} `bad-mount`, `mount-source-missing`.
+ */
+function parseVolume(text: string): BindMount {
+  const [source = "", target, access = "rw", ...rest] = text.split(":");
+  if (source === "" || !target || rest.length > 0 || !["ro", "rw"].includes(access)) {
+    refuse(`--volume ${text} is not SOURCE:TARGET[:ro]`, "bad-mount", { value: text }, "for example ./data:/data:ro");
+  }
+  const path = containerPath(target, "--volume", text);
+  try {
+    const real = Deno.realPathSync(source);
+    return {
+      kind: "bind",
+      source: real,
+      target: path,
+      directory: Deno.statSync(real).isDirectory,
+      readOnly: access === "ro",
+    };
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    const where = source.startsWith("/") ? source : `${Deno.cwd()}/${source}`;
+    refuse(`--volume ${text}: there is no ${where}`, "mount-source-missing", { source: where }, "create it first");
+  }
+}
+
+const TMPFS_FLAGS = ["rw", "nosuid", "nodev", "exec", "noexec"];
+const TMPFS_VALUES = /^(size|nr_blocks|nr_inodes|uid|gid)=\d+[kKmMgG%]?$|^mode=[0-7]{3,4}$/;
+
+/**
+ * Reads `TARGET[:OPTIONS]`.
+ *
+ * @throws {InputError} `bad-mount`.
+ */
+function parseTmpfs(text: string): TmpfsMount {
+  const [target = "", options = "", ...rest] = text.split(":");
+  const list = options.split(",").filter((option) => option !== "");
+  const wrong = rest.length > 0 || list.find((option) => !TMPFS_FLAGS.includes(option) && !TMPFS_VALUES.test(option));
+  if (wrong) {
+    refuse(
+      `--tmpfs ${text} is not TARGET[:OPTIONS]`,
+      "bad-mount",
+      { value: text },
+      "options are size=, mode=, uid=, gid=, nr_inodes=, exec and noexec: /run:size=16m,mode=755",
+    );
+  }
+  return {
+    kind: "tmpfs",
+    target: containerPath(target, "--tmpfs", text),
+    data: list.filter((option) => !TMPFS_FLAGS.includes(option)).join(","),
+    executable: list.includes("exec"),
+  };
+}
+
+/**
+ * Reads `PATH[:TARGET]` and looks the device up.
+ *
+ * @throws {InputError} `bad-device`.
+ */
+function parseDevice(text: string): Device {
+  const [source = "", target = source, ...rest] = text.split(":");
+  const bad = (why: string): never => refuse(`--device ${text}: ${why}`, "bad-device", { value: text });
+  if (rest.length > 0) bad("it is not PATH[:TARGET]");
+  if (!/^\/dev\/(?!(pts|shm|mqueue)(\/|$))/.test(target) || target.split("/").includes("..")) {
+    bad("the path in the container must be below /dev, and not in /dev/pts, /dev/shm or /dev/mqueue");
+  }
+  let info: Deno.FileInfo;
+  try {
+    info = Deno.statSync(source);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    return bad(`there is no ${source}`);
+  }
+  return deviceOf(target, info) ?? bad(`${source} is no device`);
+}
+
+/** A device node like the one that `info` describes; undefined if that is none. */
+function deviceOf(path: string, info: Deno.FileInfo): Device | undefined {
+  if (!info.isCharDevice && !info.isBlockDevice) return undefined;
+  const { rdev, mode } = info;
+  if (rdev === null || mode === null) return undefined;
+  const number = BigInt(rdev);
+  return {
+    path,
+    kind: info.isCharDevice ? "c" : "b",
+    major: Number((number >> 8n) & 0xfffn),
+    minor: Number((number & 0xffn) | ((number >> 12n) & 0xfff00n)),
+    mode: mode & 0o777,
+  };
+}
+
+const STANDARD_DEVICES = ["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"];
+
+/**
+ * Reads devices, leaving out those that every container has; with `all`, every device of the host is added.
+ *
+ * @throws {InputError} `bad-device`.
+ */
+export function parseDevices(texts: readonly string[], all: boolean): Device[] {
+  const devices = new Map<string, Device>();
+  for (const text of texts) {
+    const device = parseDevice(text);
+    const known = devices.get(device.path);
+    if (known && (known.major !== device.major || known.minor !== device.minor || known.kind !== device.kind)) {
+      refuse(`--device ${text}: ${device.path} is another device already`, "bad-device", { value: text });
+    }
+    devices.set(device.path, device);
+  }
+  for (const { name } of all ? Deno.readDirSync("/dev") : []) {
+    const device = deviceOf(`/dev/${name}`, Deno.lstatSync(`/dev/${name}`));
+    if (device && !devices.has(device.path)) devices.set(device.path, device);
+  }
+  return [...devices.values()].filter(({ path }) => !STANDARD_DEVICES.includes(path.slice("/dev/".length)));
+}
+
+/**
+ * Reads volumes and tmpfs, in an order in which none covers another.
+ *
+ * @throws {InputError} `bad-mount`, `mount-source-missing`.
+ */
+export function parseMounts(volumes: readonly string[], tmpfs: readonly string[]): UserMount[] {
+  const mounts = [...volumes.map(parseVolume), ...tmpfs.map(parseTmpfs)];
+  const targets = mounts.map((mount) => mount.target);
+  const twice = targets.find((target, i) => targets.indexOf(target) !== i);
+  if (twice !== undefined) refuse(`two mounts have the same target ${twice}`, "bad-mount", { target: twice });
+  return mounts.sort((a, b) => a.target.split("/").length - b.target.split("/").length);
+}
+
+/**
+ * Reads `NAME=SOFT[:HARD]`.
+ *
+ * @throws {InputError} `bad-ulimit`.
+ */
+export function parseUlimit(text: string): Rlimit {
+  const [, resource = "", soft = "", hard = soft] =
+    /^([a-z]+)=(-1|unlimited|\d+)(?::(-1|unlimited|\d+))?$/.exec(text) ?? [];
+  if (!Object.keys(RLIMITS).includes(resource)) {
+    const names = Object.keys(RLIMITS).join(", ");
+    refuse(`--ulimit ${text} is not NAME=SOFT[:HARD]`, "bad-ulimit", { value: text }, `names are ${names}`);
+  }
+  const number = (value: string): number => value === "unlimited" ? -1 : Number(value);
+  const limit = { resource, soft: number(soft), hard: number(hard) };
+  if (limit.hard >= 0 && (limit.soft < 0 || limit.soft > limit.hard)) {
+    refuse(`--ulimit ${text}: the soft limit is above the hard one`, "bad-ulimit", { value: text });
+  }
+  return limit;
+}

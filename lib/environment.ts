@@ -1,0 +1,37 @@
+/**
+ * Environment variables as users write them.
+ *
+ * @module
+ */
+
+import { InputError } from "./errors.ts";
+
+/**
+ * Reads the lines of an environment file: `NAME=VALUE`, or `NAME` to take the caller's; empty lines and lines that
+ * begin with `#` are skipped.
+ *
+ * @throws {InputError} `bad-env`.
+ */
+export function parseEnvFile(text: string): Record<string, string> {
+  const lines = text.split(/\r?\n/).map((line) => line.trimStart()).filter((line) => line && !line.startsWith("#"));
+  return parseEnv(lines);
+}
+
+/**
+ * Reads `NAME=VALUE` words, or `NAME` to take the caller's value if it has one.
+ *
+ * @throws {InputError} `bad-env`.
+ */
+export function parseEnv(words: readonly string[]): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const word of words) {
+    const at = word.indexOf("=");
+    const name = at < 0 ? word : word.slice(0, at);
+    if (name === "" || /[\s\0]/.test(name)) {
+      throw new InputError(`${JSON.stringify(word)} is not NAME=VALUE`, { code: "bad-env", facts: { value: word } });
+    }
+    const value = at < 0 ? Deno.env.get(name) : word.slice(at + 1);
+    if (value !== undefined) env[name] = value;
+  }
+  return env;
+}

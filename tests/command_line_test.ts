@@ -1,0 +1,308 @@
+import assert from "node:assert/strict";
+import { COMMANDS, RUN_TABLE, VERSION } from "../cli/app.ts";
+import { normalize } from "../cli/argv.ts";
+import { complete } from "../cli/complete.ts";
+import type { Context } from "../cli/context.ts";
+import { commandLine, makeWorld, type World } from "./helpers/world.ts";
+
+// From what people type to what the parser reads
+
+function words(line: string): string[] {
+  return line === "" ? [] : line.split(" ");
+}
+
+/** What is typed, and what it means. */
+const MEANINGS = [
+  ["", "--help"],
+  ["help", "--help"],
+  ["-help", "--help"],
+  ["-h", "--help"],
+  ["--version", "--version"],
+  // run is the command if none is named
+  ["host /bin/sh", "run -- host /bin/sh"],
+  ["run host /bin/sh", "run -- host /bin/sh"],
+  ["explain host /bin/sh", "explain -- host /bin/sh"],
+  ["--rm host true", "run --rm -- host true"],
+  ["-- host true", "run -- host true"],
+  ["run -- host true", "run -- host true"],
+  ["--rm -- ps -a", "run --rm -- ps -a"],
+  ["--rm ps -a", "run --rm -- ps -a"],
+  // other commands are left alone
+  ["ps -a", "ps -a"],
+  ["rm --force one two", "rm --force one two"],
+  ["gc --json", "gc --json"],
+  // everything after IMAGE belongs to the command
+  ["alpine ls --rm -v --help -cpu 7", "run -- alpine ls --rm -v --help -cpu 7"],
+  ["-m 64m alpine sh -c echo -- --", "run --memory=64m -- alpine sh -c echo -- --"],
+  ["run --name x run run", "run --name=x -- run run"],
+  // the original's flags
+  ["-cpu 200 -mem 64m host sh", "run --cpu=200 --mem=64m -- host sh"],
+  ["-cpu=200 -mem=64m host sh", "run --cpu=200 --mem=64m -- host sh"],
+  ["--cpu 200 --mem 64m host sh", "run --cpu=200 --mem=64m -- host sh"],
+  ["-c box -i pics alpine sh", "run --containers=box --images=pics -- alpine sh"],
+  ["-c=box -i=pics alpine sh", "run --containers=box --images=pics -- alpine sh"],
+  ["-containers box -images pics alpine sh", "run --containers=box --images=pics -- alpine sh"],
+  // one dash is as good as two
+  ["-memory 64m -cpus 1.5 -rm host sh", "run --memory=64m --cpus=1.5 --rm -- host sh"],
+  ["-read-only -tmpfs /tmp host sh", "run --read-only --tmpfs=/tmp -- host sh"],
+  ["-name=web host sh", "run --name=web -- host sh"],
+  ["-init host sh", "run --init -- host sh"],
+  // short forms, glued and bundled
+  ["-e A=1 -eB=2 host sh", "run --env=A=1 --env=B=2 -- host sh"],
+  ["-m64m -u1000:50 host sh", "run --memory=64m --user=1000:50 -- host sh"],
+  ["-v /a:/b:ro -w /b host sh", "run --volume=/a:/b:ro --workdir=/b -- host sh"],
+  ["-h web host sh", "run --hostname=web -- host sh"],
+  ["-t host sh", "run --tty -- host sh"],
+  ["-it host sh", "run --tty -- host sh"],
+  ["-ti host sh", "run --tty -- host sh"],
+  ["--interactive --tty host sh", "run --interactive --tty -- host sh"],
+  // a value is a value, whatever it looks like
+  ["--memory-swap -1 --pids-limit -1 host sh", "run --memory-swap=-1 --pids-limit=-1 -- host sh"],
+  ["-e -x=y host sh", "run --env=-x=y -- host sh"],
+  ["--hostname --rm host sh", "run --hostname=--rm -- host sh"],
+  ["--name -- host sh", "run --name=-- -- host sh"],
+  ["-e A= host sh", "run --env=A= -- host sh"],
+  ["-e  host sh", "run --env= -- host sh"],
+  ["--env=A=b=c host sh", "run --env=A=b=c -- host sh"],
+  // what is wrong is left for the parser to say
+  ["--frob host sh", "run --frob -- host sh"],
+  ["-frob host sh", "run -frob -- host sh"],
+  ["--rm=yes host sh", "run --rm=yes -- host sh"],
+  ["--memory", "run --memory"],
+  // help of run, before the image only
+  ["run --help", "run --help"],
+  ["run -h", "run --help"],
+  ["--rm --help", "run --help"],
+  ["explain --rm --help host", "explain --help"],
+] as const;
+
+Deno.test("what people type means what it should", () => {
+  for (const [typed, meant] of MEANINGS) {
+    const found = normalize(words(typed), COMMANDS, RUN_TABLE);
+    assert.deepEqual(found, words(meant), `sauropod ${typed}`);
+  }
+});
+
+Deno.test("every long flag of run works with one dash and with two, glued and apart", () => {
+  for (const [name, takesValue] of RUN_TABLE.takesValue) {
+    for (const dashes of ["-", "--"]) {
+      const expected = ["run", takesValue ? `--${name}=-7` : `--${name}`, "--", "host", "sh"];
+      const forms = takesValue ? [[`${dashes}${name}`, "-7"], [`${dashes}${name}=-7`]] : [[`${dashes}${name}`]];
+      for (const form of forms) {
+        assert.deepEqual(normalize([...form, "host", "sh"], COMMANDS, RUN_TABLE), expected, form.join(" "));
+      }
+    }
+  }
+});
+
+Deno.test("every short flag of run stands for its long one", () => {
+  for (const [letter, name] of RUN_TABLE.short) {
+    const takesValue = RUN_TABLE.takesValue.get(name);
+    const typed = takesValue ? [`-${letter}`, "x"] : [`-${letter}`];
+    const expected = ["run", takesValue ? `--${name}=x` : `--${name}`, "--", "host", "sh"];
+    assert.deepEqual(normalize([...typed, "host", "sh"], COMMANDS, RUN_TABLE), expected, letter);
+  }
+});
+
+// Help and mistakes
+
+Deno.test("every command has help with its usage, and run and explain with examples", async () => {
+  await using world = makeWorld();
+  const all = await world.cli(["--help"]);
+  assert.equal(all.code, 0);
+  await Promise.all([...COMMANDS].map(async (command) => {
+    assert.match(all.stdout, new RegExp(`\\b${command}\\b`));
+    const { code, stdout, stderr } = await world.cli([command, "--help"]);
+    assert.deepEqual([code, stderr], [0, ""], command);
+    assert.match(stdout, new RegExp(`sauropod ${command}`));
+  }));
+  const { stdout } = await world.cli(["run", "--help"]);
+  assert.match(stdout, /sauropod alpine \/bin\/sh\n/);
+  for (const name of RUN_TABLE.takesValue.keys()) if (name !== "json") assert.match(stdout, new RegExp(`--${name}\\b`));
+});
+
+Deno.test("no words at all show the help, and --version the version", async () => {
+  await using world = makeWorld();
+  const nothing = await world.cli([]);
+  assert.equal(nothing.code, 0);
+  assert.match(nothing.stdout, /sauropod host \/bin\/sh/);
+  assert.deepEqual(await world.cli(["--version"]), { code: 0, stdout: `${VERSION}\n`, stderr: "" });
+});
+
+const MISTAKES = [
+  [["--frob", "busybox", "true"], /frob/],
+  [["--memroy", "64m", "busybox", "true"], /memory/],
+  [["-frob", "busybox", "true"], /f/],
+  [["run"], /IMAGE|argument/],
+  [["busybox"], /no command/],
+  [["--rm=perhaps", "busybox", "true"], /rm/],
+  [["--cpu-shares", "many", "busybox", "true"], /"many" is not a number/],
+  [["--network", "moon", "busybox", "true"], /moon.*none.*host/],
+  [["--memory"], /memory/],
+  [["--name", "a/b", "busybox", "true"], /container name/],
+  [["--security-opt", "magic", "busybox", "true"], /no-new-privileges/],
+  [["--cap-add", "FLY", "busybox", "true"], /FLY/],
+  [["ps", "--frob"], /frob/],
+  [["rm"], /--all/],
+  [["completions", "tcsh"], /bash, zsh or fish/],
+] as const;
+
+Deno.test("a mistake ends with 125, says what is wrong and what is possible, and makes nothing", async () => {
+  await using world = makeWorld();
+  await Promise.all(MISTAKES.map(async ([typed, reason]) => {
+    const { code, stdout, stderr } = await world.cli(typed);
+    assert.deepEqual([code, stdout], [125, ""], typed.join(" "));
+    assert.match(stderr, /^sauropod: /, typed.join(" "));
+    assert.match(stderr, reason, typed.join(" "));
+    assert(stderr.trim().split("\n").length > 1, `${typed.join(" ")} gives no hint: ${stderr}`);
+    assert.doesNotMatch(stderr, /\bat .*\.ts:\d+/, "no stack trace");
+  }));
+  assert.deepEqual([...Deno.readDirSync(world.folders.containers)], []);
+});
+
+Deno.test("the original's flags run a command end to end", async () => {
+  await using world = makeWorld();
+  const elsewhere = `${world.home}/elsewhere`;
+  const command = ["-cpu", "200", "-mem=64m", "-c", elsewhere, "-i", world.folders.images, "busybox", "echo", "-cpu"];
+  assert.deepEqual(await world.cli(command), { code: 0, stdout: "-cpu\n", stderr: "" });
+  const kept = [...Deno.readDirSync(elsewhere)].filter(({ name }) => /^[0-9a-f]{12}$/.test(name));
+  assert.equal(kept.length, 1);
+});
+
+// Completion
+
+const context: Context = { process: { stdout: { write: () => {} }, stderr: { write: () => {} } } };
+
+async function proposed(world: World, typed: readonly string[]): Promise<string[]> {
+  const before = Deno.env.get("SAUROPOD_HOME");
+  Deno.env.set("SAUROPOD_HOME", world.home);
+  try {
+    return (await complete(typed, context)).map(({ word }) => word);
+  } finally {
+    if (before === undefined) Deno.env.delete("SAUROPOD_HOME");
+    else Deno.env.set("SAUROPOD_HOME", before);
+  }
+}
+
+Deno.test("completion proposes commands, flags, images and containers where they can stand", async () => {
+  await using world = makeWorld();
+  assert.equal((await world.cli(["--name", "web", "busybox", "true"])).code, 0);
+  const first = await proposed(world, [""]);
+  for (const word of [...COMMANDS, "host", "busybox"]) assert(first.includes(word), `${word} is not in ${first}`);
+  const table: [string[], string[]][] = [
+    [["ex"], ["explain"]],
+    [["bu"], ["busybox"]],
+    [["run", "bu"], ["busybox"]],
+    [["explain", "ho"], ["host"]],
+    [["--memory", "64m", "bu"], ["busybox"]],
+    [["run", "--mem"], ["--mem", "--memory", "--memory-reservation", "--memory-swap"]],
+    [["--rm", "--pids"], ["--pids-limit"]],
+    [["--pids"], ["--pids-limit"]],
+    [["explain", "--js"], ["--json"]],
+    [["busybox", ""], []],
+    [["run", "busybox", "--"], []],
+    [["rm", "we"], ["web"]],
+    [["inspect", "we"], ["web"]],
+    [["rm", "--fo"], ["--force"]],
+    [["ps", "--js"], ["--json"]],
+    [["completions", "z"], ["zsh"]],
+    [["zzz"], []],
+  ];
+  for (const [typed, expected] of table) {
+    assert.deepEqual((await proposed(world, typed)).sort(), expected, typed.join(" "));
+  }
+});
+
+Deno.test("__complete prints a word and its meaning on each line", async () => {
+  await using world = makeWorld();
+  assert.deepEqual(await world.cli(["__complete", "expl"]), {
+    code: 0,
+    stdout: "explain\tPrint every system call that run would make, and why\n",
+    stderr: "",
+  });
+  assert.equal((await world.cli(["__complete", "busybox", "l"])).stdout, "");
+});
+
+/** A folder with the command `sauropod` in it, and the script of each shell. */
+async function install(world: World): Promise<string> {
+  const bin = `${world.home}/bin`;
+  await Deno.mkdir(bin);
+  await Deno.writeTextFile(`${bin}/sauropod`, `#!/bin/sh\nexec ${commandLine(['"$@"']).join(" ")}\n`, { mode: 0o755 });
+  for (const shell of ["bash", "zsh", "fish"]) {
+    const { code, stdout } = await world.cli(["completions", shell]);
+    assert.equal(code, 0);
+    await Deno.writeTextFile(`${bin}/${shell}`, stdout);
+  }
+  return bin;
+}
+
+async function shell(world: World, bin: string, args: string[]): Promise<string> {
+  const [program = "", ...rest] = args;
+  const { code, stdout, stderr } = await new Deno.Command(program, {
+    args: rest,
+    cwd: world.home,
+    env: { SAUROPOD_HOME: world.home, PATH: `${bin}:${Deno.env.get("PATH")}` },
+    stdin: "null",
+  }).output();
+  const [text = "", complaints = ""] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  assert.deepEqual([code, complaints], [0, ""], args.join(" "));
+  return text;
+}
+
+Deno.test("bash completes commands, flags and images with its script", async () => {
+  await using world = makeWorld();
+  const bin = await install(world);
+  const script = `
+    source ${bin}/bash
+    try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _sauropod; echo "\${COMPREPLY[*]}"; }
+    complete -p sauropod
+    IFS=' '
+    try sauropod expl
+    try sauropod --rm bus
+    try sauropod --pids
+    try sauropod run --read
+    try sauropod busybox ""`;
+  const lines = (await shell(world, bin, ["bash", "--norc", "-c", script])).split("\n");
+  assert.match(lines[0] ?? "", /-F _sauropod sauropod/);
+  assert.deepEqual(lines.slice(1), ["explain", "busybox", "--pids-limit", "--read-only", "", ""]);
+});
+
+function isInstalled(program: string): boolean {
+  return (Deno.env.get("PATH") ?? "").split(":").some((folder) => {
+    try {
+      return Deno.statSync(`${folder}/${program}`).isFile;
+    } catch {
+      return false;
+    }
+  });
+}
+
+for (const [name, check] of [["zsh", "-n"], ["fish", "--no-execute"]] as const) {
+  Deno.test({
+    name: `${name} can read its script`,
+    ignore: !isInstalled(name),
+    fn: async () => {
+      await using world = makeWorld();
+      const bin = await install(world);
+      await shell(world, bin, [name, check, `${bin}/${name}`]);
+    },
+  });
+}
+
+Deno.test("the scripts for zsh and fish register themselves and ask __complete", async () => {
+  await using world = makeWorld();
+  const bin = await install(world);
+  const zsh = await Deno.readTextFile(`${bin}/zsh`);
+  assert.match(zsh, /^#compdef sauropod\n/);
+  assert.match(zsh, /\$\(sauropod __complete "\$\{words\[@\]/);
+  assert.match(await Deno.readTextFile(`${bin}/fish`), /^complete -c sauropod .*sauropod __complete/m);
+});
+
+Deno.test("a reader that goes away early ends the program quietly", async () => {
+  await using world = makeWorld();
+  const bin = await install(world);
+  const script = "sauropod explain host /bin/true | head -n 1; echo ${PIPESTATUS[0]}";
+  const [first, code] = (await shell(world, bin, ["bash", "-c", script])).trim().split("\n");
+  assert.equal(first, "== caller ==");
+  assert.equal(code, "0");
+});
