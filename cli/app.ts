@@ -9,22 +9,20 @@ import {
   buildApplication,
   buildCommand,
   buildRouteMap,
+  type Command,
   help,
   text_en,
   version,
 } from "npm:@stricli/core@1.3.0";
-import { SpawnError } from "../lib/errors.ts";
-import type { FlagTable } from "./argv.ts";
+import type { FolderOptions } from "../lib/folders.ts";
+import { VERSION } from "./argv.ts";
 import type { Context } from "./context.ts";
-import type { ExplainFlags } from "./explain.ts";
-import { containerAliases, containerFlags, folderAliases, type FolderFlags, folderFlags } from "./flags.ts";
+import { FLAGS, SHORT } from "./flags.ts";
 import type { PsFlags } from "./ps.ts";
 import type { RmFlags } from "./rm.ts";
-import type { RunFlags } from "./run.ts";
-import { formatError } from "./text.ts";
+import { exitCodeOf, formatError } from "./text.ts";
 
-/** Sauropod's version. */
-export const VERSION = "0.1.0";
+type CommandDocumentation = { brief: string; fullDescription: string };
 
 const yes = (brief: string): { kind: "boolean"; brief: string; optional: true; withNegated: false } => ({
   kind: "boolean",
@@ -41,50 +39,51 @@ const word = (
   parse: (input) => input,
 });
 
-const imageAndCommand = {
-  kind: "array",
-  minimum: 1,
-  parameter: word("Image, then the command and its arguments", "IMAGE COMMAND"),
-} as const;
-
-const runFlags = {
-  ...containerFlags,
-  rm: yes("Remove the container when it has ended"),
-  interactive: yes("Nothing new: standard input always goes to the container"),
-  tty: yes("Give the container a terminal [default: if standard input is one]"),
-} as const;
-const runAliases = { ...containerAliases, h: "hostname", t: "tty" } as const;
-
 const json = yes("Print JSON");
 
-const run = buildCommand<RunFlags, [string, ...string[]], Context>({
-  loader: async () => (await import("./run.ts")).run,
-  parameters: { flags: runFlags, aliases: runAliases, positional: imageAndCommand },
-  docs: {
-    brief: "Run a command in a new container",
-    fullDescription: [
-      "Makes a container of IMAGE, runs COMMAND in it and ends with its exit code.",
-      "IMAGE is a folder or archive in the folder of images, or host: this machine's own files, copy-on-write.",
-      "",
-      "  sauropod alpine /bin/sh",
-      "  sauropod run --rm -v ./src:/src:ro --memory 256m --cpus 1.5 alpine ls /src",
-      "  sauropod --rm --read-only --tmpfs /tmp host make -C /src check",
-      "",
-      "Exit codes: the command's own; 128+N after signal N; 125 the container could not be made;",
-      "126 the command could not be executed; 127 it was not found.",
-    ].join("\n"),
-    customUsage: ["[OPTIONS] IMAGE COMMAND [ARGUMENTS]"],
-  },
+const folderFlags = {
+  images: { kind: "parsed", optional: true, ...word(`DIR: ${FLAGS.images.brief}`, "DIR") },
+  containers: { kind: "parsed", optional: true, ...word(`DIR: ${FLAGS.containers.brief}`, "DIR") },
+} as const;
+const folderAliases = { i: "images", c: "containers" } as const;
+
+type Texts = Record<string, string | undefined>;
+
+/** `run` and `explain` as the help and the completion know them; `flags.ts` reads their words. */
+function documented(docs: CommandDocumentation): Command<Context> {
+  const flags = Object.entries(FLAGS).map(([name, { brief, placeholder }]) => {
+    const text = placeholder === undefined ? brief : `${placeholder}: ${brief}`;
+    return [name, { kind: "parsed", optional: true, ...word(text, placeholder ?? "") }] as const;
+  });
+  return buildCommand<Texts, string[], Context>({
+    func: () => {},
+    parameters: {
+      flags: Object.fromEntries(flags),
+      aliases: SHORT,
+      positional: { kind: "array", parameter: word("Image, then the command and its arguments", "IMAGE COMMAND") },
+    },
+    docs: { ...docs, customUsage: ["[OPTIONS] IMAGE COMMAND [ARGUMENTS]"] },
+  });
+}
+
+const run = documented({
+  brief: "Run a command in a new container",
+  fullDescription: [
+    "Makes a container of IMAGE, runs COMMAND in it and ends with its exit code.",
+    "IMAGE is a folder or archive in the folder of images, or host: this machine's own files, copy-on-write.",
+    "",
+    "  sauropod alpine /bin/sh",
+    "  sauropod run --rm -v ./src:/src:ro --memory 256m --cpus 1.5 alpine ls /src",
+    "  sauropod --rm --read-only --tmpfs /tmp host make -C /src check",
+    "",
+    "Exit codes: the command's own; 128+N after signal N; 125 the container could not be made;",
+    "126 the command could not be executed; 127 it was not found.",
+  ].join("\n"),
 });
 
-const explain = buildCommand<ExplainFlags, [string, ...string[]], Context>({
-  loader: async () => (await import("./explain.ts")).explain,
-  parameters: { flags: { ...runFlags, json }, aliases: runAliases, positional: imageAndCommand },
-  docs: {
-    brief: "Print every system call that run would make, and why",
-    fullDescription: "Takes the options of run, makes nothing.\n\n  sauropod explain --memory 64m alpine /bin/sh",
-    customUsage: ["[OPTIONS] IMAGE COMMAND [ARGUMENTS]"],
-  },
+const explain = documented({
+  brief: "Print every system call that run would make, and why",
+  fullDescription: "Takes the options of run, makes nothing.\n\n  sauropod explain --memory 64m alpine /bin/sh",
 });
 
 const ps = buildCommand<PsFlags, [], Context>({
@@ -114,7 +113,7 @@ const rm = buildCommand<RmFlags, string[], Context>({
   },
 });
 
-const inspect = buildCommand<FolderFlags, [string, ...string[]], Context>({
+const inspect = buildCommand<FolderOptions, [string, ...string[]], Context>({
   loader: async () => (await import("./inspect.ts")).inspect,
   parameters: {
     flags: folderFlags,
@@ -124,7 +123,7 @@ const inspect = buildCommand<FolderFlags, [string, ...string[]], Context>({
   docs: { brief: "Print what is known of containers, as JSON" },
 });
 
-const gc = buildCommand<FolderFlags & { json?: boolean }, [], Context>({
+const gc = buildCommand<FolderOptions & { json?: boolean }, [], Context>({
   loader: async () => (await import("./gc.ts")).gc,
   parameters: { flags: { ...folderFlags, json }, aliases: folderAliases },
   docs: {
@@ -133,13 +132,13 @@ const gc = buildCommand<FolderFlags & { json?: boolean }, [], Context>({
   },
 });
 
-const images = buildCommand<FolderFlags & { json?: boolean }, [], Context>({
+const images = buildCommand<FolderOptions & { json?: boolean }, [], Context>({
   loader: async () => (await import("./images.ts")).images,
   parameters: { flags: { ...folderFlags, json }, aliases: folderAliases },
   docs: { brief: "List images" },
 });
 
-const doctor = buildCommand<FolderFlags & { json?: boolean }, [], Context>({
+const doctor = buildCommand<FolderOptions & { json?: boolean }, [], Context>({
   loader: async () => (await import("./doctor.ts")).doctor,
   parameters: { flags: { ...folderFlags, json }, aliases: folderAliases },
   docs: {
@@ -175,26 +174,6 @@ const completions = buildCommand<Record<never, never>, ["bash" | "zsh" | "fish"]
 });
 
 const routes = { run, explain, ps, rm, inspect, gc, images, doctor, completions };
-
-/** The names of all commands. */
-export const COMMANDS: ReadonlySet<string> = new Set(Object.keys(routes));
-
-function kebab(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}
-
-/** What {@linkcode normalize} must know of the flags of `run` and `explain`. */
-export const RUN_TABLE: FlagTable = {
-  takesValue: new Map(
-    [...Object.entries(runFlags), ["json", json] as const].map((
-      [name, flag],
-    ) => [kebab(name), flag.kind !== "boolean"]),
-  ),
-  short: new Map([...Object.entries(runAliases).map(([letter, name]) => [letter, kebab(name)] as const), [
-    "h",
-    "hostname",
-  ]]),
-};
 
 const formatting = {
   caseStyle: "convert-camel-to-kebab",
@@ -233,7 +212,7 @@ export const app: Application<Context> = buildApplication(
         },
       },
     },
-    determineExitCode: (error) => error instanceof SpawnError ? error.exitCode : 125,
+    determineExitCode: exitCodeOf,
   },
   {
     // Without short forms: -h is a host name for run, -v a volume.

@@ -13,6 +13,14 @@ export interface FlagTable {
   readonly short: ReadonlyMap<string, string>;
 }
 
+/** Sauropod's version. */
+export const VERSION = "0.1.0";
+
+/** The names of all commands. */
+export const COMMANDS: ReadonlySet<string> = new Set(
+  ["run", "explain", "ps", "rm", "inspect", "gc", "images", "doctor", "completions"],
+);
+
 const HELP = ["--help", "--help-all", "--helpAll", "-H"];
 
 function split(word: string): [name: string, value: string | undefined] {
@@ -59,12 +67,12 @@ export function normalizeRun(words: readonly string[], table: FlagTable): string
 }
 
 /** The words for the command parser. */
-export function normalize(words: readonly string[], commands: ReadonlySet<string>, table: FlagTable): string[] {
+export function normalize(words: readonly string[], table: FlagTable): string[] {
   const [first, ...rest] = words;
   if (first === undefined || ["--help", "-h", "--help-all", "--version", "-help", "help"].includes(first)) {
     return [first === "--version" ? "--version" : first === "--help-all" ? "--help-all" : "--help"];
   }
   if (first === "run" || first === "explain") return [first, ...normalizeRun(rest, table)];
-  if (commands.has(first)) return words.map((word) => word === "-h" ? "--help" : word);
+  if (COMMANDS.has(first)) return words.map((word) => word === "-h" ? "--help" : word);
   return ["run", ...normalizeRun(words, table)];
 }

@@ -8,9 +8,10 @@ import { proposeCompletions } from "npm:@stricli/core@1.3.0";
 import { listContainers } from "../lib/container/names.ts";
 import { findFolders } from "../lib/folders.ts";
 import { listImages } from "../lib/image/resolve.ts";
-import { app, COMMANDS, RUN_TABLE } from "./app.ts";
-import { normalizeRun } from "./argv.ts";
+import { app } from "./app.ts";
+import { COMMANDS, normalizeRun } from "./argv.ts";
 import type { Context } from "./context.ts";
+import { FLAG_TABLE } from "./flags.ts";
 
 /** One word that can follow, and what it means. */
 export interface Proposal {
@@ -50,7 +51,7 @@ export async function complete(words: readonly string[], context: Context): Prom
   if (named && first !== "run" && first !== "explain") return await fromParser(words, context);
   const typed = (named ? rest : words).slice(0, -1);
   // Behind the image stands what belongs to the container.
-  if (normalizeRun(typed, RUN_TABLE).includes("--")) return [];
+  if (normalizeRun(typed, FLAG_TABLE).includes("--")) return [];
   if (partial.startsWith("-")) return matching(await fromParser([named ? first : "run", "--"], context));
   return matching(images());
 }

@@ -5,13 +5,12 @@
  */
 
 import { examine } from "../lib/doctor.ts";
-import { findFolders } from "../lib/folders.ts";
+import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
-import type { FolderFlags } from "./flags.ts";
 import { print, printJson, table } from "./text.ts";
 
 /** Prints what works; ends with 1 if a container cannot be run. */
-export async function doctor(this: Context, flags: FolderFlags & { json?: boolean }): Promise<void> {
+export async function doctor(this: Context, flags: FolderOptions & { json?: boolean }): Promise<void> {
   const findings = await examine(findFolders(flags));
   if (flags.json) printJson(findings);
   else {

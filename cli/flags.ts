@@ -1,28 +1,23 @@
 /**
- * The flags that describe a container, and what they mean to the library. `run` and `explain` share them.
+ * The flags of `run` and `explain`: what can be said of a container, and what it means to the library.
+ *
+ * They are data of our own, as these commands take flags in ways that the parser of the others does not, and start
+ * quicker without it.
  *
  * @module
  */
 
-import type { FlagParametersForType } from "npm:@stricli/core@1.3.0";
 import type { Limits } from "../lib/cgroup/limits.ts";
 import type { ContainerOptions } from "../lib/container/options.ts";
 import { parseEnv, parseEnvFile } from "../lib/environment.ts";
-import { InputError, messageOf } from "../lib/errors.ts";
-import type { Folders } from "../lib/folders.ts";
+import { InputError, messageOf, SauropodError } from "../lib/errors.ts";
+import type { FolderOptions, Folders } from "../lib/folders.ts";
 import { parseSize } from "../lib/size.ts";
+import type { FlagTable } from "./argv.ts";
 
-/** Where images and containers live. */
-export interface FolderFlags {
-  /** The folder of images. */
-  readonly images?: string;
-  /** The folder of containers. */
-  readonly containers?: string;
-}
-
-/** Everything that can be said of a container. */
-export interface ContainerFlags extends FolderFlags {
-  /** See the brief of each in {@linkcode containerFlags}. */
+/** Everything that can be said of a container to `run` and `explain`. */
+export interface ContainerFlags extends FolderOptions {
+  /** See the brief of each in {@linkcode FLAGS}. */
   readonly name?: string;
   readonly hostname?: string;
   readonly env?: readonly string[];
@@ -52,96 +47,174 @@ export interface ContainerFlags extends FolderFlags {
   readonly privileged?: boolean;
   readonly securityOpt?: readonly string[];
   readonly cgroupParent?: string;
+  readonly rm?: boolean;
+  readonly interactive?: boolean;
+  readonly tty?: boolean;
+  readonly json?: boolean;
 }
 
-const text = (input: string): string => input;
+/** One flag: how it is read and what it is for. */
+interface Flag<T> {
+  /** What it is for. */
+  readonly brief: string;
+  /** What stands for its value. Default: it has none. */
+  readonly placeholder?: string;
+  /** Its value, given the text and the value that it had before. */
+  read(text: string, before?: T): T;
+}
 
-function number(input: string): number {
-  const value = Number(input);
-  if (input.trim() === "" || !Number.isFinite(value)) throw new Error(`${JSON.stringify(input)} is not a number`);
+type Values = { -readonly [K in keyof ContainerFlags]-?: NonNullable<ContainerFlags[K]> };
+type Flags = { readonly [K in keyof Values]: Flag<Values[K]> };
+
+function one<T>(placeholder: string, brief: string, read: (text: string) => T): Flag<T> {
+  return { brief, placeholder, read };
+}
+
+function word(placeholder: string, brief: string): Flag<string> {
+  return one(placeholder, brief, (text) => text);
+}
+
+function many(placeholder: string, brief: string): Flag<readonly string[]> {
+  return { brief: `${brief}; can be repeated`, placeholder, read: (text, before = []) => [...before, text] };
+}
+
+function yes(brief: string): Flag<boolean> {
+  return {
+    brief,
+    read(text) {
+      if (text === "true" || text === "false") return text === "true";
+      throw new Error(`${JSON.stringify(text)} is not true or false`);
+    },
+  };
+}
+
+function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new Error(`${JSON.stringify(text)} is not a number`);
   return value;
 }
 
-function size(input: string): number {
-  return input === "-1" ? -1 : parseSize(input);
+function network(text: string): "none" | "host" {
+  if (text === "none" || text === "host") return text;
+  throw new Error(`${JSON.stringify(text)} is not none or host`);
 }
 
-function one<T>(brief: string, placeholder: string, parse: (input: string) => T): {
-  kind: "parsed";
-  brief: string;
-  placeholder: string;
-  parse: (input: string) => T;
-  optional: true;
-} {
-  // The parser shows no placeholders beside flags.
-  return { kind: "parsed", brief: `${placeholder}: ${brief}`, placeholder, parse, optional: true };
-}
-
-function many(brief: string, placeholder: string): ReturnType<typeof one<string>> & { variadic: true } {
-  return { ...one(brief, placeholder, text), variadic: true };
-}
-
-function yes(brief: string): { kind: "boolean"; brief: string; optional: true; withNegated: false } {
-  return { kind: "boolean", brief, optional: true, withNegated: false };
-}
-
-/** The flags of {@linkcode FolderFlags}. */
-export const folderFlags: FlagParametersForType<FolderFlags> = {
-  images: one("Folder of images [default: see doctor]", "DIR", text),
-  containers: one("Folder of containers [default: see doctor]", "DIR", text),
-};
-
-/** The short forms of {@linkcode folderFlags}. */
-export const folderAliases = { i: "images", c: "containers" } as const;
-
-/** The flags of {@linkcode ContainerFlags}. */
-export const containerFlags: FlagParametersForType<ContainerFlags> = {
-  ...folderFlags,
-  name: one("Name of the container", "NAME", text),
-  hostname: one("Host name [default: the container's id]", "NAME", text),
-  env: many("Environment variable; NAME alone takes the caller's value", "NAME=VALUE"),
-  envFile: many("File of environment variables, one a line", "FILE"),
-  workdir: one("Working directory, made if missing [default: /]", "DIR", text),
-  user: one("User and group, by name or number [default: root]", "USER[:GROUP]", text),
+/** The flags. */
+export const FLAGS: Flags = {
+  images: word("DIR", "Folder of images [default: see doctor]"),
+  containers: word("DIR", "Folder of containers [default: see doctor]"),
+  name: word("NAME", "Name of the container"),
+  hostname: word("NAME", "Host name [default: the container's id]"),
+  env: many("NAME=VALUE", "Environment variable; NAME alone takes the caller's value"),
+  envFile: many("FILE", "File of environment variables, one a line"),
+  workdir: word("DIR", "Working directory, made if missing [default: /]"),
+  user: word("USER[:GROUP]", "User and group, by name or number [default: root]"),
   init: yes("Put a PID 1 in front that forwards signals and reaps orphans"),
-  cpu: one("Same as --cpu-shares", "SHARES", number),
-  cpuShares: one("Relative weight of CPU time [the kernel's default: 1024]", "SHARES", number),
-  cpus: one("CPU time at most, in CPUs", "N", number),
-  cpusetCpus: one("CPUs that may be used", "0-3,5", text),
-  cpusetMems: one("Memory nodes that may be used", "0,1", text),
-  mem: one("Same as --memory", "SIZE", parseSize),
-  memory: one("Memory at most, with b, k, m or g", "SIZE", parseSize),
-  memorySwap: one("Memory and swap together at most; -1 for no limit", "SIZE", size),
-  memoryReservation: one("Memory that the kernel tries to leave it", "SIZE", parseSize),
-  pidsLimit: one("Processes at most; -1 for no limit", "N", number),
-  ulimit: many("Resource limit, such as nofile=1024:4096", "NAME=SOFT[:HARD]"),
-  network: {
-    kind: "enum",
-    values: ["none", "host"],
-    brief: "none: its own, with lo only; host: the host's [default: none]",
-    optional: true,
-  },
-  volume: many("Folder or file of the host in the container", "SOURCE:TARGET[:ro]"),
-  tmpfs: many("Folder in memory, such as /run:size=16m,mode=755", "TARGET[:OPTIONS]"),
-  device: many("Device of the host", "PATH[:TARGET]"),
+  cpu: one("SHARES", "Same as --cpu-shares", number),
+  cpuShares: one("SHARES", "Relative weight of CPU time [the kernel's default: 1024]", number),
+  cpus: one("N", "CPU time at most, in CPUs", number),
+  cpusetCpus: word("0-3,5", "CPUs that may be used"),
+  cpusetMems: word("0,1", "Memory nodes that may be used"),
+  mem: one("SIZE", "Same as --memory", parseSize),
+  memory: one("SIZE", "Memory at most, with b, k, m or g", parseSize),
+  memorySwap: one(
+    "SIZE",
+    "Memory and swap together at most; -1 for no limit",
+    (text) => text === "-1" ? -1 : parseSize(text),
+  ),
+  memoryReservation: one("SIZE", "Memory that the kernel tries to leave it", parseSize),
+  pidsLimit: one("N", "Processes at most; -1 for no limit", number),
+  ulimit: many("NAME=SOFT[:HARD]", "Resource limit, such as nofile=1024:4096"),
+  network: one("none|host", "none: its own, with lo only; host: the host's [default: none]", network),
+  volume: many("SOURCE:TARGET[:ro]", "Folder or file of the host in the container"),
+  tmpfs: many("TARGET[:OPTIONS]", "Folder in memory, such as /run:size=16m,mode=755"),
+  device: many("PATH[:TARGET]", "Device of the host"),
   readOnly: yes("Mount the container's root read-only"),
-  shmSize: one("Size of /dev/shm [default: 64m]", "SIZE", parseSize),
-  capAdd: many("Capability to add, such as NET_ADMIN, or ALL", "CAP"),
-  capDrop: many("Capability to take away, or ALL", "CAP"),
+  shmSize: one("SIZE", "Size of /dev/shm [default: 64m]", parseSize),
+  capAdd: many("CAP", "Capability to add, such as NET_ADMIN, or ALL"),
+  capDrop: many("CAP", "Capability to take away, or ALL"),
   privileged: yes("All capabilities and devices, nothing hidden: the container may own the machine"),
-  securityOpt: many("no-new-privileges=false lets set-user-id programs gain privileges", "OPTION"),
-  cgroupParent: one("Existing control group to make the container's in", "PATH", text),
+  securityOpt: many("OPTION", "no-new-privileges=false lets set-user-id programs gain privileges"),
+  cgroupParent: word("PATH", "Existing control group to make the container's in"),
+  rm: yes("Remove the container when it has ended"),
+  interactive: yes("Nothing new: standard input always goes to the container"),
+  tty: yes("Give the container a terminal [default: if standard input is one]"),
+  json: yes("Print JSON (explain only)"),
 };
 
-/** The short forms of {@linkcode containerFlags}. */
-export const containerAliases = {
-  ...folderAliases,
+/** The short forms of {@linkcode FLAGS}. */
+export const SHORT = {
+  i: "images",
+  c: "containers",
+  h: "hostname",
   e: "env",
   w: "workdir",
   u: "user",
   m: "memory",
   v: "volume",
+  t: "tty",
 } as const;
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function isFlag(name: string): name is keyof ContainerFlags {
+  return Object.hasOwn(FLAGS, name);
+}
+
+/** What `normalize` must know of the flags. */
+export const FLAG_TABLE: FlagTable = {
+  takesValue: new Map(Object.entries(FLAGS).map(([name, { placeholder }]) => [kebab(name), placeholder !== undefined])),
+  short: new Map(Object.entries(SHORT).map(([letter, name]) => [letter, kebab(name)])),
+};
+
+function set<K extends keyof Values>(flags: Partial<Values>, name: K, text: string): void {
+  const flag: Flag<Values[K]> = FLAGS[name];
+  try {
+    flags[name] = flag.read(text, flags[name]);
+  } catch (error) {
+    throw new InputError(`--${kebab(name)} ${text}: ${messageOf(error)}`, {
+      code: "bad-flag",
+      facts: { flag: kebab(name), value: text },
+      hint: error instanceof SauropodError ? error.hint : flag.brief,
+    });
+  }
+}
+
+/**
+ * Reads normalized words: `--name=value` or `--name`, then `--`, the image, and the command.
+ *
+ * @throws {InputError} `unknown-flag`, `bad-flag`, `no-image`.
+ */
+export function readWords(words: readonly string[]): { flags: ContainerFlags; image: string; command: string[] } {
+  const flags: Partial<Values> = {};
+  const end = words.indexOf("--");
+  const help = "sauropod run --help lists all flags";
+  for (const flag of end < 0 ? words : words.slice(0, end)) {
+    const [, kebabName = "", text] = /^-{1,2}([^=]*)(?:=(.*))?$/s.exec(flag) ?? [];
+    const name = kebabName.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    if (!isFlag(name) || !flag.startsWith("--")) {
+      throw new InputError(`there is no flag ${flag.replace(/=.*/s, "")}`, {
+        code: "unknown-flag",
+        facts: { flag },
+        hint: help,
+      });
+    }
+    if (text === undefined && FLAGS[name].placeholder !== undefined) {
+      throw new InputError(`--${kebabName} needs a value: ${FLAGS[name].placeholder}`, {
+        code: "bad-flag",
+        hint: FLAGS[name].brief,
+      });
+    }
+    set(flags, name, text ?? "true");
+  }
+  const [image, ...command] = end < 0 ? [] : words.slice(end + 1);
+  if (image === undefined) {
+    throw new InputError("there is no image to run", { code: "no-image", hint: "for example: sauropod host /bin/sh" });
+  }
+  return { flags, image, command };
+}
 
 function allowsNewPrivileges(options: readonly string[]): boolean {
   for (const option of options) {

@@ -5,13 +5,12 @@
  */
 
 import { reclaim } from "../lib/container/leftovers.ts";
-import { findFolders } from "../lib/folders.ts";
+import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
-import type { FolderFlags } from "./flags.ts";
 import { print, printJson, say } from "./text.ts";
 
 /** Reclaims and says what. */
-export async function gc(this: Context, flags: FolderFlags & { json?: boolean }): Promise<void> {
+export async function gc(this: Context, flags: FolderOptions & { json?: boolean }): Promise<void> {
   const { containers } = findFolders(flags);
   const result = await reclaim(containers);
   if (flags.json) return printJson(result);

@@ -7,13 +7,12 @@
 import { statusOf } from "../lib/container/record.ts";
 import { findContainer } from "../lib/container/names.ts";
 import { livenessOf } from "../lib/container/store.ts";
-import { findFolders } from "../lib/folders.ts";
+import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
-import type { FolderFlags } from "./flags.ts";
 import { printJson } from "./text.ts";
 
 /** Prints what is known of containers. */
-export function inspect(this: Context, flags: FolderFlags, ...queries: string[]): void {
+export function inspect(this: Context, flags: FolderOptions, ...queries: string[]): void {
   const { containers } = findFolders(flags);
   const records = queries.map((query) => findContainer(containers, query));
   printJson(records.map((record) => {

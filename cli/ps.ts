@@ -8,13 +8,12 @@ import { type ContainerRecord, type ContainerStatus, statusOf } from "../lib/con
 import { reclaim } from "../lib/container/leftovers.ts";
 import { listContainers } from "../lib/container/names.ts";
 import { livenessOf } from "../lib/container/store.ts";
-import { findFolders } from "../lib/folders.ts";
+import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
-import type { FolderFlags } from "./flags.ts";
 import { ago, print, printJson, table } from "./text.ts";
 
 /** The flags of `ps`. */
-export interface PsFlags extends FolderFlags {
+export interface PsFlags extends FolderOptions {
   /** Also containers that have ended. */
   readonly all?: boolean;
   /** Ids only. */

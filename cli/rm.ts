@@ -9,13 +9,12 @@ import { type ContainerRecord, statusOf } from "../lib/container/record.ts";
 import { findContainer, listContainers } from "../lib/container/names.ts";
 import { livenessOf, removeContainer } from "../lib/container/store.ts";
 import { ContainerError, InputError } from "../lib/errors.ts";
-import { findFolders } from "../lib/folders.ts";
+import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
-import type { FolderFlags } from "./flags.ts";
 import { formatError, print, say } from "./text.ts";
 
 /** The flags of `rm`. */
-export interface RmFlags extends FolderFlags {
+export interface RmFlags extends FolderOptions {
   /** Kill those that run. */
   readonly force?: boolean;
   /** Every container that has ended. */

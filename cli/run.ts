@@ -7,51 +7,49 @@
 import { type Container, run as start } from "../lib/container/run.ts";
 import { findFolders } from "../lib/folders.ts";
 import { type ContainerFlags, containerOptions } from "./flags.ts";
-import type { Context } from "./context.ts";
-import { formatSize } from "../lib/size.ts";
-import { say } from "./text.ts";
-
-/** The flags of `run`. */
-export interface RunFlags extends ContainerFlags {
-  /** Remove the container's folder at its end. */
-  readonly rm?: boolean;
-  /** Standard input goes to the container; it always does. */
-  readonly interactive?: boolean;
-  /** Give the container a terminal. */
-  readonly tty?: boolean;
-}
 
 const FORWARDED = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT"] as const;
 const PATIENCE = 3;
 
-/** Passes signals on. The third request to stop kills a container that ignores them. */
-function forwardSignals(container: Container): void {
+/**
+ * Passes signals on, from before the container starts. The third request to stop kills a container that ignores them.
+ * Returns what connects it with the container.
+ */
+function forwardSignals(): (container: Container) => void {
   let requests = 0;
+  let target: Container | undefined;
+  const early: Deno.Signal[] = [];
   for (const signal of FORWARDED) {
     Deno.addSignalListener(signal, () => {
       if (signal === "SIGINT" || signal === "SIGTERM") requests++;
-      if (requests < PATIENCE) container.kill(signal);
-      else container.kill("SIGKILL");
+      if (!target) early.push(signal);
+      else target.kill(requests < PATIENCE ? signal : "SIGKILL");
     });
   }
+  return (container) => {
+    target = container;
+    early.forEach((signal) => container.kill(signal));
+  };
 }
 
-/** Runs the command and ends with its exit code. */
-export async function run(this: Context, flags: RunFlags, image: string, ...command: string[]): Promise<void> {
+/** Runs the command to its end and returns its exit code. */
+export async function run(flags: ContainerFlags, image: string, command: readonly string[]): Promise<number> {
   const options = containerOptions(flags, findFolders(flags));
+  const connect = forwardSignals();
   await using container = await start(image, command, {
     ...options,
     keep: !flags.rm,
     stdin: "inherit",
     stdout: "inherit",
     stderr: "inherit",
-    ...(flags.tty ? { terminal: true } : {}),
+    ...(flags.tty === undefined ? {} : { terminal: flags.tty }),
   });
-  forwardSignals(container);
+  connect(container);
   const { code, oomKilled } = await container.status;
   if (oomKilled) {
+    const [{ say }, { formatSize }] = await Promise.all([import("./text.ts"), import("../lib/size.ts")]);
     const limit = formatSize(options.limits?.memory ?? 0);
     say(`sauropod: out of memory: the kernel killed a process of the container at its limit of ${limit}`);
   }
-  this.process.exitCode = code;
+  return code;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { messageOf, SauropodError } from "../lib/errors.ts";
+import { messageOf, SauropodError, SpawnError } from "../lib/errors.ts";
 
 /** Whether to write colours to standard error. */
 function coloured(): boolean {
@@ -16,6 +16,11 @@ export function formatError(error: unknown): string {
   const name = coloured() ? "\x1b[31msauropod:\x1b[0m" : "sauropod:";
   if (!(error instanceof SauropodError)) return `${name} ${messageOf(error)}`;
   return `${name} ${error.message}${error.hint === undefined ? "" : `\n  ${error.hint}`}`;
+}
+
+/** The exit code that tells a shell about an error: 125, or what a {@linkcode SpawnError} says. */
+export function exitCodeOf(error: unknown): number {
+  return error instanceof SpawnError ? error.exitCode : 125;
 }
 
 /** Writes to standard error. */

@@ -50,7 +50,7 @@ onTerminal("it has the size of the user's terminal and follows it", async (world
 onTerminal("Ctrl-C reaches the foreground job and nothing else", async (world) => {
   await using terminal = open(world, ["busybox", "sh"]);
   await terminal.shows(/root@[0-9a-f]{12}\$ /);
-  await terminal.types("echo begun; sleep 1000\r");
+  await terminal.types("sh -c 'echo begun; exec sleep 1000'\r");
   await terminal.shows(/\nbegun\r\n/);
   await terminal.types("\x03");
   await terminal.shows(/root@[0-9a-f]{12}\$ /);
@@ -63,11 +63,12 @@ onTerminal("Ctrl-C reaches the foreground job and nothing else", async (world) =
 onTerminal("Ctrl-Z and fg work as in any shell", async (world) => {
   await using terminal = open(world, ["busybox", "sh"]);
   await terminal.shows(/\$ /);
-  await terminal.types("echo begun; cat\r");
+  await terminal.types("sh -c 'echo begun; exec cat'\r");
   await terminal.shows(/\nbegun\r\n/);
   await terminal.types("\x1a");
   await terminal.shows(/Stopped/);
   await terminal.types("fg\r");
+  await terminal.shows(/exec cat'?\r\n$/);
   await terminal.types("once\r");
   await terminal.shows(/\nonce\r\nonce\r\n/);
   await terminal.types("\x04");
