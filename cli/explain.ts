@@ -18,7 +18,7 @@ export async function explain(flags: ContainerFlags, image: string, command: rea
   const folders = findFolders(flags);
   const id = newId();
   const found = await resolveImage(image, folders.images);
-  const options = { ...containerOptions(flags, folders), keep: !flags.rm };
+  const options = { ...await containerOptions(flags, folders), keep: !flags.rm };
   const spec = await prepare(id, found, command, options, `${folders.containers}/${id}`);
   const { program, init } = planLaunch(spec, flags.tty ?? Deno.stdin.isTerminal());
   if (flags.json) {

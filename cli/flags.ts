@@ -9,7 +9,6 @@
 
 import type { Limits } from "../lib/cgroup/limits.ts";
 import type { ContainerOptions } from "../lib/container/options.ts";
-import { parseEnv, parseEnvFile } from "../lib/environment.ts";
 import { InputError, messageOf, SauropodError } from "../lib/errors.ts";
 import type { FolderOptions, Folders } from "../lib/folders.ts";
 import { parseSize } from "../lib/size.ts";
@@ -228,16 +227,10 @@ function allowsNewPrivileges(options: readonly string[]): boolean {
   return options.some((option) => option.endsWith("false"));
 }
 
-function environment(flags: ContainerFlags): Record<string, string> {
-  const files = (flags.envFile ?? []).map((path) => {
-    try {
-      return parseEnvFile(Deno.readTextFileSync(path));
-    } catch (error) {
-      if (error instanceof InputError) throw error;
-      throw new InputError(`--env-file ${path}: ${messageOf(error)}`, { code: "bad-env-file", cause: error });
-    }
-  });
-  return Object.assign({}, ...files, parseEnv(flags.env ?? []));
+async function environment({ env = [], envFile = [] }: ContainerFlags): Promise<Record<string, string>> {
+  if (env.length + envFile.length === 0) return {};
+  const { parseEnv, readEnvFile } = await import("../lib/environment.ts");
+  return Object.assign({}, ...envFile.map(readEnvFile), parseEnv(env));
 }
 
 function limits(flags: ContainerFlags): Limits {
@@ -254,13 +247,13 @@ function limits(flags: ContainerFlags): Limits {
 }
 
 /** What the flags ask of the library. Throws {@linkcode InputError} for what it cannot read. */
-export function containerOptions(flags: ContainerFlags, folders: Folders): ContainerOptions {
+export async function containerOptions(flags: ContainerFlags, folders: Folders): Promise<ContainerOptions> {
   return {
     images: folders.images,
     containers: folders.containers,
     name: flags.name,
     hostname: flags.hostname,
-    env: environment(flags),
+    env: await environment(flags),
     cwd: flags.workdir,
     user: flags.user,
     init: flags.init,

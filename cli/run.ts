@@ -34,7 +34,7 @@ function forwardSignals(): (container: Container) => void {
 
 /** Runs the command to its end and returns its exit code. */
 export async function run(flags: ContainerFlags, image: string, command: readonly string[]): Promise<number> {
-  const options = containerOptions(flags, findFolders(flags));
+  const options = await containerOptions(flags, findFolders(flags));
   const connect = forwardSignals();
   await using container = await start(image, command, {
     ...options,

@@ -4,7 +4,21 @@
  * @module
  */
 
-import { InputError } from "./errors.ts";
+import { InputError, messageOf } from "./errors.ts";
+
+/**
+ * Reads an environment file.
+ *
+ * @throws {InputError} `bad-env-file`, `bad-env`.
+ */
+export function readEnvFile(path: string): Record<string, string> {
+  try {
+    return parseEnvFile(Deno.readTextFileSync(path));
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    throw new InputError(`--env-file ${path}: ${messageOf(error)}`, { code: "bad-env-file", cause: error });
+  }
+}
 
 /**
  * Reads the lines of an environment file: `NAME=VALUE`, or `NAME` to take the caller's; empty lines and lines that

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { COMMANDS, RUN_TABLE, VERSION } from "../cli/app.ts";
-import { normalize } from "../cli/argv.ts";
+import { COMMANDS, normalize, VERSION } from "../cli/argv.ts";
 import { complete } from "../cli/complete.ts";
 import type { Context } from "../cli/context.ts";
+import { FLAG_TABLE } from "../cli/flags.ts";
 import { commandLine, makeWorld, type World } from "./helpers/world.ts";
 
 // From what people type to what the parser reads
@@ -78,29 +78,29 @@ const MEANINGS = [
 
 Deno.test("what people type means what it should", () => {
   for (const [typed, meant] of MEANINGS) {
-    const found = normalize(words(typed), COMMANDS, RUN_TABLE);
+    const found = normalize(words(typed), FLAG_TABLE);
     assert.deepEqual(found, words(meant), `sauropod ${typed}`);
   }
 });
 
 Deno.test("every long flag of run works with one dash and with two, glued and apart", () => {
-  for (const [name, takesValue] of RUN_TABLE.takesValue) {
+  for (const [name, takesValue] of FLAG_TABLE.takesValue) {
     for (const dashes of ["-", "--"]) {
       const expected = ["run", takesValue ? `--${name}=-7` : `--${name}`, "--", "host", "sh"];
       const forms = takesValue ? [[`${dashes}${name}`, "-7"], [`${dashes}${name}=-7`]] : [[`${dashes}${name}`]];
       for (const form of forms) {
-        assert.deepEqual(normalize([...form, "host", "sh"], COMMANDS, RUN_TABLE), expected, form.join(" "));
+        assert.deepEqual(normalize([...form, "host", "sh"], FLAG_TABLE), expected, form.join(" "));
       }
     }
   }
 });
 
 Deno.test("every short flag of run stands for its long one", () => {
-  for (const [letter, name] of RUN_TABLE.short) {
-    const takesValue = RUN_TABLE.takesValue.get(name);
+  for (const [letter, name] of FLAG_TABLE.short) {
+    const takesValue = FLAG_TABLE.takesValue.get(name);
     const typed = takesValue ? [`-${letter}`, "x"] : [`-${letter}`];
     const expected = ["run", takesValue ? `--${name}=x` : `--${name}`, "--", "host", "sh"];
-    assert.deepEqual(normalize([...typed, "host", "sh"], COMMANDS, RUN_TABLE), expected, letter);
+    assert.deepEqual(normalize([...typed, "host", "sh"], FLAG_TABLE), expected, letter);
   }
 });
 
@@ -118,7 +118,9 @@ Deno.test("every command has help with its usage, and run and explain with examp
   }));
   const { stdout } = await world.cli(["run", "--help"]);
   assert.match(stdout, /sauropod alpine \/bin\/sh\n/);
-  for (const name of RUN_TABLE.takesValue.keys()) if (name !== "json") assert.match(stdout, new RegExp(`--${name}\\b`));
+  for (const name of FLAG_TABLE.takesValue.keys()) {
+    if (name !== "json") assert.match(stdout, new RegExp(`--${name}\\b`));
+  }
 });
 
 Deno.test("no words at all show the help, and --version the version", async () => {

@@ -9,7 +9,7 @@ import type { ContainerOptions } from "../lib/container/options.ts";
 import { prepare } from "../lib/container/prepare.ts";
 import { explain, formatCall, formatProgram } from "../lib/explain.ts";
 import { compile } from "../lib/program/compile.ts";
-import { initCommand } from "../lib/program/command.ts";
+import { initCommand } from "../lib/program/process.ts";
 import type { Wiring } from "../lib/program/wiring.ts";
 import type { ContainerSpec } from "../lib/spec.ts";
 import { randomFrom } from "./helpers/tar.ts";
@@ -90,11 +90,11 @@ Deno.test("the program of a plain container does its work in the safe order", ()
     /^container: make every mount private: mount\(NULL, "\/", NULL, MS_REC\|MS_PRIVATE, NULL\)/,
     /mount\("overlay", .*, "overlay", .*"lowerdir=\/images\/one,upperdir=upper,workdir=work/,
     /pivot_root\("\.", "\."\)/,
+    /umount2\("\.", MNT_DETACH\)/,
     /mount\("tmpfs", "\.", "tmpfs", MS_NOSUID/,
     /mount\("proc", "\.", "proc", MS_NOSUID\|MS_NODEV\|MS_NOEXEC, NULL\)/,
     /mount\("sysfs", "\.", "sysfs", .*MS_RDONLY/,
     /hide \/proc\/kcore/,
-    /umount2\("\.", MNT_DETACH\)/,
     /sethostname\("box", 3\)/,
     /bring lo up/,
     /keyctl\(KEYCTL_JOIN_SESSION_KEYRING/,

@@ -8,7 +8,7 @@ import { describeErrno, errnoName } from "../../ffi/errno.ts";
 import type { Step } from "../../ffi/program.ts";
 import { SpawnError } from "../errors.ts";
 import { formatCall } from "../explain.ts";
-import { CANDIDATE, NOT_FOUND } from "../program/command.ts";
+import { CANDIDATE, NOT_FOUND } from "../program/process.ts";
 import type { ContainerSpec } from "../spec.ts";
 
 /** A failed step. */

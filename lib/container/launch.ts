@@ -8,7 +8,7 @@ import { execute, programFile, shimFd } from "../../ffi/execute.ts";
 import { close } from "../../ffi/fs.ts";
 import { pipe, reapNow, sendSignal } from "../../ffi/process.ts";
 import type { Program } from "../../ffi/program.ts";
-import { initCommand } from "../program/command.ts";
+import { initCommand } from "../program/process.ts";
 import { compile } from "../program/compile.ts";
 import { REGISTERS, type Stream, type TerminalSize, type Wiring } from "../program/wiring.ts";
 import type { ContainerSpec } from "../spec.ts";

@@ -125,7 +125,7 @@ async function start(
     try {
       const launched = await launch(spec, connection.streams, connection.size);
       try {
-        return [launched, connection.start(launched.terminal)];
+        return [launched, await connection.start(launched.terminal)];
       } catch (error) {
         killLaunched(launched);
         throw error;

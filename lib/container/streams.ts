@@ -5,14 +5,10 @@
  */
 
 import { forget, ready } from "../../ffi/events.ts";
-import { execute, shimFd } from "../../ffi/execute.ts";
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, openAt, readNow, writeNow } from "../../ffi/fs.ts";
-import { isTerminal, pipe, reap, resizeTerminal, setNonblocking, windowSize } from "../../ffi/process.ts";
-import { startPump } from "../program/pump.ts";
-import { REGISTERS, type Stream, type TerminalSize } from "../program/wiring.ts";
-import { describeErrno } from "../../ffi/errno.ts";
-import { SpawnError } from "../errors.ts";
+import { isTerminal, pipe, resizeTerminal, setNonblocking, windowSize } from "../../ffi/process.ts";
+import type { Stream, TerminalSize } from "../program/wiring.ts";
 import type { StreamOption } from "./options.ts";
 
 /** What a user asks of the streams. */
@@ -37,7 +33,7 @@ export interface Connection {
   /** The size of the terminal that the container gets. */
   readonly size?: TerminalSize;
   /** Takes our sides into use once the container runs; `terminal` is our side of its terminal. */
-  start(terminal?: number): Streams;
+  start(terminal?: number): Promise<Streams>;
   /** Closes everything; for a container that did not start. */
   abandon(): void;
 }
@@ -126,21 +122,6 @@ async function relay(from: number, to: number, done: () => void): Promise<void> 
   done();
 }
 
-/** Starts the pump between the user's terminal and the container's; resolves when it has ended. */
-function pump(terminal: number, input: number, output: number): Promise<void> {
-  const [lifeline, held] = pipe();
-  const outcome = execute(startPump({ input, output, terminal, lifeline, shim: shimFd }), [REGISTERS.pidfd]);
-  close(lifeline);
-  if (!outcome.ok) {
-    close(held);
-    throw new SpawnError(`${outcome.step.label}: ${describeErrno(outcome.errno)}`, {
-      code: "step-failed",
-      exitCode: 125,
-    });
-  }
-  return reap(outcome.registers.get(REGISTERS.pidfd) ?? -1).then(() => close(held));
-}
-
 /** Decides what each stream is and makes the pipes for it. */
 export function connect(options: StreamOptions): Connection {
   const choice = [options.stdin ?? "null", options.stdout ?? "inherit", options.stderr ?? "inherit"] as const;
@@ -174,7 +155,7 @@ export function connect(options: StreamOptions): Connection {
     ? windowSize(0) ?? windowSize(1) ?? DEFAULT_SIZE
     : undefined;
 
-  const start = (terminal?: number): Streams => {
+  const start = async (terminal?: number): Promise<Streams> => {
     theirs.forEach(close);
     const drained: Promise<unknown>[] = [];
     const closers: (() => void)[] = [];
@@ -204,6 +185,7 @@ export function connect(options: StreamOptions): Connection {
         resize = ({ columns, rows }) => resizeTerminal(terminal, columns, rows);
       } else {
         open(terminal);
+        const { pump } = await import("./pump.ts");
         drained.push(pump(terminal, 0, [1, 2, 0].find((fd) => typed[fd]) ?? 1));
       }
     }

@@ -8,10 +8,8 @@ import * as call from "../../ffi/calls.ts";
 import { type Program, register, step } from "../../ffi/program.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { birth, dieWithCaller, makeFoldersOf } from "./birth.ts";
-import { becomeCommand, becomeInit, connectStreams, enterDirectory } from "./command.ts";
-import { makeDevices, makeTerminal } from "./devices.ts";
-import { becomeUser } from "./identity.ts";
-import { mountKernelFiles } from "./kernel_files.ts";
+import { makeDevices, mountKernelFiles } from "./filesystems.ts";
+import { becomeCommand, becomeInit, becomeUser, connectStreams, enterDirectory, makeTerminal } from "./process.ts";
 import { enterRootfs, finishRootfs, userMounts } from "./rootfs.ts";
 import type { Wiring } from "./wiring.ts";
 

@@ -1,7 +1,8 @@
 /**
  * Steps that give the container its root: overlay, pivot, and the user's mounts.
  *
- * Pivot first, then resolve: sources are opened before the pivot, targets are looked up after it.
+ * Pivot first, then resolve: sources are opened before the pivot, targets are looked up after it, when a symbolic link
+ * of the image leads only into the image.
  *
  * @module
  */
@@ -10,7 +11,25 @@ import * as call from "../../ffi/calls.ts";
 import { flags } from "../../ffi/flags.ts";
 import { type Program, register, step } from "../../ffi/program.ts";
 import type { BindMount, ContainerSpec, TmpfsMount, UserMount } from "../spec.ts";
-import { makeFile, makeFolders } from "./paths.ts";
+
+/** Every folder on the way to `path`, topmost first, and `path` itself. */
+function ancestry(path: string): string[] {
+  const parts = path.split("/").filter((part) => part !== "");
+  return parts.map((_, i) => "/" + parts.slice(0, i + 1).join("/"));
+}
+
+/** Makes `path` and the folders above it where they are missing. */
+function makeFolders(path: string): Program {
+  return ancestry(path).map((folder) =>
+    step(`make ${folder}`, call.mkdir(folder, 0o755), { ignore: ["EEXIST", "EROFS"] })
+  );
+}
+
+/** Makes an empty file at `path`, and the folders above it, where they are missing. */
+function makeFile(path: string): Program {
+  const folders = makeFolders(path.slice(0, path.lastIndexOf("/")));
+  return [...folders, step(`make ${path}`, call.createFile(path, 0o644), { ignore: ["EEXIST", "EROFS"] })];
+}
 
 // Both overlay's option parser and its list of lower folders read a backslash as an escape.
 function escaped(path: string): string {

@@ -31,8 +31,3 @@ export interface Wiring {
 
 /** Register names that the launcher reads after a run. */
 export const REGISTERS = { pidfd: "pidfd", pid: "pid", terminal: "terminal", report: "report" } as const;
-
-/** Whether any of the streams is the container's terminal. */
-export function usesTerminal(wiring: Wiring): boolean {
-  return wiring.streams.includes("terminal");
-}

@@ -1,5 +1,6 @@
 /**
- * Steps that mount the kernel's own file systems and hide what a container must not see or change.
+ * Steps that build /dev, /proc and /sys as the OCI runtime specification's Linux part lists them, and hide what a
+ * container must not see or change.
  *
  * @module
  */
@@ -7,8 +8,87 @@
 import * as call from "../../ffi/calls.ts";
 import { flags } from "../../ffi/flags.ts";
 import { type Program, register, step } from "../../ffi/program.ts";
-import type { CgroupMount, ContainerSpec } from "../spec.ts";
-import { mountOnTop } from "./devices.ts";
+import type { CgroupMount, ContainerSpec, Device } from "../spec.ts";
+
+const STRICT = ["NOSUID", "NODEV", "NOEXEC"] as const;
+const TERMINAL_GROUP = 5;
+
+function character(name: string, major: number, minor: number): Device {
+  return { path: `/dev/${name}`, kind: "c", major, minor, mode: 0o666 };
+}
+
+const STANDARD: readonly Device[] = [
+  character("null", 1, 3),
+  character("zero", 1, 5),
+  character("full", 1, 7),
+  character("random", 1, 8),
+  character("urandom", 1, 9),
+  character("tty", 5, 0),
+];
+
+const LINKS = [
+  ["/proc/self/fd", "/dev/fd"],
+  ["/proc/self/fd/0", "/dev/stdin"],
+  ["/proc/self/fd/1", "/dev/stdout"],
+  ["/proc/self/fd/2", "/dev/stderr"],
+  ["pts/ptmx", "/dev/ptmx"],
+] as const;
+
+/** Mounts a file system on a folder right below the root, which must be a folder and no symbolic link. */
+function mountOnTop(
+  type: string,
+  path: string,
+  how: ReturnType<typeof flags>,
+  data?: string,
+  source = type,
+): Program {
+  const label = `mount ${type} on ${path}`;
+  const opened = `folder:${path}`;
+  return [
+    step(`make ${path}`, call.mkdir(path, 0o755), { ignore: ["EEXIST"] }),
+    step(`open ${path}, which must be a folder`, call.open(path, flags("O", "PATH", "DIRECTORY", "NOFOLLOW")), {
+      save: opened,
+    }),
+    step(`go to ${path}`, call.fchdir(register(opened))),
+    step(label, call.mount(source, ".", type, how, data)),
+    step("go back to the root", call.chdir("/")),
+  ];
+}
+
+function makeDevice({ path, kind, major, minor, mode }: Device): Program {
+  const parts = path.split("/").slice(2, -1);
+  const folders = parts.map((_, i) => "/dev/" + parts.slice(0, i + 1).join("/"));
+  return [
+    ...folders.map((folder) => step(`make ${folder}`, call.mkdir(folder, 0o755), { ignore: ["EEXIST"] })),
+    step(`make the device ${path}`, call.mknod(path, kind, mode, major, minor)),
+  ];
+}
+
+function mountInDev(path: string, type: string, how: ReturnType<typeof flags>, data?: string): Program {
+  return [
+    step(`make ${path}`, call.mkdir(path, 0o755)),
+    step(`mount ${type} on ${path}`, call.mount(type, path, type, how, data)),
+  ];
+}
+
+const TERMINALS = `newinstance,ptmxmode=0666,mode=0620,gid=${TERMINAL_GROUP}`;
+
+const ALWAYS: Program = [
+  ...mountOnTop("tmpfs", "/dev", flags("MS", "NOSUID", "STRICTATIME"), "mode=755,size=65536k"),
+  ...mountInDev("/dev/pts", "devpts", flags("MS", "NOSUID", "NOEXEC"), TERMINALS),
+  ...mountInDev("/dev/mqueue", "mqueue", flags("MS", ...STRICT)),
+  ...STANDARD.flatMap(makeDevice),
+  ...LINKS.map(([target, path]) => step(`link ${path}`, call.symlink(target, path))),
+];
+
+/** Builds /dev. */
+export function makeDevices(spec: ContainerSpec): Program {
+  return [
+    ...ALWAYS,
+    ...mountInDev("/dev/shm", "tmpfs", flags("MS", ...STRICT), `mode=1777,size=${spec.shmSize}`),
+    ...spec.devices.flatMap(makeDevice),
+  ];
+}
 
 const MASKED_FILES = [
   "/proc/interrupts",
@@ -27,8 +107,6 @@ const MASKED_FOLDERS = [
   "/sys/firmware",
 ];
 const READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-
-const STRICT = ["NOSUID", "NODEV", "NOEXEC"] as const;
 
 function cgroups(mounts: readonly CgroupMount[], access: readonly "RDONLY"[]): Program {
   const how = flags("MS", ...STRICT, "RELATIME", ...access);

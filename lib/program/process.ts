@@ -1,13 +1,76 @@
 /**
- * Steps that turn the container's process into the command.
+ * Steps that turn the container's process into the command: its terminal and streams, its user and privileges, and
+ * the execution.
  *
  * @module
  */
 
 import * as call from "../../ffi/calls.ts";
+import { type Flags, flags } from "../../ffi/flags.ts";
 import { callerStep, type Program, register, step } from "../../ffi/program.ts";
-import type { ProcessSpec } from "../spec.ts";
+import { CAPABILITIES, type Capability, capabilityMask } from "../capabilities.ts";
+import type { ContainerSpec, ProcessSpec, Rlimit } from "../spec.ts";
 import { REGISTERS, type Wiring } from "./wiring.ts";
+
+/** Makes the container's own terminal and hands its other side to the caller. */
+export function makeTerminal(spec: ContainerSpec, wiring: Wiring): Program {
+  if (!wiring.streams.includes("terminal")) return [];
+  const master = register("master"), slave = register("slave");
+  const size = wiring.terminalSize;
+  return [
+    step("open a pseudo-terminal", call.open("/dev/pts/ptmx", flags("O", "RDWR", "NOCTTY")), { save: "master" }),
+    step("unlock the pseudo-terminal", call.unlockTerminal(master)),
+    step("open its container side", call.openTerminalPeer(master), { save: "slave" }),
+    ...(size ? [step("set its size", call.setWindowSize(master, size.columns, size.rows))] : []),
+    step("give it to the user", call.fchown(slave, spec.process.identity.uid)),
+    step("make /dev/console", call.createFile("/dev/console", 0o600)),
+    step("mount the terminal on /dev/console", call.mount("/dev/pts/0", "/dev/console", null, flags("MS", "BIND"))),
+    callerStep("take the terminal's other side", call.pidfdGetfd(register(REGISTERS.pidfd), master), {
+      save: REGISTERS.terminal,
+    }),
+  ];
+}
+
+const NO_LIMIT = 0xffffffffffffffffn;
+
+function numbered(capability: Capability): Flags {
+  return { value: CAPABILITIES.indexOf(capability), text: `CAP_${capability}` };
+}
+
+function setLimit({ resource, soft, hard }: Rlimit): Program {
+  const limit = Object.entries(call.RLIMITS).find(([name]) => name === resource)?.[1];
+  if (!limit) return [];
+  const bits = (value: number): bigint => value < 0 ? NO_LIMIT : BigInt(value);
+  return [step(`limit ${resource} to ${soft}:${hard}`, call.setrlimit(limit, bits(soft), bits(hard)))];
+}
+
+/** Resource limits, capabilities, user and groups of the command. */
+export function becomeUser(process: ProcessSpec): Program {
+  const { uid, gid, groups } = process.identity;
+  const kept = uid === 0 ? process.capabilities : process.ambient;
+  const inherited = uid === 0 ? [] : process.ambient;
+  const dropped = CAPABILITIES.filter((name) => !process.capabilities.includes(name));
+  const text = (names: readonly Capability[]): string => names.map((name) => `CAP_${name}`).join("|") || "0";
+  return [
+    step("leave the caller's keyring", call.joinSessionKeyring, { ignore: ["ENOSYS"] }),
+    ...process.rlimits.flatMap(setLimit),
+    step("give up all other capabilities for good", call.dropBounding(capabilityMask(dropped), text(dropped))),
+    step("set supplementary groups", call.setgroups(groups)),
+    step(`become group ${gid}`, call.setresgid(gid)),
+    ...(inherited.length ? [step("keep capabilities across the change of user", call.keepCapabilities)] : []),
+    step(`become user ${uid}`, call.setresuid(uid)),
+    step(
+      "keep only the capabilities allowed",
+      call.capset(
+        capabilityMask(kept),
+        capabilityMask(inherited),
+        `{permitted=effective=${text(kept)}, inheritable=${text(inherited)}}`,
+      ),
+    ),
+    ...inherited.map((name) => step(`keep ${name} for the command`, call.raiseAmbient(numbered(name)))),
+    ...(process.noNewPrivileges ? [step("gain no privileges ever again", call.noNewPrivileges)] : []),
+  ];
+}
 
 const FIRST_BYTE = 0xffn, SLASH = 0x2fn;
 
