@@ -15,7 +15,6 @@ export interface ErrorDetails {
  * {@linkcode SauropodError.hint} says what to try.
  */
 export class SauropodError extends Error {
-  override name = "SauropodError";
   /** A short stable name that programs can compare. */
   readonly code: string;
   /** What the message speaks of, as data. */
@@ -26,6 +25,7 @@ export class SauropodError extends Error {
   /** Makes an error that says `message`. */
   constructor(message: string, details: ErrorDetails) {
     super(message, { cause: details.cause });
+    this.name = new.target.name;
     this.code = details.code;
     this.facts = details.facts ?? {};
     this.hint = details.hint;
@@ -33,24 +33,16 @@ export class SauropodError extends Error {
 }
 
 /** Something the caller asked for makes no sense; nothing was made. */
-export class InputError extends SauropodError {
-  override name = "InputError";
-}
+export class InputError extends SauropodError {}
 
 /** A limit cannot be set on this host, or a control group cannot be made. */
-export class CgroupError extends SauropodError {
-  override name = "CgroupError";
-}
+export class CgroupError extends SauropodError {}
 
 /** An image cannot be found, read or unpacked. */
-export class ImageError extends SauropodError {
-  override name = "ImageError";
-}
+export class ImageError extends SauropodError {}
 
 /** A container cannot be found, or is not in the state that a command needs. */
-export class ContainerError extends SauropodError {
-  override name = "ContainerError";
-}
+export class ContainerError extends SauropodError {}
 
 /** The message of anything thrown. */
 export function messageOf(error: unknown): string {
@@ -59,7 +51,6 @@ export function messageOf(error: unknown): string {
 
 /** A step of a container's program failed; nothing of the container is left. */
 export class SpawnError extends SauropodError {
-  override name = "SpawnError";
   /**
    * The exit code that tells a shell what happened, as with `docker run`: 127 the command was not found, 126 it could
    * not be executed, 125 anything else.

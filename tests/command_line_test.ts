@@ -133,9 +133,9 @@ Deno.test("no words at all show the help, and --version the version", async () =
 
 const MISTAKES = [
   [["--frob", "busybox", "true"], /frob/],
-  [["--memroy", "64m", "busybox", "true"], /memory/],
+  [["--memroy", "64m", "busybox", "true"], /memroy/],
   [["-frob", "busybox", "true"], /f/],
-  [["run"], /IMAGE|argument/],
+  [["run"], /image|argument/i],
   [["busybox"], /no command/],
   [["--rm=perhaps", "busybox", "true"], /rm/],
   [["--cpu-shares", "many", "busybox", "true"], /"many" is not a number/],

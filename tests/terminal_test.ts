@@ -70,7 +70,7 @@ onTerminal("Ctrl-Z and fg work as in any shell", async (world) => {
   await terminal.types("fg\r");
   await terminal.shows(/exec cat['"]\r\n$/);
   await terminal.types("once\r");
-  await terminal.shows(/\nonce\r\nonce\r\n/);
+  await terminal.shows(/^once\r\nonce\r\n/);
   await terminal.types("\x04");
   await terminal.shows(/\$ /);
   await terminal.types("exit\r");
