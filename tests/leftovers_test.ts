@@ -45,10 +45,10 @@ async function until(what: string, condition: () => boolean): Promise<void> {
   }
 }
 
-/** Starts the command line with nobody listening, so that its end is soon known. */
-function start(world: World, words: readonly string[]): Deno.ChildProcess {
+/** Starts the command line with nobody listening; it is killed at the end of the scope. */
+function start(world: World, words: readonly string[]): Deno.ChildProcess & Disposable {
   const [program = "", ...args] = commandLine(words);
-  return new Deno.Command(program, {
+  const child = new Deno.Command(program, {
     args,
     cwd: world.home,
     env: { SAUROPOD_HOME: world.home },
@@ -56,6 +56,13 @@ function start(world: World, words: readonly string[]): Deno.ChildProcess {
     stdout: "null",
     stderr: "null",
   }).spawn();
+  let ended = false;
+  child.status.then(() => ended = true);
+  return Object.assign(child, {
+    [Symbol.dispose]: () => {
+      if (!ended) child.kill("SIGKILL");
+    },
+  });
 }
 
 /** Waits until the container `name` runs; its id. */
@@ -146,7 +153,7 @@ Deno.test("kill -9 of the caller ends every process of the container at once", a
   for (const [i, words] of [[], ["--init"], ["--memory", "64m", "--user", "alice"]].entries()) {
     const seconds = marker();
     const command = ["sh", "-c", `trap '' TERM HUP; sleep ${seconds} & (setsid sleep ${seconds} &) ; sleep ${seconds}`];
-    const caller = start(world, ["--rm", "--name", `box-${i}`, ...words, "busybox", ...command]);
+    using caller = start(world, ["--rm", "--name", `box-${i}`, ...words, "busybox", ...command]);
     await until("three sleeping", () => processesWith(seconds).length === 3);
     caller.kill("SIGKILL");
     await caller.status;
@@ -175,7 +182,7 @@ Deno.test("kill -9 of the caller at random moments, 50 times, and one gc leave t
       ...(i % 5 ? [] : ["--init"]),
       ...(i % 7 ? [] : ["--tmpfs", "/scratch"]),
     ];
-    const caller = start(world, ["--rm", ...words, "busybox", "sleep", seconds]);
+    using caller = start(world, ["--rm", ...words, "busybox", "sleep", seconds]);
     await new Promise((resolve) => setTimeout(resolve, usual * (0.3 + random())));
     if (processesWith(seconds).length > 1) late++;
     else early++;
@@ -195,7 +202,7 @@ Deno.test("kill -9 of the caller at random moments, 50 times, and one gc leave t
 
 Deno.test("a container whose caller was killed is kept if it was to be, and found lost", async () => {
   await using world = makeWorld();
-  const caller = start(world, ["--name", "kept", "busybox", "sh", "-c", `echo mine > /own; sleep ${marker()}`]);
+  using caller = start(world, ["--name", "kept", "busybox", "sh", "-c", `echo mine > /own; sleep ${marker()}`]);
   const id = await running(world, "kept");
   const own = `${world.folders.containers}/${id}/upper/own`;
   await until("written", () => files(world.folders.containers).includes(own));
@@ -258,7 +265,7 @@ Deno.test("rm refuses a container that runs; rm --force ends and removes it", as
   const before = lookAtMachine();
   for (const init of [[], ["--init"]]) {
     const seconds = marker();
-    const caller = start(world, [...init, "--name", "busy", "--memory", "64m", "busybox", "sleep", seconds]);
+    using caller = start(world, [...init, "--name", "busy", "--memory", "64m", "busybox", "sleep", seconds]);
     const id = await running(world, "busy");
     const refused = await world.cli(["rm", "busy"]);
     assert.deepEqual([refused.code, refused.stdout], [1, ""]);
