@@ -69,7 +69,8 @@ export function normalizeRun(words: readonly string[], table: FlagTable): string
 /** The words for the command parser. */
 export function normalize(words: readonly string[], table: FlagTable): string[] {
   const [first, ...rest] = words;
-  if (first === undefined || ["--help", "-h", "--help-all", "--version", "-help", "help"].includes(first)) {
+  const alone = words.length === 1 && first === "-h";
+  if (first === undefined || alone || ["--help", "--help-all", "--version", "-help", "help"].includes(first)) {
     return [first === "--version" ? "--version" : first === "--help-all" ? "--help-all" : "--help"];
   }
   if (first === "run" || first === "explain") return [first, ...normalizeRun(rest, table)];

@@ -43,7 +43,7 @@ export async function complete(words: readonly string[], context: Context): Prom
   const [first = "", ...rest] = words;
   const partial = words.at(-1) ?? "";
   const matching = (proposals: Proposal[]): Proposal[] => proposals.filter(({ word }) => word.startsWith(partial));
-  if (words.length <= 1) return matching([...await fromParser([""], context), ...images()]);
+  if (words.length <= 1 && !partial.startsWith("-")) return matching([...await fromParser([""], context), ...images()]);
   if (first === "rm" || first === "inspect") {
     return matching(partial.startsWith("-") ? await fromParser([first, "--"], context) : containers());
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { endContainer, reclaim } from "../lib/container/leftovers.ts";
+import { awaitRelease, endContainer, reclaim } from "../lib/container/leftovers.ts";
 import { type ContainerRecord, statusOf } from "../lib/container/record.ts";
 import { findContainer, listContainers } from "../lib/container/names.ts";
 import { livenessOf, removeContainer } from "../lib/container/store.ts";
@@ -33,6 +33,7 @@ async function remove(containers: string, record: ContainerRecord, force: boolea
       });
     }
     endContainer(record, liveness);
+    await awaitRelease(containers, record.id);
   }
   await removeContainer(containers, record);
 }

@@ -140,11 +140,6 @@ export function write(fd: Descriptor, text: string): Call {
   return call("write", fd, text, new TextEncoder().encode(text).length);
 }
 
-/** read(2) of at most 8 bytes into the register `into`. */
-export function readInto(fd: Descriptor, into: string): Call {
-  return call("read", fd, { cell: into }, 8);
-}
-
 /** mkdirat(2). */
 export function mkdir(path: string, permissions: number): Call {
   return call("mkdirat", cwd, path, mode(permissions));

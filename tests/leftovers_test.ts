@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { output, run, type RunOptions } from "../mod.ts";
-import { bootId, formatLiveness, markProcess } from "../lib/container/record.ts";
+import { bootId, formatMark, markProcess } from "../lib/container/record.ts";
 import { randomFrom } from "./helpers/tar.ts";
 import { assertUnchanged, commandLine, lookAtMachine, makeWorld, type World } from "./helpers/world.ts";
 
@@ -325,9 +325,9 @@ Deno.test("what is half made or half removed by a process that is gone is taken 
     "333333333333": { boot, owner: { pid: 4_194_304, startTime: 5 } },
   };
   Deno.mkdirSync(`${containers}/.live`);
-  for (const [id, liveness] of Object.entries(owners)) {
+  for (const [id, { boot, owner }] of Object.entries(owners)) {
     Deno.mkdirSync(`${containers}/${id}/upper/deep`, { recursive: true });
-    Deno.symlinkSync(formatLiveness(liveness), `${containers}/.live/${id}`);
+    Deno.symlinkSync(formatMark(owner).replace(bootId(), boot), `${containers}/.live/${id}`);
   }
   assert.equal((await world.cli(["gc"])).code, 0);
   const left = containersOf(world).filter((path) => !path.includes("/upper"));

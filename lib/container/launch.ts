@@ -5,7 +5,7 @@
  */
 
 import { execute, programFile, shimFd } from "../../ffi/execute.ts";
-import { close } from "../../ffi/fs.ts";
+import { close, read } from "../../ffi/fs.ts";
 import { pipe, reapNow, sendSignal } from "../../ffi/process.ts";
 import type { Program } from "../../ffi/program.ts";
 import { initCommand } from "../program/process.ts";
@@ -25,12 +25,16 @@ export interface Launched {
 }
 
 const SIGKILL = 9;
-/** What init wrote before it gave up: the index of the failed step and its error number, 32 bits each. */
+/**
+ * Waits until init has executed the command, or says how that failed: init writes the index of the failed step and its
+ * error number, 32 bits each; the pipe closes without a word when all went well.
+ */
 function initFailure(report: number, program: Program): Failure | undefined {
-  if (report <= 0) return undefined;
-  const bits = BigInt(report);
-  const step = program[Number(bits & 0xffffffffn)];
-  return step && { step, errno: Number(bits >> 32n), registers: new Map() };
+  const words = new Uint32Array(2);
+  if (read(report, new Uint8Array(words.buffer)) === 0) return undefined;
+  const [index = 0, errno = 0] = words;
+  const step = program[index];
+  return step && { step, errno, registers: new Map() };
 }
 
 async function describe(failure: Failure, spec: ContainerSpec): Promise<Error> {
@@ -48,7 +52,7 @@ export async function launch(
   streams: Wiring["streams"],
   terminalSize?: TerminalSize,
 ): Promise<Launched> {
-  const wiring: Wiring = { streams, terminalSize, shim: shimFd, initProgram: -1, report: [-1, -1] };
+  const wiring: Wiring = { streams, terminalSize, shim: shimFd, initProgram: -1, report: -1 };
   const keep = [REGISTERS.pidfd, REGISTERS.terminal];
   if (!spec.process.init) {
     const outcome = execute(compile(spec, wiring), keep);
@@ -57,17 +61,18 @@ export async function launch(
   }
   const inner = initCommand(spec.process, wiring);
   const initProgram = programFile(inner);
-  const report = pipe();
+  const [reading, report] = pipe();
   try {
     const outcome = execute(compile(spec, { ...wiring, initProgram, report }), keep);
+    close(report);
     if (!outcome.ok) throw await describe(outcome, spec);
-    const failed = initFailure(outcome.registers.get(REGISTERS.report) ?? 0, inner);
+    const failed = initFailure(reading, inner);
     if (!failed) return launched(outcome.registers);
     kill(launched(outcome.registers));
     throw await describe(failed, spec);
   } finally {
     close(initProgram);
-    close(report[0]);
+    close(reading);
   }
 }
 
@@ -94,7 +99,7 @@ export function planLaunch(spec: ContainerSpec, terminal: boolean): { program: P
     streams: [inherited(0), inherited(1), inherited(2)],
     shim: shimFd,
     initProgram: shimFd + 1,
-    report: [shimFd + 2, shimFd + 3],
+    report: shimFd + 2,
   };
   const program = compile(spec, wiring);
   return spec.process.init ? { program, init: initCommand(spec.process, wiring) } : { program };

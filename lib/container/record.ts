@@ -1,6 +1,6 @@
 /**
  * What is known of a container: `ID/container.json`, written once when it is made and once when it ends, and while it
- * is made, runs or is removed the link `.live/ID`, which says whose it is.
+ * is made, runs or is removed the links `.live/ID`, which says whose it is, and `.live/ID.process`.
  *
  * @module
  */
@@ -109,19 +109,15 @@ export function statusOf(record: ContainerRecord, liveness: Liveness | undefined
   return isOwned(liveness) ? "created" : "exited";
 }
 
-/** A liveness as the target of a link: `BOOT OWNER.START [PROCESS.START]`. Short, so that it needs no block on disk. */
-export function formatLiveness({ boot, owner, process }: Liveness): string {
-  return [boot, ...[owner, process].flatMap((mark) => mark ? `${mark.pid}.${mark.startTime}` : [])].join(" ");
+/** An owner or process as the target of a link: `BOOT PID.START`. Short, so that the link needs no block on disk. */
+export function formatMark({ pid, startTime }: ProcessMark): string {
+  return `${bootId()} ${pid}.${startTime}`;
 }
 
-/** Reads what {@linkcode formatLiveness} wrote; undefined if it is something else. */
-export function parseLiveness(text: string): Liveness | undefined {
-  const [, boot, pid, start, pid2, start2] = /^(\w+) (\d+)\.(\d+)(?: (\d+)\.(\d+))?$/.exec(text) ?? [];
-  if (boot === undefined) return undefined;
-  const owner = { pid: Number(pid), startTime: Number(start) };
-  return pid2 === undefined
-    ? { boot, owner }
-    : { boot, owner, process: { pid: Number(pid2), startTime: Number(start2) } };
+/** Reads what {@linkcode formatMark} wrote; undefined if it is something else. */
+export function parseMark(text: string): { boot: string; mark: ProcessMark } | undefined {
+  const [, boot, pid, startTime] = /^(\w+) (\d+)\.(\d+)$/.exec(text) ?? [];
+  return boot === undefined ? undefined : { boot, mark: { pid: Number(pid), startTime: Number(startTime) } };
 }
 
 /** Writes the record into the container's folder, replacing what is there. */

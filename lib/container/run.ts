@@ -14,7 +14,7 @@ import { kill as killLaunched, launch, type Launched } from "./launch.ts";
 import { checkOptions, prepare } from "./prepare.ts";
 import type { ContainerOptions } from "./options.ts";
 import { type ContainerRecord, markProcess, writeRecord } from "./record.ts";
-import { abandonedIds, clearLiveness, createContainer, newId, removeContainer, setLiveness } from "./store.ts";
+import { abandonedIds, clearLiveness, createContainer, newId, removeContainer, setProcess } from "./store.ts";
 import { connect, type StreamOptions, type Streams } from "./streams.ts";
 
 /** Options of {@linkcode run}. */
@@ -119,8 +119,8 @@ async function start(
   record: ContainerRecord,
   options: RunOptions,
 ): Promise<[Launched, Streams]> {
-  await createContainer(containers, record);
   try {
+    await createContainer(containers, record);
     const connection = connect(options);
     try {
       const launched = await launch(spec, connection.streams, connection.size);
@@ -157,7 +157,12 @@ async function finish(
   const status = { success: ending.code === 0, code: ending.code, signal: ending.signal ?? null, oomKilled };
   if (!record.keep) return { status, removed: removeContainer(containers, record) };
   const ended = { at: new Date().toISOString(), ...ending, ...(oomKilled ? { oomKilled } : {}) };
-  writeRecord(spec.rootfs.folder, { ...record, ended });
+  try {
+    writeRecord(spec.rootfs.folder, { ...record, ended });
+  } catch (error) {
+    // Somebody has removed the container.
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
   clearLiveness(containers, spec.id);
   return { status, removed: Promise.resolve() };
 }
@@ -194,7 +199,7 @@ export async function run(image: string, command: readonly string[], options: Ru
   options.signal?.throwIfAborted();
   const record = newRecord(spec, image, options);
   const [launched, streams] = await start(containers, spec, record, options);
-  setLiveness(containers, id, markProcess(launched.pid));
+  setProcess(containers, id, markProcess(launched.pid));
 
   let ended = false;
   const kill = (signal: Deno.Signal | number = "SIGTERM"): boolean =>

@@ -2,7 +2,8 @@
  * The folder of containers: making and removing them, and whose they are meanwhile.
  *
  *     ID/container.json, upper/, work/    a container
- *     .live/ID -> BOOT OWNER PROCESS      it is being made, runs or is being removed
+ *     .live/ID -> BOOT OWNER              it is being made, runs or is being removed
+ *     .live/ID.process -> BOOT PROCESS    its first process
  *     .names/NAME -> ID                   the name of one
  *
  * @module
@@ -10,19 +11,18 @@
 
 import { ContainerError } from "../errors.ts";
 import {
-  bootId,
   type ContainerRecord,
-  formatLiveness,
+  formatMark,
   isOwned,
   type Liveness,
   markProcess,
-  parseLiveness,
+  parseMark,
   type ProcessMark,
   removeRecord,
   writeRecord,
 } from "./record.ts";
 
-const LIVE = ".live";
+const LIVE = ".live", PROCESS = ".process";
 
 /** A fresh id: twelve hexadecimal digits. */
 export function newId(): string {
@@ -56,45 +56,57 @@ export function namesIn(folder: string): string[] {
   }
 }
 
-/** Whose the container `id` is; undefined if nothing happens with it. */
-export function livenessOf(containers: string, id: string): Liveness | undefined {
+function readMark(path: string): ReturnType<typeof parseMark> {
   try {
-    return parseLiveness(Deno.readLinkSync(`${containers}/${LIVE}/${id}`));
+    return parseMark(Deno.readLinkSync(path));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
 }
 
+/** Whose the container `id` is; undefined if nothing happens with it. */
+export function livenessOf(containers: string, id: string): Liveness | undefined {
+  const owner = readMark(`${containers}/${LIVE}/${id}`);
+  if (!owner) return undefined;
+  const process = readMark(`${containers}/${LIVE}/${id}${PROCESS}`);
+  return { boot: owner.boot, owner: owner.mark, ...(process?.boot === owner.boot ? { process: process.mark } : {}) };
+}
+
 /** The ids of containers that commands left when they were killed. Quick: it looks at live ones only. */
 export function abandonedIds(containers: string): string[] {
   return namesIn(`${containers}/${LIVE}`).filter((id) => {
-    const liveness = id.startsWith(".") ? undefined : livenessOf(containers, id);
+    const liveness = id.endsWith(PROCESS) ? undefined : livenessOf(containers, id);
     return liveness !== undefined && !isOwned(liveness);
   });
 }
 
-/** Says that the container `id` is ours, and which its first process is. */
-export function setLiveness(containers: string, id: string, process?: ProcessMark): void {
-  const path = `${containers}/${LIVE}/${id}`, fresh = `${containers}/${LIVE}/.${id}.${Deno.pid}`;
-  const target = formatLiveness({ boot: bootId(), owner: ownMark(), process });
+/** Says that the container `id` is ours. If it is somebody's already, it stays theirs. */
+function own(containers: string, id: string): void {
+  const link = (): void => Deno.symlinkSync(formatMark(ownMark()), `${containers}/${LIVE}/${id}`);
   try {
-    Deno.symlinkSync(target, fresh);
+    link();
   } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return;
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     Deno.mkdirSync(`${containers}/${LIVE}`, { recursive: true, mode: 0o700 });
-    Deno.symlinkSync(target, fresh);
+    link();
   }
-  Deno.renameSync(fresh, path);
+}
+
+/** Says which the first process of the container `id` is. */
+export function setProcess(containers: string, id: string, process: ProcessMark | undefined): void {
+  if (process) Deno.symlinkSync(formatMark(process), `${containers}/${LIVE}/${id}${PROCESS}`);
 }
 
 /** Says that nothing happens with the container `id` any more. */
 export function clearLiveness(containers: string, id: string): void {
+  removeFile(`${containers}/${LIVE}/${id}${PROCESS}`);
   removeFile(`${containers}/${LIVE}/${id}`);
 }
 
 function makeFolder(containers: string, record: ContainerRecord): void {
-  setLiveness(containers, record.id);
+  own(containers, record.id);
   Deno.mkdirSync(`${containers}/${record.id}`, { mode: 0o700 });
   writeRecord(`${containers}/${record.id}`, record);
 }
@@ -118,7 +130,11 @@ export async function removeContainer(
   containers: string,
   { id, name }: Pick<ContainerRecord, "id" | "name">,
 ): Promise<void> {
-  setLiveness(containers, id);
+  try {
+    own(containers, id);
+  } catch {
+    // A full disk must not keep anything from being removed.
+  }
   if (name !== undefined) {
     const { releaseName } = await import("./names.ts");
     releaseName(containers, name, id);

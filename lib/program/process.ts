@@ -143,16 +143,13 @@ export function becomeCommand(process: ProcessSpec, wiring: Wiring): Program {
 
 /** The last steps of a container whose PID 1 is Sauropod's init, which runs {@linkcode initCommand}. */
 export function becomeInit(wiring: Wiring): Program {
-  const [read, write] = wiring.report;
-  const argv = ["sauropod-init", String(wiring.initProgram), String(write)];
+  const argv = ["sauropod-init", String(wiring.initProgram), String(wiring.report)];
   return [
     step("close all other descriptors on execution", call.closeOnExecFrom(3)),
     step("except init's program", call.stayOpen(wiring.initProgram)),
-    step("and the pipe for its report", call.stayOpen(write)),
+    step("and the pipe for its report", call.stayOpen(wiring.report)),
     step("set the usual umask", call.umask(0o022)),
     step("execute init", call.execveFd(wiring.shim, argv, [])),
-    callerStep("close our end of the report", call.close(write)),
-    callerStep("wait until init has executed the command", call.readInto(read, REGISTERS.report)),
   ];
 }
 

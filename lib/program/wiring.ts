@@ -25,9 +25,9 @@ export interface Wiring {
   readonly shim: number;
   /** With `--init`: the sealed memfd that holds the command's program. */
   readonly initProgram: number;
-  /** With `--init`: both ends of the pipe that reports how the command's program failed. */
-  readonly report: readonly [read: number, write: number];
+  /** With `--init`: the write end of the pipe that reports how the command's program failed. */
+  readonly report: number;
 }
 
 /** Register names that the launcher reads after a run. */
-export const REGISTERS = { pidfd: "pidfd", pid: "pid", terminal: "terminal", report: "report" } as const;
+export const REGISTERS = { pidfd: "pidfd", pid: "pid", terminal: "terminal" } as const;
