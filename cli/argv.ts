@@ -28,23 +28,25 @@ function split(word: string): [name: string, value: string | undefined] {
   return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];
 }
 
-/** `-it` is `-t` with the -i of docker, which has no meaning of its own here. */
+/** A flag of one letter each, without values. `-it` is `-t`: the -i of docker has no meaning of its own here. */
 function letters(word: string, table: FlagTable): string[] | undefined {
-  const names = [...word.slice(1)].filter((letter) => letter !== "i" || word === "-i");
-  const flags = names.map((letter) => table.short.get(letter));
-  const known = flags.filter((name) => name !== undefined && table.takesValue.get(name) === false);
+  const names = [...word.slice(1)].filter((letter) => letter !== "i").map((letter) => table.short.get(letter));
+  const known = names.filter((name) => name !== undefined && table.takesValue.get(name) === false);
   return known.length === names.length && names.length > 0 ? known.map((name) => `--${name}`) : undefined;
 }
 
-/** The long name of a flag, and the value that is glued to it, if any. */
-function resolve(word: string, table: FlagTable): [name: string, value: string | undefined] | undefined {
+/** The long name of a flag written in full or as its only letter, and the value behind a `=`, if any. */
+function whole(word: string, table: FlagTable): [name: string, value: string | undefined] | undefined {
   const [dashed, value] = split(word);
   const bare = dashed.replace(/^--?/, "");
   const name = word.startsWith("--") || bare.length > 1 ? bare : table.short.get(bare) ?? bare;
-  if (table.takesValue.has(name)) return [name, value];
-  // A short flag with its value glued on: -eA=1, -m64m.
-  const long = word.startsWith("--") ? undefined : table.short.get(word.slice(1, 2));
-  return long !== undefined && table.takesValue.get(long) ? [long, word.slice(2)] : undefined;
+  return table.takesValue.has(name) ? [name, value] : undefined;
+}
+
+/** A short flag with its value glued on: -eA=1, -m64m. */
+function glued(word: string, table: FlagTable): [name: string, value: string] | undefined {
+  const name = word.startsWith("--") ? undefined : table.short.get(word.slice(1, 2));
+  return name !== undefined && table.takesValue.get(name) ? [name, word.slice(2)] : undefined;
 }
 
 /** Rewrites the words after `run` or `explain` so that flags, image and command cannot be mistaken for each other. */
@@ -55,12 +57,12 @@ export function normalizeRun(words: readonly string[], table: FlagTable): string
     if (word === "--") return [...result, ...words.slice(i)];
     if (!word.startsWith("-") || word === "-") return [...result, "--", ...words.slice(i)];
     if (HELP.includes(word) || (word === "-h" && i === words.length - 1)) return ["--help"];
-    const flag = resolve(word, table);
-    const [name, value] = flag ?? [];
-    if (name === undefined) result.push(...letters(word, table) ?? [word]);
-    else if (value !== undefined || !table.takesValue.get(name)) {
-      result.push(value === undefined ? `--${name}` : `--${name}=${value}`);
-    } else if (i + 1 < words.length) result.push(`--${name}=${words[++i]}`);
+    const exact = whole(word, table);
+    const bundle = exact ? undefined : letters(word, table);
+    const [name, value] = exact ?? glued(word, table) ?? [];
+    if (bundle || name === undefined) result.push(...bundle ?? [word]);
+    else if (value !== undefined) result.push(`--${name}=${value}`);
+    else if (table.takesValue.get(name) && i + 1 < words.length) result.push(`--${name}=${words[++i]}`);
     else result.push(`--${name}`);
   }
   return result;

@@ -13,8 +13,8 @@ import { resolveImage } from "../lib/image/resolve.ts";
 import { type ContainerFlags, containerOptions } from "./flags.ts";
 import { print, printJson } from "./text.ts";
 
-/** Prints the program. */
-export async function explain(flags: ContainerFlags, image: string, command: readonly string[]): Promise<void> {
+/** Prints the program. Returns the exit code. */
+export async function explain(flags: ContainerFlags, image: string, command: readonly string[]): Promise<number> {
   const folders = findFolders(flags);
   const id = newId();
   const found = await resolveImage(image, folders.images);
@@ -22,8 +22,10 @@ export async function explain(flags: ContainerFlags, image: string, command: rea
   const spec = await prepare(id, found, command, options, `${folders.containers}/${id}`);
   const { program, init } = planLaunch(spec, flags.tty ?? Deno.stdin.isTerminal());
   if (flags.json) {
-    return printJson({ id, steps: explainProgram(program), ...(init ? { init: explainProgram(init) } : {}) });
+    printJson({ id, steps: explainProgram(program), ...(init ? { init: explainProgram(init) } : {}) });
+    return 0;
   }
   print(formatProgram(program));
   if (init) print(`\nInit runs this in its child:\n\n${formatProgram(init)}`);
+  return 0;
 }

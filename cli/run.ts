@@ -6,6 +6,7 @@
 
 import { type Container, run as start } from "../lib/container/run.ts";
 import { findFolders } from "../lib/folders.ts";
+import { formatSize } from "../lib/size.ts";
 import { type ContainerFlags, containerOptions } from "./flags.ts";
 
 const FORWARDED = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT"] as const;
@@ -32,8 +33,12 @@ function forwardSignals(): (container: Container) => void {
   };
 }
 
-/** Runs the command to its end and returns its exit code. */
-export async function run(flags: ContainerFlags, image: string, command: readonly string[]): Promise<number> {
+/** Runs the command to its end. Returns its exit code, and what the user should know beside. */
+export async function run(
+  flags: ContainerFlags,
+  image: string,
+  command: readonly string[],
+): Promise<{ code: number; warning?: string }> {
   const options = await containerOptions(flags, findFolders(flags));
   const connect = forwardSignals();
   await using container = await start(image, command, {
@@ -46,10 +51,10 @@ export async function run(flags: ContainerFlags, image: string, command: readonl
   });
   connect(container);
   const { code, oomKilled } = await container.status;
-  if (oomKilled) {
-    const [{ say }, { formatSize }] = await Promise.all([import("./text.ts"), import("../lib/size.ts")]);
-    const limit = formatSize(options.limits?.memory ?? 0);
-    say(`sauropod: out of memory: the kernel killed a process of the container at its limit of ${limit}`);
-  }
-  return code;
+  if (!oomKilled) return { code };
+  const limit = formatSize(options.limits?.memory ?? 0);
+  return {
+    code,
+    warning: `sauropod: out of memory: the kernel killed a process of the container at its limit of ${limit}`,
+  };
 }

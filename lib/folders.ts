@@ -50,10 +50,13 @@ function home(): { path: string; rule: Folders["rule"] } {
  * `$XDG_DATA_HOME/sauropod/…` (default `~/.local/share`) for others. Nothing is made.
  */
 export function findFolders(options: FolderOptions = {}): Folders {
+  if (options.images && options.containers) {
+    return { images: absolute(options.images), containers: absolute(options.containers), rule: "options" };
+  }
   const { path, rule } = home();
   return {
     images: options.images ? absolute(options.images) : `${path}/images`,
     containers: options.containers ? absolute(options.containers) : `${path}/containers`,
-    rule: options.images && options.containers ? "options" : rule,
+    rule,
   };
 }

@@ -1,0 +1,38 @@
+/**
+ * Everything but a plain `run`: the other commands, help, completion, and what to say of errors.
+ *
+ * @module
+ */
+
+import { run } from "npm:@stricli/core@1.3.0";
+import { app } from "./app.ts";
+import type { Context } from "./context.ts";
+import { explain } from "./explain.ts";
+import { exitCodeOf, formatError, print, say } from "./text.ts";
+
+const OWN_ERROR = 125;
+
+/** Runs a command that the parser knows, or prints help. Returns the exit code. */
+export async function parse(words: readonly string[]): Promise<number> {
+  const process: Context["process"] = {
+    stdout: { write: print },
+    stderr: { write: (text) => say(text.replace(/\n$/, "")) },
+  };
+  if (words[0] === "__complete") {
+    const { complete } = await import("./complete.ts");
+    const proposals = await complete(words.slice(1), { process });
+    print(proposals.map(({ word, brief }) => `${word}\t${brief}\n`).join(""));
+    return 0;
+  }
+  await run(app, words, { process });
+  const code = Number(process.exitCode ?? 0);
+  return code < 0 ? OWN_ERROR : code;
+}
+
+/** Says what went wrong. Returns the exit code. */
+export function report(error: unknown): number {
+  say(formatError(error));
+  return exitCodeOf(error);
+}
+
+export { explain, say };
