@@ -30,6 +30,13 @@ function mode(value: number): Flags {
   return { value, text: `0${value.toString(8)}` };
 }
 
+const encoder = new TextEncoder();
+
+/** A text and its length in bytes. */
+function counted(text: string): [string, number] {
+  return [text, encoder.encode(text).length];
+}
+
 function little(size: number, values: readonly (readonly [offset: number, value: number])[]): Uint8Array {
   const view = new DataView(new ArrayBuffer(size));
   for (const [offset, value] of values) view.setUint32(offset, value, true);
@@ -137,7 +144,7 @@ export function dup(fd: Descriptor, to: number): Call {
 
 /** write(2) of a text. */
 export function write(fd: Descriptor, text: string): Call {
-  return call("write", fd, text, new TextEncoder().encode(text).length);
+  return call("write", fd, ...counted(text));
 }
 
 /** mkdirat(2). */
@@ -229,7 +236,7 @@ export function pivotRoot(newRoot: string, putOld: string): Call {
 
 /** sethostname(2). */
 export function sethostname(name: string): Call {
-  return call("sethostname", name, new TextEncoder().encode(name).length);
+  return call("sethostname", ...counted(name));
 }
 
 /** prctl(2) with PR_SET_PDEATHSIG. */
@@ -328,7 +335,7 @@ export const interfaceSocket: Call = call(
 /** ioctl(2) SIOCSIFFLAGS: sets an interface up. See netdevice(7). */
 export function interfaceUp(socket: Descriptor, name: string): Call {
   const request = new Uint8Array(40);
-  new TextEncoder().encodeInto(name, request);
+  encoder.encodeInto(name, request);
   request[16] = 0x41;
   return call("ioctl", socket, named(0x8914, "SIOCSIFFLAGS"), {
     bytes: request,

@@ -6,14 +6,14 @@
 
 import { errnoNumber } from "./errno.ts";
 import { syscallNumber } from "./native.ts";
-import type { Argument, Call, Program, PseudoCall, Step } from "./program.ts";
+import type { Argument, Call, Program, PseudoCall, Register, Step } from "./program.ts";
 import type { SyscallName } from "./syscalls.ts";
 
 const MAGIC = 0x50525353;
 const HEADER_SIZE = 40, STEP_SIZE = 72;
 const NONE = 0xff;
 const IMMEDIATE = 0, POINTER = 1, REGISTER = 2, REGISTER_POINTER = 3;
-const UNSET = -9n; // -EBADF: a register that no step has filled makes a bad descriptor
+const UNSET = -9; // -EBADF: a register that no step has filled makes a bad descriptor
 const PSEUDO: Readonly<Record<PseudoCall, number>> = {
   store: 1 << 24,
   expect: (1 << 24) + 1,
@@ -31,72 +31,109 @@ export interface Encoded {
   readonly registers: ReadonlyMap<string, number>;
 }
 
-let buffer = new Uint8Array(1 << 16);
-let view = new DataView(buffer.buffer);
+let bytes = new Uint8Array(1 << 16);
+// Both architectures are little-endian, and everything but strings is aligned.
+let words = new Uint32Array(bytes.buffer);
 const encoder = new TextEncoder();
 
 function reserve(end: number): void {
-  if (end <= buffer.length) return;
-  const larger = new Uint8Array(Math.max(end, buffer.length * 2));
-  larger.set(buffer);
-  buffer = larger;
-  view = new DataView(buffer.buffer);
+  if (end <= bytes.length) return;
+  const larger = new Uint8Array(Math.max(end + 7 & ~7, bytes.length * 2));
+  larger.set(bytes);
+  bytes = larger;
+  words = new Uint32Array(bytes.buffer);
 }
 
+/** Writes 64 bits at a multiple of 8. */
 function setWord(offset: number, value: number | bigint): void {
-  if (typeof value === "bigint") return view.setBigUint64(offset, BigInt.asUintN(64, value), true);
-  // Two halves: much faster than one BigInt.
-  view.setUint32(offset, value >>> 0, true);
-  view.setInt32(offset + 4, Math.floor(value / 0x1_0000_0000), true);
+  const at = offset >> 2;
+  if (typeof value === "bigint") {
+    words[at] = Number(value & 0xffffffffn);
+    words[at + 1] = Number(value >> 32n & 0xffffffffn);
+  } else {
+    words[at] = value;
+    words[at + 1] = value >= 0 && value < 0x1_0000_0000 ? 0 : Math.floor(value / 0x1_0000_0000);
+  }
+}
+
+function nulCharacter(text: string): TypeError {
+  return new TypeError(`a NUL character cannot be passed on: ${JSON.stringify(text)}`);
+}
+
+/** Writes a text of ASCII characters; false if it holds others. Almost all do, and calling the encoder costs more. */
+function writeAscii(text: string, offset: number): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0) throw nulCharacter(text);
+    if (code > 127) {
+      if (text.includes("\0")) throw nulCharacter(text);
+      return false;
+    }
+    bytes[offset + i] = code;
+  }
+  return true;
+}
+
+/** What a step's arguments need beside the step: registers, and hidden steps that store registers into structures. */
+class Needs {
+  readonly names = new Set<string>();
+  readonly cells = new Set<string>();
+  stores = 0;
+
+  constructor(program: Program) {
+    for (const step of program) {
+      if (step.save !== undefined) this.names.add(step.save);
+      if (step.when !== undefined) this.names.add(step.when);
+      for (const argument of step.args) this.visit(argument, false);
+    }
+    if (this.names.size >= NONE) throw new RangeError(`a program has at most ${NONE - 1} registers`);
+  }
+
+  private visit(argument: Argument, inside: boolean): void {
+    if (argument === null || typeof argument !== "object") return;
+    if ("register" in argument) {
+      this.names.add(argument.register);
+      if (inside) this.stores++;
+    } else if ("cell" in argument) {
+      this.names.add(argument.cell);
+      this.cells.add(argument.cell);
+    } else if ("words" in argument) {
+      for (const word of argument.words) this.visit(word, true);
+    }
+  }
 }
 
 class Writer {
+  readonly registers = new Map<string, number>();
+  readonly steps: Step[] = [];
+  private readonly firstRegister: number;
   private end: number;
   private readonly relocations: number[] = [];
   private readonly strings = new Map<string, number>();
   private readonly memory = new Map<Uint8Array, number>();
-  readonly registers = new Map<string, number>();
-  readonly steps: Step[] = [];
 
   constructor(private readonly program: Program) {
-    const names = new Set<string>();
-    const cells = new Set<string>();
-    let count = program.length;
-    const visit = (argument: Argument, inside: boolean): void => {
-      if (argument === null || typeof argument !== "object") return;
-      if ("register" in argument) {
-        names.add(argument.register);
-        if (inside) count++;
-      } else if ("cell" in argument) {
-        names.add(argument.cell);
-        cells.add(argument.cell);
-      } else if ("words" in argument) argument.words.forEach((word) => visit(word, true));
-    };
-    for (const step of program) {
-      if (step.save !== undefined) names.add(step.save);
-      if (step.when !== undefined) names.add(step.when);
-      step.args.forEach((argument) => visit(argument, false));
-    }
-    if (names.size >= NONE) throw new RangeError(`a program has at most ${NONE - 1} registers`);
-    const registers = HEADER_SIZE + count * STEP_SIZE;
-    this.end = registers + names.size * 8;
+    const needs = new Needs(program);
+    const count = program.length + needs.stores;
+    this.firstRegister = HEADER_SIZE + count * STEP_SIZE;
+    this.end = this.firstRegister + needs.names.size * 8;
     reserve(this.end);
-    buffer.fill(0, 0, this.end);
-    for (const name of names) {
-      const offset = registers + this.registers.size * 8;
-      view.setBigInt64(offset, cells.has(name) ? 0n : UNSET, true);
+    bytes.fill(0, 0, this.end);
+    for (const name of needs.names) {
+      const offset = this.firstRegister + this.registers.size * 8;
+      setWord(offset, needs.cells.has(name) ? 0 : UNSET);
       this.registers.set(name, offset);
     }
-    view.setUint32(0, MAGIC, true);
-    view.setUint32(16, count, true);
-    view.setUint32(20, HEADER_SIZE, true);
-    view.setUint32(24, names.size, true);
-    view.setUint32(28, registers, true);
+    words[0] = MAGIC;
+    words[4] = count;
+    words[5] = HEADER_SIZE;
+    words[6] = needs.names.size;
+    words[7] = this.firstRegister;
   }
 
   private registerIndex(name: string | undefined): number {
     if (name === undefined) return NONE;
-    return ((this.registers.get(name) ?? 0) - view.getUint32(28, true)) / 8;
+    return ((this.registers.get(name) ?? 0) - this.firstRegister) / 8;
   }
 
   private claim(size: number): number {
@@ -109,22 +146,21 @@ class Writer {
   private string(text: string): number {
     const known = this.strings.get(text);
     if (known !== undefined) return known;
-    if (text.includes("\0")) throw new TypeError(`a NUL character cannot be passed on: ${JSON.stringify(text)}`);
     const offset = this.claim(text.length * 3 + 1);
-    const { written } = encoder.encodeInto(text, buffer.subarray(offset));
-    buffer[offset + written] = 0;
+    const written = writeAscii(text, offset) ? text.length : encoder.encodeInto(text, bytes.subarray(offset)).written;
+    bytes[offset + written] = 0;
     this.end = offset + written + 1;
     this.strings.set(text, offset);
     return offset;
   }
 
   // The same bytes in two steps are the same memory: what one writes the other reads.
-  private bytes(bytes: Uint8Array): number {
-    const known = this.memory.get(bytes);
+  private copy(source: Uint8Array): number {
+    const known = this.memory.get(source);
     if (known !== undefined) return known;
-    const offset = this.claim(bytes.length);
-    buffer.set(bytes, offset);
-    this.memory.set(bytes, offset);
+    const offset = this.claim(source.length);
+    bytes.set(source, offset);
+    this.memory.set(source, offset);
     return offset;
   }
 
@@ -133,63 +169,90 @@ class Writer {
     this.relocations.push(offset);
   }
 
-  private words(step: Step, words: readonly Argument[]): number {
-    const offset = this.claim(words.length * 8);
-    buffer.fill(0, offset, this.end);
-    words.forEach((word, i) => {
-      const at = offset + i * 8;
-      if (word !== null && typeof word === "object" && "register" in word) {
-        const store = { call: "store", args: [] } as const;
-        this.encoded(step, store, [[POINTER, at], this.argument(step, word), [IMMEDIATE, word.plus ?? 0]]);
-        return;
-      }
-      const [kind, value] = this.argument(step, word);
-      if (kind === POINTER) this.pointerWord(at, Number(value));
-      else if (kind === IMMEDIATE) setWord(at, value);
-      else this.pointerWord(at, view.getUint32(28, true) + Number(value) * 8);
-    });
+  private structure(step: Step, fields: readonly Argument[]): number {
+    const offset = this.claim(fields.length * 8);
+    bytes.fill(0, offset, this.end);
+    for (let i = 0; i < fields.length; i++) this.field(step, fields[i] ?? null, offset + i * 8);
     return offset;
   }
 
-  private argument(step: Step, argument: Argument): [kind: number, value: number | bigint] {
-    if (argument === null) return [IMMEDIATE, 0];
-    if (typeof argument === "number" || typeof argument === "bigint") return [IMMEDIATE, argument];
-    if (typeof argument === "string") return [POINTER, this.string(argument)];
-    if ("value" in argument) return [IMMEDIATE, argument.value];
-    if ("register" in argument) return [REGISTER, this.registerIndex(argument.register)];
-    if ("cell" in argument) return [REGISTER_POINTER, this.registerIndex(argument.cell)];
-    if ("words" in argument) return [POINTER, this.words(step, argument.words)];
-    if ("bytes" in argument) {
-      return [POINTER, this.bytes(argument.bytes)];
+  private field(step: Step, field: Argument, at: number): void {
+    if (field !== null && typeof field === "object") {
+      if ("register" in field) return this.store(step, field, at);
+      if ("cell" in field) return this.pointerWord(at, this.registers.get(field.cell) ?? 0);
     }
-    return [POINTER, this.words(step, [...argument, null])];
+    if (this.kindOf(field) === IMMEDIATE) setWord(at, this.valueOf(step, field));
+    else this.pointerWord(at, Number(this.valueOf(step, field)));
   }
 
-  private encoded(step: Step, { call }: Call, args: readonly [number, number | bigint][]): void {
-    const at = HEADER_SIZE + this.steps.length * STEP_SIZE;
+  private store(step: Step, { register, plus }: Register, at: number): void {
+    const slot = this.begin(step, PSEUDO.store);
+    bytes[slot + 5] = NONE;
+    this.slot(slot, 0, POINTER, at);
+    this.slot(slot, 1, REGISTER, this.registerIndex(register));
+    this.slot(slot, 2, IMMEDIATE, plus ?? 0);
+  }
+
+  private kindOf(argument: Argument): number {
+    if (argument === null || typeof argument === "number" || typeof argument === "bigint") return IMMEDIATE;
+    if (typeof argument === "string") return POINTER;
+    if ("value" in argument) return IMMEDIATE;
+    if ("register" in argument) return REGISTER;
+    return "cell" in argument ? REGISTER_POINTER : POINTER;
+  }
+
+  private valueOf(step: Step, argument: Argument): number | bigint {
+    if (argument === null) return 0;
+    if (typeof argument === "number" || typeof argument === "bigint") return argument;
+    if (typeof argument === "string") return this.string(argument);
+    if ("value" in argument) return argument.value;
+    if ("register" in argument) return this.registerIndex(argument.register);
+    if ("cell" in argument) return this.registerIndex(argument.cell);
+    if ("words" in argument) return this.structure(step, argument.words);
+    if ("bytes" in argument) return this.copy(argument.bytes);
+    return this.structure(step, [...argument, null]);
+  }
+
+  private begin(step: Step, call: number): number {
+    const slot = HEADER_SIZE + this.steps.length * STEP_SIZE;
     this.steps.push(step);
-    view.setUint32(at, call in PSEUDO ? PSEUDO[call as PseudoCall] : syscallNumber(call as SyscallName), true);
-    buffer[at + 4] = step.actor === "caller" ? 0 : 1;
-    buffer[at + 5] = call === "store" ? NONE : this.registerIndex(step.save);
-    buffer[at + 6] = this.registerIndex(step.when);
-    (step.ignore ?? []).forEach((name, i) => view.setUint16(at + 8 + i * 2, errnoNumber(name), true));
-    args.forEach(([kind, value], i) => {
-      buffer[at + 16 + i] = kind;
-      setWord(at + 24 + i * 8, value);
-    });
+    words[slot >> 2] = call;
+    bytes[slot + 4] = step.actor === "caller" ? 0 : 1;
+    bytes[slot + 5] = this.registerIndex(step.save);
+    bytes[slot + 6] = this.registerIndex(step.when);
+    return slot;
+  }
+
+  private slot(slot: number, i: number, kind: number, value: number | bigint): void {
+    bytes[slot + 16 + i] = kind;
+    setWord(slot + 24 + i * 8, value);
+  }
+
+  private add(step: Step): void {
+    // The values come first: a structure may want hidden steps before this one.
+    const values: (number | bigint)[] = [];
+    for (const argument of step.args) values.push(this.valueOf(step, argument));
+    const slot = this.begin(step, callNumber(step.call));
+    const { ignore } = step;
+    for (let i = 0; ignore && i < ignore.length; i++) {
+      const name = ignore[i];
+      if (name) bytes[slot + 8 + i * 2] = errnoNumber(name);
+    }
+    for (let i = 0; i < values.length; i++) this.slot(slot, i, this.kindOf(step.args[i] ?? null), values[i] ?? 0);
   }
 
   write(): Encoded {
-    for (const step of this.program) {
-      const args = step.args.map((argument) => this.argument(step, argument));
-      this.encoded(step, step, args);
-    }
+    for (const step of this.program) this.add(step);
     const relocations = this.claim(this.relocations.length * 4);
-    this.relocations.forEach((offset, i) => view.setUint32(relocations + i * 4, offset, true));
-    view.setUint32(32, this.relocations.length, true);
-    view.setUint32(36, relocations, true);
-    return { bytes: buffer.subarray(0, this.end), steps: this.steps, registers: this.registers };
+    words.set(this.relocations, relocations >> 2);
+    words[8] = this.relocations.length;
+    words[9] = relocations;
+    return { bytes: bytes.subarray(0, this.end), steps: this.steps, registers: this.registers };
   }
+}
+
+function callNumber(call: Call["call"]): number {
+  return call in PSEUDO ? PSEUDO[call as PseudoCall] : syscallNumber(call as SyscallName);
 }
 
 /** Encodes `program` for this machine's architecture. Throws `TypeError` for a string that holds a NUL. */

@@ -85,14 +85,21 @@ export type StepOptions = Pick<Step, "save" | "when" | "ignore">;
 /** Steps in the order in which they run. */
 export type Program = readonly Step[];
 
+// Named fields instead of spreads: every step has the same shape, and a program has more than a hundred.
+function stepOf(label: string, actor: Actor, { call, args }: Call, { save, when, ignore }: StepOptions): Step {
+  return { label, actor, call, args, save, when, ignore };
+}
+
+const PLAIN: StepOptions = {};
+
 /** A step that the container's process runs. */
-export function step(label: string, call: Call, options: StepOptions = {}): Step {
-  return { label, actor: "container", ...call, ...options };
+export function step(label: string, call: Call, options: StepOptions = PLAIN): Step {
+  return stepOf(label, "container", call, options);
 }
 
 /** A step that the calling process runs. */
-export function callerStep(label: string, call: Call, options: StepOptions = {}): Step {
-  return { label, actor: "caller", ...call, ...options };
+export function callerStep(label: string, call: Call, options: StepOptions = PLAIN): Step {
+  return stepOf(label, "caller", call, options);
 }
 
 /** The value of the register `name`. */
