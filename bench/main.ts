@@ -34,16 +34,22 @@ async function peakMemory(words: readonly string[]): Promise<number> {
 }
 
 const home = Deno.makeTempDirSync({ prefix: "sauropod-bench-" });
+const memory = Deno.makeTempDirSync({ prefix: "sauropod-bench-", dir: "/dev/shm" });
 const tidy = watchLeftovers();
 try {
   makeImage(`${home}/images/busybox`);
   const folders = { images: `${home}/images`, containers: `${home}/containers` };
   const silent = { stdin: "null", stdout: "null", stderr: "null" } as const;
-  const launch = (name: string, network: "none" | "host", gone: boolean): Contender => ({
+  const launch = (name: string, network: "none" | "host", containers: string, gone = false): Contender => ({
     name,
     once: () =>
       timed(async () => {
-        const container = await run("busybox", ["/bin/true"], { ...folders, ...silent, network });
+        const container = await run("busybox", ["/bin/true"], {
+          images: folders.images,
+          containers,
+          ...silent,
+          network,
+        });
         await container.status;
         if (gone) await container[Symbol.asyncDispose]();
       }),
@@ -62,28 +68,34 @@ try {
     }, ${navigator.hardwareConcurrency} x ${model}, Linux ${kernel}, Deno ${Deno.version.deno}\n`,
   );
 
-  const inProcess = [
-    launch("run(), own network namespace", "none", false),
-    launch("run(), until its files are gone", "none", true),
-    launch("run(), host's network", "host", false),
+  const bwrap = ["bwrap", "--unshare-all", "--bind", `${home}/images/busybox`, "/", "--dev", "/dev", "--proc", "/proc"];
+  const inProcess = (network: "none" | "host"): Contender[] => [
+    launch("run(), containers in memory", network, `${memory}/containers`),
+    launch("run(), containers on disk", network, folders.containers),
+    launch("the same, until its files are gone", network, folders.containers, true),
+    command("bwrap", [...bwrap, ...(network === "host" ? ["--share-net"] : []), "/bin/true"]),
     command("fork and exec of /bin/true", ["/bin/true"]),
-    ...peers.filter(({ name }) => name.startsWith("bwrap")),
   ];
-  console.log(report("Launch of /bin/true from a script", "ms", await measure(inProcess, LAUNCH_ROUNDS)));
+  const title = "Launch of /bin/true from a script";
+  console.log(report(`${title}, without a network namespace`, "ms", await measure(inProcess("host"), LAUNCH_ROUNDS)));
+  console.log(report(`${title}, with one`, "ms", await measure(inProcess("none"), LAUNCH_ROUNDS)));
 
   const byCommand = [
     command("sauropod --rm", [...cli, "/bin/true"]),
     command("deno run of an empty script", [deno, "run", "-A", `${home}/empty.ts`]),
     ...peers,
   ];
-  console.log(report("Launch of /bin/true from a shell", "ms", await measure(byCommand, CLI_ROUNDS)));
+  console.log(
+    report("Launch of /bin/true from a shell, with a network namespace", "ms", await measure(byCommand, CLI_ROUNDS)),
+  );
 
-  const memory: Contender[] = [
+  const peaks: Contender[] = [
     { name: "sauropod --rm", once: () => peakMemory([...cli, "/bin/sleep", "1"]) },
     { name: "deno run of an empty script", once: () => peakMemory([deno, "run", "-A", `${home}/sleep.ts`]) },
   ];
-  console.log(report("Peak memory of the command line", "KiB", await measure(memory, MEMORY_ROUNDS)));
+  console.log(report("Peak memory of the command line", "KiB", await measure(peaks, MEMORY_ROUNDS)));
 } finally {
   await Deno.remove(home, { recursive: true });
+  await Deno.remove(memory, { recursive: true });
   await tidy();
 }
