@@ -15,6 +15,14 @@
  * @module
  */
 
+/**
+ * Loads at once what is otherwise loaded when it is first needed, such as unpacking and control groups: for programs
+ * that must not read files later. It also shows those modules to `deno cache` and `deno vendor`.
+ */
+export async function preload(): Promise<void> {
+  await import("./lib/preload.ts");
+}
+
 export { output, run } from "./lib/container/run.ts";
 export type { Container, RunOptions, RunOutput, RunStatus } from "./lib/container/run.ts";
 export type { ContainerOptions, StreamOption } from "./lib/container/options.ts";

@@ -11,6 +11,7 @@ import type { Limits } from "../lib/cgroup/limits.ts";
 import type { ContainerOptions } from "../lib/container/options.ts";
 import { InputError, messageOf, SauropodError } from "../lib/errors.ts";
 import type { FolderOptions, Folders } from "../lib/folders.ts";
+import { lazy } from "../lib/lazy.ts";
 import { parseSize } from "../lib/size.ts";
 import type { FlagTable } from "./argv.ts";
 
@@ -229,7 +230,7 @@ function allowsNewPrivileges(options: readonly string[]): boolean {
 
 async function environment({ env = [], envFile = [] }: ContainerFlags): Promise<Record<string, string>> {
   if (env.length + envFile.length === 0) return {};
-  const { parseEnv, readEnvFile } = await import("../lib/environment.ts");
+  const { parseEnv, readEnvFile } = await lazy.environment();
   return Object.assign({}, ...envFile.map(readEnvFile), parseEnv(env));
 }
 

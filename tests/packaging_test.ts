@@ -88,6 +88,18 @@ Deno.test("the product never takes its executable for Deno", () => {
   }
 });
 
+Deno.test("what is loaded when it is needed is what preload loads, and none of it is read before", async () => {
+  const specifiers = (file: string, pattern: RegExp): string[] =>
+    [...Deno.readTextFileSync(`${PROJECT}/${file}`).matchAll(pattern)].map(([, name]) => name ?? "").sort();
+  const loaded = specifiers("lib/lazy.ts", /=> load\("(.*)"\)/g);
+  assert.ok(loaded.length > 5);
+  assert.deepEqual(loaded, specifiers("lib/lazy.ts", /typeof import\("(.*)"\)/g));
+  assert.deepEqual(loaded, specifiers("lib/preload.ts", /^import "(.*)";$/gm));
+  const script = `import { preload } from "${PROJECT}/mod.ts"; await preload(); console.log("loaded");`;
+  const { text } = await deno(["eval", script]);
+  assert.equal(text, "loaded\n");
+});
+
 Deno.test("folders come from flags, then SAUROPOD_HOME, then a checkout, then the system", async () => {
   await using world = makeWorld();
   const place = `${world.home}/place`;

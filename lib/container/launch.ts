@@ -8,6 +8,7 @@ import { execute, programFile, shimFd } from "../../ffi/execute.ts";
 import { close, read } from "../../ffi/fs.ts";
 import { pipe, reapNow, sendSignal } from "../../ffi/process.ts";
 import type { Program } from "../../ffi/program.ts";
+import { lazy } from "../lazy.ts";
 import { initCommand } from "../program/process.ts";
 import { compile } from "../program/compile.ts";
 import { REGISTERS, type Stream, type TerminalSize, type Wiring } from "../program/wiring.ts";
@@ -38,7 +39,7 @@ function initFailure(report: number, program: Program): Failure | undefined {
 }
 
 async function describe(failure: Failure, spec: ContainerSpec): Promise<Error> {
-  const { describeFailure } = await import("./failure.ts");
+  const { describeFailure } = await lazy.failure();
   return describeFailure(failure, spec);
 }
 

@@ -9,6 +9,7 @@ import { hardLimit } from "../../ffi/process.ts";
 import { capabilitiesIn, type Capability, chooseCapabilities } from "../capabilities.ts";
 import type { Limits } from "../cgroup/limits.ts";
 import type { CgroupPlan } from "../cgroup/plan.ts";
+import { lazy } from "../lazy.ts";
 import { InputError } from "../errors.ts";
 import type { ImageUser as User } from "../image/passwd.ts";
 import type { Image } from "../image/resolve.ts";
@@ -70,7 +71,7 @@ const ROOT: User = { uid: 0, gid: 0, groups: [], home: "/root", name: "root" };
 
 async function findUser(image: Image, options: ContainerOptions): Promise<User> {
   if (options.user === undefined) return ROOT;
-  const { lookupUser } = await import("../image/passwd.ts");
+  const { lookupUser } = await lazy.passwd();
   return lookupUser(image.lower, options.user);
 }
 
@@ -88,7 +89,7 @@ async function parseTexts(
   if (!privileged && [volumes, tmpfs, devices, ulimits].every((list) => list.length === 0)) {
     return { mounts: [], devices: [], rlimits: [usualOpenFiles()] };
   }
-  const { parseDevices, parseMounts, parseUlimit } = await import("./parse.ts");
+  const { parseDevices, parseMounts, parseUlimit } = await lazy.parse();
   const rlimits = ulimits.map(parseUlimit);
   return {
     mounts: parseMounts(volumes, tmpfs),
@@ -128,8 +129,8 @@ async function cgroups(
   const asked = Object.values(limits).some((limit) => limit !== undefined);
   if (!asked && !isUnified()) return { cgroups: { groups: [] }, cgroupMounts: [] };
   const [{ detectCgroups }, { planCgroups }] = await Promise.all([
-    import("../cgroup/host.ts"),
-    import("../cgroup/plan.ts"),
+    lazy.cgroupHost(),
+    lazy.cgroupPlan(),
   ]);
   const host = detectCgroups();
   const plan = planCgroups(host, `sauropod-${id}`, limits, { parent });

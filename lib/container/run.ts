@@ -5,6 +5,7 @@
  */
 
 import { type Ending, reap, sendSignal } from "../../ffi/process.ts";
+import { lazy } from "../lazy.ts";
 import { findFolders } from "../folders.ts";
 import { resolveImage } from "../image/resolve.ts";
 import type { TerminalSize } from "../program/wiring.ts";
@@ -101,14 +102,14 @@ function newRecord(spec: ContainerSpec, image: string, options: RunOptions): Con
 
 async function removeGroups(record: ContainerRecord): Promise<void> {
   if (record.cgroups.length === 0) return;
-  const { removeGroups } = await import("../cgroup/remove.ts");
+  const { removeGroups } = await lazy.cgroupRemove();
   removeGroups(record.cgroups);
 }
 
 async function ranOutOfMemory(spec: ContainerSpec): Promise<boolean> {
   const files = spec.cgroups.groups.flatMap(({ oomFile }) => oomFile ?? []);
   if (files.length === 0) return false;
-  const { oomKills } = await import("../cgroup/usage.ts");
+  const { oomKills } = await lazy.cgroupUsage();
   return files.some((file) => oomKills(file) > 0);
 }
 
@@ -172,7 +173,7 @@ async function reclaimOnce(containers: string): Promise<void> {
   if (reclaimed.has(containers)) return;
   reclaimed.add(containers);
   if (abandonedIds(containers).length === 0) return;
-  const { reclaim } = await import("./leftovers.ts");
+  const { reclaim } = await lazy.leftovers();
   // What others left must not hurt this run; `gc` says what is wrong with it.
   await reclaim(containers).catch(() => {});
 }

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { lazy } from "../lazy.ts";
 import { ContainerError } from "../errors.ts";
 import {
   type ContainerRecord,
@@ -118,7 +119,7 @@ function makeFolder(containers: string, record: ContainerRecord): void {
  */
 export async function createContainer(containers: string, record: ContainerRecord): Promise<void> {
   if (record.name === undefined) return makeFolder(containers, record);
-  const { claimName } = await import("./names.ts");
+  const { claimName } = await lazy.names();
   claimName(containers, record.name, record.id, () => makeFolder(containers, record));
 }
 
@@ -136,7 +137,7 @@ export async function removeContainer(
     // A full disk must not keep anything from being removed.
   }
   if (name !== undefined) {
-    const { releaseName } = await import("./names.ts");
+    const { releaseName } = await lazy.names();
     releaseName(containers, name, id);
   }
   const folder = `${containers}/${id}`;

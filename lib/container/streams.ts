@@ -8,6 +8,7 @@ import { forget, ready } from "../../ffi/events.ts";
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, openAt, readNow, writeNow } from "../../ffi/fs.ts";
 import { isTerminal, pipe, resizeTerminal, setNonblocking, windowSize } from "../../ffi/process.ts";
+import { lazy } from "../lazy.ts";
 import type { Stream, TerminalSize } from "../program/wiring.ts";
 import type { StreamOption } from "./options.ts";
 
@@ -185,7 +186,7 @@ export function connect(options: StreamOptions): Connection {
         resize = ({ columns, rows }) => resizeTerminal(terminal, columns, rows);
       } else {
         open(terminal);
-        const { pump } = await import("./pump.ts");
+        const { pump } = await lazy.pump();
         drained.push(pump(terminal, 0, [1, 2, 0].find((fd) => typed[fd]) ?? 1));
       }
     }

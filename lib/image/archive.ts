@@ -7,6 +7,7 @@
 
 import { AT_FDCWD, close, lock, openAt, statusAt } from "../../ffi/fs.ts";
 import { flags } from "../../ffi/flags.ts";
+import { lazy } from "../lazy.ts";
 import { ImageError, messageOf } from "../errors.ts";
 import { readImageFile } from "./file.ts";
 import { archiveName } from "./resolve.ts";
@@ -135,7 +136,7 @@ async function unpackInto(temporary: string, archivePath: string): Promise<void>
   const root = openDirectory(AT_FDCWD, rootfs);
   try {
     // Loaded here only: most runs find their image unpacked.
-    const [{ unpack }, { decompress }] = await Promise.all([import("./unpack.ts"), import("./decompress.ts")]);
+    const [{ unpack }, { decompress }] = await Promise.all([lazy.unpack(), lazy.decompress()]);
     const { entries } = await unpack(decompress(chunksOf(archivePath)), root);
     if (entries === 0) throw new ImageError("the archive is empty", { code: "archive-malformed" });
   } finally {

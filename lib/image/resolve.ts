@@ -1,3 +1,4 @@
+import { lazy } from "../lazy.ts";
 import { ImageError, InputError } from "../errors.ts";
 
 /** What an image is kept as. */
@@ -93,7 +94,7 @@ export async function resolveImage(name: string, imagesFolder: string): Promise<
   const place = locate(name, imagesFolder);
   if (place.kind === "host") return { name, lower: ["/"], kind: "host" };
   if (place.kind === "folder") return { name, lower: [Deno.realPathSync(place.path)], kind: "folder" };
-  const { findUnpacked, unpackOnce } = await import("./archive.ts");
+  const { findUnpacked, unpackOnce } = await lazy.archive();
   const store = `${imagesFolder}/${STORE}`;
   const rootfs = findUnpacked(place.path, store) ?? await unpackOnce(place.path, store);
   return { name, lower: [Deno.realPathSync(rootfs)], kind: "archive" };

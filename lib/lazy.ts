@@ -1,0 +1,28 @@
+/**
+ * Modules that most containers do without, loaded when they are needed.
+ *
+ * The specifiers are no literals on purpose: Deno reads everything that a literal `import()` can reach at every start.
+ * `preload.ts` imports the same modules for those who want them at once and for tools that must know them.
+ *
+ * @module
+ */
+
+const load = (specifier: string) => import(specifier);
+
+/** One function for each module. */
+export const lazy = {
+  archive: (): Promise<typeof import("./image/archive.ts")> => load("./image/archive.ts"),
+  unpack: (): Promise<typeof import("./image/unpack.ts")> => load("./image/unpack.ts"),
+  decompress: (): Promise<typeof import("./image/decompress.ts")> => load("./image/decompress.ts"),
+  passwd: (): Promise<typeof import("./image/passwd.ts")> => load("./image/passwd.ts"),
+  cgroupHost: (): Promise<typeof import("./cgroup/host.ts")> => load("./cgroup/host.ts"),
+  cgroupPlan: (): Promise<typeof import("./cgroup/plan.ts")> => load("./cgroup/plan.ts"),
+  cgroupRemove: (): Promise<typeof import("./cgroup/remove.ts")> => load("./cgroup/remove.ts"),
+  cgroupUsage: (): Promise<typeof import("./cgroup/usage.ts")> => load("./cgroup/usage.ts"),
+  failure: (): Promise<typeof import("./container/failure.ts")> => load("./container/failure.ts"),
+  leftovers: (): Promise<typeof import("./container/leftovers.ts")> => load("./container/leftovers.ts"),
+  names: (): Promise<typeof import("./container/names.ts")> => load("./container/names.ts"),
+  parse: (): Promise<typeof import("./container/parse.ts")> => load("./container/parse.ts"),
+  pump: (): Promise<typeof import("./container/pump.ts")> => load("./container/pump.ts"),
+  environment: (): Promise<typeof import("./environment.ts")> => load("./environment.ts"),
+} as const;

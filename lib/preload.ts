@@ -1,0 +1,20 @@
+/**
+ * Imports all that `lazy.ts` loads when it is needed.
+ *
+ * @module
+ */
+
+import "./image/archive.ts";
+import "./image/unpack.ts";
+import "./image/decompress.ts";
+import "./image/passwd.ts";
+import "./cgroup/host.ts";
+import "./cgroup/plan.ts";
+import "./cgroup/remove.ts";
+import "./cgroup/usage.ts";
+import "./container/failure.ts";
+import "./container/leftovers.ts";
+import "./container/names.ts";
+import "./container/parse.ts";
+import "./container/pump.ts";
+import "./environment.ts";
