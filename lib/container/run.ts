@@ -136,8 +136,8 @@ async function start(
       throw error;
     }
   } catch (error) {
-    await removeGroups(record);
-    await removeContainer(containers, record);
+    // Whatever keeps this from undoing, a later command undoes it; the first error is the one to tell.
+    await removeGroups(record).then(() => removeContainer(containers, record)).catch(() => {});
     throw error;
   }
 }

@@ -10,7 +10,7 @@
  */
 
 import { lazy } from "../lazy.ts";
-import { ContainerError } from "../errors.ts";
+import { ContainerError, messageOf } from "../errors.ts";
 import {
   type ContainerRecord,
   formatMark,
@@ -107,15 +107,24 @@ export function clearLiveness(containers: string, id: string): void {
 }
 
 function makeFolder(containers: string, record: ContainerRecord): void {
-  own(containers, record.id);
-  Deno.mkdirSync(`${containers}/${record.id}`, { mode: 0o700 });
-  writeRecord(`${containers}/${record.id}`, record);
+  try {
+    own(containers, record.id);
+    Deno.mkdirSync(`${containers}/${record.id}`, { mode: 0o700 });
+    writeRecord(`${containers}/${record.id}`, record);
+  } catch (error) {
+    throw new ContainerError(`a container cannot be made in ${containers}: ${messageOf(error)}`, {
+      code: "containers-unwritable",
+      facts: { containers },
+      hint: "sauropod doctor says which rule chose this folder; --containers or SAUROPOD_HOME name another one",
+      cause: error,
+    });
+  }
 }
 
 /**
  * Makes a container's folder with its record in it, and takes its name. It is ours from then on.
  *
- * @throws {ContainerError} `name-taken`.
+ * @throws {ContainerError} `name-taken`, `containers-unwritable`.
  */
 export async function createContainer(containers: string, record: ContainerRecord): Promise<void> {
   if (record.name === undefined) return makeFolder(containers, record);
