@@ -5,16 +5,21 @@
  */
 
 import { reclaim } from "../lib/container/leftovers.ts";
+import { listContainers } from "../lib/container/names.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
+import { removeStaleArchives } from "../lib/image/archive.ts";
 import type { Context } from "./context.ts";
 import { print, printJson, say } from "./text.ts";
 
 /** Reclaims and says what. */
 export async function gc(this: Context, flags: FolderOptions & { json?: boolean }): Promise<void> {
-  const { containers } = findFolders(flags);
+  const { images, containers } = findFolders(flags);
   const result = await reclaim(containers);
-  if (flags.json) return printJson(result);
+  const used = listContainers(containers).flatMap(({ lower }) => lower);
+  const archives = result.damaged.length > 0 ? [] : removeStaleArchives(images, used);
+  if (flags.json) return printJson({ ...result, archives });
   for (const id of result.removed) print(`removed ${id}\n`);
+  for (const path of archives) print(`removed ${path}\n`);
   for (const id of result.ended) print(`marked as ended ${id}\n`);
   for (const id of result.damaged) say(`sauropod: ${containers}/${id} has no readable record; it was left alone`);
 }

@@ -153,11 +153,6 @@ export function unlinkAt(dirfd: number, path: string, directory = false): void {
   check(shim.ib("unlinkat", dirfd, cString(path), how), "unlinkat", path);
 }
 
-/** Renames `from` to `to`, replacing what is there. */
-export function renameAt(fromFd: number, from: string, toFd: number, to: string): void {
-  check(shim.ibib("renameat2", fromFd, cString(from), toFd, cString(to)), "renameat2", from);
-}
-
 /** Sets owner and group of `path` itself (not of what a link points at); of `dirfd` if `path` is empty. */
 export function chownAt(dirfd: number, path: string, uid: number, gid: number): void {
   const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
@@ -208,17 +203,6 @@ export function statusAt(dirfd: number, path = ""): Status {
     rdev: `${u32(128)}:${u32(132)}`,
     dev: `${u32(136)}:${u32(140)}`,
   };
-}
-
-/** Where the symbolic link `path` below `dirfd` points. */
-export function readlinkAt(dirfd: number, path: string): string {
-  const buffer = new Uint8Array(4096);
-  const n = check(
-    shim.ibb("readlinkat", dirfd, cString(path), buffer, buffer.length),
-    "readlinkat",
-    path,
-  );
-  return new TextDecoder().decode(buffer.subarray(0, n));
 }
 
 /** Takes an advisory lock on an open file; false if `wait` is false and another holds it (`flock(2)`). */

@@ -20,13 +20,8 @@ export function readEnvFile(path: string): Record<string, string> {
   }
 }
 
-/**
- * Reads the lines of an environment file: `NAME=VALUE`, or `NAME` to take the caller's; empty lines and lines that
- * begin with `#` are skipped.
- *
- * @throws {InputError} `bad-env`.
- */
-export function parseEnvFile(text: string): Record<string, string> {
+// `NAME=VALUE`, or `NAME` to take the caller's; empty lines and those that begin with # are skipped.
+function parseEnvFile(text: string): Record<string, string> {
   const lines = text.split(/\r?\n/).map((line) => line.trimStart()).filter((line) => line && !line.startsWith("#"));
   return parseEnv(lines);
 }

@@ -25,9 +25,3 @@ export function signalNumber(signal: string | number): number {
     hint: "for example TERM",
   });
 }
-
-/** The name of a signal's number, such as `SIGTERM`. */
-export function signalName(number: number): string {
-  const name = NAMES[number - 1];
-  return name ? `SIG${name}` : `signal ${number}`;
-}

@@ -407,3 +407,24 @@ Deno.test("a launch that fails in the library leaves no descriptor and no proces
   assertUnchanged(before.machine);
   assert.deepEqual(containersOf(world), []);
 });
+
+Deno.test("gc removes what was unpacked from an archive that has changed, but not while a container uses it", async () => {
+  await using world = makeWorld();
+  const archive = `${world.folders.images}/box.tar`;
+  const unpacked = (): number => [...Deno.readDirSync(`${world.folders.images}/.unpacked`)].length;
+  const pack = async (file: string): Promise<void> => {
+    Deno.writeTextFileSync(`${world.folders.images}/busybox/${file}`, file);
+    const args = ["-C", `${world.folders.images}/busybox`, "-cf", archive, "."];
+    assert.ok((await new Deno.Command("tar", { args }).output()).success);
+  };
+  await pack("first");
+  assert.equal((await world.cli(["--name", "user", "box", "true"])).code, 0);
+  await pack("second");
+  assert.equal((await world.cli(["--rm", "box", "cat", "/second"])).stdout, "second");
+  assert.equal(unpacked(), 2);
+  assert.equal((await world.cli(["gc"])).code, 0);
+  assert.equal(unpacked(), 2, "a container uses the first");
+  assert.equal((await world.cli(["rm", "user"])).code, 0);
+  assert.match((await world.cli(["gc"])).stdout, /^removed .*\/\.unpacked\/box@/);
+  assert.equal(unpacked(), 1);
+});

@@ -85,8 +85,8 @@ export function removeStaleNames(containers: string): void {
   });
 }
 
-/** The ids of all folders of containers, also of those without a record. */
-export function allIds(containers: string): string[] {
+// Also of folders without a record.
+function allIds(containers: string): string[] {
   return namesIn(containers).filter((name) => ID.test(name));
 }
 

@@ -10,7 +10,7 @@ import { flags } from "../../ffi/flags.ts";
 import { lazy } from "../lazy.ts";
 import { ImageError, messageOf } from "../errors.ts";
 import { readImageFile } from "./file.ts";
-import { archiveName } from "./resolve.ts";
+import { archiveName, listImages, storeOf } from "./resolve.ts";
 import { failedWith, openDirectory, removeTree } from "./tree.ts";
 
 const READ_CHUNK = 1 << 18;
@@ -198,4 +198,18 @@ export function staleArchives(storeFolder: string, archives: Iterable<string>): 
   const names = [...Deno.readDirSync(storeFolder)].map((entry) => entry.name);
   return names.filter((name) => name.includes("@") && !name.startsWith(".") && !current.has(name))
     .sort().map((name) => `${storeFolder}/${name}`);
+}
+
+/**
+ * Removes what was unpacked from archives that have changed or are gone, unless a container uses it.
+ *
+ * @param used The folders that containers' images consist of.
+ * @returns The folders removed.
+ */
+export function removeStaleArchives(imagesFolder: string, used: readonly string[]): string[] {
+  const archives = listImages(imagesFolder).filter(({ kind }) => kind === "archive").map(({ path }) => path);
+  const stale = staleArchives(storeOf(imagesFolder), archives);
+  const unused = stale.filter((path) => !used.some((folder) => folder.startsWith(`${path}/`)));
+  for (const path of unused) removeTree(AT_FDCWD, path);
+  return unused;
 }

@@ -24,8 +24,8 @@ export interface ImageEntry {
   path: string;
 }
 
-/** The endings of archives, in the order in which they are looked for. xz and bzip2 are refused when unpacked, with a hint. */
-export const ARCHIVE_ENDINGS = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"] as const;
+// In the order in which they are looked for. xz and bzip2 are refused when unpacked, with a hint.
+const ARCHIVE_ENDINGS = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"] as const;
 
 /** The name of the image that the archive at `path` holds; `undefined` if the path does not end as an archive does. */
 export function archiveName(path: string): string | undefined {
@@ -34,7 +34,11 @@ export function archiveName(path: string): string | undefined {
   return ending && file.slice(0, -ending.length);
 }
 
-const STORE = ".unpacked";
+/** Where the archives of a folder of images are unpacked to. */
+export function storeOf(imagesFolder: string): string {
+  return `${imagesFolder}/.unpacked`;
+}
+
 const NAME = /^[A-Za-z0-9_.:-]+$/;
 const MAX_DEPTH = 4;
 const ROOT_FOLDERS = new Set(["bin", "dev", "etc", "lib", "proc", "sbin", "sys", "tmp", "usr", "var"]);
@@ -95,7 +99,7 @@ export async function resolveImage(name: string, imagesFolder: string): Promise<
   if (place.kind === "host") return { name, lower: ["/"], kind: "host" };
   if (place.kind === "folder") return { name, lower: [Deno.realPathSync(place.path)], kind: "folder" };
   const { findUnpacked, unpackOnce } = await lazy.archive();
-  const store = `${imagesFolder}/${STORE}`;
+  const store = storeOf(imagesFolder);
   const rootfs = findUnpacked(place.path, store) ?? await unpackOnce(place.path, store);
   return { name, lower: [Deno.realPathSync(rootfs)], kind: "archive" };
 }
