@@ -112,12 +112,16 @@ function environment(options: ContainerOptions, user: User, hostname: string): s
   return Object.entries(env).map(([key, value]) => `${key}=${value}`);
 }
 
+let unified: boolean | undefined;
+
 function isUnified(): boolean {
+  if (unified !== undefined) return unified;
   try {
-    return Deno.statSync("/sys/fs/cgroup/cgroup.controllers").isFile;
+    unified = Deno.statSync("/sys/fs/cgroup/cgroup.controllers").isFile;
   } catch {
-    return false;
+    unified = false;
   }
+  return unified;
 }
 
 /** The groups that limits ask for, and the hierarchies to show. Reading the host's costs milliseconds. */
