@@ -26,6 +26,7 @@ export interface Launched {
 }
 
 const SIGKILL = 9;
+
 /**
  * Waits until init has executed the command, or says how that failed: init writes the index of the failed step and its
  * error number, 32 bits each; the pipe closes without a word when all went well.
