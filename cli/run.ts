@@ -6,31 +6,41 @@
 
 import { type Container, run as start } from "../lib/container/run.ts";
 import { findFolders } from "../lib/folders.ts";
+import { signalNumber } from "../lib/signals.ts";
 import { formatSize } from "../lib/size.ts";
 import { type ContainerFlags, containerOptions } from "./flags.ts";
 
 const FORWARDED = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT"] as const;
 const PATIENCE = 3;
 
+/** A signal came before there was a container to pass it to. */
+export class Interrupted extends Error {
+  /** The exit code that tells a shell of the signal. */
+  readonly exitCode: number;
+
+  /** Makes the error for `signal`. */
+  constructor(signal: Deno.Signal) {
+    super(`interrupted by ${signal}`);
+    this.exitCode = 128 + signalNumber(signal);
+  }
+}
+
 /**
- * Passes signals on, from before the container starts. The third request to stop kills a container that ignores them.
- * Returns what connects it with the container.
+ * Passes signals on; before the container starts they end the wait for it. The third request to stop kills a container
+ * that ignores them.
  */
-function forwardSignals(): (container: Container) => void {
+function forwardSignals(): { early: AbortSignal; connect: (container: Container) => void } {
+  const before = new AbortController();
   let requests = 0;
   let target: Container | undefined;
-  const early: Deno.Signal[] = [];
   for (const signal of FORWARDED) {
     Deno.addSignalListener(signal, () => {
       if (signal === "SIGINT" || signal === "SIGTERM") requests++;
-      if (!target) early.push(signal);
-      else target.kill(requests < PATIENCE ? signal : "SIGKILL");
+      if (target) target.kill(requests < PATIENCE ? signal : "SIGKILL");
+      else if (signal !== "SIGCONT") before.abort(new Interrupted(signal));
     });
   }
-  return (container) => {
-    target = container;
-    early.forEach((signal) => container.kill(signal));
-  };
+  return { early: before.signal, connect: (container) => target = container };
 }
 
 /** Runs the command to its end. Returns its exit code, and what the user should know beside. */
@@ -40,7 +50,7 @@ export async function run(
   command: readonly string[],
 ): Promise<{ code: number; warning?: string }> {
   const options = await containerOptions(flags, findFolders(flags));
-  const connect = forwardSignals();
+  const { early, connect } = forwardSignals();
   await using container = await start(image, command, {
     ...options,
     keep: !flags.rm,
@@ -48,6 +58,7 @@ export async function run(
     stdout: "inherit",
     stderr: "inherit",
     ...(flags.tty === undefined ? {} : { terminal: flags.tty }),
+    signal: early,
   });
   connect(container);
   const { code, oomKilled } = await container.status;

@@ -180,6 +180,16 @@ export function fchown(fd: Descriptor, uid: number): Call {
   return call("fchown", fd, uid, -1);
 }
 
+/** fchmodat(2). */
+export function chmod(path: string, permissions: number): Call {
+  return call("fchmodat", cwd, path, mode(permissions));
+}
+
+/** fchownat(2). */
+export function chown(path: string, uid: number, gid: number): Call {
+  return call("fchownat", cwd, path, uid, gid, 0);
+}
+
 /** chdir(2). */
 export function chdir(path: string): Call {
   return call("chdir", path);

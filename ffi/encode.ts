@@ -11,7 +11,7 @@ import type { SyscallName } from "./syscalls.ts";
 
 const MAGIC = 0x50525353;
 const HEADER_SIZE = 40, STEP_SIZE = 72;
-const NONE = 0xff;
+const NONE = 0xffff;
 const IMMEDIATE = 0, POINTER = 1, REGISTER = 2, REGISTER_POINTER = 3;
 const UNSET = -9; // -EBADF: a register that no step has filled makes a bad descriptor
 const PSEUDO: Readonly<Record<PseudoCall, number>> = {
@@ -187,7 +187,7 @@ class Writer {
 
   private store(step: Step, { register, plus }: Register, at: number): void {
     const slot = this.begin(step, PSEUDO.store);
-    bytes[slot + 5] = NONE;
+    this.setHalf(slot + 4, NONE);
     this.slot(slot, 0, POINTER, at);
     this.slot(slot, 1, REGISTER, this.registerIndex(register));
     this.slot(slot, 2, IMMEDIATE, plus ?? 0);
@@ -217,10 +217,15 @@ class Writer {
     const slot = HEADER_SIZE + this.steps.length * STEP_SIZE;
     this.steps.push(step);
     words[slot >> 2] = call;
-    bytes[slot + 4] = step.actor === "caller" ? 0 : 1;
-    bytes[slot + 5] = this.registerIndex(step.save);
-    bytes[slot + 6] = this.registerIndex(step.when);
+    this.setHalf(slot + 4, this.registerIndex(step.save));
+    this.setHalf(slot + 6, this.registerIndex(step.when));
+    bytes[slot + 22] = step.actor === "caller" ? 0 : 1;
     return slot;
+  }
+
+  private setHalf(offset: number, value: number): void {
+    bytes[offset] = value;
+    bytes[offset + 1] = value >> 8;
   }
 
   private slot(slot: number, i: number, kind: number, value: number | bigint): void {

@@ -55,17 +55,18 @@ export function execute(program: Program, keep: readonly string[] = []): Outcome
 }
 
 /**
- * A sealed memfd that holds the encoded `program`, for the shim's init. Close-on-exec; the caller closes it.
+ * A sealed memfd that holds the encoded `program`, for the shim's init, and the names of its registers in order.
+ * Close-on-exec; the caller closes it.
  * Throws `TypeError` if a string of the program holds a NUL.
  */
-export function programFile(program: Program): number {
-  const { bytes } = encode(program);
+export function programFile(program: Program): { fd: number; registers: string[] } {
+  const { bytes, registers } = encode(program);
   const fd = shim.b("memfd_create", cString("program"), MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0 || shim.ib("write", fd, bytes, bytes.length) !== bytes.length) {
     throw new Error("no memory for the container's init program");
   }
   shim.i("fcntl", fd, F_ADD_SEALS, SEAL_ALL);
-  return fd;
+  return { fd, registers: [...registers.keys()] };
 }
 
 export { shimFd };

@@ -8,7 +8,8 @@
 import { type SyscallName, SYSCALLS } from "./syscalls.ts";
 
 const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, MFD_EXEC = 16;
-const F_ADD_SEALS = 1033, SEAL_ALL = 0xf;
+// Contents, size and further seals; and, from Linux 6.3 on, the permission to be executed.
+const F_ADD_SEALS = 1033, SEAL_ALL = 0xf, SEAL_EXEC = 0x20;
 const LIBC_NAMES = ["libc.so.6", `libc.musl-${Deno.build.arch}.so.1`];
 
 /** The column of this machine's architecture in tables of `[x86_64, aarch64]`. */
@@ -103,4 +104,4 @@ export const shim = {
     wait(syscallNumber(name), IB, a | 0, b | 0, c | 0, d | 0, p, null),
 };
 
-shim.i("fcntl", shimFd, F_ADD_SEALS, SEAL_ALL);
+if (shim.i("fcntl", shimFd, F_ADD_SEALS, SEAL_ALL | SEAL_EXEC) < 0) shim.i("fcntl", shimFd, F_ADD_SEALS, SEAL_ALL);

@@ -109,8 +109,9 @@ export function chooseCapabilities(choice: CapabilityChoice, available: Readonly
       hint: "run as a user that has it, or leave it out",
     });
   }
+  const none = drop.includes("ALL") && !add.includes("ALL");
   const all = choice.privileged || add.includes("ALL");
-  const base: readonly Capability[] = all ? NAMES : drop.includes("ALL") ? [] : DEFAULT_CAPABILITIES;
+  const base: readonly Capability[] = none ? [] : all ? NAMES : DEFAULT_CAPABILITIES;
   const chosen = new Set<Capability>(base);
   for (const name of drop) if (name !== "ALL") chosen.delete(name);
   for (const name of add) if (name !== "ALL") chosen.add(name);

@@ -14,6 +14,7 @@ export const lazy = {
   archive: (): Promise<typeof import("./image/archive.ts")> => load("./image/archive.ts"),
   unpack: (): Promise<typeof import("./image/unpack.ts")> => load("./image/unpack.ts"),
   decompress: (): Promise<typeof import("./image/decompress.ts")> => load("./image/decompress.ts"),
+  tree: (): Promise<typeof import("./image/tree.ts")> => load("./image/tree.ts"),
   passwd: (): Promise<typeof import("./image/passwd.ts")> => load("./image/passwd.ts"),
   cgroupHost: (): Promise<typeof import("./cgroup/host.ts")> => load("./cgroup/host.ts"),
   cgroupPlan: (): Promise<typeof import("./cgroup/plan.ts")> => load("./cgroup/plan.ts"),

@@ -7,6 +7,7 @@
 import "./image/archive.ts";
 import "./image/unpack.ts";
 import "./image/decompress.ts";
+import "./image/tree.ts";
 import "./image/passwd.ts";
 import "./cgroup/host.ts";
 import "./cgroup/plan.ts";

@@ -13,6 +13,12 @@ export interface Rootfs {
   readonly folder: string;
   /** The folders of the image, absolute, uppermost first. */
   readonly lower: readonly string[];
+  /** The permission bits of the image's root. */
+  readonly mode: number;
+  /** The owner of the image's root. */
+  readonly uid: number;
+  /** The group of the image's root. */
+  readonly gid: number;
   /** Whether the root is mounted read-only. */
   readonly readOnly: boolean;
   /** Whether what the container writes is thrown away at its end, so that nothing need reach the disk. */

@@ -9,9 +9,7 @@
 
 enum { SIGNAL_SET_SIZE = 8, SEEK_TO_END = 2, PROT_READ_WRITE = 3, MAP_PRIVATE_FILE = 2 };
 
-struct failure {
-  uint32_t step, error;
-};
+enum { MAX_REPORT = 4096 };  // PIPE_BUF: written whole
 
 static struct program *map_program(int fd) {
   long size = SYS3(lseek, fd, 0, SEEK_TO_END);
@@ -26,7 +24,14 @@ static long start_command(struct program *p, int report) {
   long pid = SYS(clone, SIGCHLD, 0, 0, 0, 0, 0);
   if (pid) return pid;
   run_here(p);
-  struct failure failure = {p->failed_step, p->failed_errno};
+  // The failed step, its error, and what the registers held then.
+  struct {
+    uint32_t step, error;
+    int64_t registers[(MAX_REPORT - 8) / 8];
+  } failure = {.step = p->failed_step, .error = p->failed_errno};
+  const int64_t *registers = (const int64_t *)((const char *)p + p->registers);
+  for (uint32_t i = 0; i < p->register_count && i < sizeof failure.registers / 8; i++)
+    failure.registers[i] = registers[i];
   SYS3(write, report, &failure, sizeof failure);
   leave(125);
 }

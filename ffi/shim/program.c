@@ -44,8 +44,11 @@ static void await_departure(struct program *p) {
   while ((turn = __atomic_load_n(&p->turn, __ATOMIC_ACQUIRE)) != 0) SYS4(futex, &p->turn, FUTEX_WAIT, turn, 0);
 }
 
+// A turn of 0 is the kernel's word that the container is gone, and stays.
 static void pass_turn(struct program *p, uint32_t i) {
-  __atomic_store_n(&p->turn, i, __ATOMIC_RELEASE);
+  uint32_t turn = __atomic_load_n(&p->turn, __ATOMIC_ACQUIRE);
+  while (turn != 0 && !__atomic_compare_exchange_n(&p->turn, &turn, i, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+  }
   SYS3(futex, &p->turn, FUTEX_WAKE, 1);
 }
 

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { MAGIC = 0x50525353, NONE = 0xff, MAX_IGNORED = 4, MAX_ARGUMENTS = 6 };
+enum { MAGIC = 0x50525353, NONE = 0xffff, MAX_IGNORED = 4, MAX_ARGUMENTS = 6 };
 enum actor { CALLER = 0, CONTAINER = 1 };
 enum argument_kind { IMMEDIATE = 0, POINTER = 1, REGISTER = 2, REGISTER_POINTER = 3 };
 
@@ -18,12 +18,12 @@ enum pseudo {
 
 struct step {
   uint32_t call;  // a system call's number, or a pseudo
-  uint8_t actor;
-  uint8_t save;  // the register that keeps the result, or NONE
-  uint8_t when;  // run only if this register is not negative, or NONE
-  uint8_t reserved;
+  uint16_t save;  // the register that keeps the result, or NONE
+  uint16_t when;  // run only if this register is not negative, or NONE
   uint16_t ignored[MAX_IGNORED];  // errnos that are no failure
-  uint8_t kinds[8];
+  uint8_t kinds[MAX_ARGUMENTS];
+  uint8_t actor;
+  uint8_t reserved;
   uint64_t arguments[MAX_ARGUMENTS];
 };
 

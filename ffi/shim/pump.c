@@ -5,11 +5,12 @@
 #include <linux/poll.h>
 #include <linux/signal.h>
 #include <linux/termios.h>
+#include <linux/time_types.h>
 
 #include "modes.h"
 #include "sys.h"
 
-enum { SIGNAL_SET_SIZE = 8, TERMINAL = 0, MASTER = 1, LIFELINE = 2, SIGNALS = 3, BUFFER = 4096 };
+enum { SIGNAL_SET_SIZE = 8, TERMINAL = 0, MASTER = 1, LIFELINE = 2, SIGNALS = 3, BUFFER = 4096, END_OF_TRANSMISSION = 4 };
 
 static void resize(int terminal, int master) {
   struct winsize size;
@@ -49,12 +50,14 @@ static int write_all(int fd, const char *bytes, long length) {
 void run_pump(int terminal, int output, int master, int lifeline) {
   char in[BUFFER], out[BUFFER];
   long pending = 0;
+  int ended = 0;
   struct termios before;
   uint64_t all = ~0UL;
   SYS4(rt_sigprocmask, SIG_SETMASK, &all, 0, SIGNAL_SET_SIZE);
   int signals = (int)SYS4(signalfd4, -1, &all, SIGNAL_SET_SIZE, 0);
   int known = SYS3(ioctl, terminal, TCGETS, &before) == 0;
-  int foreground = in_foreground(terminal);
+  // What is no terminal can always be read.
+  int foreground = known ? in_foreground(terminal) : 1;
   if (known && foreground) raw(terminal, &before);
   resize(terminal, master);
 
@@ -63,18 +66,26 @@ void run_pump(int terminal, int output, int master, int lifeline) {
                            {master, (short)(POLLIN | (pending ? POLLOUT : 0)), 0},
                            {lifeline, POLLIN, 0},
                            {signals, POLLIN, 0}};
-    if (SYS5(ppoll, fds, 4, 0, 0, SIGNAL_SET_SIZE) < 0) continue;
+    // A shell tells nobody that it has moved a running job to the foreground: look now and then.
+    struct __kernel_timespec interval = {0, 250000000};
+    int waiting = known && !foreground && !ended;
+    if (SYS5(ppoll, fds, 4, waiting ? &interval : 0, 0, SIGNAL_SET_SIZE) < 0) continue;
+    if (waiting && (foreground = in_foreground(terminal))) raw(terminal, &before);
     if (fds[SIGNALS].revents & POLLIN) {
       char info[128];
       if (SYS3(read, signals, info, sizeof info) < (long)sizeof info) break;
       int signal = (int)*(uint32_t *)info;
       if (signal == SIGWINCH) resize(terminal, master);
-      if (signal == SIGCONT && (foreground = in_foreground(terminal)) && known) raw(terminal, &before);
+      if (signal == SIGCONT && known && !ended && (foreground = in_foreground(terminal))) raw(terminal, &before);
       if (signal == SIGTERM || signal == SIGHUP) break;
     }
     if (fds[TERMINAL].revents) {
       pending = SYS3(read, terminal, in, BUFFER);
-      if (pending <= 0) foreground = 0, pending = 0;
+      if (pending <= 0) {
+        ended = 1, foreground = 0, pending = 0;
+        // The end of a pipe or file is the end of input on a terminal.
+        if (!known) in[0] = END_OF_TRANSMISSION, pending = 1;
+      }
     }
     if (pending && fds[MASTER].revents & POLLOUT) {
       long n = SYS3(write, master, in, pending);

@@ -21,7 +21,7 @@ export interface Failure {
   readonly registers: ReadonlyMap<string, number>;
 }
 
-const EACCES = 13, ENOENT = 2, EPERM = 1, ENOTDIR = 20, ELOOP = 40;
+const E2BIG = 7, EACCES = 13, ENOENT = 2, EPERM = 1, ENOTDIR = 20, ELOOP = 40;
 
 const HINTS: readonly (readonly [pattern: RegExp, errno: number, hint: string])[] = [
   [/^start the container's process/, EPERM, "making containers needs root: try sudo, and see sauropod doctor"],
@@ -63,7 +63,9 @@ function notExecuted(
     code: missing ? "command-not-found" : "not-executable",
     exitCode: missing ? 127 : 126,
     facts: { ...facts, errno: errnoName(errno) },
-    hint: missing
+    hint: errno === E2BIG
+      ? "the arguments and the environment are too long, 128 KiB each at most; pass them by a file or standard input"
+      : missing
       ? "there is no such file in the container, or the interpreter that it needs is missing"
       : "it must be a program for this machine, with execute permission for the container's user",
   });

@@ -26,17 +26,19 @@ export interface Launched {
 }
 
 const SIGKILL = 9;
+// As many registers as fit into the report of shim/init.c.
+const MAX_REPORTED = 511;
 
 /**
  * Waits until init has executed the command, or says how that failed: init writes the index of the failed step and its
- * error number, 32 bits each; the pipe closes without a word when all went well.
+ * error number, 32 bits each, and the registers; the pipe closes without a word when all went well.
  */
-function initFailure(report: number, program: Program): Failure | undefined {
-  const words = new Uint32Array(2);
-  if (read(report, new Uint8Array(words.buffer)) === 0) return undefined;
-  const [index = 0, errno = 0] = words;
-  const step = program[index];
-  return step && { step, errno, registers: new Map() };
+function initFailure(report: number, program: Program, names: readonly string[]): Failure | undefined {
+  const view = new DataView(new ArrayBuffer(4096));
+  if (read(report, new Uint8Array(view.buffer)) === 0) return undefined;
+  const step = program[view.getUint32(0, true)];
+  const registers = new Map(names.map((name, i) => [name, Number(view.getBigInt64(8 + i * 8, true))]));
+  return step && { step, errno: view.getUint32(4, true), registers };
 }
 
 async function describe(failure: Failure, spec: ContainerSpec): Promise<Error> {
@@ -62,13 +64,13 @@ export async function launch(
     return launched(outcome.registers);
   }
   const inner = initCommand(spec.process, wiring);
-  const initProgram = programFile(inner);
+  const { fd: initProgram, registers } = programFile(inner);
   const [reading, report] = pipe();
   try {
     const outcome = execute(compile(spec, { ...wiring, initProgram, report }), keep);
     close(report);
     if (!outcome.ok) throw await describe(outcome, spec);
-    const failed = initFailure(reading, inner);
+    const failed = initFailure(reading, inner, registers.slice(0, MAX_REPORTED));
     if (!failed) return launched(outcome.registers);
     kill(launched(outcome.registers));
     throw await describe(failed, spec);

@@ -34,7 +34,12 @@ function containerPath(path: string, option: string, whole: string): string {
 function parseVolume(text: string): BindMount {
   const [source = "", target, access = "rw", ...rest] = text.split(":");
   if (source === "" || !target || rest.length > 0 || !["ro", "rw"].includes(access)) {
-    refuse(`--volume ${text} is not SOURCE:TARGET[:ro]`, "bad-mount", { value: text }, "for example ./data:/data:ro");
+    refuse(
+      `--volume ${text} is not SOURCE:TARGET[:ro]`,
+      "bad-mount",
+      { value: text },
+      "for example ./data:/data:ro; a source with a : in its name needs a link without one",
+    );
   }
   const path = containerPath(target, "--volume", text);
   try {
@@ -118,7 +123,17 @@ function deviceOf(path: string, info: Deno.FileInfo): Device | undefined {
   };
 }
 
-const STANDARD_DEVICES = ["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"];
+const STANDARD_DEVICES = new Map([
+  ["null", "1:3"],
+  ["zero", "1:5"],
+  ["full", "1:7"],
+  ["random", "1:8"],
+  ["urandom", "1:9"],
+  ["tty", "5:0"],
+  ["console", "5:1"],
+  ["ptmx", "5:2"],
+]);
+const LINKS = ["fd", "stdin", "stdout", "stderr"];
 
 /**
  * Reads devices, leaving out those that every container has; with `all`, every device of the host is added.
@@ -129,6 +144,11 @@ export function parseDevices(texts: readonly string[], all: boolean): Device[] {
   const devices = new Map<string, Device>();
   for (const text of texts) {
     const device = parseDevice(text);
+    const name = device.path.slice("/dev/".length);
+    const standard = STANDARD_DEVICES.get(name);
+    if (LINKS.includes(name) || (standard !== undefined && standard !== `${device.major}:${device.minor}`)) {
+      refuse(`--device ${text}: every container has a ${device.path} of its own`, "bad-device", { value: text });
+    }
     const known = devices.get(device.path);
     if (known && (known.major !== device.major || known.minor !== device.minor || known.kind !== device.kind)) {
       refuse(`--device ${text}: ${device.path} is another device already`, "bad-device", { value: text });
@@ -139,7 +159,7 @@ export function parseDevices(texts: readonly string[], all: boolean): Device[] {
     const device = deviceOf(`/dev/${name}`, Deno.lstatSync(`/dev/${name}`));
     if (device && !devices.has(device.path)) devices.set(device.path, device);
   }
-  return [...devices.values()].filter(({ path }) => !STANDARD_DEVICES.includes(path.slice("/dev/".length)));
+  return [...devices.values()].filter(({ path }) => !STANDARD_DEVICES.has(path.slice("/dev/".length)));
 }
 
 /**
@@ -169,6 +189,9 @@ export function parseUlimit(text: string): Rlimit {
   }
   const number = (value: string): number => value === "unlimited" ? -1 : Number(value);
   const limit = { resource, soft: number(soft), hard: number(hard) };
+  if (resource === "nofile" && limit.soft === 0) {
+    refuse(`--ulimit ${text}: nothing could be executed without a descriptor`, "bad-ulimit", { value: text });
+  }
   if (limit.hard >= 0 && (limit.soft < 0 || limit.soft > limit.hard)) {
     refuse(`--ulimit ${text}: the soft limit is above the hard one`, "bad-ulimit", { value: text });
   }

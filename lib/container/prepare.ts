@@ -13,7 +13,7 @@ import { lazy } from "../lazy.ts";
 import { InputError } from "../errors.ts";
 import type { ImageUser as User } from "../image/passwd.ts";
 import type { Image } from "../image/resolve.ts";
-import type { CgroupMount, ContainerSpec, Device, Rlimit, UserMount } from "../spec.ts";
+import type { CgroupMount, ContainerSpec, Device, Rlimit, Rootfs, UserMount } from "../spec.ts";
 import type { ContainerOptions } from "./options.ts";
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -112,6 +112,11 @@ function environment(options: ContainerOptions, user: User, hostname: string): s
   return Object.entries(env).map(([key, value]) => `${key}=${value}`);
 }
 
+function ownership({ lower: [top = "/"] }: Image): Pick<Rootfs, "mode" | "uid" | "gid"> {
+  const { mode, uid, gid } = Deno.statSync(top);
+  return { mode: (mode ?? 0o755) & 0o7777, uid: uid ?? 0, gid: gid ?? 0 };
+}
+
 let unified: boolean | undefined;
 
 function isUnified(): boolean {
@@ -172,13 +177,20 @@ export async function prepare(
     { add: options.capAdd, drop: options.capDrop, privileged },
     ownCapabilities(),
   );
-  const ambient = options.capAdd && user.uid !== 0
-    ? chooseCapabilities({ add: options.capAdd, drop: ["ALL"] }, ownCapabilities())
+  const asked = options.capAdd && user.uid !== 0
+    ? chooseCapabilities({ add: options.capAdd, drop: ["ALL", ...options.capDrop ?? []] }, ownCapabilities())
     : [];
+  const ambient = asked.filter((name) => capabilities.includes(name));
   return {
     id,
     hostname,
-    rootfs: { folder, lower: image.lower, readOnly: options.readOnly ?? false, volatile: !options.keep },
+    rootfs: {
+      folder,
+      lower: image.lower,
+      ...ownership(image),
+      readOnly: options.readOnly ?? false,
+      volatile: !options.keep,
+    },
     mounts,
     devices,
     network: options.network ?? "none",

@@ -20,7 +20,7 @@ import { connect, type StreamOptions, type Streams } from "./streams.ts";
 
 /** Options of {@linkcode run}. */
 export interface RunOptions extends ContainerOptions, StreamOptions {
-  /** Kills the container with SIGKILL when aborted. */
+  /** Gives up before the start, or kills the container with SIGKILL, when aborted. */
   signal?: AbortSignal;
 }
 
@@ -30,7 +30,7 @@ export interface RunStatus {
   readonly success: boolean;
   /** The exit code; 128 plus the signal's number if a signal killed the command. */
   readonly code: number;
-  /** The number of the signal that killed the command, or null. */
+  /** The number of the signal that killed the command, or null. With `init` always null: init passes on 128 plus it. */
   readonly signal: number | null;
   /** Whether the kernel killed a process of the container for lack of memory. */
   readonly oomKilled: boolean;
@@ -120,22 +120,18 @@ async function start(
   record: ContainerRecord,
   options: RunOptions,
 ): Promise<[Launched, Streams]> {
+  const connection = connect(options);
   try {
     await createContainer(containers, record);
-    const connection = connect(options);
+    const launched = await launch(spec, connection.streams, connection.size);
     try {
-      const launched = await launch(spec, connection.streams, connection.size);
-      try {
-        return [launched, await connection.start(launched.terminal)];
-      } catch (error) {
-        killLaunched(launched);
-        throw error;
-      }
+      return [launched, await connection.start(launched.terminal)];
     } catch (error) {
-      connection.abandon();
+      killLaunched(launched);
       throw error;
     }
   } catch (error) {
+    connection.abandon();
     // Whatever keeps this from undoing, a later command undoes it; the first error is the one to tell.
     await removeGroups(record).then(() => removeContainer(containers, record)).catch(() => {});
     throw error;
@@ -152,11 +148,14 @@ async function finish(
   gone: () => void,
 ): Promise<{ status: RunStatus; removed: Promise<void> }> {
   const ending: Ending = await reap(pidfd, gone);
-  await streams.drained;
   const oomKilled = await ranOutOfMemory(spec);
   await removeGroups(record);
   const status = { success: ending.code === 0, code: ending.code, signal: ending.signal ?? null, oomKilled };
-  if (!record.keep) return { status, removed: removeContainer(containers, record) };
+  if (!record.keep) {
+    const removed = removeContainer(containers, record);
+    await streams.drained;
+    return { status, removed };
+  }
   const ended = { at: new Date().toISOString(), ...ending, ...(oomKilled ? { oomKilled } : {}) };
   try {
     writeRecord(spec.rootfs.folder, { ...record, ended });
@@ -165,6 +164,7 @@ async function finish(
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   clearLiveness(containers, spec.id);
+  await streams.drained;
   return { status, removed: Promise.resolve() };
 }
 
@@ -194,7 +194,7 @@ export async function run(image: string, command: readonly string[], options: Ru
   options.signal?.throwIfAborted();
   checkOptions(command, options);
   const { images, containers } = findFolders(options);
-  const found = await resolveImage(image, images);
+  const found = await resolveImage(image, images, options.signal);
   const id = newId();
   const spec = await prepare(id, found, command, options, `${containers}/${id}`);
   options.signal?.throwIfAborted();

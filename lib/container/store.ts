@@ -23,6 +23,8 @@ import {
   writeRecord,
 } from "./record.ts";
 
+import { removeFolder } from "./remove.ts";
+
 const LIVE = ".live", PROCESS = ".process";
 
 /** A fresh id: twelve hexadecimal digits. */
@@ -151,10 +153,6 @@ export async function removeContainer(
   }
   const folder = `${containers}/${id}`;
   removeRecord(folder);
-  try {
-    await Deno.remove(folder, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  await removeFolder(folder);
   clearLiveness(containers, id);
 }

@@ -4,13 +4,14 @@
  * @module
  */
 
-import { forget, ready } from "../../ffi/events.ts";
 import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, openAt, readNow, writeNow } from "../../ffi/fs.ts";
-import { isTerminal, pipe, resizeTerminal, setNonblocking, windowSize } from "../../ffi/process.ts";
+import { AT_FDCWD, close, openAt, S_IF, statusAt } from "../../ffi/fs.ts";
+import { isTerminal, pipe, windowSize } from "../../ffi/process.ts";
+import { InputError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import type { Stream, TerminalSize } from "../program/wiring.ts";
 import type { StreamOption } from "./options.ts";
+import { handle, readable, relay, resize, typewriter, writable } from "./pipes.ts";
 
 /** What a user asks of the streams. */
 export interface StreamOptions {
@@ -55,80 +56,38 @@ export interface Streams {
   close(): void;
 }
 
-const CHUNK = 65536;
 const DEFAULT_SIZE: TerminalSize = { columns: 80, rows: 24 };
-// What a terminal answers when the last process that had it open is gone.
-const EIO = 5;
 
-function isHangup(error: unknown): boolean {
-  return error instanceof Error && "errno" in error && error.errno === EIO;
+function refuse(message: string, hint: string): never {
+  throw new InputError(message, { code: "bad-streams", hint });
 }
 
-async function readSome(fd: number, buffer: Uint8Array<ArrayBuffer>): Promise<number> {
-  for (;;) {
-    try {
-      const n = readNow(fd, buffer);
-      if (n >= 0) return n;
-    } catch (error) {
-      if (isHangup(error)) return 0;
-      throw error;
-    }
-    await ready(fd, "in");
-  }
+function isFolder(fd: number): boolean {
+  return (statusAt(fd).mode & S_IF.MT) === S_IF.DIR;
 }
 
-async function writeAllTo(fd: number, bytes: Uint8Array): Promise<void> {
-  let rest = new Uint8Array(bytes);
-  while (rest.length > 0) {
-    const n = writeNow(fd, rest);
-    if (n < 0) await ready(fd, "out");
-    else rest = rest.subarray(n);
-  }
-}
-
-function closer(fd: number): () => void {
-  let open = true;
-  return () => {
-    if (!open) return;
-    open = false;
-    forget(fd);
-    close(fd);
-  };
-}
-
-function readable(fd: number, done: () => void): ReadableStream<Uint8Array<ArrayBuffer>> {
-  return new ReadableStream({
-    async pull(controller): Promise<void> {
-      const buffer = new Uint8Array(CHUNK);
-      const n = await readSome(fd, buffer);
-      if (n > 0) return controller.enqueue(buffer.subarray(0, n));
-      done();
-      controller.close();
-    },
-    cancel: done,
-  }, { highWaterMark: 0 });
-}
-
-function writable(fd: number, done: () => void): WritableStream<Uint8Array> {
-  return new WritableStream({ write: (bytes) => writeAllTo(fd, bytes), close: done, abort: done });
-}
-
-/** Copies what the container writes to a descriptor of ours that it must not have itself. */
-async function relay(from: number, to: number, done: () => void): Promise<void> {
-  const out = to === 1 ? Deno.stdout : Deno.stderr;
-  const buffer = new Uint8Array(CHUNK);
-  for (let n; (n = await readSome(from, buffer)) > 0;) {
-    for (let rest = buffer.subarray(0, n); rest.length > 0;) rest = rest.subarray(out.writeSync(rest));
-  }
-  done();
-}
-
-/** Decides what each stream is and makes the pipes for it. */
+/**
+ * Decides what each stream is and makes the pipes for it.
+ *
+ * @throws {InputError} `bad-streams`.
+ */
 export function connect(options: StreamOptions): Connection {
   const choice = [options.stdin ?? "null", options.stdout ?? "inherit", options.stderr ?? "inherit"] as const;
   const typed = choice.map((option, fd) => option === "inherit" && isTerminal(fd));
   const wanted = options.terminal ?? typed[0] ?? false;
   const piped = choice[0] !== "inherit" && choice[1] !== "inherit";
+  if (!wanted && typed[0]) {
+    refuse(
+      "standard input is a terminal, which a container must not have itself",
+      "leave out --tty=false, or redirect it",
+    );
+  }
+  if (wanted && !piped && choice.includes("piped")) {
+    refuse("some streams are piped and some inherited, and the container has one terminal", "pipe all, or inherit all");
+  }
+  if (choice[0] === "inherit" && isFolder(0)) {
+    refuse("standard input is a folder", "redirect it from a file or /dev/null");
+  }
   const ours = new Map<number, number>();
   const theirs: number[] = [];
 
@@ -144,7 +103,6 @@ export function connect(options: StreamOptions): Connection {
     }
     const [read, write] = pipe();
     const [own, other] = fd === 0 ? [write, read] : [read, write];
-    setNonblocking(own);
     ours.set(fd, own);
     theirs.push(other);
     return { fd: other, owned: true };
@@ -158,45 +116,31 @@ export function connect(options: StreamOptions): Connection {
 
   const start = async (terminal?: number): Promise<Streams> => {
     theirs.forEach(close);
+    const handles = new Map([...ours].map(([fd, own]) => [fd, handle(own)]));
     const drained: Promise<unknown>[] = [];
-    const closers: (() => void)[] = [];
-    const open = (fd: number): () => void => {
-      const done = closer(fd);
-      closers.push(done);
-      return done;
-    };
     const source = (fd: 1 | 2): ReadableStream<Uint8Array<ArrayBuffer>> | undefined => {
-      const own = ours.get(fd);
-      if (own === undefined) return undefined;
-      if (choice[fd] === "piped") return readable(own, open(own));
-      drained.push(relay(own, fd, open(own)));
-      return undefined;
+      const own = handles.get(fd);
+      if (own && choice[fd] === "piped") return readable(own);
+      if (own) drained.push(relay(own, fd));
     };
-    const own = ours.get(0);
-    let stdin = own === undefined ? undefined : writable(own, open(own));
-    let stdout = source(1);
-    const stderr = source(2);
-    let resize: Streams["resize"];
-    if (terminal !== undefined) {
-      setNonblocking(terminal);
-      if (piped) {
-        const done = open(terminal);
-        stdin = choice[0] === "piped" ? writable(terminal, () => {}) : stdin;
-        stdout = readable(terminal, done);
-        resize = ({ columns, rows }) => resizeTerminal(terminal, columns, rows);
-      } else {
-        open(terminal);
-        const { pump } = await lazy.pump();
-        drained.push(pump(terminal, 0, [1, 2, 0].find((fd) => typed[fd]) ?? 1));
-      }
+    const input = handles.get(0);
+    const plain = { stdin: input && writable(input), stdout: source(1), stderr: source(2) };
+    const screen = terminal === undefined ? undefined : handle(terminal);
+    if (screen) handles.set(-1, screen);
+    if (screen && !piped) {
+      const { pump } = await lazy.pump();
+      drained.push(pump(screen.fd, 0, [1, 2, 0].find((fd) => typed[fd]) ?? 1));
     }
+    const all = Promise.all(drained).then(() => {});
+    // It is awaited when the container has ended; until then an error must not count as unhandled.
+    all.catch(() => {});
+    const common = { drained: all, close: () => handles.forEach((own) => own.close()) };
+    if (!screen || !piped) return { ...plain, ...common };
     return {
-      stdin,
-      stdout,
-      stderr,
-      resize,
-      drained: Promise.all(drained).then(() => {}),
-      close: () => closers.forEach((done) => done()),
+      ...common,
+      stdin: choice[0] === "piped" ? typewriter(screen) : undefined,
+      stdout: readable(screen),
+      resize: (size) => resize(screen, size),
     };
   };
   return { streams, size, start, abandon: () => [...ours.values(), ...theirs].forEach(close) };

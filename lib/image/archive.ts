@@ -96,9 +96,10 @@ function sweep(storeFolder: string, keep: string): void {
   }
 }
 
-async function* chunksOf(path: string): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+async function* chunksOf(path: string, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   using file = await Deno.open(path);
   for (;;) {
+    signal?.throwIfAborted();
     const buffer = new Uint8Array(READ_CHUNK);
     const n = await file.read(buffer);
     if (n === null) return;
@@ -127,7 +128,7 @@ function refuseLayout(rootfs: string): void {
   });
 }
 
-async function unpackInto(temporary: string, archivePath: string): Promise<void> {
+async function unpackInto(temporary: string, archivePath: string, signal?: AbortSignal): Promise<void> {
   const rootfs = `${temporary}/rootfs`;
   if (isThere(rootfs)) removeTree(AT_FDCWD, rootfs);
   Deno.mkdirSync(rootfs, { mode: 0o755 });
@@ -137,7 +138,7 @@ async function unpackInto(temporary: string, archivePath: string): Promise<void>
   try {
     // Loaded here only: most runs find their image unpacked.
     const [{ unpack }, { decompress }] = await Promise.all([lazy.unpack(), lazy.decompress()]);
-    const { entries } = await unpack(decompress(chunksOf(archivePath)), root);
+    const { entries } = await unpack(decompress(chunksOf(archivePath, signal)), root);
     if (entries === 0) throw new ImageError("the archive is empty", { code: "archive-malformed" });
   } finally {
     close(root);
@@ -160,15 +161,19 @@ function about(archivePath: string, error: unknown): unknown {
  * not at all; processes that want the same wait for the first. What killed ones left is removed.
  *
  * Throws {@linkcode ImageError}: `image-not-found`, `archive-corrupt`, `archive-unsupported`, and those of
- * {@linkcode unpack}; `facts.archive` is the path.
+ * {@linkcode unpack}; `facts.archive` is the path. Throws the reason of `signal` if that is aborted.
  */
-export async function unpackOnce(archivePath: string, storeFolder: string): Promise<string> {
+export async function unpackOnce(archivePath: string, storeFolder: string, signal?: AbortSignal): Promise<string> {
   const done = findUnpacked(archivePath, storeFolder);
   if (done !== undefined) return done;
   const entry = entryName(archivePath);
   const target = `${storeFolder}/${entry}`, rootfs = `${target}/rootfs`;
   const temporary = `.${entry}${TEMPORARY}`, temporaryPath = `${storeFolder}/${temporary}`;
-  const locked = await lockFolder(temporaryPath, () => isThere(rootfs));
+  const isDone = (): boolean => {
+    signal?.throwIfAborted();
+    return isThere(rootfs);
+  };
+  const locked = await lockFolder(temporaryPath, isDone);
   if (locked === undefined) return rootfs;
   try {
     if (isThere(rootfs)) {
@@ -176,7 +181,7 @@ export async function unpackOnce(archivePath: string, storeFolder: string): Prom
       return rootfs;
     }
     sweep(storeFolder, temporary);
-    await unpackInto(temporaryPath, archivePath);
+    await unpackInto(temporaryPath, archivePath, signal);
     Deno.renameSync(temporaryPath, target);
     return rootfs;
   } catch (error) {

@@ -89,18 +89,18 @@ function locate(name: string, imagesFolder: string): Place {
 
 /**
  * Finds the image `name`: `host` is the host's own root; else it is the folder `name` of `imagesFolder`, or an archive
- * of that name, which is unpacked once into the folder `.unpacked` there.
+ * of that name, which is unpacked once into the folder `.unpacked` there, unless `signal` is aborted meanwhile.
  *
  * Throws {@linkcode InputError} `invalid-image-name`, {@linkcode ImageError} `image-not-found`, and those of
  * `unpackOnce` in `archive.ts`.
  */
-export async function resolveImage(name: string, imagesFolder: string): Promise<Image> {
+export async function resolveImage(name: string, imagesFolder: string, signal?: AbortSignal): Promise<Image> {
   const place = locate(name, imagesFolder);
   if (place.kind === "host") return { name, lower: ["/"], kind: "host" };
   if (place.kind === "folder") return { name, lower: [Deno.realPathSync(place.path)], kind: "folder" };
   const { findUnpacked, unpackOnce } = await lazy.archive();
   const store = storeOf(imagesFolder);
-  const rootfs = findUnpacked(place.path, store) ?? await unpackOnce(place.path, store);
+  const rootfs = findUnpacked(place.path, store) ?? await unpackOnce(place.path, store, signal);
   return { name, lower: [Deno.realPathSync(rootfs)], kind: "archive" };
 }
 

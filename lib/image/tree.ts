@@ -49,19 +49,59 @@ export function walker(root: number, open: (parent: number, name: string, depth:
   };
 }
 
-/** Removes `name` from the directory `parent`, with all that is in it. Throws {@linkcode SystemError}. */
-export function removeTree(parent: number, name: string): void {
+function removeEntry(parent: number, name: string): "removed" | "full" {
   try {
-    return unlinkAt(parent, name);
+    unlinkAt(parent, name);
+    return "removed";
   } catch (error) {
-    if (!failedWith(error, "EISDIR")) throw error;
+    if (failedWith(error, "ENOENT")) return "removed";
+    if (!failedWith(error, "EISDIR", "EPERM")) throw error;
   }
-  if (Deno.uid() !== 0) chmodAt(parent, name, 0o700);
-  const directory = openDirectory(parent, name);
   try {
-    for (const child of Deno.readDirSync(`/proc/self/fd/${directory}`)) removeTree(directory, child.name);
-  } finally {
-    close(directory);
+    unlinkAt(parent, name, true);
+    return "removed";
+  } catch (error) {
+    if (failedWith(error, "ENOENT")) return "removed";
+    if (!failedWith(error, "ENOTEMPTY", "EEXIST")) throw error;
+    return "full";
   }
+}
+
+function fullEntries(directory: number): string[] {
+  const names = [...Deno.readDirSync(`/proc/self/fd/${directory}`)].map(({ name }) => name);
+  return names.filter((name) => removeEntry(directory, name) === "full");
+}
+
+/**
+ * Removes `name` from the directory `parent`, with all that is in it, however deep: without recursion and with two
+ * descriptors. Nobody else may move directories in it meanwhile. Throws {@linkcode SystemError}.
+ */
+export function removeTree(parent: number, name: string): void {
+  if (removeEntry(parent, name) === "removed") return;
+  const enter = (directory: number, child: string): number => {
+    if (Deno.uid() !== 0) chmodAt(directory, child, 0o700);
+    return openDirectory(directory, child);
+  };
+  const levels: { name: string; rest: string[] }[] = [];
+  let directory = enter(parent, name);
+  let rest = fullEntries(directory);
+  let current = name;
+  for (;;) {
+    const child = rest.pop();
+    if (child !== undefined) {
+      const below = enter(directory, child);
+      close(directory);
+      levels.push({ name: current, rest });
+      [directory, current, rest] = [below, child, fullEntries(below)];
+      continue;
+    }
+    const up = levels.pop();
+    if (!up) break;
+    const above = openDirectory(directory, "..");
+    close(directory);
+    unlinkAt(above, current, true);
+    [directory, current, rest] = [above, up.name, up.rest];
+  }
+  close(directory);
   unlinkAt(parent, name, true);
 }

@@ -10,14 +10,19 @@ import type { ContainerSpec } from "../spec.ts";
 import { birth, dieWithCaller, makeFoldersOf } from "./birth.ts";
 import { makeDevices, mountKernelFiles } from "./filesystems.ts";
 import { becomeCommand, becomeInit, becomeUser, connectStreams, enterDirectory, makeTerminal } from "./process.ts";
-import { enterRootfs, finishRootfs, userMounts } from "./rootfs.ts";
+import { enterRootfs, finishRootfs, makeDirectory, userMounts } from "./rootfs.ts";
 import type { Wiring } from "./wiring.ts";
 
 function isBelow(folder: string): (path: string) => boolean {
   return (path) => path === folder || path.startsWith(folder + "/");
 }
 
-const inDev = isBelow("/dev"), inSys = isBelow("/sys");
+const inDev = isBelow("/dev"), inSys = isBelow("/sys"), inProc = isBelow("/proc");
+
+// What is made before /proc is there cannot lead through /proc/self/fd to a folder of the host.
+function fromImage(path: string): boolean {
+  return !inDev(path) && !inSys(path) && !inProc(path);
+}
 
 function raiseLoopback(spec: ContainerSpec): Program {
   if (spec.network === "host") return [];
@@ -40,8 +45,10 @@ export function compile(spec: ContainerSpec, wiring: Wiring): Program {
     ...birth(spec),
     ...enterRootfs(spec),
     ...userMounts(spec, (target) => !inDev(target) && !inSys(target)),
+    ...(fromImage(process.cwd) ? makeDirectory(spec) : []),
     ...makeDevices(spec),
     ...userMounts(spec, inDev),
+    ...(inDev(process.cwd) ? makeDirectory(spec) : []),
     ...makeTerminal(spec, wiring),
     ...mountKernelFiles(spec),
     ...userMounts(spec, inSys),

@@ -44,36 +44,52 @@ function isBind(mount: UserMount): mount is BindMount {
   return mount.kind === "bind";
 }
 
+/**
+ * Device files of an image work only for containers that may make devices anyway. Where nothing gains privileges,
+ * executing must not look as if it did: it would undo that the container dies with its caller.
+ */
+function restrictions(spec: ContainerSpec): ("NODEV" | "NOSUID")[] {
+  const { capabilities, noNewPrivileges } = spec.process;
+  return [
+    ...(capabilities.includes("MKNOD") ? [] : ["NODEV"] as const),
+    ...(noNewPrivileges ? ["NOSUID"] as const : []),
+  ];
+}
+
 /** Makes the overlay the root of the container and lets go of the host's. */
 export function enterRootfs(spec: ContainerSpec): Program {
-  const { folder, lower, volatile } = spec.rootfs;
+  const { folder, lower, volatile, mode, uid, gid } = spec.rootfs;
   // Without volatile the end of a container waits until the whole file system below it is synchronized.
   const data = `lowerdir=${lower.map(escaped).join(":")},upperdir=upper,workdir=work${volatile ? ",volatile" : ""}`;
-  // Device files of an image work only for containers that may make devices anyway.
-  const nodev = spec.process.capabilities.includes("MKNOD") ? [] : ["NODEV"] as const;
   return [
     step("make every mount private", call.mount(null, "/", null, flags("MS", "REC", "PRIVATE"))),
     ...spec.mounts.filter(isBind).map((mount) =>
       step(`open ${mount.source} for ${mount.target}`, call.openTree(mount.source), { save: source(mount) })
     ),
     step("go to the container's folder", call.chdir(folder)),
-    step("mount overlay on /", call.mount("overlay", folder, "overlay", flags("MS", ...nodev), data)),
+    step("mount overlay on /", call.mount("overlay", folder, "overlay", flags("MS", ...restrictions(spec)), data)),
     step("go to the new root", call.chdir(folder)),
     step("pivot into the new root", call.pivotRoot(".", ".")),
     // As long as the old root lies on the new one, ".." at the top leads to it: a link of the image could too.
     step("detach the old root", call.umount(".", flags("MNT", "DETACH"))),
     step("go to the new root's top", call.chdir("/")),
     step("create files with the modes given", call.umask(0)),
+    step("give the root the image's mode", call.chmod("/", mode)),
+    ...(uid || gid ? [step("and its owner", call.chown("/", uid, gid))] : []),
   ];
 }
 
-function bind(mount: BindMount): Program {
+function bind(mount: BindMount, spec: ContainerSpec): Program {
   const tree = register(source(mount));
   const label = `mount ${mount.source} on ${mount.target}`;
-  const readOnly = step(`${label} read-only`, call.setTreeAttributes(tree, flags("MOUNT_ATTR", "RDONLY")));
+  const attributes = [
+    ...(mount.readOnly ? ["RDONLY"] as const : []),
+    ...(spec.process.noNewPrivileges ? ["NOSUID"] as const : []),
+  ];
+  const restrict = step(`restrict ${mount.target}`, call.setTreeAttributes(tree, flags("MOUNT_ATTR", ...attributes)));
   return [
     ...(mount.directory ? makeFolders(mount.target) : makeFile(mount.target)),
-    ...(mount.readOnly ? [readOnly] : []),
+    ...(attributes.length ? [restrict] : []),
     step(label, call.attach(tree, mount.target)),
   ];
 }
@@ -89,18 +105,18 @@ function tmpfs(mount: TmpfsMount): Program {
 /** The user's mounts whose targets satisfy `where`. */
 export function userMounts(spec: ContainerSpec, where: (target: string) => boolean): Program {
   return spec.mounts.filter((mount) => where(mount.target)).flatMap((mount) =>
-    isBind(mount) ? bind(mount) : tmpfs(mount)
+    isBind(mount) ? bind(mount, spec) : tmpfs(mount)
   );
 }
 
-/** Makes the working directory, and then the root read-only if it is to be. */
+/** Makes the working directory where it is missing. */
+export function makeDirectory(spec: ContainerSpec): Program {
+  return makeFolders(spec.process.cwd);
+}
+
+/** Makes the root read-only if it is to be. */
 export function finishRootfs(spec: ContainerSpec): Program {
-  const readOnly = step(
-    "make the root read-only",
-    call.mount(null, "/", null, flags("MS", "REMOUNT", "BIND", "RDONLY")),
-  );
-  return [
-    ...makeFolders(spec.process.cwd),
-    ...(spec.rootfs.readOnly ? [readOnly] : []),
-  ];
+  if (!spec.rootfs.readOnly) return [];
+  const how = flags("MS", "REMOUNT", "BIND", "RDONLY", ...restrictions(spec));
+  return [step("make the root read-only", call.mount(null, "/", null, how))];
 }
