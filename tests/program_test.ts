@@ -20,7 +20,15 @@ import { hasAlpine, makeWorld } from "./helpers/world.ts";
 const SPEC: ContainerSpec = {
   id: "0123456789ab",
   hostname: "box",
-  rootfs: { folder: "/containers/0123456789ab", lower: ["/images/one"], mode: 0o755, uid: 0, gid: 0, readOnly: false, volatile: false },
+  rootfs: {
+    folder: "/containers/0123456789ab",
+    lower: ["/images/one"],
+    mode: 0o755,
+    uid: 0,
+    gid: 0,
+    readOnly: false,
+    volatile: false,
+  },
   mounts: [],
   devices: [],
   network: "none",

@@ -174,7 +174,7 @@ Deno.test("without a terminal the command gets none, unless --tty asks", async (
   const piped = await world.cli(["--rm", "busybox", "sh", "-c", script], { stdin: "" });
   assert.deepEqual(piped, { code: 0, stdout: "none\n", stderr: "" });
   const asked = await world.cli(["--rm", "--tty", "busybox", "tty"]);
-  assert.deepEqual(asked, { code: 0, stdout: "/dev/pts/0\n", stderr: "" });
+  assert.deepEqual(asked, { code: 0, stdout: "/dev/pts/0\r\n", stderr: "" });
 });
 
 onTerminal("a user who is not root can use the terminal", async (world) => {

@@ -22,8 +22,8 @@ export interface StreamOptions {
   /** Standard error. Default: `inherit`. */
   stderr?: StreamOption;
   /**
-   * Give the command a terminal of its own; with piped streams, of this size. Default: when standard input is
-   * inherited and is a terminal.
+   * Give the command a terminal of its own for all its streams; with piped streams, of this size. Default: when standard
+   * input is inherited and is a terminal, for those streams that are one.
    */
   terminal?: boolean | TerminalSize;
 }
@@ -93,7 +93,8 @@ export function connect(options: StreamOptions): Connection {
 
   const stream = (fd: 0 | 1 | 2): Stream => {
     const option = choice[fd];
-    const onTerminal = wanted && (option === "inherit" ? typed[fd] || fd === 0 : option === "piped");
+    // Asked for, the terminal takes all; else what is redirected stays as it is.
+    const onTerminal = wanted && option !== "null" && (option === "piped" || options.terminal || typed[fd]);
     if (onTerminal) return "terminal";
     if (option === "inherit" && !typed[fd]) return { fd, owned: false };
     if (option === "null") {
