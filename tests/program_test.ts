@@ -183,7 +183,7 @@ const CHOICES: readonly {
   {
     name: "a read-only root",
     spec: { rootfs: { ...SPEC.rootfs, readOnly: true } },
-    added: [/mount\(NULL, "\/", NULL, MS_REMOUNT\|MS_BIND\|MS_RDONLY, NULL\)/],
+    added: [/mount\(NULL, "\/", NULL, MS_REMOUNT\|MS_BIND\|MS_RDONLY\|MS_NODEV\|MS_NOSUID, NULL\)/],
   },
   {
     name: "a root that need not outlive a crash of the machine",
@@ -194,7 +194,13 @@ const CHOICES: readonly {
   {
     name: "a folder of the host",
     spec: { mounts: [{ kind: "bind", source: "/s", target: "/a/b", directory: true, readOnly: false }] },
-    added: [/open_tree\(AT_FDCWD, "\/s", /, /mkdirat\(AT_FDCWD, "\/a"/, /mkdirat\(AT_FDCWD, "\/a\/b"/, /move_mount\(/],
+    added: [
+      /open_tree\(AT_FDCWD, "\/s", /,
+      /mkdirat\(AT_FDCWD, "\/a"/,
+      /mkdirat\(AT_FDCWD, "\/a\/b"/,
+      /mount_setattr\(.*NOSUID/,
+      /move_mount\(/,
+    ],
   },
   {
     name: "a file of the host, read-only",
@@ -276,7 +282,12 @@ const CHOICES: readonly {
     added: [/drop_bounding\(CAP_CHOWN\|.*CAP_SYS_ADMIN/, /capset\(.*effective=0/],
     gone: [/drop_bounding\((?!CAP_CHOWN)/, /capset\(/],
   },
-  { name: "new privileges", process: { noNewPrivileges: false }, gone: [/PR_SET_NO_NEW_PRIVS/] },
+  {
+    name: "new privileges",
+    process: { noNewPrivileges: false },
+    added: [/mount\("overlay", .*MS_NODEV, /],
+    gone: [/PR_SET_NO_NEW_PRIVS/, /mount\("overlay", .*MS_NODEV\|MS_NOSUID, /],
+  },
   {
     name: "a resource limit",
     process: { rlimits: [{ resource: "nofile", soft: 64, hard: -1 }] },
