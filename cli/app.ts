@@ -74,7 +74,7 @@ const run = documented({
     "",
     "  sauropod alpine /bin/sh",
     "  sauropod run --rm -v ./src:/src:ro --memory 256m --cpus 1.5 alpine ls /src",
-    "  sauropod --rm --read-only --tmpfs /tmp host make -C /src check",
+    "  sauropod --rm --read-only --tmpfs /tmp -v .:/src host make -C /src check",
     "",
     "Exit codes: the command's own; 128+N after signal N; 125 the container could not be made;",
     "126 the command could not be executed; 127 it was not found.",

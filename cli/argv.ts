@@ -21,7 +21,7 @@ export const COMMANDS: ReadonlySet<string> = new Set(
   ["run", "explain", "ps", "rm", "inspect", "gc", "images", "doctor", "completions"],
 );
 
-const HELP = ["--help", "--help-all", "--helpAll", "-H"];
+const HELP = ["--help", "-help"];
 
 function split(word: string): [name: string, value: string | undefined] {
   const at = word.indexOf("=");
@@ -72,8 +72,8 @@ export function normalizeRun(words: readonly string[], table: FlagTable): string
 export function normalize(words: readonly string[], table: FlagTable): string[] {
   const [first, ...rest] = words;
   const alone = words.length === 1 && first === "-h";
-  if (first === undefined || alone || ["--help", "--help-all", "--version", "-help", "help"].includes(first)) {
-    return [first === "--version" ? "--version" : first === "--help-all" ? "--help-all" : "--help"];
+  if (first === undefined || alone || [...HELP, "help", "--version"].includes(first)) {
+    return [first === "--version" ? "--version" : "--help"];
   }
   if (first === "run" || first === "explain") return [first, ...normalizeRun(rest, table)];
   if (COMMANDS.has(first)) return words.map((word) => word === "-h" ? "--help" : word);

@@ -9,8 +9,8 @@
  * @module
  */
 
-import { lazy } from "../lazy.ts";
 import { ContainerError, messageOf } from "../errors.ts";
+import { lazy } from "../lazy.ts";
 import {
   type ContainerRecord,
   formatMark,
@@ -22,7 +22,6 @@ import {
   removeRecord,
   writeRecord,
 } from "./record.ts";
-
 import { removeFolder } from "./remove.ts";
 
 const LIVE = ".live", PROCESS = ".process";
