@@ -8,6 +8,7 @@
 import { type ErrnoName, errnoNumber } from "./errno.ts";
 import { type Flags, flags } from "./flags.ts";
 import { AT_FDCWD } from "./fs.ts";
+import { describeMessages, encodeMessages, type Message, NETLINK } from "./netlink.ts";
 import type { Argument, Bytes, Call, Register } from "./program.ts";
 import type { SyscallName } from "./syscalls.ts";
 
@@ -64,6 +65,9 @@ export function execveFd(fd: Descriptor, argv: readonly string[], env: readonly 
   return call("execveat", fd, "", argv, env, flags("AT", "EMPTY_PATH"));
 }
 
+/** exit_group(2) with 0. */
+export const exit: Call = call("exit_group", 0);
+
 /** setsid(2). */
 export const setsid: Call = call("setsid");
 
@@ -90,6 +94,11 @@ export function pollNow(fd: Register): Call {
 /** unshare(2). */
 export function unshare(how: Flags): Call {
   return call("unshare", how);
+}
+
+/** setns(2): enters the namespace behind a descriptor, which must be of the kind named. */
+export function setns(fd: Descriptor, kind: "NEWNET"): Call {
+  return call("setns", fd, flags("CLONE", kind));
 }
 
 /** Gives every signal its default disposition: rt_sigaction(2) for each. */
@@ -155,6 +164,16 @@ export function mkdir(path: string, permissions: number): Call {
 /** unlinkat(2) of an empty folder. */
 export function rmdir(path: string): Call {
   return call("unlinkat", cwd, path, flags("AT", "REMOVEDIR"));
+}
+
+/** unlinkat(2) of anything but a folder. */
+export function unlink(path: string): Call {
+  return call("unlinkat", cwd, path, 0);
+}
+
+/** readlinkat(2) into `memory`. */
+export function readlink(path: string, memory: Bytes): Call {
+  return call("readlinkat", cwd, path, memory, memory.bytes.length);
 }
 
 /** symlinkat(2). */
@@ -332,26 +351,43 @@ export const RLIMITS = {
   rttime: named(15, "RLIMIT_RTTIME"),
 } as const;
 
-// Network and terminals
+// Network
 
-/** socket(2): any socket that interface requests can be made on. */
-export const interfaceSocket: Call = call(
+/** socket(2) for {@linkcode netlink} requests to rtnetlink(7). */
+export const routeSocket: Call = call(
   "socket",
-  named(2, "AF_INET"),
-  named(0o2000002, "SOCK_DGRAM|SOCK_CLOEXEC"),
-  0,
+  named(16, "AF_NETLINK"),
+  named(0o2000003, "SOCK_RAW|SOCK_CLOEXEC"),
+  named(NETLINK.ROUTE, "NETLINK_ROUTE"),
 );
 
-/** ioctl(2) SIOCSIFFLAGS: sets an interface up. See netdevice(7). */
-export function interfaceUp(socket: Descriptor, name: string): Call {
-  const request = new Uint8Array(40);
-  encoder.encodeInto(name, request);
-  request[16] = 0x41;
-  return call("ioctl", socket, named(0x8914, "SIOCSIFFLAGS"), {
-    bytes: request,
-    text: `{"${name}", IFF_UP|IFF_RUNNING}`,
-  });
+/** socket(2) for {@linkcode netlink} requests to nf_tables. */
+export const filterSocket: Call = call(
+  "socket",
+  named(16, "AF_NETLINK"),
+  named(0o2000003, "SOCK_RAW|SOCK_CLOEXEC"),
+  named(NETLINK.NETFILTER, "NETLINK_NETFILTER"),
+);
+
+const NETLINK_OPTIONS = { NETLINK_CAP_ACK: 10, NETLINK_EXT_ACK: 11 } as const;
+
+/** setsockopt(2): sets an option of a netlink(7) socket. */
+export function setNetlinkOption(socket: Descriptor, option: keyof typeof NETLINK_OPTIONS): Call {
+  const yes = { bytes: little(4, [[0, 1]]), text: "[1]" };
+  return call("setsockopt", socket, named(270, "SOL_NETLINK"), named(NETLINK_OPTIONS[option], option), yes, 4);
 }
+
+// The same memory for all requests: only the answer to the one that failed matters.
+const answer: Bytes = { bytes: new Uint8Array(512), text: "answer" };
+
+/** Sends messages and waits until they are acknowledged: sendto(2) and recvfrom(2). */
+export function netlink(socket: Descriptor, messages: readonly Message[]): Call {
+  const bytes = encodeMessages(messages);
+  const text = `{${describeMessages(messages)}}`;
+  return { call: "netlink", args: [socket, { bytes, text }, bytes.length, answer, answer.bytes.length] };
+}
+
+// Terminals
 
 /** ioctl(2) TIOCSPTLCK: unlocks the other side of a pseudo-terminal. */
 export function unlockTerminal(master: Descriptor): Call {

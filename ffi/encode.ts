@@ -19,6 +19,7 @@ const PSEUDO: Readonly<Record<PseudoCall, number>> = {
   expect: (1 << 24) + 1,
   default_signals: (1 << 24) + 2,
   drop_bounding: (1 << 24) + 3,
+  netlink: (1 << 24) + 4,
 };
 
 /** A program in the shim's form, and the way back from its numbers. */
@@ -29,6 +30,8 @@ export interface Encoded {
   readonly steps: readonly Step[];
   /** The offset in `bytes` of each register's 64-bit word. */
   readonly registers: ReadonlyMap<string, number>;
+  /** The offset in `bytes` of each array of the program's. */
+  readonly memory: ReadonlyMap<Uint8Array, number>;
 }
 
 let bytes = new Uint8Array(1 << 16);
@@ -110,7 +113,7 @@ class Writer {
   private end: number;
   private readonly relocations: number[] = [];
   private readonly strings = new Map<string, number>();
-  private readonly memory = new Map<Uint8Array, number>();
+  readonly memory = new Map<Uint8Array, number>();
 
   constructor(private readonly program: Program) {
     const needs = new Needs(program);
@@ -252,7 +255,8 @@ class Writer {
     words.set(this.relocations, relocations >> 2);
     words[8] = this.relocations.length;
     words[9] = relocations;
-    return { bytes: bytes.subarray(0, this.end), steps: this.steps, registers: this.registers };
+    const { steps, registers, memory } = this;
+    return { bytes: bytes.subarray(0, this.end), steps, registers, memory };
   }
 }
 

@@ -7,12 +7,13 @@
 import { encode } from "./encode.ts";
 import { close } from "./fs.ts";
 import { cString, shim, shimFd } from "./native.ts";
+import { readU32, refusalIn } from "./netlink.ts";
 import type { Cell, Program, Step } from "./program.ts";
 
 /** How a program ended: what its registers hold, or which step failed and with which error number. */
 export type Outcome =
   | { ok: true; registers: ReadonlyMap<string, number> }
-  | { ok: false; step: Step; errno: number; registers: ReadonlyMap<string, number> };
+  | { ok: false; step: Step; errno: number; registers: ReadonlyMap<string, number>; detail?: string };
 
 const FAILED_STEP = 8, FAILED_ERRNO = 12;
 const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, F_ADD_SEALS = 1033, SEAL_ALL = 0xf;
@@ -33,13 +34,24 @@ function descriptors(program: Program): string[] {
   return names;
 }
 
+/** What the kernel said beside the error number, if the step was a netlink request. */
+function detailOf(
+  { call, args: [, , , answer] }: Step,
+  bytes: Uint8Array<ArrayBuffer>,
+  memory: ReadonlyMap<Uint8Array, number>,
+): string | undefined {
+  if (call !== "netlink" || answer === null || typeof answer !== "object" || !("bytes" in answer)) return undefined;
+  const at = memory.get(answer.bytes) ?? 0;
+  return refusalIn(bytes.subarray(at, at + readU32(bytes.subarray(at, at + 4))))?.detail;
+}
+
 /**
  * Runs `program` in this thread, which must be the main one: the container dies with the thread that makes it.
  * Descriptors that the caller's steps opened are closed at the end, except, if all went well, those in the registers
  * named by `keep`.
  */
 export function execute(program: Program, keep: readonly string[] = []): Outcome {
-  const { bytes, steps, registers } = encode(program);
+  const { bytes, steps, registers, memory } = encode(program);
   shim.run(bytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const values = new Map<string, number>();
@@ -50,7 +62,7 @@ export function execute(program: Program, keep: readonly string[] = []): Outcome
     const fd = values.get(name) ?? 0;
     if (fd > 2 && (errno || !keep.includes(name))) close(fd);
   }
-  if (errno && step) return { ok: false, step, errno, registers: values };
+  if (errno && step) return { ok: false, step, errno, registers: values, detail: detailOf(step, bytes, memory) };
   return { ok: true, registers: values };
 }
 

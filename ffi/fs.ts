@@ -62,7 +62,7 @@ export const AT_FDCWD = -100;
 
 const AT_EMPTY_PATH = 0x1000, AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200;
 const STATX_BASIC = 0x7ff;
-const EINTR = 4, EAGAIN = 11;
+const EINTR = 4, EAGAIN = 11, SEEK_SET = 0;
 const LOCK_EX = 2, LOCK_SH = 1, LOCK_NB = 4, LOCK_UN = 8;
 const nothing = new Uint8Array([0]);
 
@@ -123,6 +123,13 @@ export function writeAll(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
     const n = shim.ib("write", fd, bytes.subarray(done), bytes.length - done);
     if (n !== -EINTR) done += check(n, "write", fd);
   }
+}
+
+/** Makes `bytes` all that a file holds, in place: those who read it meanwhile see the old text or the new. */
+export function rewrite(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
+  check(shim.i("lseek", fd, 0, SEEK_SET), "lseek", fd);
+  writeAll(fd, bytes);
+  check(shim.i("ftruncate", fd, bytes.length), "ftruncate", fd);
 }
 
 /** Makes a directory. */

@@ -90,8 +90,8 @@ export const shim = {
     call(syscallNumber(name), IB, a | 0, b | 0, c | 0, d | 0, p, null),
   iib: (name: SyscallName, a: number, b: number, p: Buffer, c = 0): number =>
     call(syscallNumber(name), IIB, a | 0, b | 0, c | 0, 0, p, null),
-  iiib: (name: SyscallName, a: number, b: number, c: number, p: Buffer): number =>
-    call(syscallNumber(name), IIIB, a | 0, b | 0, c | 0, 0, p, null),
+  iiib: (name: SyscallName, a: number, b: number, c: number, p: Buffer, d = 0): number =>
+    call(syscallNumber(name), IIIB, a | 0, b | 0, c | 0, d | 0, p, null),
   ibb: (name: SyscallName, a: number, p: Buffer, q: Buffer, b = 0, c = 0): number =>
     call(syscallNumber(name), IBB, a | 0, b | 0, c | 0, 0, p, q),
   bib: (name: SyscallName, p: Buffer, a: number, q: Buffer): number =>

@@ -55,7 +55,7 @@ export type Argument =
   | Words;
 
 /** What the shim does itself, beside system calls. */
-export type PseudoCall = "store" | "expect" | "default_signals" | "drop_bounding";
+export type PseudoCall = "store" | "expect" | "default_signals" | "drop_bounding" | "netlink";
 
 /** A system call and its arguments. */
 export interface Call {

@@ -66,6 +66,7 @@ export const SYSCALLS = {
   kill: [62, 129],
   lgetxattr: [192, 9],
   linkat: [265, 37],
+  listen: [50, 201],
   llistxattr: [195, 12],
   lremovexattr: [198, 15],
   lseek: [8, 62],

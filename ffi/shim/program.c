@@ -2,6 +2,7 @@
 #include "program.h"
 
 #include <linux/futex.h>
+#include <linux/netlink.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/signal.h>
@@ -70,6 +71,32 @@ static long drop_bounding(uint64_t mask) {
   return 0;
 }
 
+static const struct nlmsghdr *message_at(const void *buffer, size_t at, size_t end) {
+  const struct nlmsghdr *message = (const void *)((const char *)buffer + at);
+  return at + NLMSG_HDRLEN <= end && message->nlmsg_len >= NLMSG_HDRLEN ? message : NULL;
+}
+
+// Sends messages and waits until all that want it are acknowledged, or until one is refused: its answer stays in reply.
+static long netlink(long fd, const void *messages, size_t length, void *reply, size_t size) {
+  const struct nlmsghdr *m;
+  long wanted = 0;
+  for (size_t at = 0; (m = message_at(messages, at, length)); at += NLMSG_ALIGN(m->nlmsg_len))
+    wanted += m->nlmsg_flags & NLM_F_ACK ? 1 : 0;
+  long sent = SYS4(sendto, fd, messages, length, 0);
+  if (sent < 0) return sent;
+  while (wanted > 0) {
+    long got = SYS4(recvfrom, fd, reply, size, 0);
+    if (got < 0 && got != -EINTR) return got;
+    for (size_t at = 0; got > 0 && (m = message_at(reply, at, (size_t)got)); at += NLMSG_ALIGN(m->nlmsg_len)) {
+      if (m->nlmsg_type != NLMSG_ERROR) continue;
+      int error = ((const struct nlmsgerr *)NLMSG_DATA(m))->error;
+      if (error) return error;
+      wanted--;
+    }
+  }
+  return 0;
+}
+
 static int ignores(const struct step *s, long error) {
   for (int i = 0; i < MAX_IGNORED; i++)
     if (s->ignored[i] && s->ignored[i] == error) return 1;
@@ -106,6 +133,7 @@ static long perform(struct program *p, uint32_t i, const struct step *s, struct 
     case EXPECT: return (*(uint64_t *)a[0] & (uint64_t)a[1]) == (uint64_t)a[2] ? 0 : -a[3];
     case DEFAULT_SIGNALS: default_signals(); return 0;
     case DROP_BOUNDING: return drop_bounding((uint64_t)a[0]);
+    case NETLINK: return netlink(a[0], (void *)a[1], (size_t)a[2], (void *)a[3], (size_t)a[4]);
     case __NR_clone3: return child ? start_child(i, (struct clone_args *)a[0], (size_t)a[1], child) : -EINVAL;
     default: return syscall6(s->call, a[0], a[1], a[2], a[3], a[4], a[5]);
   }

@@ -14,6 +14,7 @@ enum pseudo {
   EXPECT,           // fail with errno d unless (*(u64 *)a & b) == c
   DEFAULT_SIGNALS,  // every signal's disposition is the default one
   DROP_BOUNDING,    // prctl(PR_CAPBSET_DROP) for each bit of a; what the kernel does not know is dropped already
+  NETLINK,          // send c bytes of messages at b to the socket a; their answers go to d, which has e bytes
 };
 
 struct step {

@@ -1,0 +1,231 @@
+/**
+ * What rules of nf_tables are made of: matches and statements, as `nft(8)` makes them.
+ *
+ * @module
+ */
+
+import { type Attribute, be16, be32, text, u32, u8 } from "./netlink.ts";
+
+/** A match or a statement of a rule. */
+export interface RulePart {
+  /** What `nft(8)` would be told. */
+  readonly text: string;
+  /** The expressions that the kernel runs for it. */
+  readonly expressions: readonly Attribute[];
+}
+
+/** How a connection stands, to the kernel. */
+export type ConnectionState = keyof typeof CONNECTION_STATE;
+
+const LIST_ELEMENT = 1;
+const EXPRESSION = { NAME: 1, DATA: 2 } as const;
+const DATA = { VALUE: 1, VERDICT: 2 } as const;
+const VERDICT_CODE = 1;
+const IMMEDIATE = { REGISTER: 1, DATA: 2 } as const;
+const BITWISE = { SOURCE: 1, REGISTER: 2, LENGTH: 3, MASK: 4, XOR: 5 } as const;
+const CMP = { REGISTER: 1, OPERATOR: 2, DATA: 3 } as const;
+const PAYLOAD = { REGISTER: 1, BASE: 2, OFFSET: 3, LENGTH: 4 } as const;
+const META = { REGISTER: 1, KEY: 2 } as const;
+const CT = { REGISTER: 1, KEY: 2 } as const;
+const FIB = { REGISTER: 1, RESULT: 2, FLAGS: 3 } as const;
+const NAT = { TYPE: 1, FAMILY: 2, ADDRESS: 3, PORT: 5, FLAGS: 7 } as const;
+
+const OPERATOR = { EQUAL: 0, UNEQUAL: 1, AT_MOST: 3, AT_LEAST: 5 } as const;
+const BASE = { NETWORK: 1, TRANSPORT: 2 } as const;
+const META_KEY = { IIFNAME: 6, OIFNAME: 7, L4PROTO: 16 } as const;
+const CT_KEY = { STATE: 0, STATUS: 2 } as const;
+const CONNECTION_STATE = { invalid: 1, established: 2, related: 4, new: 8 } as const;
+const IPS_DST_NAT = 0x20;
+const FIB_RESULT_ADDRTYPE = 3, FIB_DADDR = 2, RTN_LOCAL = 2;
+const NAT_DESTINATION = 1, NAT_PORT_SPECIFIED = 2;
+const PROTOCOL = { tcp: 6, udp: 17 } as const;
+const VERDICT = { DROP: 0, ACCEPT: 1 } as const;
+const NFPROTO_IPV4 = 2, NFPROTO_IPV6 = 10;
+const INTERFACE_NAME = 16, DESTINATION_PORT = 2;
+/** Where the addresses are in the headers of IPv4 and IPv6. */
+const ADDRESS_OFFSET = { ip: { saddr: 12, daddr: 16 }, ip6: { saddr: 8, daddr: 24 } } as const;
+
+const REGISTER_VERDICT = 0, REGISTER = 1, REGISTER_2 = 2;
+
+function expression(name: string, attributes: readonly Attribute[]): Attribute {
+  return [LIST_ELEMENT, [[EXPRESSION.NAME, text(name)], [EXPRESSION.DATA, attributes]]];
+}
+
+function meta(key: number): Attribute {
+  return expression("meta", [[META.REGISTER, be32(REGISTER)], [META.KEY, be32(key)]]);
+}
+
+function connection(key: number): Attribute {
+  return expression("ct", [[CT.REGISTER, be32(REGISTER)], [CT.KEY, be32(key)]]);
+}
+
+function payload(base: number, offset: number, length: number): Attribute {
+  return expression("payload", [
+    [PAYLOAD.REGISTER, be32(REGISTER)],
+    [PAYLOAD.BASE, be32(base)],
+    [PAYLOAD.OFFSET, be32(offset)],
+    [PAYLOAD.LENGTH, be32(length)],
+  ]);
+}
+
+function compare(operator: keyof typeof OPERATOR, value: Uint8Array): Attribute {
+  return expression("cmp", [
+    [CMP.REGISTER, be32(REGISTER)],
+    [CMP.OPERATOR, be32(OPERATOR[operator])],
+    [CMP.DATA, [[DATA.VALUE, value]]],
+  ]);
+}
+
+function mask(bits: Uint8Array): Attribute {
+  return expression("bitwise", [
+    [BITWISE.SOURCE, be32(REGISTER)],
+    [BITWISE.REGISTER, be32(REGISTER)],
+    [BITWISE.LENGTH, be32(bits.length)],
+    [BITWISE.MASK, [[DATA.VALUE, bits]]],
+    [BITWISE.XOR, [[DATA.VALUE, new Uint8Array(bits.length)]]],
+  ]);
+}
+
+function load(register: number, value: Uint8Array): Attribute {
+  return expression("immediate", [[IMMEDIATE.REGISTER, be32(register)], [IMMEDIATE.DATA, [[DATA.VALUE, value]]]]);
+}
+
+function verdict(name: string, code: number): RulePart {
+  const data: Attribute = [IMMEDIATE.DATA, [[DATA.VERDICT, [[VERDICT_CODE, be32(code)]]]]];
+  return { text: name, expressions: [expression("immediate", [[IMMEDIATE.REGISTER, be32(REGISTER_VERDICT)], data])] };
+}
+
+function isOrNot(not: boolean): "EQUAL" | "UNEQUAL" {
+  return not ? "UNEQUAL" : "EQUAL";
+}
+
+function interfaceName(key: "iifname" | "oifname", name: string, not: boolean): RulePart {
+  const bytes = new Uint8Array(INTERFACE_NAME);
+  bytes.set(text(name));
+  return {
+    text: `${key} ${not ? "!= " : ""}"${name}"`,
+    expressions: [meta(key === "iifname" ? META_KEY.IIFNAME : META_KEY.OIFNAME), compare(isOrNot(not), bytes)],
+  };
+}
+
+/** The packet came in through the interface called `name`, or `not`. Throws `RangeError` if the name is too long. */
+export function iifname(name: string, not = false): RulePart {
+  return interfaceName("iifname", name, not);
+}
+
+/** The packet leaves through the interface called `name`, or `not`. Throws `RangeError` if the name is too long. */
+export function oifname(name: string, not = false): RulePart {
+  return interfaceName("oifname", name, not);
+}
+
+function formatAddress(address: Uint8Array): string {
+  if (address.length === 4) return address.join(".");
+  const groups = Array.from({ length: 8 }, (_, i) => ((address[2 * i] ?? 0) << 8 | (address[2 * i + 1] ?? 0)));
+  return new URL(`http://[${groups.map((group) => group.toString(16)).join(":")}]`).hostname.slice(1, -1);
+}
+
+function prefixMask(length: number, prefix: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => 0xff << (8 - Math.min(8, Math.max(0, prefix - i * 8))));
+}
+
+function address(which: "saddr" | "daddr", network: Uint8Array, prefix: number, not: boolean): RulePart {
+  const family = network.length === 4 ? "ip" : "ip6";
+  const offset = ADDRESS_OFFSET[family][which];
+  const bits = prefixMask(network.length, prefix);
+  const masked = network.map((byte, i) => byte & (bits[i] ?? 0));
+  const wholeBytes = prefix > 0 && prefix % 8 === 0;
+  const length = prefix < network.length * 8 ? `/${prefix}` : "";
+  return {
+    text: `${family} ${which} ${not ? "!= " : ""}${formatAddress(masked)}${length}`,
+    expressions: wholeBytes
+      ? [payload(BASE.NETWORK, offset, prefix / 8), compare(isOrNot(not), masked.subarray(0, prefix / 8))]
+      : [payload(BASE.NETWORK, offset, network.length), mask(bits), compare(isOrNot(not), masked)],
+  };
+}
+
+/** The packet's source is in a network, 4 or 16 bytes and the prefix's length in bits, or `not`. */
+export function saddr(network: Uint8Array, prefix: number, not = false): RulePart {
+  return address("saddr", network, prefix, not);
+}
+
+/** The packet's destination is in a network, 4 or 16 bytes and the prefix's length in bits, or `not`. */
+export function daddr(network: Uint8Array, prefix: number, not = false): RulePart {
+  return address("daddr", network, prefix, not);
+}
+
+/** The packet is one of TCP, or of UDP. */
+export function protocol(name: keyof typeof PROTOCOL): RulePart {
+  return {
+    text: `meta l4proto ${name}`,
+    expressions: [meta(META_KEY.L4PROTO), compare("EQUAL", u8(PROTOCOL[name]))],
+  };
+}
+
+/** The packet goes to the port `from`, or one up to `to`. Stands behind {@linkcode protocol}. */
+export function destinationPort(from: number, to = from): RulePart {
+  return {
+    text: `th dport ${from}${to > from ? `-${to}` : ""}`,
+    expressions: [
+      payload(BASE.TRANSPORT, DESTINATION_PORT, 2),
+      ...(to > from ? [compare("AT_LEAST", be16(from)), compare("AT_MOST", be16(to))] : [compare("EQUAL", be16(from))]),
+    ],
+  };
+}
+
+/** The packet's connection is in one of these states. */
+export function connectionState(...states: readonly ConnectionState[]): RulePart {
+  const bits = states.reduce((all, state) => all | CONNECTION_STATE[state], 0);
+  return {
+    text: `ct state ${states.join(",")}`,
+    expressions: [connection(CT_KEY.STATE), mask(u32(bits)), compare("UNEQUAL", u32(0))],
+  };
+}
+
+/** The packet's connection was led to another destination by {@linkcode dnat}. */
+export const wasDnat: RulePart = {
+  text: "ct status dnat",
+  expressions: [connection(CT_KEY.STATUS), mask(u32(IPS_DST_NAT)), compare("UNEQUAL", u32(0))],
+};
+
+/** The packet's destination is an address of this machine. */
+export const toThisMachine: RulePart = {
+  text: "fib daddr type local",
+  expressions: [
+    expression("fib", [
+      [FIB.REGISTER, be32(REGISTER)],
+      [FIB.RESULT, be32(FIB_RESULT_ADDRTYPE)],
+      [FIB.FLAGS, be32(FIB_DADDR)],
+    ]),
+    compare("EQUAL", u32(RTN_LOCAL)),
+  ],
+};
+
+/** This chain lets the packet pass; other chains of the hook still judge it. */
+export const accept: RulePart = verdict("accept", VERDICT.ACCEPT);
+
+/** The packet is lost, whatever other chains say. */
+export const drop: RulePart = verdict("drop", VERDICT.DROP);
+
+/** The packet's source becomes the address of the interface that it leaves through. */
+export const masquerade: RulePart = { text: "masquerade", expressions: [expression("masq", [])] };
+
+/** The packet's destination becomes this address of 4 or 16 bytes, and `port`; without it the port stays. */
+export function dnat(to: Uint8Array, port?: number): RulePart {
+  const family = to.length === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+  const target = port === undefined || to.length === 4 ? formatAddress(to) : `[${formatAddress(to)}]`;
+  const nat: readonly Attribute[] = [
+    [NAT.TYPE, be32(NAT_DESTINATION)],
+    [NAT.FAMILY, be32(family)],
+    [NAT.ADDRESS, be32(REGISTER)],
+  ];
+  const portToo: readonly Attribute[] = [[NAT.PORT, be32(REGISTER_2)], [NAT.FLAGS, be32(NAT_PORT_SPECIFIED)]];
+  return {
+    text: `dnat to ${target}${port === undefined ? "" : `:${port}`}`,
+    expressions: [
+      load(REGISTER, to),
+      ...(port === undefined
+        ? [expression("nat", nat)]
+        : [load(REGISTER_2, be16(port)), expression("nat", [...nat, ...portToo])]),
+    ],
+  };
+}
