@@ -18,6 +18,7 @@ import type { FolderOptions } from "../lib/folders.ts";
 import { VERSION } from "./argv.ts";
 import type { Context } from "./context.ts";
 import { FLAGS, SHORT } from "./flags.ts";
+import type { CreateFlags } from "./network.ts";
 import type { PsFlags } from "./ps.ts";
 import type { RmFlags } from "./rm.ts";
 import { exitCodeOf, formatError } from "./text.ts";
@@ -138,6 +139,78 @@ const images = buildCommand<FolderOptions & { json?: boolean }, [], Context>({
   docs: { brief: "List images" },
 });
 
+const mtu = (input: string): number => {
+  if (/^\d+$/.test(input)) return Number(input);
+  throw new Error(`${JSON.stringify(input)} is no number of bytes`);
+};
+
+const networkNames = { kind: "array", minimum: 1, parameter: word("Name of a network", "NETWORK") } as const;
+
+const network = buildRouteMap({
+  routes: {
+    create: buildCommand<CreateFlags, [string], Context>({
+      loader: async () => (await import("./network.ts")).create,
+      parameters: {
+        flags: {
+          ...folderFlags,
+          subnet: {
+            kind: "parsed",
+            optional: true,
+            variadic: true,
+            ...word("CIDR: IPv4, and IPv6 too [default: a free one]", "CIDR"),
+          },
+          gateway: {
+            kind: "parsed",
+            optional: true,
+            variadic: true,
+            ...word("ADDRESS: this machine's [default: the first]", "ADDRESS"),
+          },
+          mtu: {
+            kind: "parsed",
+            optional: true,
+            brief: "BYTES: largest packet [default: the uplink's]",
+            placeholder: "BYTES",
+            parse: mtu,
+          },
+          internal: yes("Lead nowhere but to this machine and between its containers"),
+          ipv6: yes("Give it IPv6 addresses too"),
+        },
+        aliases: folderAliases,
+        positional: { kind: "tuple", parameters: [word("Name of the network", "NETWORK")] },
+      },
+      docs: {
+        brief: "Make a network",
+        fullDescription:
+          "  sauropod network create backend\n  sauropod network create lab --subnet 10.99.0.0/24 --internal",
+      },
+    }),
+    ls: buildCommand<FolderOptions & { json?: boolean; quiet?: boolean }, [], Context>({
+      loader: async () => (await import("./network.ts")).ls,
+      parameters: {
+        flags: { ...folderFlags, json, quiet: yes("Names only") },
+        aliases: { ...folderAliases, q: "quiet" },
+      },
+      docs: { brief: "List networks" },
+    }),
+    inspect: buildCommand<FolderOptions, [string, ...string[]], Context>({
+      loader: async () => (await import("./network.ts")).inspect,
+      parameters: { flags: folderFlags, aliases: folderAliases, positional: networkNames },
+      docs: { brief: "Print what is known of networks and who is on them, as JSON" },
+    }),
+    rm: buildCommand<FolderOptions, [string, ...string[]], Context>({
+      loader: async () => (await import("./network.ts")).rm,
+      parameters: { flags: folderFlags, aliases: folderAliases, positional: networkNames },
+      docs: { brief: "Remove networks" },
+    }),
+    prune: buildCommand<FolderOptions, [], Context>({
+      loader: async () => (await import("./network.ts")).prune,
+      parameters: { flags: folderFlags, aliases: folderAliases },
+      docs: { brief: "Remove all networks that no container uses" },
+    }),
+  },
+  docs: { brief: "Make, list and remove networks" },
+});
+
 const doctor = buildCommand<FolderOptions & { json?: boolean }, [], Context>({
   loader: async () => (await import("./doctor.ts")).doctor,
   parameters: { flags: { ...folderFlags, json }, aliases: folderAliases },
@@ -173,7 +246,7 @@ const completions = buildCommand<Record<never, never>, ["bash" | "zsh" | "fish"]
   },
 });
 
-const routes = { run, explain, ps, rm, inspect, gc, images, doctor, completions };
+const routes = { run, explain, ps, rm, inspect, network, gc, images, doctor, completions };
 
 const formatting = {
   caseStyle: "convert-camel-to-kebab",

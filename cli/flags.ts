@@ -12,7 +12,7 @@ import type { ContainerOptions } from "../lib/container/options.ts";
 import { InputError, messageOf, SauropodError } from "../lib/errors.ts";
 import type { FolderOptions, Folders } from "../lib/folders.ts";
 import { lazy } from "../lib/lazy.ts";
-import { parseSize } from "../lib/size.ts";
+import { parseRate, parseSize } from "../lib/size.ts";
 import type { FlagTable } from "./argv.ts";
 
 /** Everything that can be said of a container to `run` and `explain`. */
@@ -36,7 +36,20 @@ export interface ContainerFlags extends FolderOptions {
   readonly memoryReservation?: number;
   readonly pidsLimit?: number;
   readonly ulimit?: readonly string[];
-  readonly network?: "none" | "host";
+  readonly network?: readonly string[];
+  readonly net?: readonly string[];
+  readonly networkAlias?: readonly string[];
+  readonly containerAddr?: string;
+  readonly ip?: string;
+  readonly bridgeAddr?: string;
+  readonly publish?: readonly string[];
+  readonly publishAll?: boolean;
+  readonly expose?: readonly string[];
+  readonly dns?: readonly string[];
+  readonly dnsSearch?: readonly string[];
+  readonly dnsOption?: readonly string[];
+  readonly addHost?: readonly string[];
+  readonly netRate?: number;
   readonly volume?: readonly string[];
   readonly tmpfs?: readonly string[];
   readonly device?: readonly string[];
@@ -94,11 +107,6 @@ function number(text: string): number {
   return value;
 }
 
-function network(text: string): "none" | "host" {
-  if (text === "none" || text === "host") return text;
-  throw new Error(`${JSON.stringify(text)} is not none or host`);
-}
-
 /** The flags. */
 export const FLAGS: Flags = {
   images: word("DIR", "Folder of images [default: see doctor]"),
@@ -125,7 +133,20 @@ export const FLAGS: Flags = {
   memoryReservation: one("SIZE", "Memory that the kernel tries to leave it", parseSize),
   pidsLimit: one("N", "Processes at most; -1 for no limit", number),
   ulimit: many("NAME=SOFT[:HARD]", "Resource limit, such as nofile=1024:4096"),
-  network: one("none|host", "none: its own, with lo only; host: the host's [default: none]", network),
+  network: many("NAME", "Network: a bridged one, none, host or container:NAME [default: bridge, that is sauropod0]"),
+  net: many("NAME", "Same as --network"),
+  networkAlias: many("NAME", "Name by which siblings on its networks find it"),
+  containerAddr: word("ADDRESS", "Its address on its first network [default: the next that is free]"),
+  ip: word("ADDRESS", "Same as --container-addr"),
+  bridgeAddr: word("ADDRESS/PREFIX", "This machine's address on sauropod0, replaces it [default: 10.10.10.1/24]"),
+  publish: many("[IP:][HOST:]PORT[/udp]", "Port of this machine that leads to one of the container's"),
+  publishAll: yes("Publish all exposed ports on free ports of this machine"),
+  expose: many("PORT[/udp]", "Port for --publish-all"),
+  dns: many("ADDRESS", "Name server [default: this machine's]"),
+  dnsSearch: many("DOMAIN", "Domain in which to look for names [default: this machine's]"),
+  dnsOption: many("OPTION", "Option of resolv.conf [default: this machine's]"),
+  addHost: many("NAME:ADDRESS", "Line for /etc/hosts; host-gateway is this machine's address"),
+  netRate: one("RATE", "Bits a second that may go each way, as 10mbit", parseRate),
   volume: many("SOURCE:TARGET[:ro]", "Folder or file of the host in the container"),
   tmpfs: many("TARGET[:OPTIONS]", "Folder in memory, such as /run:size=16m,mode=755"),
   device: many("PATH[:TARGET]", "Device of the host"),
@@ -152,6 +173,8 @@ export const SHORT = {
   u: "user",
   m: "memory",
   v: "volume",
+  p: "publish",
+  P: "publishAll",
   t: "tty",
 } as const;
 
@@ -247,6 +270,23 @@ function limits(flags: ContainerFlags): Limits {
   };
 }
 
+function networkOptions(flags: ContainerFlags): Partial<ContainerOptions> {
+  return {
+    network: [...flags.network ?? [], ...flags.net ?? []],
+    networkAliases: flags.networkAlias,
+    containerAddress: flags.containerAddr ?? flags.ip,
+    bridgeAddress: flags.bridgeAddr,
+    publish: flags.publish,
+    publishAll: flags.publishAll,
+    expose: flags.expose,
+    dns: flags.dns,
+    dnsSearch: flags.dnsSearch,
+    dnsOptions: flags.dnsOption,
+    addHosts: flags.addHost,
+    netRate: flags.netRate,
+  };
+}
+
 /** What the flags ask of the library. Throws {@linkcode InputError} for what it cannot read. */
 export async function containerOptions(flags: ContainerFlags, folders: Folders): Promise<ContainerOptions> {
   return {
@@ -260,7 +300,7 @@ export async function containerOptions(flags: ContainerFlags, folders: Folders):
     init: flags.init,
     limits: limits(flags),
     ulimits: flags.ulimit,
-    network: flags.network,
+    ...networkOptions(flags),
     volumes: flags.volume,
     tmpfs: flags.tmpfs,
     devices: flags.device,

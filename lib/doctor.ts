@@ -10,6 +10,7 @@ import { type CgroupHost, type Controller, detectCgroups } from "./cgroup/host.t
 import { output } from "./container/run.ts";
 import { messageOf } from "./errors.ts";
 import type { Folders } from "./folders.ts";
+import { missingFeatures, type NetworkFeature } from "./network/probe.ts";
 
 /** One thing that was looked at. */
 export interface Finding {
@@ -120,10 +121,22 @@ function controlGroups(host: CgroupHost): Finding[] {
   ];
 }
 
+const NETWORK_FEATURES: readonly NetworkFeature[] = ["bridge", "veth", "nf_tables"];
+
+function networks(): Finding[] {
+  const missing = missingFeatures();
+  return NETWORK_FEATURES.map((name) => {
+    const error = missing.get(name);
+    const consequence = "bridged networks are errors: use --network none or host, or SAUROPOD_NETWORK";
+    return finding(name, error === undefined, error ?? "yes", consequence);
+  });
+}
+
 async function trial(folders: Folders): Promise<Finding> {
   const start = performance.now();
   try {
-    const { code } = await output("host", ["true"], { containers: folders.containers, images: folders.images });
+    const { containers, images } = folders;
+    const { code } = await output("host", ["true"], { containers, images, network: "none" });
     const took = `${Math.round((performance.now() - start) * 10) / 10} ms`;
     return finding(
       "a container of host",
@@ -142,6 +155,7 @@ export async function examine(folders: Folders): Promise<Finding[]> {
     ...user(),
     ...kernel(),
     ...controlGroups(detectCgroups()),
+    ...networks(),
     finding(
       "images",
       exists(folders.images),

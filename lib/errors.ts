@@ -44,6 +44,9 @@ export class ImageError extends SauropodError {}
 /** A container cannot be found, or is not in the state that a command needs. */
 export class ContainerError extends SauropodError {}
 
+/** A network cannot be found, made or used as asked. */
+export class NetworkError extends SauropodError {}
+
 /** The message of anything thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -25,5 +25,10 @@ export const lazy = {
   names: (): Promise<typeof import("./container/names.ts")> => load("./container/names.ts"),
   parse: (): Promise<typeof import("./container/parse.ts")> => load("./container/parse.ts"),
   pump: (): Promise<typeof import("./container/pump.ts")> => load("./container/pump.ts"),
+  networkAttach: (): Promise<typeof import("./network/attach.ts")> => load("./network/attach.ts"),
+  networkJoin: (): Promise<typeof import("./network/join.ts")> => load("./network/join.ts"),
+  networkManage: (): Promise<typeof import("./network/manage.ts")> => load("./network/manage.ts"),
+  networkFilter: (): Promise<typeof import("./network/filter.ts")> => load("./network/filter.ts"),
+  ports: (): Promise<typeof import("./network/ports.ts")> => load("./network/ports.ts"),
   environment: (): Promise<typeof import("./environment.ts")> => load("./environment.ts"),
 } as const;

@@ -1,5 +1,5 @@
 /**
- * Sizes of memory as people write them.
+ * Sizes of memory and rates of transfer as people write them.
  *
  * @module
  */
@@ -26,6 +26,24 @@ export function parseSize(text: string): number {
     });
   }
   return bytes;
+}
+
+const RATE_UNITS = ["", "k", "m", "g"];
+
+/**
+ * The bits a second of a rate such as `10mbit`, `1.5gbit`, `64kbit` or `8000`. As with tc(8), units are powers of 1000.
+ *
+ * @throws {InputError} `bad-rate`.
+ */
+export function parseRate(text: string): number {
+  const [, digits = "", unit = ""] = /^(\d+(?:\.\d+)?) ?([kmg]?)(?:bit)?$/i.exec(text) ?? [];
+  const bits = Math.floor(Number(digits) * 1000 ** RATE_UNITS.indexOf(unit.toLowerCase()));
+  if (digits !== "" && Number.isSafeInteger(bits)) return bits;
+  throw new InputError(`${JSON.stringify(text)} is not a rate`, {
+    code: "bad-rate",
+    facts: { text },
+    hint: "Write a number of bits a second and a unit, like 64kbit, 10mbit or 1gbit.",
+  });
 }
 
 /** A size for people, in powers of 1024 with at most two decimals: `64 MiB`, `1.5 GiB`, `512 B`. */

@@ -120,6 +120,50 @@ export interface CgroupMount {
   readonly data: string;
 }
 
+/** An address of the container's on one of its networks. */
+export interface InterfaceAddress {
+  /** The address, 4 or 16 bytes. */
+  readonly address: Uint8Array;
+  /** The length of its network's prefix in bits. */
+  readonly prefix: number;
+  /** The way out, if the container shall take this one. */
+  readonly gateway?: Uint8Array;
+}
+
+/** An interface of the container, the other end of a port of a bridge. */
+export interface InterfaceSpec {
+  /** Its name in the container, such as `eth0`. */
+  readonly name: string;
+  /** Its index in the container. */
+  readonly index: number;
+  /** Its hardware address, 6 bytes. */
+  readonly mac: Uint8Array;
+  /** Its largest packet, in bytes. */
+  readonly mtu: number;
+  /** The name of the other end, on the host. */
+  readonly host: string;
+  /** The index of the bridge on the host; 0 if it has not been made yet. */
+  readonly bridge: number;
+  /** Its addresses. */
+  readonly addresses: readonly InterfaceAddress[];
+  /** Bytes a second that it may send at most. Default: no limit. */
+  readonly rate?: number;
+}
+
+/** The network namespace of a container: the host's, that of another container, or its own. */
+export type NetworkSpec =
+  | { readonly mode: "host" }
+  | { readonly mode: "join"; readonly namespace: string }
+  | { readonly mode: "own"; readonly interfaces: readonly InterfaceSpec[] };
+
+/** A small file that the container gets over what its image has there. */
+export interface FileSpec {
+  /** Absolute path. */
+  readonly path: string;
+  /** What it holds. */
+  readonly text: string;
+}
+
 /** A container. */
 export interface ContainerSpec {
   /** Twelve hexadecimal digits. */
@@ -132,8 +176,10 @@ export interface ContainerSpec {
   readonly mounts: readonly UserMount[];
   /** Devices beside the standard ones. */
   readonly devices: readonly Device[];
-  /** `none`: its own network namespace with `lo`; `host`: the host's. */
-  readonly network: "none" | "host";
+  /** Its network. */
+  readonly network: NetworkSpec;
+  /** Files of its own, such as `/etc/hosts`. */
+  readonly files: readonly FileSpec[];
   /** Size of /dev/shm in bytes. */
   readonly shmSize: number;
   /** Its control groups. */

@@ -60,6 +60,8 @@ Deno.test("a single file in an empty folder runs containers: nothing beside it i
     "sauropod.js",
     "--rm",
     "--init",
+    "--network",
+    "none",
     "busybox",
     "echo",
     "hello",

@@ -31,7 +31,8 @@ const SPEC: ContainerSpec = {
   },
   mounts: [],
   devices: [],
-  network: "none",
+  network: { mode: "own", interfaces: [] },
+  files: [],
   shmSize: 65536,
   cgroups: { groups: [] },
   cgroupMounts: [],
@@ -52,6 +53,7 @@ const SPEC: ContainerSpec = {
 const WIRING: Wiring = {
   streams: [{ fd: 0, owned: false }, { fd: 1, owned: false }, { fd: 2, owned: false }],
   shim: 10,
+  hostNetwork: 12,
   initProgram: 11,
   report: 13,
 };
@@ -104,7 +106,7 @@ Deno.test("the program of a plain container does its work in the safe order", ()
     /mount\("sysfs", "\.", "sysfs", .*MS_RDONLY/,
     /hide \/proc\/kcore/,
     /sethostname\("box", 3\)/,
-    /bring lo up/,
+    /set lo up/,
     /keyctl\(KEYCTL_JOIN_SESSION_KEYRING/,
     /drop_bounding\(.*CAP_SYS_ADMIN/,
     /setgroups\(0, \[\]\)/,
@@ -131,7 +133,13 @@ Deno.test("every path is resolved after the pivot but the image's and the contai
 });
 
 Deno.test("nothing between the clone and the command is left to chance: the same spec gives the same program and bytes", () => {
-  for (const spec of [SPEC, specOf({}, { init: true, args: ["sh"] }), specOf({ privileged: true, network: "host" })]) {
+  for (
+    const spec of [
+      SPEC,
+      specOf({}, { init: true, args: ["sh"] }),
+      specOf({ privileged: true, network: { mode: "host" } }),
+    ]
+  ) {
     assert.deepEqual(compile(spec, WIRING), compile(structuredClone(spec), structuredClone(WIRING)));
     const bytes = encode(compile(spec, WIRING)).bytes.slice();
     assert.deepEqual(encode(compile(spec, WIRING)).bytes.slice(), bytes);
@@ -175,9 +183,16 @@ const CHOICES: readonly {
   { name: "a host name", spec: { hostname: "other" }, added: [/sethostname\("other", 5\)/], gone: [/sethostname/] },
   {
     name: "the host's network",
-    spec: { network: "host" },
+    spec: { network: { mode: "host" } },
     added: [/clone3\((?!.*NEWNET)/],
-    gone: [/clone3\(.*NEWNET/, /interface requests/, /bring lo up/, /let every group ping/],
+    gone: [
+      /clone3\(.*NEWNET/,
+      /configure the network/,
+      /errors in words/,
+      /in short/,
+      /set lo up/,
+      /let every group ping/,
+    ],
   },
   { name: "a size of /dev/shm", spec: { shmSize: 4096 }, added: [/size=4096/], gone: [/size=65536"/] },
   {

@@ -43,6 +43,8 @@ async function boot(): Promise<ReadonlyMap<string, Section>> {
     `deno='${Deno.realPathSync(Deno.execPath())}'`,
     `sauropod() { "$deno" run -A --no-check cli.ts "$@"; }`,
     `export SAUROPOD_HOME=/tmp/home`,
+    // The kernel of user-mode-linux has no bridges.
+    `export SAUROPOD_NETWORK=none`,
     `mkdir -p /tmp/home/images /tmp/home/containers`,
     ...Object.entries(SECTIONS).map(([name, command]) => `echo "<${name}>"; { ${command}; } 2>&1; echo "</$?>"`),
   ].join("\n");

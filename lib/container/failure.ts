@@ -19,6 +19,8 @@ export interface Failure {
   readonly errno: number;
   /** What the registers held then. */
   readonly registers: ReadonlyMap<string, number>;
+  /** The kernel's own words, if it had some. */
+  readonly detail?: string;
 }
 
 const E2BIG = 7, EACCES = 13, ENOENT = 2, EPERM = 1, ENOTDIR = 20, ELOOP = 40;
@@ -72,9 +74,9 @@ function notExecuted(
 }
 
 /** The error that says which step failed and what to try. */
-export function describeFailure({ step, errno, registers }: Failure, spec: ContainerSpec): SpawnError {
+export function describeFailure({ step, errno, registers, detail }: Failure, spec: ContainerSpec): SpawnError {
   if (step.label === NOT_FOUND || step.save?.startsWith(CANDIDATE)) return notExecuted(step, errno, registers, spec);
-  return new SpawnError(`${step.label}: ${describeErrno(errno)}`, {
+  return new SpawnError(`${step.label}: ${describeErrno(errno)}${detail === undefined ? "" : `: ${detail}`}`, {
     code: "step-failed",
     exitCode: 125,
     facts: { step: step.label, call: formatCall(step), errno: errnoName(errno) },

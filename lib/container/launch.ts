@@ -5,7 +5,8 @@
  */
 
 import { execute, programFile, shimFd } from "../../ffi/execute.ts";
-import { close, read } from "../../ffi/fs.ts";
+import { flags } from "../../ffi/flags.ts";
+import { AT_FDCWD, close, openAt, read } from "../../ffi/fs.ts";
 import { pipe, reapNow, sendSignal } from "../../ffi/process.ts";
 import type { Program } from "../../ffi/program.ts";
 import { lazy } from "../lazy.ts";
@@ -41,6 +42,15 @@ function initFailure(report: number, program: Program, names: readonly string[])
   return step && { step, errno: view.getUint32(4, true), registers };
 }
 
+let namespace: number | undefined;
+
+/** A descriptor of this process's network namespace, open for good; none for a container that needs none. */
+function hostNetwork({ network }: ContainerSpec): number {
+  if (network.mode !== "own" || network.interfaces.length === 0) return -1;
+  namespace ??= openAt(AT_FDCWD, "/proc/self/ns/net", flags("O", "RDONLY"));
+  return namespace;
+}
+
 async function describe(failure: Failure, spec: ContainerSpec): Promise<Error> {
   const { describeFailure } = await lazy.failure();
   return describeFailure(failure, spec);
@@ -56,7 +66,8 @@ export async function launch(
   streams: Wiring["streams"],
   terminalSize?: TerminalSize,
 ): Promise<Launched> {
-  const wiring: Wiring = { streams, terminalSize, shim: shimFd, initProgram: -1, report: -1 };
+  const host = hostNetwork(spec);
+  const wiring: Wiring = { streams, terminalSize, shim: shimFd, hostNetwork: host, initProgram: -1, report: -1 };
   const keep = [REGISTERS.pidfd, REGISTERS.terminal];
   if (!spec.process.init) {
     const outcome = execute(compile(spec, wiring), keep);
@@ -102,6 +113,7 @@ export function planLaunch(spec: ContainerSpec, terminal: boolean): { program: P
   const wiring: Wiring = {
     streams: [inherited(0), inherited(1), inherited(2)],
     shim: shimFd,
+    hostNetwork: hostNetwork(spec),
     initProgram: shimFd + 1,
     report: shimFd + 2,
   };

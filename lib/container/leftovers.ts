@@ -5,6 +5,7 @@
  */
 
 import { killGroup, removeGroups } from "../cgroup/remove.ts";
+import { leave } from "../network/attach.ts";
 import { listContainers, orphanedIds, removeStaleNames } from "./names.ts";
 import { type ContainerRecord, isOwned, isRunning, type Liveness, readRecord, writeRecord } from "./record.ts";
 import { abandonedIds, clearLiveness, livenessOf, removeContainer } from "./store.ts";
@@ -70,5 +71,7 @@ export async function reclaim(containers: string): Promise<Reclaimed> {
     if (!result.damaged.includes(id)) result[await finish(containers, id, livenessOf(containers, id))].push(id);
   }
   removeStaleNames(containers);
+  const gone = [...result.ended, ...result.removed];
+  if (gone.length > 0) await leave(gone);
   return result;
 }

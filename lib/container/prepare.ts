@@ -13,6 +13,8 @@ import { lazy } from "../lazy.ts";
 import { InputError } from "../errors.ts";
 import type { ImageUser as User } from "../image/passwd.ts";
 import type { Image } from "../image/resolve.ts";
+import { apartFiles } from "../network/files.ts";
+import { requestNetwork } from "../network/request.ts";
 import type { CgroupMount, ContainerSpec, Device, Rlimit, Rootfs, UserMount } from "../spec.ts";
 import type { ContainerOptions } from "./options.ts";
 
@@ -155,8 +157,31 @@ function groupMounts(plan: CgroupPlan): CgroupMount[] {
   );
 }
 
+/** A container's host name. */
+export function hostnameOf(id: string, { hostname }: ContainerOptions): string {
+  return hostname ?? id;
+}
+
+/** The network and files of a container that is on no bridge; the others get theirs when they have an address. */
+async function apart(
+  options: ContainerOptions,
+  hostname: string,
+  containers: string,
+): Promise<Pick<ContainerSpec, "network" | "files">> {
+  const request = requestNetwork(options);
+  if (request.mode === "bridge") return { network: { mode: "own", interfaces: [] }, files: [] };
+  if (request.mode === "container") {
+    const { joinContainer } = await lazy.networkJoin();
+    return joinContainer(containers, request.container, hostname);
+  }
+  return {
+    network: request.mode === "host" ? { mode: "host" } : { mode: "own", interfaces: [] },
+    files: apartFiles(request.mode, hostname, options),
+  };
+}
+
 /**
- * Completes a specification.
+ * Completes a specification, but for a place on bridged networks.
  *
  * @throws {InputError} for every option that makes no sense, and `unknown-user`.
  * @throws {CgroupError} for limits that this host cannot set.
@@ -170,7 +195,7 @@ export async function prepare(
 ): Promise<ContainerSpec> {
   checkOptions(command, options);
   const user = await findUser(image, options);
-  const hostname = options.hostname ?? id;
+  const hostname = hostnameOf(id, options);
   const { privileged = false } = options;
   const { mounts, devices, rlimits } = await parseTexts(options);
   const capabilities = chooseCapabilities(
@@ -193,7 +218,7 @@ export async function prepare(
     },
     mounts,
     devices,
-    network: options.network ?? "none",
+    ...await apart(options, hostname, folder.slice(0, folder.lastIndexOf("/"))),
     shmSize: options.shmSize ?? SHM_SIZE,
     ...await cgroups(id, options.limits ?? {}, options.cgroupParent),
     privileged,

@@ -6,6 +6,8 @@
  */
 
 import { ContainerError } from "../errors.ts";
+import type { Attachment } from "../network/attach.ts";
+import type { PublishedPort } from "../network/ports.ts";
 
 /** A process that cannot be mistaken for another one with the same number, but in another boot. */
 export interface ProcessMark {
@@ -59,6 +61,10 @@ export interface ContainerRecord {
   readonly keep: boolean;
   /** The control groups made for it, as absolute paths. */
   readonly cgroups: readonly string[];
+  /** Its places on bridged networks. Default: none. */
+  readonly networks?: readonly Attachment[];
+  /** Its published ports. Default: none. */
+  readonly ports?: readonly PublishedPort[];
   /** How it ended. */
   readonly ended?: EndRecord;
 }
@@ -88,7 +94,8 @@ export function markProcess(pid: number): ProcessMark | undefined {
   return fields[0] === "Z" || fields[0] === "X" ? undefined : { pid, startTime: Number(fields[19]) };
 }
 
-function isAlive(mark: ProcessMark): boolean {
+/** Whether the process still lives. */
+export function isAlive(mark: ProcessMark): boolean {
   return markProcess(mark.pid)?.startTime === mark.startTime;
 }
 

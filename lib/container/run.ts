@@ -8,13 +8,16 @@ import { type Ending, reap, sendSignal } from "../../ffi/process.ts";
 import { lazy } from "../lazy.ts";
 import { findFolders } from "../folders.ts";
 import { resolveImage } from "../image/resolve.ts";
+import type { Attachment, Place } from "../network/attach.ts";
+import type { PublishedPort } from "../network/ports.ts";
+import { requestNetwork } from "../network/request.ts";
 import type { TerminalSize } from "../program/wiring.ts";
 import { signalNumber } from "../signals.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { kill as killLaunched, launch, type Launched } from "./launch.ts";
-import { checkOptions, prepare } from "./prepare.ts";
+import { checkOptions, hostnameOf, prepare } from "./prepare.ts";
 import type { ContainerOptions } from "./options.ts";
-import { type ContainerRecord, markProcess, writeRecord } from "./record.ts";
+import { type ContainerRecord, markProcess, type ProcessMark, writeRecord } from "./record.ts";
 import { abandonedIds, clearLiveness, createContainer, newId, removeContainer, setProcess } from "./store.ts";
 import { connect, type StreamOptions, type Streams } from "./streams.ts";
 
@@ -53,6 +56,10 @@ export interface Container extends AsyncDisposable {
   readonly id: string;
   /** Its name, if it was given one. */
   readonly name?: string;
+  /** Its places on bridged networks, with its addresses. */
+  readonly networks: readonly Attachment[];
+  /** Its published ports. */
+  readonly ports: readonly PublishedPort[];
   /** The number of its first process, as the host sees it. */
   readonly pid: number;
   /** The command's input. Throws `TypeError` unless `stdin` is `piped`. */
@@ -86,7 +93,25 @@ async function bytesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>> | undefin
   return stream ? await new Blob(await Array.fromAsync(stream)).bytes() : new Uint8Array();
 }
 
-function newRecord(spec: ContainerSpec, image: string, options: RunOptions): ContainerRecord {
+/** What is asked, and what has been found out. */
+interface Plan {
+  readonly spec: ContainerSpec;
+  readonly image: string;
+  readonly containers: string;
+  readonly options: RunOptions;
+}
+
+/** A container that runs. */
+interface Started {
+  readonly launched: Launched;
+  readonly streams: Streams;
+  readonly spec: ContainerSpec;
+  readonly record: ContainerRecord;
+  /** Lets go of its published ports. */
+  readonly release: () => void;
+}
+
+function newRecord({ spec, image, options }: Plan, place?: Place): ContainerRecord {
   return {
     version: 1,
     id: spec.id,
@@ -97,6 +122,8 @@ function newRecord(spec: ContainerSpec, image: string, options: RunOptions): Con
     created: new Date().toISOString(),
     keep: options.keep ?? false,
     cgroups: spec.cgroups.groups.map((group) => group.path),
+    ...(place ? { networks: place.attachments } : {}),
+    ...(place?.ports.length ? { ports: place.ports } : {}),
   };
 }
 
@@ -114,18 +141,19 @@ async function ranOutOfMemory(spec: ContainerSpec): Promise<boolean> {
 }
 
 /** Makes the container, or leaves nothing of it. */
-async function start(
-  containers: string,
-  spec: ContainerSpec,
-  record: ContainerRecord,
-  options: RunOptions,
-): Promise<[Launched, Streams]> {
+async function make(plan: Plan, place?: Place): Promise<{ made: Started; process: ProcessMark | undefined }> {
+  const { containers, options } = plan;
+  const spec = place ? { ...plan.spec, network: place.network, files: place.files } : plan.spec;
+  const record = newRecord(plan, place);
   const connection = connect(options);
   try {
     await createContainer(containers, record);
     const launched = await launch(spec, connection.streams, connection.size);
     try {
-      return [launched, await connection.start(launched.terminal)];
+      const streams = await connection.start(launched.terminal);
+      const process = markProcess(launched.pid);
+      setProcess(containers, spec.id, process);
+      return { made: { launched, streams, spec, record, release: place?.release ?? (() => {}) }, process };
     } catch (error) {
       killLaunched(launched);
       throw error;
@@ -138,18 +166,36 @@ async function start(
   }
 }
 
+/** Makes the container, with an address on each of its networks if it asks for bridged ones. */
+async function start(plan: Plan): Promise<Started> {
+  const { spec: { id }, containers, options } = plan;
+  const request = requestNetwork(options);
+  if (request.mode !== "bridge") return (await make(plan)).made;
+  const { withPlace } = await lazy.networkAttach();
+  const { memberships } = request;
+  return withPlace(
+    { id, hostname: hostnameOf(id, options), containers, memberships, options },
+    (place) => make(plan, place),
+  );
+}
+
+async function leaveNetworks({ id, networks = [] }: ContainerRecord): Promise<void> {
+  if (networks.length === 0) return;
+  const { leave } = await lazy.networkAttach();
+  await leave([id]);
+}
+
 /** Waits for the end and takes away what must not stay; the files go later, when `removed` resolves. */
 async function finish(
   containers: string,
-  spec: ContainerSpec,
-  record: ContainerRecord,
-  { pidfd }: Launched,
-  streams: Streams,
+  { launched, streams, spec, record, release }: Started,
   gone: () => void,
 ): Promise<{ status: RunStatus; removed: Promise<void> }> {
-  const ending: Ending = await reap(pidfd, gone);
+  const ending: Ending = await reap(launched.pidfd, gone);
+  release();
   const oomKilled = await ranOutOfMemory(spec);
   await removeGroups(record);
+  await leaveNetworks(record);
   const status = { success: ending.code === 0, code: ending.code, signal: ending.signal ?? null, oomKilled };
   if (!record.keep) {
     const removed = removeContainer(containers, record);
@@ -198,9 +244,8 @@ export async function run(image: string, command: readonly string[], options: Ru
   const id = newId();
   const spec = await prepare(id, found, command, options, `${containers}/${id}`);
   options.signal?.throwIfAborted();
-  const record = newRecord(spec, image, options);
-  const [launched, streams] = await start(containers, spec, record, options);
-  setProcess(containers, id, markProcess(launched.pid));
+  const started = await start({ spec, image, containers, options });
+  const { launched, streams, record } = started;
 
   let ended = false;
   const kill = (signal: Deno.Signal | number = "SIGTERM"): boolean =>
@@ -212,13 +257,15 @@ export async function run(image: string, command: readonly string[], options: Ru
   };
   options.signal?.addEventListener("abort", abort);
   if (options.signal?.aborted) abort();
-  const end = finish(containers, spec, record, launched, streams, gone);
+  const end = finish(containers, started, gone);
   const status = end.then((result) => result.status);
   reclaimOnce(containers);
 
   return {
     id,
     name: options.name,
+    networks: record.networks ?? [],
+    ports: record.ports ?? [],
     pid: launched.pid,
     status,
     kill,

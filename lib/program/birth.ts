@@ -9,6 +9,7 @@ import { flags } from "../../ffi/flags.ts";
 import { callerStep, type Program, register, step } from "../../ffi/program.ts";
 import type { GroupPlan, GroupWrite } from "../cgroup/plan.ts";
 import type { ContainerSpec } from "../spec.ts";
+import { joinNetwork, openNetwork } from "./network.ts";
 import { REGISTERS } from "./wiring.ts";
 
 function writeFile({ file, value, optional }: GroupWrite): Program {
@@ -56,7 +57,7 @@ export function birth(spec: ContainerSpec): Program {
     "NEWPID",
     "NEWUTS",
     "NEWIPC",
-    ...(spec.network === "host" ? [] : ["NEWNET"] as const),
+    ...(spec.network.mode === "own" ? ["NEWNET"] as const : []),
     ...(target ? ["INTO_CGROUP"] as const : []),
   );
   const open: Program = target
@@ -67,6 +68,7 @@ export function birth(spec: ContainerSpec): Program {
   return [
     ...groups.flatMap(makeGroup),
     ...open,
+    ...openNetwork(spec),
     callerStep("find out who we are", call.getpid, { save: "caller-pid" }),
     callerStep("hold on to ourselves", call.pidfdOpen(register("caller-pid")), { save: "caller" }),
     callerStep(
@@ -78,6 +80,7 @@ export function birth(spec: ContainerSpec): Program {
     step("lead a new session", call.setsid),
     ...dieWithCaller(),
     ...groups.filter((group) => group.join === "write").flatMap(joinGroup),
+    ...joinNetwork(spec),
     step("enter a cgroup namespace of its own", call.unshare(flags("CLONE", "NEWCGROUP"))),
   ];
 }

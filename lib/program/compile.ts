@@ -5,10 +5,11 @@
  */
 
 import * as call from "../../ffi/calls.ts";
-import { type Program, register, step } from "../../ffi/program.ts";
+import { type Program, step } from "../../ffi/program.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { birth, dieWithCaller, makeFoldersOf } from "./birth.ts";
 import { makeDevices, mountKernelFiles } from "./filesystems.ts";
+import { connectNetwork, makeFiles } from "./network.ts";
 import { becomeCommand, becomeInit, becomeUser, connectStreams, enterDirectory, makeTerminal } from "./process.ts";
 import { enterRootfs, finishRootfs, makeDirectory, userMounts } from "./rootfs.ts";
 import type { Wiring } from "./wiring.ts";
@@ -24,14 +25,6 @@ function fromImage(path: string): boolean {
   return !inDev(path) && !inSys(path) && !inProc(path);
 }
 
-function raiseLoopback(spec: ContainerSpec): Program {
-  if (spec.network === "host") return [];
-  return [
-    step("open a socket for interface requests", call.interfaceSocket, { save: "socket" }),
-    step("bring lo up", call.interfaceUp(register("socket"), "lo")),
-  ];
-}
-
 /**
  * The program that makes the container `spec` and executes its command, in order. Pure.
  *
@@ -44,6 +37,7 @@ export function compile(spec: ContainerSpec, wiring: Wiring): Program {
     ...makeFoldersOf(spec),
     ...birth(spec),
     ...enterRootfs(spec),
+    ...makeFiles(spec),
     ...userMounts(spec, (target) => !inDev(target) && !inSys(target)),
     ...(fromImage(process.cwd) ? makeDirectory(spec) : []),
     ...makeDevices(spec),
@@ -54,7 +48,7 @@ export function compile(spec: ContainerSpec, wiring: Wiring): Program {
     ...userMounts(spec, inSys),
     ...finishRootfs(spec),
     step(`set the host name to ${spec.hostname}`, call.sethostname(spec.hostname)),
-    ...raiseLoopback(spec),
+    ...connectNetwork(spec, wiring),
     ...connectStreams(process, wiring),
     ...becomeUser(process),
     ...dieWithCaller(),

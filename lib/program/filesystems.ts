@@ -8,6 +8,8 @@
 import * as call from "../../ffi/calls.ts";
 import { flags } from "../../ffi/flags.ts";
 import { type Program, register, step } from "../../ffi/program.ts";
+import { mountOnTop } from "./mount.ts";
+import { prepareNetwork } from "./network.ts";
 import type { CgroupMount, ContainerSpec, Device } from "../spec.ts";
 
 const STRICT = ["NOSUID", "NODEV", "NOEXEC"] as const;
@@ -33,27 +35,6 @@ const LINKS = [
   ["/proc/self/fd/2", "/dev/stderr"],
   ["pts/ptmx", "/dev/ptmx"],
 ] as const;
-
-/** Mounts a file system on a folder right below the root, which must be a folder and no symbolic link. */
-function mountOnTop(
-  type: string,
-  path: string,
-  how: ReturnType<typeof flags>,
-  data?: string,
-  source = type,
-): Program {
-  const label = `mount ${type} on ${path}`;
-  const opened = `folder:${path}`;
-  return [
-    step(`make ${path}`, call.mkdir(path, 0o755), { ignore: ["EEXIST"] }),
-    step(`open ${path}, which must be a folder`, call.open(path, flags("O", "PATH", "DIRECTORY", "NOFOLLOW")), {
-      save: opened,
-    }),
-    step(`go to ${path}`, call.fchdir(register(opened))),
-    step(label, call.mount(source, ".", type, how, data)),
-    step("go back to the root", call.chdir("/")),
-  ];
-}
 
 function makeDevice({ path, kind, major, minor, mode }: Device): Program {
   const parts = path.split("/").slice(2, -1);
@@ -153,13 +134,6 @@ const RESTRICTIONS: Program = [
   ...READ_ONLY.flatMap(readOnlyPath),
 ];
 
-const PING = "/proc/sys/net/ipv4/ping_group_range";
-
-const PING_WITHOUT_PRIVILEGES: Program = [
-  step("let every group ping", call.open(PING, flags("O", "WRONLY")), { save: "ping", ignore: ["ENOENT"] }),
-  step("let every group ping", call.write(register("ping"), "0 2147483647"), { when: "ping" }),
-];
-
 const PROC: Program = mountOnTop("proc", "/proc", flags("MS", ...STRICT));
 
 /** Mounts /proc, /sys and the control groups, and masks them unless the container is privileged. */
@@ -169,7 +143,7 @@ export function mountKernelFiles(spec: ContainerSpec): Program {
     ...PROC,
     ...mountOnTop("sysfs", "/sys", flags("MS", ...STRICT, ...access)),
     ...(spec.cgroupMounts.length ? cgroups(spec.cgroupMounts, access) : []),
-    ...(spec.network === "host" ? [] : PING_WITHOUT_PRIVILEGES),
+    ...prepareNetwork(spec),
     ...(spec.privileged ? [] : RESTRICTIONS),
   ];
 }

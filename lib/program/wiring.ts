@@ -23,6 +23,8 @@ export interface Wiring {
   readonly terminalSize?: TerminalSize;
   /** The shim's sealed memfd. */
   readonly shim: number;
+  /** A descriptor of the caller's network namespace, for a container with interfaces. */
+  readonly hostNetwork: number;
   /** With `--init`: the sealed memfd that holds the command's program. */
   readonly initProgram: number;
   /** With `--init`: the write end of the pipe that reports how the command's program failed. */

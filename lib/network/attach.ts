@@ -1,0 +1,263 @@
+/**
+ * Gives a container its place on bridged networks, and takes it back.
+ *
+ * @module
+ */
+
+import { request as ask, withNetlink } from "../../ffi/netlink.ts";
+import { findLink, newRateLimit } from "../../ffi/rtnetlink.ts";
+import type { ContainerOptions } from "../container/options.ts";
+import type { ProcessMark } from "../container/record.ts";
+import { InputError, NetworkError } from "../errors.ts";
+import { lazy } from "../lazy.ts";
+import type { FileSpec, InterfaceSpec, NetworkSpec } from "../spec.ts";
+import { formatAddress, formatCidr, parseAddress } from "./address.ts";
+import { type Bridge, bringUp, findDefaultNetwork, lookAtBridge } from "./bridge.ts";
+import { type Network, networkNames, readNetwork } from "./definition.ts";
+import { bridgedFiles } from "./files.ts";
+import {
+  allAddresses,
+  chooseAddress,
+  hostEnd,
+  type Lease,
+  readLeases,
+  takenOn,
+  withLock,
+  writeLeases,
+} from "./leases.ts";
+import type { PublishedPort } from "./ports.ts";
+import { DEFAULT_NETWORK, type Membership } from "./request.ts";
+import { siblingLines, tellSiblings } from "./siblings.ts";
+
+/** A container's place on one network, as its record tells. */
+export interface Attachment {
+  /** The network's name. */
+  readonly network: string;
+  /** The interface's name in the container. */
+  readonly interface: string;
+  /** Its addresses with the lengths of their prefixes, IPv4 first: `10.10.10.2/24`. */
+  readonly addresses: readonly string[];
+  /** The host's address there, IPv4. */
+  readonly gateway: string;
+  /** Its hardware address. */
+  readonly mac: string;
+  /** The name of the other end, on the host. */
+  readonly host: string;
+}
+
+/** What a container gets of its networks. */
+export interface Place {
+  /** For the specification. */
+  readonly network: NetworkSpec;
+  /** For the specification. */
+  readonly files: readonly FileSpec[];
+  /** For the record. */
+  readonly attachments: readonly Attachment[];
+  /** For the record. */
+  readonly ports: readonly PublishedPort[];
+  /** Lets go of the published ports. */
+  release(): void;
+}
+
+/** Who asks for a place. */
+export interface Tenant {
+  /** The container's id. */
+  readonly id: string;
+  /** Its host name. */
+  readonly hostname: string;
+  /** The folder of containers. */
+  readonly containers: string;
+  /** The networks that it asks for. */
+  readonly memberships: readonly Membership[];
+  /** Everything else that was asked. */
+  readonly options: ContainerOptions;
+}
+
+/**
+ * The network called `name`.
+ *
+ * @throws {NetworkError} `network-not-found`.
+ */
+export function findNetwork(containers: string, name: string, bridgeAddress?: string): Network {
+  const found = name === DEFAULT_NETWORK ? findDefaultNetwork(bridgeAddress) : readNetwork(containers, name);
+  if (found) return found;
+  throw new NetworkError(`there is no network ${name}`, {
+    code: "network-not-found",
+    facts: { name, networks: [DEFAULT_NETWORK, ...networkNames(containers)] },
+    hint: `make it: sauropod network create ${name}, or see: sauropod network ls`,
+  });
+}
+
+interface Choice {
+  readonly lease: Lease;
+  readonly spec: InterfaceSpec;
+  readonly attachment: Attachment;
+}
+
+function choose(bridge: Bridge, membership: Membership, index: number, tenant: Tenant): Choice {
+  const { network, mtu } = bridge;
+  const { id, hostname, options } = tenant;
+  const first = chooseAddress(bridge, takenOn(bridge), membership.address);
+  const addresses = allAddresses(bridge, first);
+  const host = hostEnd(first);
+  const mac = Uint8Array.of(0x02, 0x53, ...first);
+  const name = `eth${index}`;
+  const names = new Set([hostname, ...(options.name === undefined ? [] : [options.name]), id, ...membership.aliases]);
+  const withPrefix = addresses.map((address, i) => ({ address, prefix: network.subnets[i]?.subnet.prefix ?? 0 }));
+  return {
+    lease: { id, network: network.name, host, addresses: addresses.map(formatAddress), names: [...names] },
+    spec: {
+      name,
+      // lo is the first.
+      index: index + 2,
+      mac,
+      mtu,
+      host,
+      bridge: bridge.index,
+      addresses: withPrefix.map((one, i) => {
+        const gateway = index === 0 && !network.internal ? network.subnets[i]?.gateway : undefined;
+        return gateway ? { ...one, gateway } : one;
+      }),
+      ...(options.netRate === undefined ? {} : { rate: bytesPerSecond(options.netRate) }),
+    },
+    attachment: {
+      network: network.name,
+      interface: name,
+      addresses: withPrefix.map(formatCidr),
+      gateway: formatAddress(network.subnets[0].gateway),
+      mac: mac.toHex().replace(/(..)(?=.)/g, "$1:"),
+      host,
+    },
+  };
+}
+
+function bytesPerSecond(bits: number): number {
+  if (Number.isFinite(bits) && bits >= 8000 && bits <= 8 * 0xffffffff) return Math.floor(bits / 8);
+  throw new InputError(`${bits} bits a second cannot be the limit of an interface`, {
+    code: "bad-rate",
+    facts: { rate: bits },
+    hint: "from 8kbit to 34gbit",
+  });
+}
+
+function filesOf({ hostname, options }: Tenant, choices: readonly Choice[], siblings: readonly Lease[]): FileSpec[] {
+  const own = choices.flatMap(({ lease }) => lease.addresses.map((address) => ({ address, names: lease.names })));
+  const gateway = choices[0]?.attachment.gateway ?? "";
+  return bridgedFiles({ hostname, own, siblings: siblings.map(siblingLines).join(""), gateway }, options);
+}
+
+type Publisher = (choices: readonly Choice[]) => { ports: readonly PublishedPort[]; release: () => void };
+
+/** Checks the ports and takes them on the host; the function returned leads them to the container. */
+async function takePorts({ id, options }: Tenant, six: boolean): Promise<Publisher> {
+  const { publish = [], publishAll, expose = [] } = options;
+  const asked = publish.length > 0 || (publishAll && expose.length > 0);
+  if (!asked) return () => ({ ports: [], release: () => {} });
+  const [{ holdPorts, parseExposed, parsePort }, filter] = await Promise.all([lazy.ports(), lazy.networkFilter()]);
+  const mappings = [...publish.map(parsePort), ...(publishAll ? expose.map(parseExposed) : [])];
+  const held = holdPorts(mappings, six);
+  return ([first]) => {
+    try {
+      const addresses = (first?.lease.addresses ?? []).flatMap((address) => parseAddress(address) ?? []);
+      const close = filter.publish(id, held.mappings, addresses);
+      return {
+        ports: held.ports,
+        release: () => {
+          close();
+          held.release();
+        },
+      };
+    } catch (error) {
+      held.release();
+      throw error;
+    }
+  };
+}
+
+/** The place that a container would get now. Nothing is made. */
+export function planPlace(tenant: Tenant): Pick<Place, "network" | "files"> {
+  const { memberships, containers, options } = tenant;
+  const choices = memberships.map((one, i) =>
+    choose(lookAtBridge(findNetwork(containers, one.network, options.bridgeAddress)), one, i, tenant)
+  );
+  const networks = choices.map(({ lease }) => lease.network);
+  const siblings = readLeases().filter(({ network }) => networks.includes(network));
+  return {
+    network: { mode: "own", interfaces: choices.map(({ spec }) => spec) },
+    files: filesOf(tenant, choices, siblings),
+  };
+}
+
+function limitDownload({ host, rate }: InterfaceSpec): void {
+  if (rate === undefined) return;
+  withNetlink("ROUTE", (fd) => {
+    const link = findLink(fd, host);
+    if (link) ask(fd, [newRateLimit(link.index, rate, host)]);
+  });
+}
+
+/** Leases of containers that are still there. Those on other networks are not looked at. */
+function alive(leases: readonly Lease[], bridges: readonly Bridge[]): Lease[] {
+  const taken = new Map(bridges.map((bridge) => [bridge.network.name, takenOn(bridge)]));
+  return leases.filter(({ network, host }) => taken.get(network)?.has(host) ?? true);
+}
+
+/**
+ * Gives a container its place on its networks, which are set up if they are not, and makes it in `work`. Nobody else
+ * can choose an address meanwhile. Its siblings learn of it.
+ *
+ * @throws {NetworkError} if a network cannot be used, an address or port is taken.
+ * @throws {InputError} for options that make no sense.
+ */
+export function withPlace<T>(
+  tenant: Tenant,
+  work: (place: Place) => Promise<{ made: T; process: ProcessMark | undefined }>,
+): Promise<T> {
+  return withLock(async () => {
+    const { memberships, containers, options } = tenant;
+    const networks = memberships.map(({ network }) => findNetwork(containers, network, options.bridgeAddress));
+    const publisher = await takePorts(tenant, networks.some(({ subnets }) => subnets.length > 1));
+    const bridges: Bridge[] = [];
+    for (const network of networks) bridges.push(await bringUp(network));
+    const choices = memberships.flatMap((membership, i) => {
+      const bridge = bridges[i];
+      return bridge ? [choose(bridge, membership, i, tenant)] : [];
+    });
+    const leases = alive(readLeases(), bridges);
+    const siblings = leases.filter(({ network }) => networks.some(({ name }) => name === network));
+    const files = filesOf(tenant, choices, siblings);
+    const { ports, release } = publisher(choices);
+    try {
+      const { made, process } = await work({
+        network: { mode: "own", interfaces: choices.map(({ spec }) => spec) },
+        files,
+        attachments: choices.map(({ attachment }) => attachment),
+        ports,
+        release,
+      });
+      const own = choices.map(({ lease }) => ({ ...lease, ...(process ? { process } : {}) }));
+      choices.forEach(({ spec }) => limitDownload(spec));
+      writeLeases([...leases, ...own]);
+      for (const joined of own) {
+        tellSiblings(siblings.filter(({ network }) => network === joined.network), { joined });
+      }
+      return made;
+    } catch (error) {
+      release();
+      throw error;
+    }
+  });
+}
+
+/** Takes back the places of containers that have ended; their siblings forget them. */
+export function leave(ids: readonly string[]): Promise<void> {
+  return withLock(() => {
+    const leases = readLeases();
+    const gone = leases.filter(({ id }) => ids.includes(id));
+    if (gone.length === 0) return Promise.resolve();
+    const staying = leases.filter((lease) => !gone.includes(lease));
+    writeLeases(staying);
+    for (const left of gone) tellSiblings(staying.filter(({ network }) => network === left.network), { left });
+    return Promise.resolve();
+  });
+}

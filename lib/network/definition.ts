@@ -1,0 +1,190 @@
+/**
+ * Networks as their makers defined them: one file each in the folder of containers, `.networks/NAME.json`.
+ *
+ * @module
+ */
+
+import { InputError, NetworkError } from "../errors.ts";
+import {
+  addressAt,
+  type Cidr,
+  contains,
+  formatAddress,
+  formatCidr,
+  networkOf,
+  parseAddress,
+  parseCidr,
+} from "./address.ts";
+import { DEFAULT_NETWORK } from "./request.ts";
+
+/** A subnet and the host's address in it. */
+export interface Subnet {
+  /** The subnet: all bits behind the prefix are 0. */
+  readonly subnet: Cidr;
+  /** The host's address, by which containers reach everything else. */
+  readonly gateway: Uint8Array;
+}
+
+/** A network. */
+export interface Network {
+  /** Its name. */
+  readonly name: string;
+  /** The name of its bridge on the host. */
+  readonly bridge: string;
+  /** Its subnets: IPv4, and IPv6 if it has that too. */
+  readonly subnets: readonly [Subnet, ...Subnet[]];
+  /** The largest packet in bytes. Default: the uplink's. */
+  readonly mtu?: number;
+  /** Whether it leads nowhere but to the host and between its containers. */
+  readonly internal: boolean;
+  /** When it was made, as an ISO 8601 time. Default: it was not, as it is always there. */
+  readonly created?: string;
+}
+
+/** What can be said of a network that is to be made. */
+export interface NetworkOptions {
+  /** Its subnets as `ADDRESS/PREFIX`, at most one of IPv4 and one of IPv6. Default: a free one of IPv4. */
+  subnets?: readonly string[];
+  /** The host's addresses in them. Default: the first of each. */
+  gateways?: readonly string[];
+  /** The largest packet in bytes, 68 to 65535. Default: the uplink's. */
+  mtu?: number;
+  /** Lead nowhere but to the host and between its containers. Default: false. */
+  internal?: boolean;
+  /** Give it an IPv6 subnet too, a random one of fd00::/8 unless one is named. Default: false. */
+  ipv6?: boolean;
+}
+
+/** The address of the host on the default network, unless it has been given another one. */
+export const DEFAULT_ADDRESS = "10.10.10.1/24";
+
+/** The default network with the host at `address`. */
+export function defaultNetwork(address: Cidr): Network {
+  return {
+    name: DEFAULT_NETWORK,
+    bridge: DEFAULT_NETWORK,
+    subnets: [{ subnet: networkOf(address), gateway: address.address }],
+    internal: false,
+  };
+}
+
+/**
+ * Checks that an address can be the host's or a container's in a subnet.
+ *
+ * @throws {InputError} `bad-address`.
+ */
+export function checkHostAddress(subnet: Cidr, address: Uint8Array, what: string): void {
+  const refuse = (why: string): never => {
+    throw new InputError(`${what} ${formatAddress(address)} ${why}`, {
+      code: "bad-address",
+      facts: { address: formatAddress(address), subnet: formatCidr(subnet) },
+    });
+  };
+  if (!contains(subnet, address)) refuse(`is not in the subnet ${formatCidr(subnet)}`);
+  const host = formatAddress(address);
+  const last = addressAt(subnet, (1n << BigInt(subnet.address.length * 8 - subnet.prefix)) - 1n);
+  if (host === formatAddress(subnet.address)) refuse(`is the name of the subnet ${formatCidr(subnet)} itself`);
+  if (subnet.address.length === 4 && host === formatAddress(last)) refuse("is the subnet's broadcast address");
+}
+
+/**
+ * A subnet that is large enough and has no bits behind its prefix.
+ *
+ * @throws {InputError} `bad-address`.
+ */
+export function parseSubnet(text: string, what: string): Cidr {
+  const given = parseCidr(text, what);
+  const subnet = networkOf(given);
+  const bits = subnet.address.length * 8;
+  const refuse = (why: string, hint: string): never => {
+    throw new InputError(`${what} ${text} ${why}`, { code: "bad-address", facts: { value: text }, hint });
+  };
+  if (formatCidr(given) !== formatCidr(subnet)) {
+    refuse("has bits behind its prefix", `you may mean ${formatCidr(subnet)}`);
+  }
+  if (subnet.prefix < 8 || subnet.prefix > bits - 2) {
+    refuse("is no useful size", `a prefix of /8 to /${bits - 2} leaves room for containers`);
+  }
+  const [first = 0] = subnet.address;
+  if (bits === 32 && (first === 0 || first === 127 || first >= 224)) refuse("cannot be used", "10.0.0.0/8 is for you");
+  if (bits === 128 && (first === 0xff || first === 0)) refuse("cannot be used", "fd00::/8 is for you");
+  return subnet;
+}
+
+function fileOf(containers: string, name: string): string {
+  return `${containers}/.networks/${name}.json`;
+}
+
+interface StoredNetwork {
+  readonly name: string;
+  readonly bridge: string;
+  readonly subnets: readonly { subnet: string; gateway: string }[];
+  readonly mtu?: number;
+  readonly internal: boolean;
+  readonly created: string;
+}
+
+function isStored(value: unknown): value is StoredNetwork {
+  return typeof value === "object" && value !== null && "bridge" in value && "subnets" in value &&
+    Array.isArray(value.subnets) && "name" in value && "internal" in value;
+}
+
+/** Keeps a network's definition. */
+export function writeNetwork(containers: string, network: Network): void {
+  const stored = {
+    ...network,
+    subnets: network.subnets.map(({ subnet, gateway }) => ({
+      subnet: formatCidr(subnet),
+      gateway: formatAddress(gateway),
+    })),
+  };
+  const path = fileOf(containers, network.name);
+  Deno.mkdirSync(`${containers}/.networks`, { recursive: true, mode: 0o700 });
+  Deno.writeTextFileSync(`${path}.${Deno.pid}`, JSON.stringify(stored, null, 2) + "\n", { mode: 0o600 });
+  Deno.renameSync(`${path}.${Deno.pid}`, path);
+}
+
+/** Forgets a network's definition. */
+export function removeNetworkFile(containers: string, name: string): void {
+  Deno.removeSync(fileOf(containers, name));
+}
+
+/**
+ * Reads a network's definition; undefined if there is none.
+ *
+ * @throws {NetworkError} `bad-record` if the file is damaged.
+ */
+export function readNetwork(containers: string, name: string): Network | undefined {
+  const path = fileOf(containers, name);
+  let value: unknown;
+  try {
+    value = JSON.parse(Deno.readTextFileSync(path));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  const subnets = isStored(value)
+    ? value.subnets.flatMap(({ subnet, gateway }): Subnet[] => {
+      const address = parseAddress(gateway);
+      return address ? [{ subnet: parseCidr(subnet, path), gateway: address }] : [];
+    })
+    : [];
+  const [first, ...others] = subnets;
+  if (isStored(value) && first) return { ...value, subnets: [first, ...others] };
+  throw new NetworkError(`${path} is not a network's record`, {
+    code: "bad-record",
+    facts: { path },
+    hint: "it was damaged or made by another version; remove it if the network is not needed",
+  });
+}
+
+/** The names of all networks that were made. */
+export function networkNames(containers: string): string[] {
+  try {
+    return [...Deno.readDirSync(`${containers}/.networks`)].map(({ name }) => name)
+      .filter((name) => name.endsWith(".json")).map((name) => name.slice(0, -".json".length)).sort();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}

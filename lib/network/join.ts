@@ -1,0 +1,39 @@
+/**
+ * Joining another container's network.
+ *
+ * @module
+ */
+
+import { findContainer } from "../container/names.ts";
+import { isRunning } from "../container/record.ts";
+import { livenessOf } from "../container/store.ts";
+import { ContainerError } from "../errors.ts";
+import type { ContainerSpec } from "../spec.ts";
+import { sharedFiles } from "./files.ts";
+import { readOwnFile } from "./siblings.ts";
+
+/**
+ * The network of the running container that `query` names, and the files that go with it.
+ *
+ * @throws {ContainerError} `container-not-found`, `not-running`.
+ */
+export function joinContainer(
+  containers: string,
+  query: string,
+  hostname: string,
+): Pick<ContainerSpec, "network" | "files"> {
+  const { id } = findContainer(containers, query);
+  const liveness = livenessOf(containers, id);
+  if (!liveness?.process || !isRunning(liveness)) {
+    throw new ContainerError(`the container ${query} does not run, so that its network cannot be joined`, {
+      code: "not-running",
+      facts: { query, id },
+      hint: "sauropod ps lists those that run",
+    });
+  }
+  const { pid } = liveness.process;
+  return {
+    network: { mode: "join", namespace: `/proc/${pid}/ns/net` },
+    files: sharedFiles(hostname, (path) => readOwnFile(pid, path)),
+  };
+}

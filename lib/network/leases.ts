@@ -1,0 +1,174 @@
+/**
+ * Who has which address.
+ *
+ * The kernel keeps the leases: the host's end of a container's interface bears the address in its name, no two
+ * interfaces can have the same name, and it goes when the container's network namespace goes. A file beside says to
+ * people and to siblings whose it is: `/run/sauropod/net-INODE/leases.json`, INODE being the host's network namespace.
+ *
+ * @module
+ */
+
+import { flags } from "../../ffi/flags.ts";
+import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
+import { withNetlink } from "../../ffi/netlink.ts";
+import { listLinks } from "../../ffi/rtnetlink.ts";
+import type { ProcessMark } from "../container/record.ts";
+import { InputError, messageOf, NetworkError } from "../errors.ts";
+import { addressAt, contains, formatAddress, offsetIn, parseAddress, sameAddress, sizeOf } from "./address.ts";
+import type { Bridge } from "./bridge.ts";
+import { checkHostAddress } from "./definition.ts";
+
+/** A container's place on a network. */
+export interface Lease {
+  /** The container's id. */
+  readonly id: string;
+  /** The network's name. */
+  readonly network: string;
+  /** The name of the host's end of its interface. */
+  readonly host: string;
+  /** Its addresses, IPv4 first. */
+  readonly addresses: readonly string[];
+  /** The names by which siblings find it. */
+  readonly names: readonly string[];
+  /** Its first process. */
+  readonly process?: ProcessMark;
+}
+
+const RUN = "/run/sauropod";
+const POLL_MS = 1;
+
+function folder(): string {
+  const [, inode = "0"] = /\[(\d+)\]/.exec(Deno.readLinkSync("/proc/self/ns/net")) ?? [];
+  return `${RUN}/net-${inode}`;
+}
+
+let last: Promise<unknown> = Promise.resolve();
+
+/** Runs `work` while nobody else changes networks: neither another process nor another part of this one. */
+export function withLock<T>(work: () => Promise<T>): Promise<T> {
+  const turn = last.then(() => whileLocked(work));
+  last = turn.catch(() => {});
+  return turn;
+}
+
+function openLock(): number {
+  const path = `${folder()}/lock`;
+  const how = flags("O", "RDWR", "CREAT");
+  try {
+    return openAt(AT_FDCWD, path, how, 0o600);
+  } catch {
+    // The folder is missing, as after a boot.
+  }
+  try {
+    Deno.mkdirSync(folder(), { recursive: true, mode: 0o700 });
+    return openAt(AT_FDCWD, path, how, 0o600);
+  } catch (error) {
+    throw new NetworkError(`networks cannot be used: ${messageOf(error)}`, {
+      code: "run-unwritable",
+      facts: { folder: folder() },
+      hint: "bridged networks need root and a writable /run; --network none and --network host do without",
+      cause: error,
+    });
+  }
+}
+
+// Waiting for the lock must not stop the event loop: whoever has it may be this process's own helper.
+async function whileLocked<T>(work: () => Promise<T>): Promise<T> {
+  const fd = openLock();
+  try {
+    while (!lock(fd, "exclusive", false)) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    return await work();
+  } finally {
+    close(fd);
+  }
+}
+
+function isLeases(value: unknown): value is Lease[] {
+  return Array.isArray(value) && value.every((one) => typeof one === "object" && one !== null && "host" in one);
+}
+
+/** All leases, also of containers that have ended unseen. */
+export function readLeases(): Lease[] {
+  try {
+    const value: unknown = JSON.parse(Deno.readTextFileSync(`${folder()}/leases.json`));
+    return isLeases(value) ? value : [];
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return [];
+    throw error;
+  }
+}
+
+/** Replaces all leases. */
+export function writeLeases(leases: readonly Lease[]): void {
+  const path = `${folder()}/leases.json`;
+  Deno.writeTextFileSync(`${path}.new`, JSON.stringify(leases) + "\n", { mode: 0o600 });
+  Deno.renameSync(`${path}.new`, path);
+}
+
+/** The name that the host's end of an interface with this IPv4 address has. */
+export function hostEnd(address: Uint8Array): string {
+  return `veth${address.toHex()}`;
+}
+
+/** The names of the interfaces that are ports of a bridge: the addresses that are taken. */
+export function takenOn({ index }: Bridge): Set<string> {
+  if (index === 0) return new Set();
+  return new Set(withNetlink("ROUTE", (fd) => listLinks(fd, index)).map(({ name }) => name));
+}
+
+function wantedAddress({ network }: Bridge, text: string): Uint8Array {
+  const [{ subnet }] = network.subnets;
+  const [host = "", prefix] = text.split("/");
+  const address = parseAddress(host);
+  if (!address || address.length !== 4 || (prefix !== undefined && prefix !== String(subnet.prefix))) {
+    throw new InputError(`${text} is no address on ${network.name}`, {
+      code: "bad-address",
+      facts: { address: text, network: network.name },
+      hint: `an IPv4 address, with or without /${subnet.prefix}`,
+    });
+  }
+  checkHostAddress(subnet, address, "the address");
+  return address;
+}
+
+/**
+ * Chooses a container's IPv4 address: the one that it wants, or the first that is free.
+ *
+ * @throws {InputError} `bad-address`.
+ * @throws {NetworkError} `address-taken`, `network-full`.
+ */
+export function chooseAddress(bridge: Bridge, taken: ReadonlySet<string>, wanted?: string): Uint8Array {
+  const { network } = bridge;
+  const [{ subnet, gateway }] = network.subnets;
+  const isTaken = (address: Uint8Array): boolean => sameAddress(address, gateway) || taken.has(hostEnd(address));
+  if (wanted !== undefined) {
+    const address = wantedAddress(bridge, wanted);
+    if (!isTaken(address)) return address;
+    throw new NetworkError(`${formatAddress(address)} is taken on the network ${network.name}`, {
+      code: "address-taken",
+      facts: { address: formatAddress(address), network: network.name },
+      hint: "leave the choice to Sauropod, or see: sauropod network inspect " + network.name,
+    });
+  }
+  for (let n = 1n; n < sizeOf(subnet) - 1n; n++) {
+    const address = addressAt(subnet, n);
+    if (!isTaken(address)) return address;
+  }
+  throw new NetworkError(`every address of the network ${network.name} is taken`, {
+    code: "network-full",
+    facts: { network: network.name },
+    hint: "remove containers, or make a network with a larger subnet",
+  });
+}
+
+/** All addresses of a container on a network: the IPv4 one, and for each further subnet the one as far from its start. */
+export function allAddresses({ network }: Bridge, address: Uint8Array): Uint8Array[] {
+  const [{ subnet }, ...others] = network.subnets;
+  const offset = offsetIn(subnet, address);
+  return [address, ...others.map((other) => addressAt(other.subnet, offset))];
+}
+
+/** Whether an address text is on a network. */
+export function onNetwork({ network }: Bridge, address: Uint8Array): boolean {
+  return network.subnets.some(({ subnet }) => contains(subnet, address));
+}

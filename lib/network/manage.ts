@@ -1,0 +1,265 @@
+/**
+ * Making, listing and removing networks.
+ *
+ * @module
+ */
+
+import { withNetlink } from "../../ffi/netlink.ts";
+import { findLink } from "../../ffi/rtnetlink.ts";
+import { isAlive } from "../container/record.ts";
+import { InputError, NetworkError } from "../errors.ts";
+import { findFolders, type FolderOptions } from "../folders.ts";
+import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseAddress } from "./address.ts";
+import { findNetwork } from "./attach.ts";
+import { bringUp, freeSubnet, portsOf, routedSubnets, tearDown } from "./bridge.ts";
+import {
+  checkHostAddress,
+  type Network,
+  networkNames,
+  type NetworkOptions,
+  parseSubnet,
+  readNetwork,
+  removeNetworkFile,
+  type Subnet,
+  writeNetwork,
+} from "./definition.ts";
+import { type Lease, readLeases, withLock } from "./leases.ts";
+import { DEFAULT_NETWORK, networkName } from "./request.ts";
+
+/** A network and who is on it. */
+export interface NetworkInfo {
+  /** Its name. */
+  readonly name: string;
+  /** The name of its bridge on the host. */
+  readonly bridge: string;
+  /** Its subnets and the host's address in each. */
+  readonly subnets: readonly { readonly subnet: string; readonly gateway: string }[];
+  /** The largest packet in bytes; undefined until it is set up. */
+  readonly mtu?: number;
+  /** Whether it leads nowhere but to the host and between its containers. */
+  readonly internal: boolean;
+  /** Whether its bridge is there. It is set up when a container needs it. */
+  readonly up: boolean;
+  /** When it was made, as an ISO 8601 time. Default: it was not, as it is always there. */
+  readonly created?: string;
+  /** The containers on it. */
+  readonly containers: readonly {
+    readonly id: string;
+    readonly addresses: readonly string[];
+    readonly names: readonly string[];
+  }[];
+}
+
+const RESERVED = ["none", "host", "container", DEFAULT_NETWORK];
+const SMALLEST_MTU = 68, SMALLEST_MTU_6 = 1280, LARGEST_MTU = 65535;
+
+function checkMtu({ mtu, subnets }: Network): void {
+  const least = subnets.length > 1 ? SMALLEST_MTU_6 : SMALLEST_MTU;
+  if (mtu === undefined || (Number.isInteger(mtu) && mtu >= least && mtu <= LARGEST_MTU)) return;
+  throw new InputError(`${mtu} cannot be the size of a network's packets`, {
+    code: "bad-mtu",
+    facts: { mtu },
+    hint: `from ${least} to ${LARGEST_MTU} bytes`,
+  });
+}
+
+function randomSubnet6(): Cidr {
+  const address = new Uint8Array(16);
+  crypto.getRandomValues(address.subarray(1, 8));
+  address[0] = 0xfd;
+  return { address, prefix: 64 };
+}
+
+function chooseSubnets({ subnets = [], ipv6 = false }: NetworkOptions, taken: readonly Cidr[]): [Cidr, ...Cidr[]] {
+  const given = subnets.map((text) => parseSubnet(text, "--subnet"));
+  const four = given.filter(({ address }) => address.length === 4);
+  const six = given.filter(({ address }) => address.length === 16);
+  if (four.length > 1 || six.length > 1) {
+    throw new InputError("a network has one IPv4 subnet, and one IPv6 subnet at most", { code: "bad-address" });
+  }
+  const [first = freeSubnet(taken)] = four;
+  return [first, ...six, ...(ipv6 && six.length === 0 ? [randomSubnet6()] : [])];
+}
+
+function chooseGateways(subnets: readonly [Cidr, ...Cidr[]], texts: readonly string[] = []): [Subnet, ...Subnet[]] {
+  const gateways = texts.map((text) => {
+    const address = parseAddress(text);
+    if (address) return address;
+    throw new InputError(`--gateway ${text} is no IP address`, { code: "bad-address", facts: { value: text } });
+  });
+  const pair = (subnet: Cidr): Subnet => {
+    const gateway = gateways.find(({ length }) => length === subnet.address.length) ?? addressAt(subnet, 1n);
+    checkHostAddress(subnet, gateway, "--gateway");
+    return { subnet, gateway };
+  };
+  const [first, ...others] = subnets;
+  return [pair(first), ...others.map(pair)];
+}
+
+function definitions(containers: string): Network[] {
+  return networkNames(containers).flatMap((name) => readNetwork(containers, name) ?? []);
+}
+
+function checkNew(containers: string, name: string): void {
+  if (RESERVED.includes(networkName(name))) {
+    throw new InputError(`the name ${name} is Sauropod's own`, { code: "bad-network", facts: { name } });
+  }
+  if (readNetwork(containers, name)) {
+    throw new NetworkError(`there is a network ${name} already`, {
+      code: "network-exists",
+      facts: { name },
+      hint: `sauropod network rm ${name} removes it`,
+    });
+  }
+}
+
+function checkDefined(subnets: readonly Cidr[], others: readonly Network[], taken: readonly Cidr[]): void {
+  for (const other of others) {
+    const pair = other.subnets.flatMap(({ subnet }) =>
+      subnets.filter((one) =>
+        overlap(one, subnet)
+      ).map((one) => ({ one, subnet }))
+    )[0];
+    if (!pair) continue;
+    const free = formatCidr(freeSubnet(taken));
+    throw new NetworkError(
+      `${formatCidr(pair.one)} overlaps ${formatCidr(pair.subnet)} of the network ${other.name}`,
+      {
+        code: "subnet-taken",
+        facts: { subnet: formatCidr(pair.one), network: other.name, free },
+        hint: `${free} is free`,
+      },
+    );
+  }
+}
+
+/**
+ * Makes a network and sets it up.
+ *
+ * @throws {InputError} `bad-network`, `bad-address`, `bad-mtu`.
+ * @throws {NetworkError} `network-exists`, `subnet-taken`, `bridge-failed`. Nothing is left then.
+ */
+export async function createNetwork(name: string, options: NetworkOptions & FolderOptions = {}): Promise<NetworkInfo> {
+  const { containers } = findFolders(options);
+  const network = await withLock(async () => {
+    checkNew(containers, name);
+    const others = [findNetwork(containers, DEFAULT_NETWORK), ...definitions(containers)];
+    const routed = withNetlink("ROUTE", (fd) => routedSubnets(fd));
+    const taken = [...routed, ...others.flatMap(({ subnets }) => subnets.map(({ subnet }) => subnet))];
+    const subnets = chooseSubnets(options, taken);
+    checkDefined(subnets, others, taken);
+    const network: Network = {
+      name,
+      bridge: `sp-${crypto.getRandomValues(new Uint8Array(4)).toHex()}`,
+      subnets: chooseGateways(subnets, options.gateways),
+      ...(options.mtu === undefined ? {} : { mtu: options.mtu }),
+      internal: options.internal ?? false,
+      created: new Date().toISOString(),
+    };
+    checkMtu(network);
+    writeNetwork(containers, network);
+    try {
+      await bringUp(network);
+    } catch (error) {
+      removeNetworkFile(containers, name);
+      await tearDown(network).catch(() => {});
+      throw error;
+    }
+    return network;
+  });
+  return describe(network, readLeases());
+}
+
+function describe(network: Network, leases: readonly Lease[]): NetworkInfo {
+  const { name, bridge, subnets, internal, created } = network;
+  const link = withNetlink("ROUTE", (fd) => findLink(fd, bridge));
+  const mtu = link?.mtu ?? network.mtu;
+  return {
+    name,
+    bridge,
+    subnets: subnets.map(({ subnet, gateway }) => ({ subnet: formatCidr(subnet), gateway: formatAddress(gateway) })),
+    ...(mtu === undefined ? {} : { mtu }),
+    internal,
+    up: link !== undefined,
+    ...(created === undefined ? {} : { created }),
+    containers: membersOf(network, leases).map(({ id, addresses, names }) => ({ id, addresses, names })),
+  };
+}
+
+function membersOf(network: Network, leases: readonly Lease[]): Lease[] {
+  const ports = portsOf(network);
+  return leases.filter(({ host, process }) => ports.includes(host) && (!process || isAlive(process)));
+}
+
+/**
+ * A network and who is on it.
+ *
+ * @throws {NetworkError} `network-not-found`.
+ */
+export function inspectNetwork(name: string, options: FolderOptions = {}): NetworkInfo {
+  return describe(findNetwork(findFolders(options).containers, networkName(name)), readLeases());
+}
+
+/** All networks: `sauropod0`, and those that were made. */
+export function listNetworks(options: FolderOptions = {}): NetworkInfo[] {
+  const { containers } = findFolders(options);
+  const leases = readLeases();
+  return [findNetwork(containers, DEFAULT_NETWORK), ...definitions(containers)].map((one) => describe(one, leases));
+}
+
+const RELEASE_MS = 2000, POLL_MS = 10;
+
+/** Waits until the kernel has taken the interfaces of ended containers away, which it does soon, but not at once. */
+async function awaitPorts(network: Network): Promise<string[]> {
+  const deadline = performance.now() + RELEASE_MS;
+  for (;;) {
+    const ports = portsOf(network);
+    if (ports.length === 0 || performance.now() > deadline) return ports;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+function inUse(name: string, users: readonly string[]): NetworkError {
+  return new NetworkError(`the network ${name} is used by ${users.join(", ")}`, {
+    code: "network-in-use",
+    facts: { name, users },
+    hint: "end those containers first",
+  });
+}
+
+async function remove(containers: string, name: string): Promise<void> {
+  const network = findNetwork(containers, name);
+  const members = membersOf(network, readLeases());
+  if (members.length > 0) throw inUse(name, members.map(({ names, id }) => names.find((name) => name !== id) ?? id));
+  const ports = await awaitPorts(network);
+  if (ports.length > 0) throw inUse(name, ports);
+  await tearDown(network);
+  if (name !== DEFAULT_NETWORK) removeNetworkFile(containers, name);
+}
+
+/**
+ * Removes a network with its bridge and rules. `sauropod0` is set up again when it is next needed.
+ *
+ * @throws {NetworkError} `network-not-found`, `network-in-use`.
+ */
+export function removeNetwork(name: string, options: FolderOptions = {}): Promise<void> {
+  const { containers } = findFolders(options);
+  return withLock(() => remove(containers, networkName(name)));
+}
+
+/** Removes all networks that were made and that no container uses. Returns their names. */
+export function pruneNetworks(options: FolderOptions = {}): Promise<string[]> {
+  const { containers } = findFolders(options);
+  return withLock(async () => {
+    const removed: string[] = [];
+    for (const name of networkNames(containers)) {
+      try {
+        await remove(containers, name);
+        removed.push(name);
+      } catch (error) {
+        if (!(error instanceof NetworkError) || error.code !== "network-in-use") throw error;
+      }
+    }
+    return removed;
+  });
+}

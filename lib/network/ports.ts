@@ -1,0 +1,151 @@
+/**
+ * Published ports: how they are written, and how they are held on the host.
+ *
+ * @module
+ */
+
+import { close, SystemError } from "../../ffi/fs.ts";
+import { holdPort } from "../../ffi/sockets.ts";
+import { InputError, NetworkError } from "../errors.ts";
+import { formatAddress, parseAddress } from "./address.ts";
+
+/** Ports of the host's that lead to as many of the container's. */
+export interface PortMapping {
+  /** The transport protocol. */
+  readonly protocol: "tcp" | "udp";
+  /** The address of the host's, 4 or 16 bytes. Default: all. */
+  readonly address?: Uint8Array;
+  /** The first port of the host's; 0 is any that is free. */
+  readonly host: number;
+  /** The first port of the container's. */
+  readonly container: number;
+  /** How many. */
+  readonly count: number;
+}
+
+/** A published port. */
+export interface PublishedPort {
+  /** The transport protocol. */
+  readonly protocol: "tcp" | "udp";
+  /** The address of the host's; `0.0.0.0` and `::` are all. */
+  readonly hostAddress: string;
+  /** The port of the host's. */
+  readonly hostPort: number;
+  /** The port of the container's. */
+  readonly containerPort: number;
+}
+
+const EADDRINUSE = 98, EADDRNOTAVAIL = 99, EACCES = 13;
+
+function refuse(text: string, why: string): never {
+  throw new InputError(`--publish ${text}: ${why}`, {
+    code: "bad-port",
+    facts: { value: text },
+    hint: "[IP:][HOST:]CONTAINER[/tcp|udp], for example 8080:80, 127.0.0.1:5432:5432 or 7000-7010:7000-7010/udp",
+  });
+}
+
+function range(text: string, whole: string): [first: number, count: number] {
+  const [, from = "", to = from] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text) ?? [];
+  const first = Number(from), last = Number(to);
+  if (from === "" || first < 1 || last > 65535) refuse(whole, `${JSON.stringify(text)} is no port from 1 to 65535`);
+  if (last < first) refuse(whole, `${text} ends before it begins`);
+  return [first, last - first + 1];
+}
+
+/**
+ * Reads `[IP:][HOST:]CONTAINER[/tcp|udp]`; an IPv6 address stands in brackets.
+ *
+ * @throws {InputError} `bad-port`.
+ */
+export function parsePort(text: string): PortMapping {
+  const [, bracketed, plain, ports = "", kind = "tcp"] =
+    /^(?:\[([^\]]*)\]:|([^:[\]]*\.[^:[\]]*):)?([^/[\]]+)(?:\/(.*))?$/.exec(text) ?? [];
+  if (kind !== "tcp" && kind !== "udp") refuse(text, `${JSON.stringify(kind)} is neither tcp nor udp`);
+  const ip = bracketed ?? plain;
+  const address = ip === undefined ? undefined : parseAddress(ip) ?? refuse(text, `${ip} is no IP address`);
+  const [left = "", right, ...rest] = ports.split(":");
+  if (ports === "" || rest.length > 0) refuse(text, "it is not written as it should be");
+  const [container, count] = range(right ?? left, text);
+  const [host, hostCount] = right === undefined || left === "" ? [0, count] : range(left, text);
+  if (hostCount !== count) refuse(text, `${hostCount} ports of the host for ${count} of the container`);
+  return { protocol: kind, host, container, count, ...(address ? { address } : {}) };
+}
+
+/**
+ * Reads `PORT[/tcp|udp]`, to be published on any port that is free.
+ *
+ * @throws {InputError} `bad-port`.
+ */
+export function parseExposed(text: string): PortMapping {
+  if (text.includes(":")) refuse(text, "an exposed port is only the container's");
+  return parsePort(text);
+}
+
+function describe(error: unknown, port: number, protocol: string, address: Uint8Array): unknown {
+  if (!(error instanceof SystemError)) return error;
+  const where = `${port}/${protocol} of ${formatAddress(address)}`;
+  const facts = { port, protocol, address: formatAddress(address) };
+  const reasons: Record<number, [string, string, string]> = {
+    [EADDRINUSE]: [
+      "port-taken",
+      `the port ${where} is in use`,
+      "choose another: --publish OTHER:PORT, or :PORT for any",
+    ],
+    [EADDRNOTAVAIL]: [
+      "bad-port",
+      `the address ${formatAddress(address)} is not this machine's`,
+      "ip address lists them",
+    ],
+    [EACCES]: ["port-forbidden", `the port ${where} may not be used`, "ports below 1024 need root"],
+  };
+  const [code, message, hint] = reasons[error.errno] ?? ["port-failed", `the port ${where}: ${error.message}`, ""];
+  return new NetworkError(message, { code, facts, hint: hint || undefined, cause: error });
+}
+
+/** Ports that are held. */
+export interface HeldPorts {
+  /** The ports, one by one. */
+  readonly ports: readonly PublishedPort[];
+  /** The mappings, with the ports that they have got. */
+  readonly mappings: readonly PortMapping[];
+  /** Lets go of them. */
+  release(): void;
+}
+
+/**
+ * Takes ports of the host's, so that nobody else can. With `six`, ports for all addresses are IPv6's too.
+ *
+ * @throws {NetworkError} `port-taken`, `bad-port`, `port-forbidden`. None is held then.
+ */
+export function holdPorts(mappings: readonly PortMapping[], six: boolean): HeldPorts {
+  const fds: number[] = [];
+  const release = (): void => fds.splice(0).forEach(close);
+  const hold = (protocol: "tcp" | "udp", address: Uint8Array, port: number): number => {
+    try {
+      const held = holdPort(protocol, address, port);
+      fds.push(held.fd);
+      return held.port;
+    } catch (error) {
+      release();
+      throw describe(error, port, protocol, address);
+    }
+  };
+  const all = [new Uint8Array(4), ...(six ? [new Uint8Array(16)] : [])];
+  const ports: PublishedPort[] = [];
+  const got = mappings.flatMap((mapping) =>
+    Array.from({ length: mapping.count }, (_, i): PortMapping => {
+      const { protocol, address } = mapping;
+      let host = mapping.host === 0 ? 0 : mapping.host + i;
+      const container = mapping.container + i;
+      for (const one of address ? [address] : all) {
+        host = hold(protocol, one, host);
+        ports.push({ protocol, hostAddress: formatAddress(one), hostPort: host, containerPort: container });
+      }
+      return { ...mapping, host, container, count: 1 };
+    })
+  );
+  // Ranges stay ranges, unless any free port was asked for.
+  const kept = mappings.every(({ host }) => host !== 0) ? mappings : got;
+  return { ports, mappings: kept, release };
+}

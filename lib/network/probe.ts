@@ -1,0 +1,63 @@
+/**
+ * What this kernel can do for bridged networks, tried in a network namespace that vanishes at once.
+ *
+ * @module
+ */
+
+import * as call from "../../ffi/calls.ts";
+import { errnoName } from "../../ffi/errno.ts";
+import { execute } from "../../ffi/execute.ts";
+import { flags } from "../../ffi/flags.ts";
+import type { Message } from "../../ffi/netlink.ts";
+import { batch, newChain, newTable } from "../../ffi/nftables.ts";
+import { reapNow } from "../../ffi/process.ts";
+import { callerStep, type Program, register, step } from "../../ffi/program.ts";
+import { newBridge, newPair } from "../../ffi/rtnetlink.ts";
+
+/** What can be missing. */
+export type NetworkFeature = "bridge" | "veth" | "nf_tables";
+
+const PIDFD = "pidfd", NETWORK = "namespace";
+
+function attempt(name: NetworkFeature, socket: string, messages: readonly Message[]): Program {
+  const trial = call.netlink(register(socket), messages);
+  return [
+    step(`try ${name}`, trial, { save: name, when: socket, ignore: ["EOPNOTSUPP", "EINVAL", "ENOENT", "EPERM"] }),
+  ];
+}
+
+function nat(): Message[] {
+  const place = { family: "ip", table: "probe", chain: "probe" } as const;
+  const hook = { type: "nat", hook: "postrouting", priority: 100 } as const;
+  return batch([newTable({ family: "ip", name: "probe" }), newChain({ ...place, hook })]);
+}
+
+function program(): Program {
+  return [
+    callerStep(
+      "start a process in a network namespace of its own",
+      call.clone3(flags("CLONE", "PIDFD", "NEWNET"), PIDFD),
+      {
+        save: NETWORK,
+        ignore: ["EPERM", "EINVAL"],
+      },
+    ),
+    step("open a socket for links", call.routeSocket, { save: "links" }),
+    ...attempt("bridge", "links", [newBridge("probe", Uint8Array.of(2, 0, 0, 0, 0, 1), 1500)]),
+    ...attempt("veth", "links", [newPair("one", "other")]),
+    step("open a socket for rules", call.filterSocket, { save: "rules", ignore: ["EPROTONOSUPPORT"] }),
+    ...attempt("nf_tables", "rules", nat()),
+    step("end", call.exit),
+  ];
+}
+
+/** What is missing, and the name of the error that says so; empty if all is there. */
+export function missingFeatures(): Map<NetworkFeature, string> {
+  const outcome = execute(program(), [PIDFD]);
+  const value = (name: string): number => outcome.registers.get(name) ?? -1;
+  if (value(NETWORK) > 0 && outcome.ok) reapNow(value(PIDFD));
+  const features = ["bridge", "veth", "nf_tables"] as const;
+  return new Map(
+    features.filter((name) => value(name) < 0).map((name) => [name, errnoName(-value(name))]),
+  );
+}

@@ -1,0 +1,80 @@
+/**
+ * The host's name servers, and what of them a container can use.
+ *
+ * @module
+ */
+
+import { formatAddress, parseAddress } from "./address.ts";
+
+/** `resolv.conf(5)`, as far as containers need it. */
+export interface ResolverConfiguration {
+  /** Addresses of name servers, in order. */
+  readonly servers: readonly string[];
+  /** Domains in which to look for names. */
+  readonly search: readonly string[];
+  /** Options. */
+  readonly options: readonly string[];
+}
+
+// What systemd-resolved(8) itself asks, when /etc/resolv.conf names only its own address on the loopback.
+const FILES = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+
+/** Reads the text of a resolv.conf(5). */
+export function parseResolvers(text: string): ResolverConfiguration {
+  const lines = text.split("\n").map((line) => line.replace(/[#;].*/, "").trim().split(/\s+/));
+  const values = (keyword: string): string[][] =>
+    lines.filter(([first]) => first === keyword).map(([, ...rest]) => rest);
+  return {
+    servers: values("nameserver").flatMap(([server]) => server ?? []),
+    search: [...values("domain"), ...values("search")].at(-1) ?? [],
+    options: values("options").flat(),
+  };
+}
+
+/** The text of a resolv.conf(5). */
+export function formatResolvers({ servers, search, options }: ResolverConfiguration): string {
+  return [
+    ...servers.map((server) => `nameserver ${server}\n`),
+    ...(search.length ? [`search ${search.join(" ")}\n`] : []),
+    ...(options.length ? [`options ${options.join(" ")}\n`] : []),
+  ].join("");
+}
+
+function read(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
+  }
+}
+
+function isLoopback(server: string): boolean {
+  const address = parseAddress(server);
+  return address !== undefined && (address[0] === 127 || formatAddress(address) === "::1");
+}
+
+function isV4(server: string): boolean {
+  return parseAddress(server)?.length === 4;
+}
+
+/** The host's own configuration. */
+export function hostResolvers(): ResolverConfiguration {
+  return parseResolvers(read("/etc/resolv.conf"));
+}
+
+/** The host's configuration with only those servers that are not on its loopback. */
+export function reachableResolvers(): ResolverConfiguration {
+  for (const path of FILES) {
+    const found = parseResolvers(read(path));
+    const servers = found.servers.filter((server) => parseAddress(server) && !isLoopback(server));
+    if (servers.length > 0) return { ...found, servers };
+  }
+  return { ...hostResolvers(), servers: [] };
+}
+
+/** The host's resolver on its loopback, if there is no other; the gateway of a network leads to it. IPv4 only. */
+export function hostResolver(): Uint8Array | undefined {
+  if (reachableResolvers().servers.length > 0) return undefined;
+  const server = hostResolvers().servers.find((server) => isLoopback(server) && isV4(server));
+  return server === undefined ? undefined : parseAddress(server);
+}

@@ -1,0 +1,116 @@
+/**
+ * Steps that give the container its network, and the files by which it finds names.
+ *
+ * @module
+ */
+
+import * as call from "../../ffi/calls.ts";
+import { flags } from "../../ffi/flags.ts";
+import type { Message } from "../../ffi/netlink.ts";
+import { callerStep, type Program, register, type Step, step } from "../../ffi/program.ts";
+import { newAddress, newDefaultRoute, newRateLimit, newVeth, setUp } from "../../ffi/rtnetlink.ts";
+import { formatAddress, formatCidr } from "../network/address.ts";
+import type { ContainerSpec, FileSpec, InterfaceSpec } from "../spec.ts";
+import { mountOnTop } from "./mount.ts";
+import type { Wiring } from "./wiring.ts";
+
+const LOOPBACK = 1;
+
+/** Opens the network namespace that the container is to join. */
+export function openNetwork({ network }: ContainerSpec): Program {
+  if (network.mode !== "join") return [];
+  const how = flags("O", "RDONLY");
+  return [
+    callerStep("open the other container's network namespace", call.open(network.namespace, how), { save: "network" }),
+  ];
+}
+
+/** Enters the network namespace that the container is to join. */
+export function joinNetwork({ network }: ContainerSpec): Program {
+  if (network.mode !== "join") return [];
+  return [step("enter the other container's network namespace", call.setns(register("network"), "NEWNET"))];
+}
+
+function setting(path: string, value: string, label: string): Program {
+  const file = `file:${path}`;
+  return [
+    step(label, call.open(path, flags("O", "WRONLY")), { save: file, ignore: ["ENOENT"] }),
+    step(label, call.write(register(file), value), { when: file }),
+  ];
+}
+
+/** Settings that must hold before the container has interfaces. */
+export function prepareNetwork({ network }: ContainerSpec): Program {
+  if (network.mode !== "own") return [];
+  const ping = setting("/proc/sys/net/ipv4/ping_group_range", "0 2147483647", "let every group ping");
+  if (network.interfaces.length === 0) return ping;
+  const six = network.interfaces.some(({ addresses }) => addresses.some(({ address }) => address.length === 16));
+  const conf = "/proc/sys/net/ipv6/conf/default";
+  return [
+    ...ping,
+    ...(six
+      ? setting(`${conf}/accept_ra`, "0", "believe no IPv6 router that announces itself")
+      : setting(`${conf}/disable_ipv6`, "1", "no IPv6 on the interfaces to come")),
+  ];
+}
+
+function ask(message: Message): Step {
+  return step(message.text ?? "configure the network", call.netlink(register("netlink"), [message]));
+}
+
+function connect({ name, index, mac, mtu, host, bridge, addresses, rate }: InterfaceSpec, wiring: Wiring): Message[] {
+  const pair = { host, master: bridge, hostNamespace: wiring.hostNetwork, name, index, mac, mtu };
+  return [
+    newVeth(pair),
+    ...addresses.map(({ address, prefix }) =>
+      newAddress(index, address, prefix, `${name} ${formatCidr({ address, prefix })}`)
+    ),
+    setUp(index, name),
+    ...addresses.flatMap(({ gateway }) => gateway ? [newDefaultRoute(index, gateway, formatAddress(gateway))] : []),
+    ...(rate === undefined ? [] : [newRateLimit(index, rate, name)]),
+  ];
+}
+
+/** Sets the container's interfaces up. */
+export function connectNetwork({ network }: ContainerSpec, wiring: Wiring): Program {
+  if (network.mode !== "own") return [];
+  const socket = register("netlink");
+  return [
+    step("open a socket to configure the network", call.routeSocket, { save: "netlink" }),
+    step("ask for errors in words", call.setNetlinkOption(socket, "NETLINK_EXT_ACK")),
+    step("and in short", call.setNetlinkOption(socket, "NETLINK_CAP_ACK")),
+    ask(setUp(LOOPBACK, "lo")),
+    ...network.interfaces.flatMap((one) => connect(one, wiring)).map(ask),
+  ];
+}
+
+const PLACE = "/dev", HIDDEN = `${PLACE}/.file`;
+
+/** Puts a file over what the image has there; one that is a symbolic link there leads nowhere any more. */
+function makeFile({ path, text }: FileSpec): Program {
+  const link = `link:${path}`, file = `file:${path}`;
+  const memory = { bytes: new Uint8Array(8), text: "target" };
+  return [
+    step(`write ${path}`, call.open(HIDDEN, flags("O", "WRONLY", "CREAT", "EXCL"), 0o644), { save: file }),
+    step(`write ${path}`, call.write(register(file), text)),
+    step(`look whether ${path} is a link`, call.readlink(path, memory), { save: link, ignore: ["ENOENT", "EINVAL"] }),
+    step("a file takes its place", call.unlink(path), { when: link }),
+    step(`make ${path}`, call.createFile(path, 0o644), { ignore: ["EEXIST"] }),
+    step(`mount it on ${path}`, call.mount(HIDDEN, path, null, flags("MS", "BIND"))),
+    step("nobody else sees it", call.unlink(HIDDEN)),
+  ];
+}
+
+/**
+ * Makes the container's own files, in a file system in memory that nothing but their mounts leads to. The user's mounts
+ * come later: none of what is done here can reach them.
+ */
+export function makeFiles({ files }: ContainerSpec): Program {
+  if (files.length === 0) return [];
+  return [
+    ...mountOnTop("tmpfs", PLACE, flags("MS", "NOSUID", "NODEV", "NOEXEC"), "mode=755,size=1m"),
+    step("make /etc", call.mkdir("/etc", 0o755), { ignore: ["EEXIST"] }),
+    ...files.flatMap(makeFile),
+    step(`leave ${PLACE} as it was`, call.umount(PLACE, flags("MNT", "DETACH"))),
+  ];
+}
