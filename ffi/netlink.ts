@@ -36,6 +36,8 @@ export interface Received {
   readonly type: number;
   /** Its flags. */
   readonly flags: number;
+  /** The sequence number of the request that it answers. */
+  readonly sequence: number;
   /** What follows its header. */
   readonly payload: Uint8Array<ArrayBuffer>;
 }
@@ -50,6 +52,7 @@ export const NLM_F = {
   EXCL: 0x200,
   CREATE: 0x400,
   APPEND: 0x800,
+  DUMP_INTR: 0x10,
   ACK_TLVS: 0x200,
 } as const;
 
@@ -184,6 +187,7 @@ export function decodeMessages(bytes: Uint8Array<ArrayBuffer>): Received[] {
     messages.push({
       type: view.getUint16(at + 4, true),
       flags: view.getUint16(at + 6, true),
+      sequence: view.getUint32(at + 8, true),
       payload: bytes.subarray(at + HEADER, at + length),
     });
     at += aligned(length);
@@ -217,12 +221,13 @@ export function decodeAttributes(bytes: Uint8Array<ArrayBuffer>): Attributes {
 export function refusalIn(
   answer: Uint8Array<ArrayBuffer>,
 ): { sequence: number; errno: number; detail?: string } | undefined {
-  for (const { type, flags, payload } of decodeMessages(answer)) {
-    const errno = type === ERROR ? -(readU32(payload) | 0) : 0;
+  for (const { type, flags, sequence, payload } of decodeMessages(answer)) {
+    const errno = type === ERROR || type === DONE ? -(readU32(payload) | 0) : 0;
     if (errno <= 0) continue;
-    // The kernel sends the request's header back and, as NETLINK_CAP_ACK asks, not the rest.
-    const words = flags & NLM_F.ACK_TLVS ? decodeAttributes(payload.subarray(4 + HEADER)).get(ACK_MESSAGE) : undefined;
-    return { sequence: readU32(payload.subarray(12)), errno, ...(words ? { detail: readText(words) } : {}) };
+    // The kernel sends a request's header back and, as NETLINK_CAP_ACK asks, not the rest; of a dump not even that.
+    const rest = payload.subarray(type === ERROR ? 4 + HEADER : 4);
+    const words = flags & NLM_F.ACK_TLVS ? decodeAttributes(rest).get(ACK_MESSAGE) : undefined;
+    return { sequence, errno, ...(words ? { detail: readText(words) } : {}) };
   }
   return undefined;
 }
@@ -234,7 +239,7 @@ export function describeMessages(messages: readonly Message[]): string {
 
 const AF_NETLINK = 16, SOCK_RAW = 3, SOCK_CLOEXEC = 0x80000;
 const SOL_NETLINK = 270, CAP_ACK = 10, EXT_ACK = 11, GET_STRICT_CHK = 12;
-const EINTR = 4;
+const EINTR = 4, EAGAIN = 11;
 const answer = new Uint8Array(1 << 16);
 
 /** Opens a socket that speaks `protocol`, in this process's network namespace. The caller closes it. */
@@ -294,23 +299,36 @@ export function request(fd: number, messages: readonly Message[]): void {
   }
 }
 
-/**
- * Asks a question and collects the answers: one, or all of a dump. What `take` makes of each is copied out of memory
- * that the next answer overwrites.
- *
- * @throws {NetlinkError} if the kernel refuses.
- */
-export function ask<T>(fd: number, message: Message, take: (answer: Received) => T): T[] {
+/** Asks once; undefined if what was dumped has changed meanwhile, so that something may be missing. */
+function askOnce<T>(fd: number, message: Message, take: (answer: Received) => T): T[] | undefined {
   send(fd, [message]);
   const results: T[] = [];
   const all = (message.flags & NLM_F.DUMP) === NLM_F.DUMP;
+  let whole = true;
   for (;;) {
     const received = receive(fd);
     checkRefusal(received, [message]);
     for (const part of decodeMessages(received)) {
-      if (part.type === DONE) return results;
+      if (part.flags & NLM_F.DUMP_INTR) whole = false;
+      if (part.type === DONE) return whole ? results : undefined;
       if (part.type !== ERROR) results.push(take(part));
     }
     if (!all) return results;
   }
+}
+
+const MOST_DUMPS = 20;
+
+/**
+ * Asks a question and collects the answers: one, or all of a dump. What `take` makes of each must hold nothing of the
+ * answer itself, whose memory the next one overwrites.
+ *
+ * @throws {NetlinkError} if the kernel refuses; `EAGAIN` if what is dumped changes all the time.
+ */
+export function ask<T>(fd: number, message: Message, take: (answer: Received) => T): T[] {
+  for (let dumps = 0; dumps < MOST_DUMPS; dumps++) {
+    const results = askOnce(fd, message, take);
+    if (results) return results;
+  }
+  throw new NetlinkError(describeMessages([message]), EAGAIN);
 }

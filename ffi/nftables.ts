@@ -40,7 +40,6 @@ const RULE = { TABLE: 1, CHAIN: 2, HANDLE: 3, EXPRESSIONS: 4, USERDATA: 7 } as c
 const COMMENT = 0, LONGEST_COMMENT = 254;
 const HEADER = 4;
 const ENOENT = 2;
-const DUMP_INTERRUPTED = 0x10, MOST_DUMPS = 10;
 
 const FAMILY = { inet: 1, ip: 2, arp: 3, netdev: 5, bridge: 7, ip6: 10 } as const;
 const POLICY = ["drop", "accept"] as const;
@@ -251,18 +250,6 @@ function attributesOf({ payload }: Received): Attributes {
   return decodeAttributes(payload.subarray(HEADER));
 }
 
-/** Collects a dump; once more if others changed the rules meanwhile, as it may lack some of them then. */
-function dump<T>(fd: number, question: Message, take: (answer: Received) => T): T[] {
-  for (let dumps = 1;; dumps++) {
-    let interrupted = false;
-    const results = ask(fd, question, (answer) => {
-      interrupted ||= (answer.flags & DUMP_INTERRUPTED) !== 0;
-      return take(answer);
-    });
-    if (!interrupted || dumps === MOST_DUMPS) return results;
-  }
-}
-
 /** The table with that name; undefined if there is none. */
 export function findTable(fd: number, family: Family, name: string): { comment: string } | undefined {
   const question = message("GETTABLE", 0, family, [[TABLE.NAME, text(name)]], `list table ${family} ${name}`);
@@ -299,14 +286,14 @@ function isFamily(name: string): name is Family {
 /** All chains of all tables. */
 export function listChains(fd: number): Chain[] {
   const question = message("GETCHAIN", NLM_F.DUMP, undefined, [], "list chains");
-  return dump(fd, question, readChain).filter((chain) => chain !== undefined);
+  return ask(fd, question, readChain).filter((chain) => chain !== undefined);
 }
 
 /** The rules of a chain, in order; none if there is no such chain. */
 export function listRules(fd: number, { family, table, chain }: ChainPlace): Rule[] {
   const place: readonly Attribute[] = [[RULE.TABLE, text(table)], [RULE.CHAIN, text(chain)]];
   const question = message("GETRULE", NLM_F.DUMP, family, place, `list chain ${family} ${table} ${chain}`);
-  return dump(fd, question, (answer) => {
+  return ask(fd, question, (answer) => {
     const attributes = attributesOf(answer);
     return { handle: readBe64(attributes.get(RULE.HANDLE)), comment: readComment(attributes.get(RULE.USERDATA)) };
   });

@@ -41,7 +41,10 @@ const IFLA = {
   EXT_MASK: 29,
   INFO_KIND: 1,
   INFO_DATA: 2,
+  INFO_SLAVE_KIND: 4,
+  INFO_SLAVE_DATA: 5,
   VETH_PEER: 1,
+  BRPORT_MODE: 4,
 } as const;
 const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8 } as const;
 const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6 } as const;
@@ -144,6 +147,8 @@ export interface VethPair {
   readonly master: number;
   /** A descriptor of the host's network namespace. */
   readonly hostNamespace: number;
+  /** The index of the host's end. The kernel heeds the other one's only if this is chosen too. */
+  readonly hostIndex: number;
   /** The name of the other end. */
   readonly name: string;
   /** The index of the other end. */
@@ -155,13 +160,13 @@ export interface VethPair {
 }
 
 /** Makes a pair: one end, up, a port of a bridge of the host's; the other in the namespace of the socket. */
-export function newVeth({ host, master, hostNamespace, name, index, mac, mtu }: VethPair): Message {
+export function newVeth({ host, hostIndex, master, hostNamespace, name, index, mac, mtu }: VethPair): Message {
   const peer = new Uint8Array([...linkHeader(index, false), ...attributeBytes([[IFLA.IFNAME, text(name)]])]);
   const rest: Attribute[] = [[IFLA.ADDRESS, mac], [IFLA.MTU, u32(mtu)]];
   return {
     type: RTM.NEWLINK,
     flags: MAKE,
-    header: linkHeader(0, true),
+    header: linkHeader(hostIndex, true),
     attributes: [
       [IFLA.IFNAME, text(host)],
       [IFLA.MTU, u32(mtu)],
@@ -182,6 +187,23 @@ function attributeBytes(attributes: readonly Attribute[]): number[] {
     const padding = new Array<number>((4 - bytes.length % 4) % 4).fill(0);
     return [...u16(bytes.length + 4), ...u16(type), ...bytes, ...padding];
   });
+}
+
+/** Lets a port of a bridge get back what came from it: a container that calls itself by an address of the host's. */
+export function setHairpin(name: string): Message {
+  return {
+    type: RTM.NEWLINK,
+    flags: CHANGE,
+    header: linkHeader(0, false),
+    attributes: [
+      [IFLA.IFNAME, text(name)],
+      [IFLA.LINKINFO, [
+        [IFLA.INFO_SLAVE_KIND, text("bridge")],
+        [IFLA.INFO_SLAVE_DATA, [[IFLA.BRPORT_MODE, Uint8Array.of(1)]]],
+      ]],
+    ],
+    text: `let ${name} get back what came from it`,
+  };
 }
 
 /** Sets an interface up. */
@@ -290,10 +312,15 @@ export function findLink(fd: number, which: string | number): Link | undefined {
     attributes: [...name, [IFLA.EXT_MASK, u32(SKIP_STATISTICS)]],
     text: `look for the interface ${which}`,
   };
+  return orNothing(() => ask(fd, message, ({ payload }) => readLink(payload)))[0];
+}
+
+/** What `question` is answered; nothing if the interface that it is about is not there. */
+function orNothing<T>(question: () => T[]): T[] {
   try {
-    return ask(fd, message, ({ payload }) => readLink(payload))[0];
+    return question();
   } catch (error) {
-    if (error instanceof NetlinkError && error.errno === ENODEV) return undefined;
+    if (error instanceof NetlinkError && error.errno === ENODEV) return [];
     throw error;
   }
 }
@@ -321,11 +348,13 @@ export function listAddresses(fd: number, index: number): LinkAddress[] {
     header: addressHeader(index, new Uint8Array(4), 0).fill(0, 0, 1),
     text: "list the addresses",
   };
-  const all = ask(fd, message, ({ payload }): LinkAddress => {
-    const attributes = decodeAttributes(payload.subarray(8));
-    const address = attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS) ?? new Uint8Array();
-    return { index: readU32(payload.subarray(4)), prefix: payload[1] ?? 0, address: address.slice() };
-  });
+  const all = orNothing(() =>
+    ask(fd, message, ({ payload }): LinkAddress => {
+      const attributes = decodeAttributes(payload.subarray(8));
+      const address = attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS) ?? new Uint8Array();
+      return { index: readU32(payload.subarray(4)), prefix: payload[1] ?? 0, address: address.slice() };
+    })
+  );
   return all.filter((address) => address.index === index);
 }
 

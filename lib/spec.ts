@@ -142,6 +142,8 @@ export interface InterfaceSpec {
   readonly mtu: number;
   /** The name of the other end, on the host. */
   readonly host: string;
+  /** The index of the other end. */
+  readonly hostIndex: number;
   /** The index of the bridge on the host; 0 if it has not been made yet. */
   readonly bridge: number;
   /** Its addresses. */

@@ -5,7 +5,7 @@
  */
 
 import { request as ask, withNetlink } from "../../ffi/netlink.ts";
-import { findLink, newRateLimit } from "../../ffi/rtnetlink.ts";
+import { findLink, newRateLimit, setHairpin } from "../../ffi/rtnetlink.ts";
 import type { ContainerOptions } from "../container/options.ts";
 import type { ProcessMark } from "../container/record.ts";
 import { InputError, NetworkError } from "../errors.ts";
@@ -88,6 +88,9 @@ export function findNetwork(containers: string, name: string, bridgeAddress?: st
   });
 }
 
+// Behind the interfaces that some kernels make in every network namespace, such as tunl0 and sit0.
+const FIRST_INDEX = 100;
+
 interface Choice {
   readonly lease: Lease;
   readonly spec: InterfaceSpec;
@@ -108,11 +111,11 @@ function choose(bridge: Bridge, membership: Membership, index: number, tenant: T
     lease: { id, network: network.name, host, addresses: addresses.map(formatAddress), names: [...names] },
     spec: {
       name,
-      // lo is the first.
-      index: index + 2,
+      index: FIRST_INDEX + index,
       mac,
       mtu,
       host,
+      hostIndex: randomIndex(),
       bridge: bridge.index,
       addresses: withPrefix.map((one, i) => {
         const gateway = index === 0 && !network.internal ? network.subnets[i]?.gateway : undefined;
@@ -129,6 +132,12 @@ function choose(bridge: Bridge, membership: Membership, index: number, tenant: T
       host,
     },
   };
+}
+
+/** An index that no interface has that the kernel numbered. */
+function randomIndex(): number {
+  const [number = 0] = crypto.getRandomValues(new Uint32Array(1));
+  return 1 << 28 | number >>> 4;
 }
 
 function bytesPerSecond(bits: number): number {
@@ -188,11 +197,13 @@ export function planPlace(tenant: Tenant): Pick<Place, "network" | "files"> {
   };
 }
 
-function limitDownload({ host, rate }: InterfaceSpec): void {
-  if (rate === undefined) return;
+/** What is left to do with the host's end of an interface. */
+function finishHostEnd({ host, rate }: InterfaceSpec, published: boolean): void {
+  if (rate === undefined && !published) return;
   withNetlink("ROUTE", (fd) => {
     const link = findLink(fd, host);
-    if (link) ask(fd, [newRateLimit(link.index, rate, host)]);
+    if (link && rate !== undefined) ask(fd, [newRateLimit(link.index, rate, host)]);
+    if (link && published) ask(fd, [setHairpin(host)]);
   });
 }
 
@@ -236,7 +247,7 @@ export function withPlace<T>(
         release,
       });
       const own = choices.map(({ lease }) => ({ ...lease, ...(process ? { process } : {}) }));
-      choices.forEach(({ spec }) => limitDownload(spec));
+      choices.forEach(({ spec }) => finishHostEnd(spec, ports.length > 0));
       writeLeases([...leases, ...own]);
       for (const joined of own) {
         tellSiblings(siblings.filter(({ network }) => network === joined.network), { joined });

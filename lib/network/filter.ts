@@ -5,6 +5,7 @@
  */
 
 import { close } from "../../ffi/fs.ts";
+import { forgetDatagrams } from "../../ffi/conntrack.ts";
 import { type Message, openNetlink, request, withNetlink } from "../../ffi/netlink.ts";
 import { batch, deleteRule, deleteTable, type Family, findTable, listChains, listRules } from "../../ffi/nftables.ts";
 import type { Network, Subnet } from "./definition.ts";
@@ -70,6 +71,12 @@ export function removeRules({ bridge, subnets }: Network): void {
  */
 export function publish(id: string, mappings: readonly PortMapping[], addresses: readonly Uint8Array[]): () => void {
   const fd = openNetlink("NETFILTER");
+  const udp = mappings.filter(({ protocol }) => protocol === "udp");
+  const ports = new Set(udp.flatMap(({ host, count }) => Array.from({ length: count }, (_, i) => host + i)));
+  const forget = (): void => {
+    if (ports.size === 0) return;
+    for (const { length } of addresses) forgetDatagrams(ports, length === 4 ? 4 : 6);
+  };
   try {
     for (const address of addresses) {
       const family: Family = address.length === 4 ? "ip" : "ip6";
@@ -88,5 +95,9 @@ export function publish(id: string, mappings: readonly PortMapping[], addresses:
     close(fd);
     throw error;
   }
-  return () => close(fd);
+  forget();
+  return () => {
+    close(fd);
+    forget();
+  };
 }

@@ -58,10 +58,10 @@ function ask(message: Message): Step {
   return step(message.text ?? "configure the network", call.netlink(register("netlink"), [message]));
 }
 
-function connect({ name, index, mac, mtu, host, bridge, addresses, rate }: InterfaceSpec, wiring: Wiring): Message[] {
-  const pair = { host, master: bridge, hostNamespace: wiring.hostNetwork, name, index, mac, mtu };
+function connect(spec: InterfaceSpec, wiring: Wiring): Message[] {
+  const { name, index, addresses, rate } = spec;
   return [
-    newVeth(pair),
+    newVeth({ ...spec, master: spec.bridge, hostNamespace: wiring.hostNetwork }),
     ...addresses.map(({ address, prefix }) =>
       newAddress(index, address, prefix, `${name} ${formatCidr({ address, prefix })}`)
     ),
