@@ -62,7 +62,7 @@ export const AT_FDCWD = -100;
 
 const AT_EMPTY_PATH = 0x1000, AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200;
 const STATX_BASIC = 0x7ff;
-const EINTR = 4, EAGAIN = 11, SEEK_SET = 0;
+const ENOENT = 2, ENOTDIR = 20, EINTR = 4, EAGAIN = 11, SEEK_SET = 0;
 const LOCK_EX = 2, LOCK_SH = 1, LOCK_NB = 4, LOCK_UN = 8;
 const nothing = new Uint8Array([0]);
 
@@ -210,6 +210,15 @@ export function statusAt(dirfd: number, path = ""): Status {
     rdev: `${u32(128)}:${u32(132)}`,
     dev: `${u32(136)}:${u32(140)}`,
   };
+}
+
+/** The mode of what is at `path`, symbolic links followed; undefined if nothing is. Quicker than an exception. */
+export function modeOf(path: string): number | undefined {
+  const buffer = new Uint8Array(256);
+  const result = shim.ibiib("statx", AT_FDCWD, cString(path), 0, STATX_BASIC, buffer);
+  if (result === -ENOENT || result === -ENOTDIR) return undefined;
+  check(result, "statx", path);
+  return new DataView(buffer.buffer).getUint16(28, true);
 }
 
 /** Takes an advisory lock on an open file; false if `wait` is false and another holds it (`flock(2)`). */

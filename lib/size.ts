@@ -37,7 +37,7 @@ const RATE_UNITS = ["", "k", "m", "g"];
  */
 export function parseRate(text: string): number {
   const [, digits = "", unit = ""] = /^(\d+(?:\.\d+)?) ?([kmg]?)(?:bit)?$/i.exec(text) ?? [];
-  const bits = Math.floor(Number(digits) * 1000 ** RATE_UNITS.indexOf(unit.toLowerCase()));
+  const bits = Math.round(Number(digits) * 1000 ** RATE_UNITS.indexOf(unit.toLowerCase()));
   if (digits !== "" && Number.isSafeInteger(bits)) return bits;
   throw new InputError(`${JSON.stringify(text)} is not a rate`, {
     code: "bad-rate",

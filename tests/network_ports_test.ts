@@ -58,43 +58,63 @@ async function check(rows: readonly Row[]): Promise<void> {
   assert.deepEqual(seen.map(line), all.map(({ row }) => row[3]).map(line));
 }
 
-Deno.test("a published port is reached from everywhere, and other machines are seen as they are", async () => {
-  await using box = await inhabit(world, "box", { publish: both("8000:7000") });
-  await check([
-    [remote, HERE, 8000, `box from ${REMOTE}`],
-    [here, HERE, 8000, `box from ${HERE}`],
-    [here, "127.0.0.1", 8000, "box from 10.10.10.1"],
-    [here, "127.9.9.9", 8000, "box from 10.10.10.1"],
-    [here, "10.10.10.1", 8000, "box from 10.10.10.1"],
-    [sibling, HERE, 8000, "box from 10.10.10.1"],
-    [sibling, "10.10.10.1", 8000, "box from 10.10.10.1"],
-    [stranger, HERE, 8000, "box from 10.10.10.1"],
-    [box, HERE, 8000, "box from 10.10.10.1"],
-    [box, "10.10.10.1", 8000, "box from 10.10.10.1"],
-    [remote, HERE, 7000, "nothing"],
-    [here, "127.0.0.1", 7000, "nothing"],
-  ]);
-  assert.deepEqual(
-    box.container.ports,
-    PROTOCOLS.map((protocol) => ({
-      protocol,
-      hostAddress: "0.0.0.0",
-      hostPort: 8000,
-      containerPort: 7000,
-    })),
-  );
-});
+/** Whether bridged packets pass through the packet filter: they do where br_netfilter is loaded, as Docker does. */
+const BRIDGE_FILTER = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+const BRIDGE_FILTER_6 = "/proc/sys/net/bridge/bridge-nf-call-ip6tables";
 
-Deno.test("a port on a network with IPv6 is published over IPv6 too", async () => {
-  await using box = await inhabit(world, "box", { network: "six", publish: both("8000:7000") });
-  await check([
-    [remote, HERE_6, 8000, `box from ${REMOTE_6}`],
-    [here, HERE_6, 8000, `box from ${HERE_6}`],
-    [remote, HERE, 8000, `box from ${REMOTE}`],
-    [stranger, HERE_6, 8000, "box from fd66::1"],
-    [box, HERE_6, 8000, "box from fd66::1"],
-  ]);
-});
+function isBridgeFilterHere(): boolean {
+  try {
+    return Deno.statSync(BRIDGE_FILTER).isFile;
+  } catch {
+    return false;
+  }
+}
+
+for (const filter of isBridgeFilterHere() ? ["0", "1"] : ["0"]) {
+  const where = filter === "1" ? "where bridges are filtered" : "where bridges are left alone";
+  const setFilter = (value: string): void => {
+    if (isBridgeFilterHere()) {
+      for (const file of [BRIDGE_FILTER, BRIDGE_FILTER_6]) Deno.writeTextFileSync(file, value);
+    }
+  };
+
+  Deno.test(`a published port is reached from everywhere, and other machines are seen as they are, ${where}`, async () => {
+    const before = isBridgeFilterHere() ? Deno.readTextFileSync(BRIDGE_FILTER) : "";
+    setFilter(filter);
+    try {
+      await using box = await inhabit(world, "box", { network: ["bridge", "six"], publish: both("8000:7000") });
+      await using box6 = await inhabit(world, "box6", { network: "six", publish: both("8006:7000") });
+      await check([
+        [remote, HERE, 8000, `box from ${REMOTE}`],
+        [here, HERE, 8000, `box from ${HERE}`],
+        [here, "127.0.0.1", 8000, "box from 10.10.10.1"],
+        [here, "127.9.9.9", 8000, "box from 10.10.10.1"],
+        [here, "10.10.10.1", 8000, "box from 10.10.10.1"],
+        [sibling, HERE, 8000, "box from 10.10.10.1"],
+        [sibling, "10.10.10.1", 8000, "box from 10.10.10.1"],
+        [sibling, HERE, 8006, "box6 from 10.66.0.1"],
+        [box6, HERE, 8000, "box from 10.10.10.1"],
+        [box, HERE, 8000, "box from 10.10.10.1"],
+        [box, "10.10.10.1", 8000, "box from 10.10.10.1"],
+        [remote, HERE, 7000, "nothing"],
+        [here, "127.0.0.1", 7000, "nothing"],
+      ]);
+      await check([
+        [remote, HERE_6, 8006, `box6 from ${REMOTE_6}`],
+        [here, HERE_6, 8006, `box6 from ${HERE_6}`],
+        [remote, HERE, 8006, `box6 from ${REMOTE}`],
+        [stranger, HERE_6, 8006, "box6 from fd66::1"],
+        [box6, HERE_6, 8006, "box6 from fd66::1"],
+      ]);
+      const ports = (address: string): unknown[] =>
+        PROTOCOLS.map((protocol) => ({ protocol, hostAddress: address, hostPort: 8006, containerPort: 7000 }));
+      const told = box6.container.ports.toSorted((one, other) => one.hostAddress < other.hostAddress ? -1 : 1);
+      assert.deepEqual(told, [...ports("0.0.0.0"), ...ports("::")]);
+    } finally {
+      setFilter(before);
+    }
+  });
+}
 
 Deno.test("a port published on one address is not reached by another", async () => {
   await using one = await inhabit(world, "one", { publish: both("127.0.0.1:8001:7000", `${HERE}:8002:7000`) });
@@ -240,9 +260,8 @@ Deno.test("when the command line is killed its ports are free at once, and their
   assert.doesNotMatch(await ruleset(), /sauropod-/);
   Deno.listen({ hostname: "0.0.0.0", port: 8000 }).close();
   await until("the address is free", async () => {
-    const { networks, ...box } = await run("busybox", ["true"], world.folders);
-    await box[Symbol.asyncDispose]();
-    return networks[0]?.addresses[0] === "10.10.10.3/24";
+    await using box = await run("busybox", ["true"], world.folders);
+    return box.networks[0]?.addresses[0] === "10.10.10.3/24";
   });
 });
 

@@ -1,28 +1,16 @@
 import assert from "node:assert/strict";
 import { close } from "../ffi/fs.ts";
 import { type Message, NetlinkError, openNetlink, request, withNetlink } from "../ffi/netlink.ts";
-import {
-  batch,
-  deleteRule,
-  deleteTable,
-  findTable,
-  listChains,
-  listRules,
-  newChain,
-  newRule,
-  newTable,
-} from "../ffi/nftables.ts";
+import { findTable, listChains, listRules } from "../ffi/nftables.ts";
+import { batch, deleteRule, deleteTable, newChain, newRule, newTable } from "../ffi/nftables_changes.ts";
 import { accept, connectionState, daddr, saddr } from "../ffi/nftables_expressions.ts";
+import { droppingChains, forwardComment, type RuledNetwork, rulesComment } from "../lib/network/filter.ts";
 import {
   acceptRules,
-  droppingChains,
-  forwardComment,
   networkRules,
   publishedRules,
   publishedTable,
   type PublishedTarget,
-  type RuledNetwork,
-  rulesComment,
 } from "../lib/network/rules.ts";
 
 /** A test in a network namespace of its own: this file is run there with the test's name, and does only that one. */

@@ -1,3 +1,4 @@
+import { modeOf, S_IF } from "../../ffi/fs.ts";
 import { lazy } from "../lazy.ts";
 import { ImageError, InputError } from "../errors.ts";
 
@@ -57,13 +58,8 @@ function validate(name: string): void {
 }
 
 function typeOf(path: string): "folder" | "file" | undefined {
-  try {
-    const status = Deno.statSync(path);
-    return status.isDirectory ? "folder" : status.isFile ? "file" : undefined;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw error;
-  }
+  const type = (modeOf(path) ?? 0) & S_IF.MT;
+  return type === S_IF.DIR ? "folder" : type === S_IF.REG ? "file" : undefined;
 }
 
 function notFound(name: string, imagesFolder: string): ImageError {

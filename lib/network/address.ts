@@ -58,7 +58,8 @@ export function formatAddress(address: Uint8Array): string {
   const groups = Array.from({ length: 8 }, (_, i) => (address[2 * i] ?? 0) << 8 | (address[2 * i + 1] ?? 0));
   const text = groups.map((group) => group.toString(16)).join(":");
   const zeros = [...text.matchAll(/(?:^|:)(?:0(?::|$)){2,}/g)].map(([run]) => run);
-  const longest = zeros.reduce((best, run) => run.length > best.length ? run : best, "");
+  const groupsIn = (run: string): number => run.replaceAll(":", "").length;
+  const longest = zeros.reduce((best, run) => groupsIn(run) > groupsIn(best) ? run : best, "");
   return longest === "" ? text : text.replace(longest, "::");
 }
 

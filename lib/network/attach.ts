@@ -162,7 +162,7 @@ async function takePorts({ id, options }: Tenant, six: boolean): Promise<Publish
   const { publish = [], publishAll, expose = [] } = options;
   const asked = publish.length > 0 || (publishAll && expose.length > 0);
   if (!asked) return () => ({ ports: [], release: () => {} });
-  const [{ holdPorts, parseExposed, parsePort }, filter] = await Promise.all([lazy.ports(), lazy.networkFilter()]);
+  const [{ holdPorts, parseExposed, parsePort }, filter] = await Promise.all([lazy.ports(), lazy.networkInstall()]);
   const mappings = [...publish.map(parsePort), ...(publishAll ? expose.map(parseExposed) : [])];
   const held = holdPorts(mappings, six);
   return ([first]) => {

@@ -30,6 +30,7 @@ import {
   sameAddress,
 } from "./address.ts";
 import { checkHostAddress, DEFAULT_ADDRESS, defaultNetwork, type Network } from "./definition.ts";
+import { installRules } from "./filter.ts";
 import { hostResolver } from "./resolver.ts";
 
 /** A network that is up. */
@@ -196,8 +197,7 @@ export async function bringUp(network: Network): Promise<Bridge> {
       address(fd, network, found);
       return found;
     });
-    const { installRules } = await lazy.networkFilter();
-    installRules(network, hostResolver());
+    await installRules(network, hostResolver());
     return { network, index: link.index, mtu: link.mtu };
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
@@ -222,7 +222,7 @@ export function portsOf(network: Network): string[] {
 
 /** Takes a network's bridge and rules away. */
 export async function tearDown(network: Network): Promise<void> {
-  const { removeRules } = await lazy.networkFilter();
+  const { removeRules } = await lazy.networkInstall();
   removeRules(network);
   withNetlink("ROUTE", (fd) => {
     const link = findLink(fd, network.bridge);

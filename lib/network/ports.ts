@@ -78,8 +78,9 @@ export function parsePort(text: string): PortMapping {
  * @throws {InputError} `bad-port`.
  */
 export function parseExposed(text: string): PortMapping {
-  if (text.includes(":")) refuse(text, "an exposed port is only the container's");
-  return parsePort(text);
+  const [, port = "", kind] = /^(\d+(?:-\d+)?)(\/(?:tcp|udp))?$/.exec(text) ?? [];
+  if (port !== "") return parsePort(port + (kind ?? ""));
+  throw new InputError(`--expose ${text} is not PORT[/tcp|udp]`, { code: "bad-port", facts: { value: text } });
 }
 
 function describe(error: unknown, port: number, protocol: string, address: Uint8Array): unknown {

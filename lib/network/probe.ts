@@ -9,7 +9,7 @@ import { errnoName } from "../../ffi/errno.ts";
 import { execute } from "../../ffi/execute.ts";
 import { flags } from "../../ffi/flags.ts";
 import type { Message } from "../../ffi/netlink.ts";
-import { batch, newChain, newTable } from "../../ffi/nftables.ts";
+import { batch, newChain, newTable } from "../../ffi/nftables_changes.ts";
 import { reapNow } from "../../ffi/process.ts";
 import { callerStep, type Program, register, step } from "../../ffi/program.ts";
 import { newBridge, newPair } from "../../ffi/rtnetlink.ts";

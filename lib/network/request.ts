@@ -89,6 +89,7 @@ export function requestNetwork(options: ContainerOptions): NetworkRequest {
   const special = texts.find((text) => text === "none" || text === "host" || text.startsWith("container:"));
   if (special !== undefined) {
     alone(special, texts, options);
+    if (special === "container:") refuse("--network container: names no container", "container:NAME");
     if (special === "none" || special === "host") return { mode: special };
     return { mode: "container", container: special.slice("container:".length) };
   }

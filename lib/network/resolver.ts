@@ -26,7 +26,7 @@ export function parseResolvers(text: string): ResolverConfiguration {
     lines.filter(([first]) => first === keyword).map(([, ...rest]) => rest);
   return {
     servers: values("nameserver").flatMap(([server]) => server ?? []),
-    search: [...values("domain"), ...values("search")].at(-1) ?? [],
+    search: lines.filter(([first]) => first === "domain" || first === "search").at(-1)?.slice(1) ?? [],
     options: values("options").flat(),
   };
 }

@@ -5,16 +5,8 @@
  */
 
 import type { Message } from "../../ffi/netlink.ts";
-import {
-  type Chain,
-  type ChainPlace,
-  deleteTable,
-  type Family,
-  type Hook,
-  newChain,
-  newRule,
-  newTable,
-} from "../../ffi/nftables.ts";
+import type { ChainPlace, Family } from "../../ffi/nftables.ts";
+import { deleteTable, type Hook, newChain, newRule, newTable } from "../../ffi/nftables_changes.ts";
 import {
   accept,
   connectionState,
@@ -31,21 +23,8 @@ import {
   toThisMachine,
   wasDnat,
 } from "../../ffi/nftables_expressions.ts";
-import { type Cidr, formatAddress, formatCidr } from "./address.ts";
-
-/** What the rules of a network must know. */
-export interface RuledNetwork {
-  /** The name of its bridge, and of its table. */
-  readonly bridge: string;
-  /** Its network: the first address, and the prefix. */
-  readonly subnet: Cidr;
-  /** The bridge's address. */
-  readonly gateway: Uint8Array;
-  /** Whether nothing outside can be reached. */
-  readonly internal: boolean;
-  /** A resolver on the host's loopback that the gateway's port 53 leads to. IPv4 only. */
-  readonly resolver?: Uint8Array;
-}
+import type { Cidr } from "./address.ts";
+import { familyOf, forwardComment, type RuledNetwork, rulesComment } from "./filter.ts";
 
 /** Ports of this machine that lead to ports of a container. */
 export interface PublishedTarget {
@@ -69,30 +48,14 @@ interface RuledChain {
   readonly rules: readonly (readonly RulePart[])[];
 }
 
-// A change of the rules below is a change of this number.
-const VERSION = 1;
 const LOOPBACK: readonly [Uint8Array, number] = [Uint8Array.of(127, 0, 0, 0), 8];
 const DNS = 53;
-
-function familyOf(address: Uint8Array): "ip" | "ip6" {
-  return address.length === 4 ? "ip" : "ip6";
-}
 
 function chainMessages(family: Family, table: string, chains: readonly RuledChain[]): Message[] {
   return chains.flatMap(({ chain, hook, rules }) => [
     newChain({ family, table, chain, hook }),
     ...rules.map((parts) => newRule({ family, table, chain, parts })),
   ]);
-}
-
-/** What the table of a network says of itself. Networks that need other rules say something else. */
-export function rulesComment({ subnet, gateway, internal, resolver }: RuledNetwork): string {
-  return [
-    `sauropod ${VERSION} ${formatCidr(subnet)}`,
-    `gateway=${formatAddress(gateway)}`,
-    `internal=${internal}`,
-    `resolver=${resolver ? formatAddress(resolver) : ""}`,
-  ].join(" ");
 }
 
 /** Makes the rules of a network, in place of those that it has. To be sent as one batch. */
@@ -184,19 +147,6 @@ function publish({ protocol: name, hostAddress, hostPort, count, address, port }
     return [[...received, destinationPort(hostPort, hostPort + count - 1), dnat(address)]];
   }
   return Array.from({ length: count }, (_, i) => [...received, destinationPort(hostPort + i), dnat(address, port + i)]);
-}
-
-/** The comment of the rules that let a network's packets pass through other tables. */
-export function forwardComment(bridge: string): string {
-  return `sauropod ${bridge}`;
-}
-
-/** The chains that drop the packets of networks because nothing in them says otherwise, as Docker's does. */
-export function droppingChains(chains: readonly Chain[]): Chain[] {
-  const families: readonly Family[] = ["ip", "ip6", "inet"];
-  return chains.filter(({ family, base }) =>
-    families.includes(family) && base?.type === "filter" && base.hook === "forward" && base.policy === "drop"
-  );
 }
 
 /** Lets a network's packets pass through somebody else's chain. The network's own rules still judge them. */

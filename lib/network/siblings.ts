@@ -19,7 +19,7 @@ export function changeHosts(text: string, { joined, left }: { joined?: Lease; le
   const changed = [joined, left].flatMap((lease) =>
     lease?.addresses.map((address) => ({ address, remark: `# ${lease.network}` })) ?? []
   );
-  const lines = text.split("\n").slice(0, text.endsWith("\n") ? -1 : undefined);
+  const lines = text.split("\n").slice(0, text === "" || text.endsWith("\n") ? -1 : undefined);
   const kept = lines.filter((line) =>
     !changed.some(({ address, remark }) => line.startsWith(`${address}\t`) && line.endsWith(`\t${remark}`))
   );

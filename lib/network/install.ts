@@ -1,0 +1,72 @@
+/**
+ * Installs and removes the packet filter's rules of networks and published ports.
+ *
+ * @module
+ */
+
+import { forgetDatagrams } from "../../ffi/conntrack.ts";
+import { close } from "../../ffi/fs.ts";
+import { openNetlink, request, withNetlink } from "../../ffi/netlink.ts";
+import { type Family, findTable, listChains, listRules } from "../../ffi/nftables.ts";
+import { batch, deleteRule, deleteTable } from "../../ffi/nftables_changes.ts";
+import type { Network } from "./definition.ts";
+import { familyOf, forwardComment, type MissingRules } from "./filter.ts";
+import type { PortMapping } from "./ports.ts";
+import { acceptRules, networkRules, publishedRules } from "./rules.ts";
+
+/** Installs what is missing of a network's rules. */
+export function install({ tables, chains }: MissingRules, bridge: string): void {
+  const messages = [...tables.flatMap(networkRules), ...chains.flatMap((chain) => acceptRules(chain, bridge))];
+  withNetlink("NETFILTER", (fd) => request(fd, batch(messages)));
+}
+
+/** Takes a network's rules away, also those in chains of others. */
+export function removeRules({ bridge, subnets }: Network): void {
+  withNetlink("NETFILTER", (fd) => {
+    const foreign = listChains(fd).filter(({ base, table }) => base?.hook === "forward" && table !== bridge)
+      .flatMap((chain) =>
+        listRules(fd, chain).filter(({ comment }) => comment === forwardComment(bridge))
+          .map(({ handle }) => deleteRule({ ...chain, handle }))
+      );
+    const own = subnets.map(({ gateway }) => familyOf(gateway)).filter((family) => findTable(fd, family, bridge))
+      .map((family) => deleteTable(family, bridge));
+    if (foreign.length + own.length > 0) request(fd, batch([...foreign, ...own]));
+  });
+}
+
+/**
+ * Leads ports of the host to a container. The rules are in a table that belongs to a socket: the kernel removes it when
+ * that is closed, also because its process was killed.
+ */
+export function publish(id: string, mappings: readonly PortMapping[], addresses: readonly Uint8Array[]): () => void {
+  const fd = openNetlink("NETFILTER");
+  const udp = mappings.filter(({ protocol }) => protocol === "udp");
+  const ports = new Set(udp.flatMap(({ host, count }) => Array.from({ length: count }, (_, i) => host + i)));
+  const forget = (): void => {
+    if (ports.size === 0) return;
+    for (const { length } of addresses) forgetDatagrams(ports, length === 4 ? 4 : 6);
+  };
+  try {
+    for (const address of addresses) {
+      const family: Family = address.length === 4 ? "ip" : "ip6";
+      const targets = mappings.filter((mapping) => !mapping.address || mapping.address.length === address.length)
+        .map(({ protocol, address: hostAddress, host, container, count }) => ({
+          protocol,
+          ...(hostAddress && hostAddress.some((byte) => byte !== 0) ? { hostAddress } : {}),
+          hostPort: host,
+          count,
+          address,
+          port: container,
+        }));
+      if (targets.length > 0) request(fd, batch(publishedRules(id, targets, family)));
+    }
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+  forget();
+  return () => {
+    close(fd);
+    forget();
+  };
+}
