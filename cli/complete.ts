@@ -8,6 +8,8 @@ import { proposeCompletions } from "npm:@stricli/core@1.3.0";
 import { listContainers } from "../lib/container/names.ts";
 import { findFolders } from "../lib/folders.ts";
 import { listImages } from "../lib/image/resolve.ts";
+import { networkNames } from "../lib/network/definition.ts";
+import { DEFAULT_NETWORK } from "../lib/network/request.ts";
 import { app } from "./app.ts";
 import { COMMANDS, normalizeRun } from "./argv.ts";
 import type { Context } from "./context.ts";
@@ -33,6 +35,16 @@ function images(): Proposal[] {
   return [{ word: "host", brief: "this machine's own files" }, ...found.filter(({ word }) => word !== "host")];
 }
 
+function networks(): Proposal[] {
+  const made = networkNames(findFolders().containers).map((word) => ({ word, brief: "network" }));
+  return [{ word: DEFAULT_NETWORK, brief: "the default network" }, ...made];
+}
+
+const APART: readonly Proposal[] = [
+  { word: "none", brief: "a network of its own, with lo only" },
+  { word: "host", brief: "this machine's network" },
+];
+
 async function fromParser(words: readonly string[], context: Context): Promise<Proposal[]> {
   const proposals = await proposeCompletions(app, words, context);
   return proposals.map(({ completion, brief }) => ({ word: completion, brief }));
@@ -47,11 +59,15 @@ export async function complete(words: readonly string[], context: Context): Prom
   if (first === "rm" || first === "inspect") {
     return matching(partial.startsWith("-") ? await fromParser([first, "--"], context) : containers());
   }
+  if (first === "network" && ["rm", "inspect"].includes(rest[0] ?? "") && rest.length > 1 && !partial.startsWith("-")) {
+    return matching(networks());
+  }
   const named = COMMANDS.has(first);
   if (named && first !== "run" && first !== "explain") return await fromParser(words, context);
   const typed = (named ? rest : words).slice(0, -1);
   // Behind the image stands what belongs to the container.
   if (normalizeRun(typed, FLAG_TABLE).includes("--")) return [];
+  if (["--network", "--net"].includes(words.at(-2) ?? "")) return matching([...networks(), ...APART]);
   if (partial.startsWith("-")) return matching(await fromParser([named ? first : "run", "--"], context));
   return matching(images());
 }

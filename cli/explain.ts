@@ -17,15 +17,29 @@ import type { ContainerSpec } from "../lib/spec.ts";
 import { type ContainerFlags, containerOptions } from "./flags.ts";
 import { print, printJson } from "./text.ts";
 
+/** The container's place on bridged networks, and what is done for it on the host. */
 async function place(
   id: string,
   options: ContainerOptions,
   containers: string,
-): Promise<Partial<Pick<ContainerSpec, "network" | "files">>> {
+): Promise<{ change: Partial<ContainerSpec>; host: string[] }> {
   const request = requestNetwork(options);
-  if (request.mode !== "bridge") return {};
-  const { planPlace } = await lazy.networkAttach();
-  return planPlace({ id, hostname: hostnameOf(id, options), containers, memberships: request.memberships, options });
+  if (request.mode !== "bridge") return { change: {}, host: [] };
+  const [{ planPlace }, { describeNetwork, describePorts }] = await Promise.all([
+    lazy.networkAttach(),
+    lazy.networkDescribe(),
+  ]);
+  const { memberships } = request;
+  const plan = planPlace({ id, hostname: hostnameOf(id, options), containers, memberships, options });
+  const { publish = [], publishAll, expose = [] } = options;
+  const [first] = plan.network.mode === "own" ? plan.network.interfaces : [];
+  const ports = (first?.addresses ?? []).flatMap(({ address }) =>
+    describePorts(id, publish, publishAll ? expose : [], address)
+  );
+  return {
+    change: { network: plan.network, files: plan.files },
+    host: [...plan.bridges.flatMap(describeNetwork), ...ports],
+  };
 }
 
 /** Prints the program. Returns the exit code. */
@@ -35,12 +49,19 @@ export async function explain(flags: ContainerFlags, image: string, command: rea
   const found = await resolveImage(image, folders.images);
   const options = { ...await containerOptions(flags, folders), keep: !flags.rm };
   const apart = await prepare(id, found, command, options, `${folders.containers}/${id}`);
-  const spec = { ...apart, ...await place(id, options, folders.containers) };
+  const { change, host } = await place(id, options, folders.containers);
+  const spec = { ...apart, ...change };
   const { program, init } = planLaunch(spec, flags.tty ?? Deno.stdin.isTerminal());
   if (flags.json) {
-    printJson({ id, steps: explainProgram(program), ...(init ? { init: explainProgram(init) } : {}) });
+    printJson({
+      id,
+      ...(host.length ? { host } : {}),
+      steps: explainProgram(program),
+      ...(init ? { init: explainProgram(init) } : {}),
+    });
     return 0;
   }
+  if (host.length) print(`On the host, as far as it has not been done yet:\n\n${host.join("\n")}\n\nThen:\n\n`);
   print(formatProgram(program));
   if (init) print(`\nInit runs this in its child:\n\n${formatProgram(init)}`);
   return 0;

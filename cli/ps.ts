@@ -9,6 +9,7 @@ import { reclaim } from "../lib/container/leftovers.ts";
 import { listContainers } from "../lib/container/names.ts";
 import { livenessOf } from "../lib/container/store.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
+import type { PublishedPort } from "../lib/network/ports.ts";
 import type { Context } from "./context.ts";
 import { ago, print, printJson, table } from "./text.ts";
 
@@ -28,6 +29,11 @@ function state({ ended }: ContainerRecord, status: ContainerStatus): string {
   return `${how} ${ago(ended.at)}`;
 }
 
+function formatPort({ hostAddress, hostPort, containerPort, protocol }: PublishedPort): string {
+  const address = hostAddress.includes(":") ? `[${hostAddress}]` : hostAddress;
+  return `${address}:${hostPort}->${containerPort}/${protocol}`;
+}
+
 /** Lists containers. */
 export async function ps(this: Context, flags: PsFlags): Promise<void> {
   const { containers } = findFolders(flags);
@@ -45,7 +51,8 @@ export async function ps(this: Context, flags: PsFlags): Promise<void> {
     record.command.join(" ").slice(0, 40),
     ago(record.created),
     state(record, record.status),
+    record.status === "exited" ? "" : (record.ports ?? []).map(formatPort).join(", "),
     record.name ?? "",
   ]);
-  print(table(["ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAME"], rows));
+  print(table(["ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAME"], rows));
 }

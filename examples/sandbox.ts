@@ -3,6 +3,7 @@ import { run } from "../mod.ts";
 
 const code = Deno.args.join(" ") || 'while true; do echo "spending time"; sleep 0.3; done';
 await using box = await run("host", ["sh", "-c", code], {
+  network: "none",
   stdout: "piped",
   stderr: "inherit",
   readOnly: true,

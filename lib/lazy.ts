@@ -28,6 +28,7 @@ export const lazy = {
   networkAttach: (): Promise<typeof import("./network/attach.ts")> => load("./network/attach.ts"),
   networkJoin: (): Promise<typeof import("./network/join.ts")> => load("./network/join.ts"),
   networkManage: (): Promise<typeof import("./network/manage.ts")> => load("./network/manage.ts"),
+  networkDescribe: (): Promise<typeof import("./network/describe.ts")> => load("./network/describe.ts"),
   networkInstall: (): Promise<typeof import("./network/install.ts")> => load("./network/install.ts"),
   ports: (): Promise<typeof import("./network/ports.ts")> => load("./network/ports.ts"),
   environment: (): Promise<typeof import("./environment.ts")> => load("./environment.ts"),

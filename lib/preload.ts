@@ -21,6 +21,7 @@ import "./container/pump.ts";
 import "./network/attach.ts";
 import "./network/join.ts";
 import "./network/manage.ts";
+import "./network/describe.ts";
 import "./network/install.ts";
 import "./network/ports.ts";
 import "./environment.ts";

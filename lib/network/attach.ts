@@ -155,45 +155,54 @@ function filesOf({ hostname, options }: Tenant, choices: readonly Choice[], sibl
   return bridgedFiles({ hostname, own, siblings: siblings.map(siblingLines).join(""), gateway }, options);
 }
 
-type Publisher = (choices: readonly Choice[]) => { ports: readonly PublishedPort[]; release: () => void };
+/** Ports that are held, and how they are led to the container when it has its addresses. */
+interface Publication {
+  readonly ports: readonly PublishedPort[];
+  publish(addresses: readonly Uint8Array[]): void;
+  release(): void;
+}
 
-/** Checks the ports and takes them on the host; the function returned leads them to the container. */
-async function takePorts({ id, options }: Tenant, six: boolean): Promise<Publisher> {
+const NOTHING: Publication = { ports: [], publish: () => {}, release: () => {} };
+
+/** Checks the ports and takes them on the host. */
+async function takePorts({ id, options }: Tenant, six: boolean): Promise<Publication> {
   const { publish = [], publishAll, expose = [] } = options;
-  const asked = publish.length > 0 || (publishAll && expose.length > 0);
-  if (!asked) return () => ({ ports: [], release: () => {} });
-  const [{ holdPorts, parseExposed, parsePort }, filter] = await Promise.all([lazy.ports(), lazy.networkInstall()]);
-  const mappings = [...publish.map(parsePort), ...(publishAll ? expose.map(parseExposed) : [])];
-  const held = holdPorts(mappings, six);
-  return ([first]) => {
-    try {
-      const addresses = (first?.lease.addresses ?? []).flatMap((address) => parseAddress(address) ?? []);
-      const close = filter.publish(id, held.mappings, addresses);
-      return {
-        ports: held.ports,
-        release: () => {
-          close();
-          held.release();
-        },
-      };
-    } catch (error) {
-      held.release();
-      throw error;
-    }
+  if (publish.length === 0 && !(publishAll && expose.length > 0)) return NOTHING;
+  const [{ holdPorts, parseExposed, parsePort }, install] = await Promise.all([lazy.ports(), lazy.networkInstall()]);
+  const { ports, mappings, release } = holdPorts(
+    [...publish.map(parsePort), ...(publishAll ? expose.map(parseExposed) : [])],
+    six,
+  );
+  let close = (): void => {};
+  return {
+    ports,
+    publish(addresses) {
+      close = install.publish(id, mappings, addresses);
+    },
+    release() {
+      close();
+      close = (): void => {};
+      release();
+    },
   };
 }
 
-/** The place that a container would get now. Nothing is made. */
-export function planPlace(tenant: Tenant): Pick<Place, "network" | "files"> {
+/** The place that a container would get now, and the networks that it would be on. Nothing is made. */
+export function planPlace(tenant: Tenant): Pick<Place, "network" | "files"> & { bridges: readonly Bridge[] } {
   const { memberships, containers, options } = tenant;
-  const choices = memberships.map((one, i) =>
-    choose(lookAtBridge(findNetwork(containers, one.network, options.bridgeAddress)), one, i, tenant)
+  const bridges = memberships.map(({ network }) =>
+    lookAtBridge(findNetwork(containers, network, options.bridgeAddress))
   );
+  const choices = memberships.flatMap((one, i) => {
+    const bridge = bridges[i];
+    return bridge ? [choose(bridge, one, i, tenant)] : [];
+  });
   const networks = choices.map(({ lease }) => lease.network);
   const siblings = readLeases().filter(({ network }) => networks.includes(network));
   return {
     network: { mode: "own", interfaces: choices.map(({ spec }) => spec) },
     files: filesOf(tenant, choices, siblings),
+    bridges,
   };
 }
 
@@ -207,10 +216,50 @@ function finishHostEnd({ host, rate }: InterfaceSpec, published: boolean): void 
   });
 }
 
-/** Leases of containers that are still there. Those on other networks are not looked at. */
-function alive(leases: readonly Lease[], bridges: readonly Bridge[]): Lease[] {
+/** Takes leases away; siblings forget those who had them. Returns the others. */
+function forget(leases: readonly Lease[], isGone: (lease: Lease) => boolean): Lease[] {
+  const gone = leases.filter(isGone);
+  const staying = leases.filter((lease) => !gone.includes(lease));
+  for (const left of gone) tellSiblings(staying.filter(({ network }) => network === left.network), { left });
+  return staying;
+}
+
+/** Takes the leases away whose interface is gone, as when their owner was killed. */
+function forgetDead(leases: readonly Lease[], bridges: readonly Bridge[]): Lease[] {
   const taken = new Map(bridges.map((bridge) => [bridge.network.name, takenOn(bridge)]));
-  return leases.filter(({ network, host }) => taken.get(network)?.has(host) ?? true);
+  return forget(leases, ({ network, host }) => taken.get(network)?.has(host) === false);
+}
+
+type Work<T> = (place: Place) => Promise<{ made: T; process: ProcessMark | undefined }>;
+
+async function settle<T>(
+  tenant: Tenant,
+  networks: readonly Network[],
+  { ports, publish, release }: Publication,
+  work: Work<T>,
+): Promise<T> {
+  const bridges: Bridge[] = [];
+  for (const network of networks) bridges.push(await bringUp(network));
+  const choices = tenant.memberships.flatMap((membership, i) => {
+    const bridge = bridges[i];
+    return bridge ? [choose(bridge, membership, i, tenant)] : [];
+  });
+  const leases = forgetDead(readLeases(), bridges);
+  const siblings = leases.filter(({ network }) => networks.some(({ name }) => name === network));
+  const files = filesOf(tenant, choices, siblings);
+  publish((choices[0]?.lease.addresses ?? []).flatMap((address) => parseAddress(address) ?? []));
+  const { made, process } = await work({
+    network: { mode: "own", interfaces: choices.map(({ spec }) => spec) },
+    files,
+    attachments: choices.map(({ attachment }) => attachment),
+    ports,
+    release,
+  });
+  const own = choices.map(({ lease }) => ({ ...lease, ...(process ? { process } : {}) }));
+  choices.forEach(({ spec }) => finishHostEnd(spec, ports.length > 0));
+  writeLeases([...leases, ...own]);
+  for (const joined of own) tellSiblings(siblings.filter(({ network }) => network === joined.network), { joined });
+  return made;
 }
 
 /**
@@ -220,41 +269,15 @@ function alive(leases: readonly Lease[], bridges: readonly Bridge[]): Lease[] {
  * @throws {NetworkError} if a network cannot be used, an address or port is taken.
  * @throws {InputError} for options that make no sense.
  */
-export function withPlace<T>(
-  tenant: Tenant,
-  work: (place: Place) => Promise<{ made: T; process: ProcessMark | undefined }>,
-): Promise<T> {
+export function withPlace<T>(tenant: Tenant, work: Work<T>): Promise<T> {
   return withLock(async () => {
     const { memberships, containers, options } = tenant;
     const networks = memberships.map(({ network }) => findNetwork(containers, network, options.bridgeAddress));
-    const publisher = await takePorts(tenant, networks.some(({ subnets }) => subnets.length > 1));
-    const bridges: Bridge[] = [];
-    for (const network of networks) bridges.push(await bringUp(network));
-    const choices = memberships.flatMap((membership, i) => {
-      const bridge = bridges[i];
-      return bridge ? [choose(bridge, membership, i, tenant)] : [];
-    });
-    const leases = alive(readLeases(), bridges);
-    const siblings = leases.filter(({ network }) => networks.some(({ name }) => name === network));
-    const files = filesOf(tenant, choices, siblings);
-    const { ports, release } = publisher(choices);
+    const publication = await takePorts(tenant, networks.some(({ subnets }) => subnets.length > 1));
     try {
-      const { made, process } = await work({
-        network: { mode: "own", interfaces: choices.map(({ spec }) => spec) },
-        files,
-        attachments: choices.map(({ attachment }) => attachment),
-        ports,
-        release,
-      });
-      const own = choices.map(({ lease }) => ({ ...lease, ...(process ? { process } : {}) }));
-      choices.forEach(({ spec }) => finishHostEnd(spec, ports.length > 0));
-      writeLeases([...leases, ...own]);
-      for (const joined of own) {
-        tellSiblings(siblings.filter(({ network }) => network === joined.network), { joined });
-      }
-      return made;
+      return await settle(tenant, networks, publication, work);
     } catch (error) {
-      release();
+      publication.release();
       throw error;
     }
   });
@@ -264,11 +287,8 @@ export function withPlace<T>(
 export function leave(ids: readonly string[]): Promise<void> {
   return withLock(() => {
     const leases = readLeases();
-    const gone = leases.filter(({ id }) => ids.includes(id));
-    if (gone.length === 0) return Promise.resolve();
-    const staying = leases.filter((lease) => !gone.includes(lease));
-    writeLeases(staying);
-    for (const left of gone) tellSiblings(staying.filter(({ network }) => network === left.network), { left });
+    const staying = forget(leases, ({ id }) => ids.includes(id));
+    if (staying.length < leases.length) writeLeases(staying);
     return Promise.resolve();
   });
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { NetlinkError, request, withNetlink } from "../../ffi/netlink.ts";
+import { type Message, NetlinkError, request, withNetlink } from "../../ffi/netlink.ts";
 import {
   deleteAddress,
   deleteLink,
@@ -16,7 +16,7 @@ import {
   newAddress,
   newBridge,
 } from "../../ffi/rtnetlink.ts";
-import { NetworkError } from "../errors.ts";
+import { InputError, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import {
   addressAt,
@@ -29,8 +29,9 @@ import {
   parseCidr,
   sameAddress,
 } from "./address.ts";
-import { checkHostAddress, DEFAULT_ADDRESS, defaultNetwork, type Network } from "./definition.ts";
+import { checkHostAddress, DEFAULT_ADDRESS, defaultNetwork, type Network, parseSubnet } from "./definition.ts";
 import { installRules } from "./filter.ts";
+import { DEFAULT_NETWORK } from "./request.ts";
 import { hostResolver } from "./resolver.ts";
 
 /** A network that is up. */
@@ -116,17 +117,45 @@ function keepRouters(): void {
   }
 }
 
-function configure({ bridge, subnets, internal }: Network): void {
-  const six = subnets.some(({ gateway }) => gateway.length === 16);
-  // Ports published on 127.0.0.1, and a resolver there, are reached through the bridge.
-  setting(`ipv4/conf/${bridge}/route_localnet`, "1");
-  setting(`ipv6/conf/${bridge}/accept_ra`, "0");
-  setting(`ipv6/conf/${bridge}/disable_ipv6`, six ? "0" : "1");
-  if (internal) return;
-  setting("ipv4/ip_forward", "1");
-  if (!six) return;
-  keepRouters();
-  setting("ipv6/conf/all/forwarding", "1");
+function hasIpv6({ subnets }: Network): boolean {
+  return subnets.some(({ gateway }) => gateway.length === 16);
+}
+
+/** A file below /proc/sys/net, and what it is to hold. */
+export type Setting = readonly [path: string, value: string];
+
+/** What a network wants of /proc/sys/net. */
+export function settingsOf(network: Network): Setting[] {
+  const { bridge, internal } = network;
+  const six = hasIpv6(network);
+  const forwarding: Setting[] = [
+    ["ipv4/ip_forward", "1"],
+    ...(six ? [["ipv6/conf/all/forwarding", "1"] as const] : []),
+  ];
+  return [
+    // Ports published on 127.0.0.1, and a resolver there, are reached through the bridge.
+    [`ipv4/conf/${bridge}/route_localnet`, "1"],
+    [`ipv6/conf/${bridge}/accept_ra`, "0"],
+    [`ipv6/conf/${bridge}/disable_ipv6`, six ? "0" : "1"],
+    ...(internal ? [] : forwarding),
+  ];
+}
+
+function configure(network: Network): void {
+  if (hasIpv6(network) && !network.internal) keepRouters();
+  for (const [path, value] of settingsOf(network)) setting(path, value);
+}
+
+/** The messages that make a network's bridge. */
+export function bridgeMessages({ bridge, subnets: [{ gateway }] }: Network, mtu: number): Message[] {
+  return [newBridge(bridge, macOf(gateway), mtu)];
+}
+
+/** The messages that give the host its addresses on a network. */
+export function addressMessages({ bridge, subnets }: Network, index: number): Message[] {
+  return subnets.map(({ subnet: { prefix }, gateway }) =>
+    newAddress(index, gateway, prefix, `${bridge} ${formatCidr({ address: gateway, prefix })}`)
+  );
 }
 
 function macOf(gateway: Uint8Array): Uint8Array {
@@ -135,8 +164,8 @@ function macOf(gateway: Uint8Array): Uint8Array {
 
 function makeBridge(fd: number, network: Network): Link {
   checkFree(fd, network, 0);
-  const { bridge, subnets: [{ gateway }], mtu = uplinkMtu(fd) } = network;
-  request(fd, [newBridge(bridge, macOf(gateway), mtu)]);
+  const { bridge, mtu = uplinkMtu(fd) } = network;
+  request(fd, bridgeMessages(network, mtu));
   const link = findLink(fd, bridge);
   if (!link) throw new NetworkError(`the bridge ${bridge} has vanished`, { code: "bridge-lost" });
   return link;
@@ -145,18 +174,15 @@ function makeBridge(fd: number, network: Network): Link {
 function address(fd: number, network: Network, link: Link): void {
   const present = listAddresses(fd, link.index);
   const wanted = network.subnets.map(({ subnet, gateway }) => ({ address: gateway, prefix: subnet.prefix }));
-  const missing = wanted.filter((one) =>
-    !present.some(({ address, prefix }) => sameAddress(address, one.address) && prefix === one.prefix)
-  );
-  if (missing.length === 0) return;
+  const isIn = (list: readonly Cidr[]) => (one: Cidr): boolean =>
+    list.some(({ address, prefix }) => sameAddress(address, one.address) && prefix === one.prefix);
+  if (wanted.every(isIn(present))) return;
   checkFree(fd, network, link.index);
-  const stale = present.filter((one) =>
-    one.address.length === 4 && !wanted.some((other) => sameAddress(other.address, one.address))
-  );
+  const stale = present.filter((one) => one.address.length === 4 && !isIn(wanted)(one));
   configure(network);
   request(fd, [
     ...stale.map((one) => deleteAddress(one, `${formatCidr(one)} from ${link.name}`)),
-    ...missing.map((one) => newAddress(link.index, one.address, one.prefix, `${link.name} ${formatCidr(one)}`)),
+    ...addressMessages(network, link.index),
   ]);
 }
 
@@ -164,14 +190,28 @@ function address(fd: number, network: Network, link: Link): void {
 export function findDefaultNetwork(wanted?: string): Network {
   if (wanted !== undefined) {
     const given = parseCidr(wanted, "--bridge-addr");
-    checkHostAddress(networkOf(given), given.address, "--bridge-addr");
-    return defaultNetwork(given);
+    const subnet = parseSubnet(formatCidr(networkOf(given)), "--bridge-addr");
+    checkHostAddress(subnet, given.address, "--bridge-addr");
+    if (given.address.length === 4) return defaultNetwork(given);
+    throw new InputError(`--bridge-addr ${wanted} is not an IPv4 address`, {
+      code: "bad-address",
+      facts: { value: wanted },
+      hint: `${DEFAULT_NETWORK} has no IPv6; sauropod network create --ipv6 makes a network that has`,
+    });
   }
   const usual = defaultNetwork(parseCidr(DEFAULT_ADDRESS, ""));
   return withNetlink("ROUTE", (fd) => {
     const link = findLink(fd, usual.bridge);
     const present = link ? listAddresses(fd, link.index).find(({ address }) => address.length === 4) : undefined;
     return present ? defaultNetwork(present) : usual;
+  });
+}
+
+function notABridge({ name, bridge }: Network): NetworkError {
+  return new NetworkError(`the network ${name} cannot be set up: the interface ${bridge} is no bridge`, {
+    code: "bridge-failed",
+    facts: { name, bridge },
+    hint: "remove or rename it: ip link",
   });
 }
 
@@ -194,6 +234,7 @@ export async function bringUp(network: Network): Promise<Bridge> {
   try {
     const link = withNetlink("ROUTE", (fd) => {
       const found = findLink(fd, network.bridge) ?? makeBridge(fd, network);
+      if (found.kind !== "bridge") throw notABridge(network);
       address(fd, network, found);
       return found;
     });

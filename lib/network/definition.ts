@@ -124,9 +124,14 @@ interface StoredNetwork {
   readonly created: string;
 }
 
+function isSubnet(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "subnet" in value && typeof value.subnet === "string" &&
+    "gateway" in value && typeof value.gateway === "string";
+}
+
 function isStored(value: unknown): value is StoredNetwork {
   return typeof value === "object" && value !== null && "bridge" in value && "subnets" in value &&
-    Array.isArray(value.subnets) && "name" in value && "internal" in value;
+    Array.isArray(value.subnets) && value.subnets.every(isSubnet) && "name" in value && "internal" in value;
 }
 
 /** Keeps a network's definition. */

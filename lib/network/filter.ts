@@ -8,7 +8,7 @@ import { withNetlink } from "../../ffi/netlink.ts";
 import { type Chain, type Family, findTable, listChains, listRules } from "../../ffi/nftables.ts";
 import { lazy } from "../lazy.ts";
 import { type Cidr, formatAddress, formatCidr } from "./address.ts";
-import type { Network, Subnet } from "./definition.ts";
+import type { Network } from "./definition.ts";
 
 // A change of the rules in rules.ts is a change of this number.
 const VERSION = 1;
@@ -62,13 +62,20 @@ export function droppingChains(chains: readonly Chain[]): Chain[] {
   );
 }
 
-function ruled({ bridge, internal }: Network, { subnet, gateway }: Subnet, resolver?: Uint8Array): RuledNetwork {
-  return { bridge, internal, subnet, gateway, ...(resolver && gateway.length === 4 ? { resolver } : {}) };
+/** What the rules of each of a network's subnets must know. */
+export function ruledNetworks({ bridge, internal, subnets }: Network, resolver?: Uint8Array): RuledNetwork[] {
+  return subnets.map(({ subnet, gateway }) => ({
+    bridge,
+    internal,
+    subnet,
+    gateway,
+    ...(resolver && gateway.length === 4 ? { resolver } : {}),
+  }));
 }
 
 function findMissing(fd: number, network: Network, resolver?: Uint8Array): MissingRules {
-  const { bridge, internal, subnets } = network;
-  const tables = subnets.map((subnet) => ruled(network, subnet, resolver)).filter((one) =>
+  const { bridge, internal } = network;
+  const tables = ruledNetworks(network, resolver).filter((one) =>
     findTable(fd, familyOf(one.gateway), bridge)?.comment !== rulesComment(one)
   );
   const dropping = internal ? [] : droppingChains(listChains(fd));

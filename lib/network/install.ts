@@ -12,7 +12,7 @@ import { batch, deleteRule, deleteTable } from "../../ffi/nftables_changes.ts";
 import type { Network } from "./definition.ts";
 import { familyOf, forwardComment, type MissingRules } from "./filter.ts";
 import type { PortMapping } from "./ports.ts";
-import { acceptRules, networkRules, publishedRules } from "./rules.ts";
+import { acceptRules, networkRules, publishedRules, type PublishedTarget } from "./rules.ts";
 
 /** Installs what is missing of a network's rules. */
 export function install({ tables, chains }: MissingRules, bridge: string): void {
@@ -34,6 +34,19 @@ export function removeRules({ bridge, subnets }: Network): void {
   });
 }
 
+/** What mappings mean for one of the container's addresses. */
+export function targetsOf(mappings: readonly PortMapping[], address: Uint8Array): PublishedTarget[] {
+  const applying = mappings.filter((mapping) => !mapping.address || mapping.address.length === address.length);
+  return applying.map(({ protocol, address: hostAddress, host, container, count }) => ({
+    protocol,
+    ...(hostAddress && hostAddress.some((byte) => byte !== 0) ? { hostAddress } : {}),
+    hostPort: host,
+    count,
+    address,
+    port: container,
+  }));
+}
+
 /**
  * Leads ports of the host to a container. The rules are in a table that belongs to a socket: the kernel removes it when
  * that is closed, also because its process was killed.
@@ -49,15 +62,7 @@ export function publish(id: string, mappings: readonly PortMapping[], addresses:
   try {
     for (const address of addresses) {
       const family: Family = address.length === 4 ? "ip" : "ip6";
-      const targets = mappings.filter((mapping) => !mapping.address || mapping.address.length === address.length)
-        .map(({ protocol, address: hostAddress, host, container, count }) => ({
-          protocol,
-          ...(hostAddress && hostAddress.some((byte) => byte !== 0) ? { hostAddress } : {}),
-          hostPort: host,
-          count,
-          address,
-          port: container,
-        }));
+      const targets = targetsOf(mappings, address);
       if (targets.length > 0) request(fd, batch(publishedRules(id, targets, family)));
     }
   } catch (error) {

@@ -84,11 +84,21 @@ function chooseSubnets({ subnets = [], ipv6 = false }: NetworkOptions, taken: re
 function chooseGateways(subnets: readonly [Cidr, ...Cidr[]], texts: readonly string[] = []): [Subnet, ...Subnet[]] {
   const gateways = texts.map((text) => {
     const address = parseAddress(text);
-    if (address) return address;
-    throw new InputError(`--gateway ${text} is no IP address`, { code: "bad-address", facts: { value: text } });
+    if (address && subnets.some((subnet) => subnet.address.length === address.length)) return address;
+    throw new InputError(`--gateway ${text} is no address in a subnet of the network`, {
+      code: "bad-address",
+      facts: { value: text },
+      hint: `one in ${subnets.map(formatCidr).join(" or ")}`,
+    });
   });
   const pair = (subnet: Cidr): Subnet => {
-    const gateway = gateways.find(({ length }) => length === subnet.address.length) ?? addressAt(subnet, 1n);
+    const fitting = gateways.filter(({ length }) => length === subnet.address.length);
+    const [gateway = addressAt(subnet, 1n), second] = fitting;
+    if (second) {
+      throw new InputError(`${formatCidr(subnet)} has one gateway, not ${fitting.map(formatAddress).join(" and ")}`, {
+        code: "bad-address",
+      });
+    }
     checkHostAddress(subnet, gateway, "--gateway");
     return { subnet, gateway };
   };
