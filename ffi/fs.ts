@@ -62,6 +62,7 @@ export const AT_FDCWD = -100;
 
 const AT_EMPTY_PATH = 0x1000, AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200;
 const STATX_BASIC = 0x7ff;
+const TMPFS_MAGIC = 0x01021994;
 const ENOENT = 2, ENOTDIR = 20, EINTR = 4, EAGAIN = 11, SEEK_SET = 0;
 const LOCK_EX = 2, LOCK_SH = 1, LOCK_NB = 4, LOCK_UN = 8;
 const nothing = new Uint8Array([0]);
@@ -210,6 +211,13 @@ export function statusAt(dirfd: number, path = ""): Status {
     rdev: `${u32(128)}:${u32(132)}`,
     dev: `${u32(136)}:${u32(140)}`,
   };
+}
+
+/** Whether an open file lies on a tmpfs. */
+export function isInMemory(fd: number): boolean {
+  const buffer = new Uint8Array(120);
+  check(shim.ib("fstatfs", fd, buffer), "fstatfs", fd);
+  return new DataView(buffer.buffer).getUint32(0, true) === TMPFS_MAGIC;
 }
 
 /** The mode of what is at `path`, symbolic links followed; undefined if nothing is. Quicker than an exception. */

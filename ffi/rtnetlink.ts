@@ -302,6 +302,20 @@ function readLink(payload: Uint8Array<ArrayBuffer>): Link {
   };
 }
 
+/**
+ * Waits until all that follows from an interface's coming up has been done, such as that a bridge forwards to it: from
+ * Linux 6.9 on the kernel does it before it answers.
+ */
+export function settleLink(name: string): Message {
+  return {
+    type: RTM.GETLINK,
+    flags: NLM_F.ACK,
+    header: linkHeader(0, false),
+    attributes: [[IFLA.IFNAME, text(name)], [IFLA.EXT_MASK, u32(SKIP_STATISTICS)]],
+    text: `wait until ${name} is ready`,
+  };
+}
+
 /** The interface called `name`, or with that index; undefined if there is none. */
 export function findLink(fd: number, which: string | number): Link | undefined {
   const name: Attribute[] = typeof which === "string" ? [[IFLA.IFNAME, text(which)]] : [];

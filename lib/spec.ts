@@ -146,6 +146,8 @@ export interface InterfaceSpec {
   readonly hostIndex: number;
   /** The index of the bridge on the host; 0 if it has not been made yet. */
   readonly bridge: number;
+  /** The name of the bridge. */
+  readonly bridgeName: string;
   /** Its addresses. */
   readonly addresses: readonly InterfaceAddress[];
   /** Bytes a second that it may send at most. Default: no limit. */

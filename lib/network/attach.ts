@@ -117,6 +117,7 @@ function choose(bridge: Bridge, membership: Membership, index: number, tenant: T
       host,
       hostIndex: randomIndex(),
       bridge: bridge.index,
+      bridgeName: network.bridge,
       addresses: withPrefix.map((one, i) => {
         const gateway = index === 0 && !network.internal ? network.subnets[i]?.gateway : undefined;
         return gateway ? { ...one, gateway } : one;

@@ -5,7 +5,7 @@
  */
 
 import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, openAt, openIn, read, rewrite, S_IF, statusAt } from "../../ffi/fs.ts";
+import { AT_FDCWD, close, isInMemory, openAt, openIn, read, rewrite, S_IF, statusAt } from "../../ffi/fs.ts";
 import { isAlive } from "../container/record.ts";
 import type { Lease } from "./leases.ts";
 
@@ -47,7 +47,7 @@ function withOwnFile<T>(pid: number, path: string, access: "RDONLY" | "RDWR", wo
     const file = openIn(root, path, flags("O", access, "NONBLOCK", "NOCTTY", "NOFOLLOW"));
     open.push(file);
     const { mode, nlink } = statusAt(file);
-    return (mode & S_IF.MT) === S_IF.REG && nlink === 0 ? work(file) : undefined;
+    return (mode & S_IF.MT) === S_IF.REG && nlink === 0 && isInMemory(file) ? work(file) : undefined;
   } catch {
     // The container has ended, or changed what was its own: nobody else is to suffer for that.
     return undefined;

@@ -8,7 +8,7 @@ import * as call from "../../ffi/calls.ts";
 import { flags } from "../../ffi/flags.ts";
 import type { Message } from "../../ffi/netlink.ts";
 import { callerStep, type Program, register, type Step, step } from "../../ffi/program.ts";
-import { newAddress, newDefaultRoute, newRateLimit, newVeth, setUp } from "../../ffi/rtnetlink.ts";
+import { newAddress, newDefaultRoute, newRateLimit, newVeth, settleLink, setUp } from "../../ffi/rtnetlink.ts";
 import { formatAddress, formatCidr } from "../network/address.ts";
 import type { ContainerSpec, FileSpec, InterfaceSpec } from "../spec.ts";
 import { mountOnTop } from "./mount.ts";
@@ -16,13 +16,17 @@ import type { Wiring } from "./wiring.ts";
 
 const LOOPBACK = 1;
 
-/** Opens the network namespace that the container is to join. */
+const OURS = "netlink", HOSTS = "host-netlink";
+
+/** Opens what the container needs of networks outside: the namespace that it is to join, or a socket on the host's. */
 export function openNetwork({ network }: ContainerSpec): Program {
-  if (network.mode !== "join") return [];
-  const how = flags("O", "RDONLY");
-  return [
-    callerStep("open the other container's network namespace", call.open(network.namespace, how), { save: "network" }),
-  ];
+  if (network.mode === "join") {
+    const open = call.open(network.namespace, flags("O", "RDONLY"));
+    return [callerStep("open the other container's network namespace", open, { save: "network" })];
+  }
+  return network.mode === "own" && network.interfaces.length > 0
+    ? [callerStep("open a socket to ask for the host's interfaces", call.routeSocket, { save: HOSTS })]
+    : [];
 }
 
 /** Enters the network namespace that the container is to join. */
@@ -54,8 +58,8 @@ export function prepareNetwork({ network }: ContainerSpec): Program {
   ];
 }
 
-function ask(message: Message): Step {
-  return step(message.text ?? "configure the network", call.netlink(register("netlink"), [message]));
+function ask(message: Message, socket = OURS): Step {
+  return step(message.text ?? "configure the network", call.netlink(register(socket), [message]));
 }
 
 function connect(spec: InterfaceSpec, wiring: Wiring): Message[] {
@@ -74,13 +78,17 @@ function connect(spec: InterfaceSpec, wiring: Wiring): Message[] {
 /** Sets the container's interfaces up. */
 export function connectNetwork({ network }: ContainerSpec, wiring: Wiring): Program {
   if (network.mode !== "own") return [];
-  const socket = register("netlink");
+  const socket = register(OURS);
   return [
-    step("open a socket to configure the network", call.routeSocket, { save: "netlink" }),
+    step("open a socket to configure the network", call.routeSocket, { save: OURS }),
     step("ask for errors in words", call.setNetlinkOption(socket, "NETLINK_EXT_ACK")),
     step("and in short", call.setNetlinkOption(socket, "NETLINK_CAP_ACK")),
     ask(setUp(LOOPBACK, "lo")),
-    ...network.interfaces.flatMap((one) => connect(one, wiring)).map(ask),
+    ...network.interfaces.flatMap((one) => connect(one, wiring)).map((message) => ask(message)),
+    // Otherwise the first packets could be lost, and it takes a second until they are sent again.
+    ...network.interfaces.flatMap(({ host, bridgeName }) => [host, bridgeName]).map((name) =>
+      ask(settleLink(name), HOSTS)
+    ),
   ];
 }
 
