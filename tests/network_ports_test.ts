@@ -117,7 +117,7 @@ for (const filter of isBridgeFilterHere() ? ["0", "1"] : ["0"]) {
 }
 
 Deno.test("a port published on one address is not reached by another", async () => {
-  await using one = await inhabit(world, "one", { publish: both("127.0.0.1:8001:7000", `${HERE}:8002:7000`) });
+  await using _one = await inhabit(world, "one", { publish: both("127.0.0.1:8001:7000", `${HERE}:8002:7000`) });
   await check([
     [here, "127.0.0.1", 8001, "one from 10.10.10.1"],
     [here, HERE, 8001, "nothing"],
@@ -216,7 +216,7 @@ Deno.test("a port in use is refused, and nothing is made", async () => {
       assert.equal(await refused({ publish: ["8010:80", publish] }), code, publish);
       assert.deepEqual(await traces(), before, publish);
     }
-    await using fine = await inhabit(world, "fine", { publish: ["8000:7000/udp", "8010:7000"] });
+    await using _fine = await inhabit(world, "fine", { publish: ["8000:7000/udp", "8010:7000"] });
     assert.equal(await remote.ask("udp", HERE, 8000), `fine from ${REMOTE}`);
     assert.equal(await remote.ask("tcp", HERE, 8000), `box from ${REMOTE}`);
   } finally {
@@ -235,7 +235,7 @@ Deno.test("while a port is published nobody else on the host can listen on it; a
     assert.doesNotMatch(await ruleset(), /sauropod-/);
     await check([[remote, HERE, 8000, "nothing"]]);
   }
-  await using next = await inhabit(world, "next", { publish: both("8000:7000") });
+  await using _next = await inhabit(world, "next", { publish: both("8000:7000") });
   assert.equal(await remote.ask("tcp", HERE, 8000), `next from ${REMOTE}`);
   assert.equal(await remote.ask("udp", HERE, 8000), `next from ${REMOTE}`);
 });
@@ -278,6 +278,7 @@ Deno.test("a datagram that a peer keeps sending finds the container that now has
     });
   };
   try {
+    assert.equal(await next(), "nothing");
     for (const name of ["first", "second", "third"]) {
       await using _box = await inhabit(world, name, { publish: ["8000:7000/udp"] });
       assert.equal(await next(), `${name} from ${HERE}`);

@@ -157,6 +157,26 @@ Deno.test("a container with two networks is on both, and its first leads out", a
   ]);
 });
 
+Deno.test("a container's first packet gets through at once", async () => {
+  const listener = Deno.listen({ hostname: "0.0.0.0", port: 0 });
+  const accepting = (async () => {
+    for await (const peer of listener) peer.close();
+  })();
+  // No other container is on these, so that their bridges are without any between two starts.
+  const networks = await Promise.all(["n1", "n2", "n3", "n4", "n5"].map((name) => createNetwork(name, world.folders)));
+  const slow: string[] = [];
+  for (let i = 0; i < 30; i++) {
+    const { name, subnets: [subnet] } = networks[i % 5] ?? assert.fail();
+    const start = performance.now();
+    await say(world, `nc ${subnet?.gateway} ${listener.addr.port} </dev/null`, { network: name });
+    if (performance.now() - start > 800) slow.push(name);
+  }
+  listener.close();
+  await accepting.catch(() => {});
+  for (const { name } of networks) await removeNetwork(name, world.folders);
+  assert.deepEqual(slow, []);
+});
+
 /** Seconds that a limited container needs to send bytes to the host, or to get them. */
 async function secondsOf(script: (port: number) => string, serve: (peer: Deno.TcpConn) => Promise<void>) {
   using listener = Deno.listen({ hostname: "0.0.0.0", port: 0 });

@@ -113,9 +113,7 @@ function makeFile({ path, text }: FileSpec): Program {
  * Makes the container's own files, in a file system in memory that nothing but their mounts leads to. The user's mounts
  * come later: none of what is done here can reach them.
  */
-export function makeFiles(spec: ContainerSpec): Program {
-  const targets = spec.mounts.map(({ target }) => target);
-  const files = spec.files.filter(({ path }) => !targets.includes(path));
+export function makeFiles({ files }: ContainerSpec): Program {
   if (files.length === 0) return [];
   return [
     ...mountOnTop("tmpfs", PLACE, flags("MS", "NOSUID", "NODEV", "NOEXEC"), "mode=755,size=1m"),

@@ -87,8 +87,16 @@ function bind(mount: BindMount, spec: ContainerSpec): Program {
     ...(spec.process.noNewPrivileges ? ["NOSUID"] as const : []),
   ];
   const restrict = step(`restrict ${mount.target}`, call.setTreeAttributes(tree, flags("MOUNT_ATTR", ...attributes)));
+  // Nothing can be mounted on a file without a name.
+  const uncover = step(
+    `take a file of the container's own from ${mount.target}`,
+    call.umount(mount.target, flags("MNT")),
+    {
+      ignore: ["EINVAL", "EBUSY", "ENOENT"],
+    },
+  );
   return [
-    ...(mount.directory ? makeFolders(mount.target) : makeFile(mount.target)),
+    ...(mount.directory ? makeFolders(mount.target) : [...makeFile(mount.target), uncover]),
     ...(attributes.length ? [restrict] : []),
     step(label, call.attach(tree, mount.target)),
   ];
