@@ -5,18 +5,12 @@
  */
 
 import { run } from "../mod.ts";
-import { type Contender, measure, report, timed } from "./measure.ts";
-import { command, launchPeers, watchLeftovers } from "./peers.ts";
+import { makeImage } from "./image.ts";
+import { type Contender, machine, measure, report, timed } from "./measure.ts";
+import { command, launchPeers, openDocker, watchLeftovers } from "./peers.ts";
 
 const CLI = new URL("../cli.ts", import.meta.url).pathname;
-const BUSYBOX = "/bin/busybox";
 const LAUNCH_ROUNDS = 100, CLI_ROUNDS = 30, MEMORY_ROUNDS = 5;
-
-function makeImage(rootfs: string): void {
-  Deno.mkdirSync(`${rootfs}/bin`, { recursive: true });
-  Deno.copyFileSync(BUSYBOX, `${rootfs}/bin/busybox`);
-  for (const name of ["true", "sh", "sleep"]) Deno.symlinkSync("busybox", `${rootfs}/bin/${name}`);
-}
 
 /** The most memory that a command used, in KiB; the command must sleep at its end. */
 async function peakMemory(words: readonly string[]): Promise<number> {
@@ -36,8 +30,9 @@ async function peakMemory(words: readonly string[]): Promise<number> {
 const home = Deno.makeTempDirSync({ prefix: "sauropod-bench-" });
 const memory = Deno.makeTempDirSync({ prefix: "sauropod-bench-", dir: "/dev/shm" });
 const tidy = watchLeftovers();
+makeImage(`${home}/images/busybox`);
+const docker = await openDocker(`${home}/docker`, `${home}/images/busybox`);
 try {
-  makeImage(`${home}/images/busybox`);
   const folders = { images: `${home}/images`, containers: `${home}/containers` };
   const silent = { stdin: "null", stdout: "null", stderr: "null" } as const;
   const launch = (name: string, network: "none" | "host", containers: string, gone = false): Contender => ({
@@ -54,19 +49,15 @@ try {
         if (gone) await container[Symbol.asyncDispose]();
       }),
   });
-  const peers = await launchPeers(home, `${home}/images/busybox`);
+  const peers = await launchPeers(home, `${home}/images/busybox`, docker);
   const deno = Deno.execPath();
   Deno.writeTextFileSync(`${home}/empty.ts`, "");
   Deno.writeTextFileSync(`${home}/sleep.ts`, "await new Promise((resolve) => setTimeout(resolve, 1000));");
-  const cli = [deno, "run", "-A", CLI, "-i", folders.images, "-c", folders.containers, "--rm", "busybox"];
+  // The machine's own network stays as it is.
+  const options = ["-i", folders.images, "-c", folders.containers, "--rm", "--network", "none"];
+  const cli = [deno, "run", "-A", CLI, ...options, "busybox"];
 
-  const model = /^model name\s*:\s*(.*)$/m.exec(Deno.readTextFileSync("/proc/cpuinfo"))?.[1] ?? Deno.build.arch;
-  const kernel = Deno.readTextFileSync("/proc/sys/kernel/osrelease").trim();
-  console.log(
-    `${
-      new Date().toISOString().slice(0, 10)
-    }, ${navigator.hardwareConcurrency} x ${model}, Linux ${kernel}, Deno ${Deno.version.deno}\n`,
-  );
+  console.log(machine());
 
   const bwrap = ["bwrap", "--unshare-all", "--bind", `${home}/images/busybox`, "/", "--dev", "/dev", "--proc", "/proc"];
   const inProcess = (network: "none" | "host"): Contender[] => [
@@ -81,7 +72,7 @@ try {
   console.log(report(`${title}, with one`, "ms", await measure(inProcess("none"), LAUNCH_ROUNDS)));
 
   const byCommand = [
-    command("sauropod --rm", [...cli, "/bin/true"]),
+    command("sauropod --rm --network none", [...cli, "/bin/true"]),
     command("deno run of an empty script", [deno, "run", "-A", `${home}/empty.ts`]),
     ...peers,
   ];
@@ -90,11 +81,12 @@ try {
   );
 
   const peaks: Contender[] = [
-    { name: "sauropod --rm", once: () => peakMemory([...cli, "/bin/sleep", "1"]) },
+    { name: "sauropod --rm --network none", once: () => peakMemory([...cli, "/bin/sleep", "1"]) },
     { name: "deno run of an empty script", once: () => peakMemory([deno, "run", "-A", `${home}/sleep.ts`]) },
   ];
   console.log(report("Peak memory of the command line", "KiB", await measure(peaks, MEMORY_ROUNDS)));
 } finally {
+  await docker?.room.close();
   await Deno.remove(home, { recursive: true });
   await Deno.remove(memory, { recursive: true });
   await tidy();

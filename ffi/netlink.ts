@@ -239,6 +239,7 @@ export function describeMessages(messages: readonly Message[]): string {
 
 const AF_NETLINK = 16, SOCK_RAW = 3, SOCK_CLOEXEC = 0x80000;
 const SOL_NETLINK = 270, CAP_ACK = 10, EXT_ACK = 11, GET_STRICT_CHK = 12;
+const MSG_DONTWAIT = 0x40;
 const EINTR = 4, EAGAIN = 11;
 const answer = new Uint8Array(1 << 16);
 
@@ -284,17 +285,27 @@ function checkRefusal(received: Uint8Array<ArrayBuffer>, messages: readonly Mess
   throw new NetlinkError(describeMessages(refused ? [refused] : messages), refusal.errno, refusal.detail);
 }
 
+/** Takes answers that nobody waits for any more. The kernel gives all of them while it is sent the question. */
+function drain(fd: number): void {
+  while (shim.ib("recvfrom", fd, answer, answer.length, MSG_DONTWAIT) >= 0);
+}
+
 /**
  * Sends messages, and waits for the acknowledgement of each that asks for one.
  *
- * @throws {NetlinkError} for the first that the kernel refuses. Use another socket then: answers may be left in this one.
+ * @throws {NetlinkError} for the first that the kernel refuses.
  */
 export function request(fd: number, messages: readonly Message[]): void {
   send(fd, messages);
   let wanted = messages.filter(({ flags }) => flags & NLM_F.ACK).length;
   while (wanted > 0) {
     const received = receive(fd);
-    checkRefusal(received, messages);
+    try {
+      checkRefusal(received, messages);
+    } catch (error) {
+      drain(fd);
+      throw error;
+    }
     wanted -= decodeMessages(received).filter(({ type }) => type === ERROR).length;
   }
 }

@@ -9,7 +9,6 @@ import {
   type Attribute,
   type Attributes,
   be16,
-  be32,
   decodeAttributes,
   type Message,
   NetlinkError,

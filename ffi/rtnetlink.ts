@@ -39,6 +39,8 @@ const IFLA = {
   NET_NS_FD: 28,
   IFALIAS: 20,
   EXT_MASK: 29,
+  NUM_TX_QUEUES: 31,
+  NUM_RX_QUEUES: 32,
   INFO_KIND: 1,
   INFO_DATA: 2,
   INFO_SLAVE_KIND: 4,
@@ -159,10 +161,13 @@ export interface VethPair {
   readonly mtu: number;
 }
 
+// Otherwise there is one for each CPU that the machine could have, which takes longer to make than all the rest.
+const ONE_QUEUE: readonly Attribute[] = [[IFLA.NUM_TX_QUEUES, u32(1)], [IFLA.NUM_RX_QUEUES, u32(1)]];
+
 /** Makes a pair: one end, up, a port of a bridge of the host's; the other in the namespace of the socket. */
 export function newVeth({ host, hostIndex, master, hostNamespace, name, index, mac, mtu }: VethPair): Message {
   const peer = new Uint8Array([...linkHeader(index, false), ...attributeBytes([[IFLA.IFNAME, text(name)]])]);
-  const rest: Attribute[] = [[IFLA.ADDRESS, mac], [IFLA.MTU, u32(mtu)]];
+  const rest: Attribute[] = [[IFLA.ADDRESS, mac], [IFLA.MTU, u32(mtu)], ...ONE_QUEUE];
   return {
     type: RTM.NEWLINK,
     flags: MAKE,
@@ -170,6 +175,7 @@ export function newVeth({ host, hostIndex, master, hostNamespace, name, index, m
     attributes: [
       [IFLA.IFNAME, text(host)],
       [IFLA.MTU, u32(mtu)],
+      ...ONE_QUEUE,
       [IFLA.MASTER, u32(master)],
       [IFLA.NET_NS_FD, u32(hostNamespace)],
       [IFLA.LINKINFO, [

@@ -364,8 +364,9 @@ testWithStrace("links are made, set up and removed with the messages that ip sen
     kind("bridge"),
   );
   const { index: master } = withNetlink("ROUTE", (fd) => findLink(fd, "br9")) ?? assert.fail();
-  const veth = "ip link add h0 index 1000 up mtu 1400 master br9 netns /proc/self/ns/net " +
-    `type veth peer name eth7 index 77 address ${MAC_TEXT} mtu 1400`;
+  const queues = "numtxqueues 1 numrxqueues 1";
+  const veth = `ip link add h0 index 1000 up mtu 1400 ${queues} master br9 netns /proc/self/ns/net ` +
+    `type veth peer name eth7 index 77 address ${MAC_TEXT} mtu 1400 ${queues}`;
   const pair: VethPair = {
     host: "h0",
     hostIndex: 1000,

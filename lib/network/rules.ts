@@ -23,7 +23,6 @@ import {
   toThisMachine,
   wasDnat,
 } from "../../ffi/nftables_expressions.ts";
-import type { Cidr } from "./address.ts";
 import { familyOf, forwardComment, type RuledNetwork, rulesComment } from "./filter.ts";
 
 /** Ports of this machine that lead to ports of a container. */

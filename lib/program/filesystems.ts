@@ -7,7 +7,7 @@
 
 import * as call from "../../ffi/calls.ts";
 import { flags } from "../../ffi/flags.ts";
-import { type Program, register, step } from "../../ffi/program.ts";
+import { type Program, step } from "../../ffi/program.ts";
 import { mountOnTop } from "./mount.ts";
 import { prepareNetwork } from "./network.ts";
 import type { CgroupMount, ContainerSpec, Device } from "../spec.ts";
