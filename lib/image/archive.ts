@@ -5,17 +5,16 @@
  * @module
  */
 
-import { AT_FDCWD, close, lock, openAt, statusAt } from "../../ffi/fs.ts";
+import { AT_FDCWD, close, openAt, statusAt } from "../../ffi/fs.ts";
 import { flags } from "../../ffi/flags.ts";
 import { lazy } from "../lazy.ts";
 import { ImageError, messageOf } from "../errors.ts";
 import { readImageFile } from "./file.ts";
+import { lockFolder, sweep, TEMPORARY } from "./locked_folder.ts";
 import { archiveName, listImages, storeOf } from "./resolve.ts";
 import { failedWith, openDirectory, removeTree } from "./tree.ts";
 
 const READ_CHUNK = 1 << 18;
-const LOCK_POLL_MS = 20;
-const TEMPORARY = ".tmp";
 
 /** What tells one state of a file from another, without reading it: its size, time and inode. */
 function fingerprint(path: string): string {
@@ -58,42 +57,6 @@ function isThere(path: string): boolean {
 export function findUnpacked(archivePath: string, storeFolder: string): string | undefined {
   const rootfs = `${storeFolder}/${entryName(archivePath)}/rootfs`;
   return isThere(rootfs) ? rootfs : undefined;
-}
-
-/** Locks the folder at `path`, made if need be. Returns its descriptor, or nothing if `until` came true meanwhile. */
-async function lockFolder(path: string, until: () => boolean): Promise<number | undefined> {
-  while (!until()) {
-    await Deno.mkdir(path, { recursive: true, mode: 0o700 });
-    const fd = openLocked(path);
-    if (fd !== undefined) return fd;
-    await new Promise((resolve) => setTimeout(resolve, LOCK_POLL_MS));
-  }
-}
-
-/** Opens and locks a folder at once; nothing if another holds it, or it was moved or removed meanwhile. */
-function openLocked(path: string): number | undefined {
-  let fd = -1;
-  try {
-    fd = openDirectory(AT_FDCWD, path);
-    if (lock(fd, "exclusive", false) && statusAt(fd).ino === statusAt(AT_FDCWD, path).ino) return fd;
-  } catch (error) {
-    if (!failedWith(error, "ENOENT")) throw error;
-  }
-  if (fd >= 0) close(fd);
-}
-
-/** Removes what killed unpackings left. */
-function sweep(storeFolder: string, keep: string): void {
-  for (const { name } of Deno.readDirSync(storeFolder)) {
-    if (name === keep || !name.startsWith(".") || !name.endsWith(TEMPORARY)) continue;
-    const fd = openLocked(`${storeFolder}/${name}`);
-    if (fd === undefined) continue;
-    try {
-      removeTree(AT_FDCWD, `${storeFolder}/${name}`);
-    } finally {
-      close(fd);
-    }
-  }
 }
 
 async function* chunksOf(path: string, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {

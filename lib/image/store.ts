@@ -1,0 +1,244 @@
+/**
+ * The store of pulled and own images, `IMAGES/.store`. It is an OCI image layout, which other tools can read, with the
+ * unpacked layers beside:
+ *
+ *     oci-layout, index.json      names, as descriptors with the annotation `org.opencontainers.image.ref.name`
+ *     blobs/sha256/HEX            manifests, configurations and layers as they came; whole and verified
+ *     partial/HEX                 a blob that is being downloaded, or was when a command was killed
+ *     layers/HEX20/diff           an unpacked layer in overlayfs' form; the first 20 digits of its diff id
+ *     layers/HEX20/layer.json     what it is
+ * *     users/FOLDER                -> a folder of containers that has used the store
+ *
+ * @module
+ */
+
+import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
+import { flags } from "../../ffi/flags.ts";
+import { ImageError } from "../errors.ts";
+import {
+  type Descriptor,
+  type ImageConfig,
+  type Index,
+  isIndex,
+  type Manifest,
+  MEDIA,
+  parseConfig,
+  parseManifest,
+} from "./oci.ts";
+
+/** The annotation that holds an image's name. */
+export const NAME_ANNOTATION = "org.opencontainers.image.ref.name";
+
+/** An image of the store. */
+export interface StoredImage {
+  /** Its full name: `docker.io/library/alpine:3.20`. */
+  readonly name: string;
+  /** Its manifest. */
+  readonly descriptor: Descriptor;
+}
+
+/** An image's documents. */
+export interface ImageDocuments {
+  /** The descriptor of its manifest. */
+  readonly descriptor: Descriptor;
+  /** Its manifest. */
+  readonly manifest: Manifest;
+  /** Its configuration. */
+  readonly config: ImageConfig;
+}
+
+/** Where the store of a folder of images is. */
+export function storeFolder(images: string): string {
+  return `${images}/.store`;
+}
+
+/** Where a blob is, or will be. */
+export function blobPath(store: string, digest: string): string {
+  return `${store}/blobs/${digest.replace(":", "/")}`;
+}
+
+/** Where a layer with this diff id is unpacked, or will be. */
+export function layerFolder(store: string, diffId: string): string {
+  return `${store}/layers/${diffId.slice("sha256:".length, "sha256:".length + 20)}`;
+}
+
+function writeWhole(path: string, text: string): void {
+  Deno.writeTextFileSync(`${path}.${Deno.pid}`, text);
+  Deno.renameSync(`${path}.${Deno.pid}`, path);
+}
+
+/** Makes the store's folders where they are missing. */
+export function makeStore(store: string): void {
+  for (const name of ["blobs/sha256", "partial", "layers", "users"]) {
+    Deno.mkdirSync(`${store}/${name}`, { recursive: true, mode: 0o755 });
+  }
+  if (readJson(`${store}/oci-layout`) === undefined) {
+    writeWhole(`${store}/oci-layout`, JSON.stringify({ imageLayoutVersion: "1.0.0" }) + "\n");
+  }
+}
+
+function readJson(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw error;
+  }
+}
+
+function readIndex(store: string): Index {
+  const text = readJson(`${store}/index.json`);
+  if (text === undefined) return { manifests: [] };
+  const document = parseManifest(text, `${store}/index.json`);
+  return isIndex(document) ? document : { manifests: [] };
+}
+
+/** All images, by name. */
+export function listStored(store: string): StoredImage[] {
+  const found = readIndex(store).manifests.flatMap((descriptor) => {
+    const name = descriptor.annotations?.[NAME_ANNOTATION];
+    return name === undefined ? [] : [{ name, descriptor }];
+  });
+  return found.sort((a, b) => a.name < b.name ? -1 : 1);
+}
+
+/** The image called `name`, a full reference; undefined if there is none. */
+export function findStored(store: string, name: string): Descriptor | undefined {
+  return listStored(store).find((image) => image.name === name)?.descriptor;
+}
+
+/** Runs `work` while no other process changes names in the store. */
+function whileLocked<T>(store: string, work: () => T): T {
+  const fd = openAt(AT_FDCWD, `${store}/index.lock`, flags("O", "RDWR", "CREAT"), 0o644);
+  try {
+    lock(fd, "exclusive");
+    return work();
+  } finally {
+    close(fd);
+  }
+}
+
+function changeNames(store: string, change: (names: readonly StoredImage[]) => readonly StoredImage[]): void {
+  whileLocked(store, () => {
+    const manifests = change(listStored(store)).map(({ name, descriptor }) => ({
+      ...descriptor,
+      annotations: { ...descriptor.annotations, [NAME_ANNOTATION]: name },
+    }));
+    const index = { schemaVersion: 2, mediaType: MEDIA.index, manifests };
+    writeWhole(`${store}/index.json`, JSON.stringify(index, null, 2) + "\n");
+  });
+}
+
+/** Gives an image a name, which another one loses if it has it. */
+export function setName(store: string, name: string, descriptor: Descriptor): void {
+  changeNames(store, (names) => [...names.filter((image) => image.name !== name), { name, descriptor }]);
+}
+
+/** Takes names away. */
+export function removeNames(store: string, gone: readonly string[]): void {
+  changeNames(store, (names) => names.filter(({ name }) => !gone.includes(name)));
+}
+
+function sizeOf(path: string): number | undefined {
+  try {
+    return Deno.statSync(path).size;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** Whether a blob is there, whole. */
+export function hasBlob(store: string, { digest, size }: Pick<Descriptor, "digest" | "size">): boolean {
+  return sizeOf(blobPath(store, digest)) === size;
+}
+
+/** Makes a verified file a blob. Both must be on the store's file system. */
+export function adoptBlob(store: string, path: string, digest: string): void {
+  Deno.renameSync(path, blobPath(store, digest));
+}
+
+/** The digest of some bytes. */
+export async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return `sha256:${new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex()}`;
+}
+
+/** Adds a document as it stands. Returns what it is. */
+export async function addDocument(store: string, text: string, mediaType: string): Promise<Descriptor> {
+  const bytes = new TextEncoder().encode(text);
+  const digest = await digestOf(bytes);
+  const path = `${store}/partial/${digest.slice("sha256:".length)}.${Deno.pid}`;
+  await Deno.writeFile(path, bytes);
+  adoptBlob(store, path, digest);
+  return { mediaType, digest, size: bytes.length };
+}
+
+/**
+ * Reads a document of the store.
+ *
+ * @throws {ImageError} `store-damaged` if it is missing or has another size.
+ */
+export function readDocument(store: string, { digest, size }: Pick<Descriptor, "digest" | "size">): string {
+  const path = blobPath(store, digest);
+  const text = readJson(path);
+  if (text !== undefined && sizeOf(path) === size) return text;
+  throw new ImageError(`the blob ${digest} is missing from ${store} or damaged`, {
+    code: "store-damaged",
+    facts: { digest, store },
+    hint: "pull the image again; sauropod images verify finds all that is wrong",
+  });
+}
+
+/**
+ * Reads an image's manifest and configuration.
+ *
+ * @throws {ImageError} `store-damaged`, `image-malformed`.
+ */
+export function readImage(store: string, descriptor: Descriptor): ImageDocuments {
+  const manifest = parseManifest(readDocument(store, descriptor), `the manifest ${descriptor.digest}`);
+  if (isIndex(manifest)) {
+    throw new ImageError(`${descriptor.digest} is a list of images`, {
+      code: "image-malformed",
+      facts: { digest: descriptor.digest },
+    });
+  }
+  const config = parseConfig(readDocument(store, manifest.config), `the configuration ${manifest.config.digest}`);
+  if (config.rootfs.diff_ids.length !== manifest.layers.length) {
+    throw new ImageError(`the image ${descriptor.digest} has ${manifest.layers.length} layers, yet names others`, {
+      code: "image-malformed",
+      facts: { digest: descriptor.digest },
+    });
+  }
+  return { descriptor, manifest, config };
+}
+
+/** Remembers that a folder of containers uses the store, so that nothing is taken from under them. */
+export function noteUser(store: string, containers: string): void {
+  const name = containers.replaceAll("%", "%25").replaceAll("/", "%2F");
+  const short = name.length < 200 ? name : `${name.slice(0, 100)}…${name.slice(-80)}`;
+  try {
+    Deno.symlinkSync(containers, `${store}/users/${short}`);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  }
+}
+
+/** The folders of containers that have used the store. */
+export function usersOf(store: string): string[] {
+  try {
+    return [...Deno.readDirSync(`${store}/users`)].map(({ name }) => Deno.readLinkSync(`${store}/users/${name}`));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+/**
+ * Keeps the store as it is, `shared` against being pruned and `exclusive` for pruning, until the descriptor returned is
+ * closed.
+ */
+export function holdStore(store: string, kind: "shared" | "exclusive"): number {
+  const fd = openAt(AT_FDCWD, `${store}/store.lock`, flags("O", "RDWR", "CREAT"), 0o644);
+  lock(fd, kind);
+  return fd;
+}
