@@ -12,12 +12,14 @@ import {
   type Message,
   NetlinkError,
   NLM_F,
+  readBe32,
   request,
   withNetlink,
 } from "./netlink.ts";
 
 const SUBSYSTEM = 1 << 8, GET = SUBSYSTEM | 1, DELETE = SUBSYSTEM | 2;
-const CTA = { TUPLE_ORIG: 1, TUPLE_PROTO: 2, PROTO_NUM: 1, PROTO_DST_PORT: 3 } as const;
+const SOURCE_CHANGED = 0x10, DESTINATION_CHANGED = 0x20;
+const CTA = { TUPLE_ORIG: 1, STATUS: 3, TUPLE_PROTO: 2, PROTO_NUM: 1, PROTO_DST_PORT: 3 } as const;
 const AF_INET = 2, AF_INET6 = 10, UDP = 17;
 const ENOENT = 2;
 
@@ -43,7 +45,10 @@ export function forgetDatagrams(ports: ReadonlySet<number>, family: 4 | 6): void
   withNetlink("NETFILTER", (fd) => {
     const dump: Message = { type: GET, flags: NLM_F.DUMP, header: header(family), text: "list the connections" };
     const tuples = ask(fd, dump, ({ payload }) => {
-      const tuple = decodeAttributes(payload.subarray(4)).get(CTA.TUPLE_ORIG);
+      const attributes = decodeAttributes(payload.subarray(4));
+      const tuple = attributes.get(CTA.TUPLE_ORIG), status = readBe32(attributes.get(CTA.STATUS));
+      // What goes out under another address was not sent to this machine.
+      if (status & SOURCE_CHANGED && !(status & DESTINATION_CHANGED)) return undefined;
       const port = tuple && udpPort(tuple);
       return tuple && port !== undefined && ports.has(port) ? tuple.slice() : undefined;
     });

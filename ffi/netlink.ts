@@ -95,7 +95,7 @@ export function be16(value: number): Uint8Array {
 }
 
 /** Four bytes, in the machine's order. */
-export function u32(value: number): Uint8Array {
+export function u32(value: number): Uint8Array<ArrayBuffer> {
   return Uint8Array.of(value, value >> 8, value >> 16, value >> 24);
 }
 
@@ -232,13 +232,17 @@ export function refusalIn(
   return undefined;
 }
 
-/** What `messages` say, to a person. */
+const MOST_DESCRIBED = 10;
+
+/** What `messages` say, to a person; of many, only the first. */
 export function describeMessages(messages: readonly Message[]): string {
-  return messages.map(({ text, type }) => text ?? `message ${type}`).join("; ");
+  const texts = messages.slice(0, MOST_DESCRIBED).map(({ text, type }) => text ?? `message ${type}`);
+  return [...texts, ...(messages.length > MOST_DESCRIBED ? ["…"] : [])].join("; ");
 }
 
 const AF_NETLINK = 16, SOCK_RAW = 3, SOCK_CLOEXEC = 0x80000;
 const SOL_NETLINK = 270, CAP_ACK = 10, EXT_ACK = 11, GET_STRICT_CHK = 12;
+const SOL_SOCKET = 1, SO_SNDBUFFORCE = 32, USUAL_BUFFER = 1 << 16;
 const MSG_DONTWAIT = 0x40;
 const EINTR = 4, EAGAIN = 11;
 const answer = new Uint8Array(1 << 16);
@@ -266,6 +270,8 @@ export function withNetlink<T>(protocol: keyof typeof NETLINK, work: (fd: number
 
 function send(fd: number, messages: readonly Message[]): void {
   const bytes = encodeMessages(messages);
+  // What is sent at once, such as a batch of many rules, must fit into the socket's buffer.
+  if (bytes.length > USUAL_BUFFER) shim.iiib("setsockopt", fd, SOL_SOCKET, SO_SNDBUFFORCE, u32(bytes.length * 2), 4);
   const sent = shim.ib("sendto", fd, bytes, bytes.length);
   if (sent < 0) throw new NetlinkError(describeMessages(messages), -sent);
 }

@@ -31,7 +31,7 @@ function socketAddress(address: Uint8Array, port: number): Uint8Array<ArrayBuffe
 }
 
 /**
- * Takes a port of the host's, 0 for any that is free, so that nobody else can. Nobody listens on it.
+ * Takes a port of the host's, 0 for any that is free, so that nobody else can. Nobody accepts what arrives there.
  *
  * @throws {SystemError} `EADDRINUSE` if somebody has it, `EADDRNOTAVAIL` if the address is not this machine's.
  */

@@ -261,6 +261,38 @@ Deno.test("addresses are the next that is free, or the one that is asked for if 
   }
 });
 
+Deno.test("an address that a container has just left is free for the next", async () => {
+  for (let i = 0; i < 20; i++) {
+    const box = await run("busybox", ["true"], { ...world.folders, containerAddress: "10.10.10.50" });
+    await box.status;
+  }
+});
+
+Deno.test("nobody gets the address of a living container that has lost its interface: its ports lead there", async () => {
+  const options = { privileged: true, publish: ["8099:80"] };
+  await using lost = await converse(world, "ip link del eth0; echo lost; read line", options);
+  assert.equal(await lost.ask(), "lost");
+  await using other = await converse(world, "read line");
+  const [mine, others] = [lost, other].map(({ container }) => container.networks[0]?.addresses[0]);
+  assert.notEqual(mine, others);
+  const containerAddress = mine?.replace(/\/.*/, "");
+  assert.equal(await codeOf(start({ containerAddress })), "address-taken");
+});
+
+Deno.test("an IPv6 address is neither the host's nor outside of a small subnet", async () => {
+  const subnets = ["10.70.0.0/24", "fd70::/125"];
+  await createNetwork("odd", { ...world.folders, subnets, gateways: ["10.70.0.1", "fd70::2"] });
+  try {
+    await using first = await converse(world, "read line", { network: "odd" });
+    assert.deepEqual(first.container.networks[0]?.addresses, ["10.70.0.3/24", "fd70::3/125"]);
+    for (const containerAddress of ["10.70.0.2", "10.70.0.8"]) {
+      assert.equal(await codeOf(start({ network: "odd", containerAddress })), "address-taken");
+    }
+  } finally {
+    await removeNetwork("odd", world.folders);
+  }
+});
+
 Deno.test("the smallest network has room for one", async () => {
   await createNetwork("one", { ...world.folders, subnets: ["10.70.0.0/30"] });
   try {
@@ -291,6 +323,16 @@ Deno.test("--bridge-addr moves the default network, and the rules with it", asyn
     await awaitQuiet();
     await start({ bridgeAddress: "10.10.10.1/24" });
   }
+});
+
+Deno.test("--bridge-addr does not move the default network under those who use it", async () => {
+  await using _user = await converse(world, "read line");
+  for (const bridgeAddress of ["10.20.0.7/16", "10.10.10.1/25", "10.10.10.9/24"]) {
+    assert.equal(await codeOf(start({ bridgeAddress })), "network-in-use");
+  }
+  await start({ bridgeAddress: "10.10.10.1/24" });
+  const addresses = await host("ip", "-o", "-4", "address", "show", "dev", "sauropod0");
+  assert.deepEqual(addresses.match(/inet \S+/g), ["inet 10.10.10.1/24"]);
 });
 
 Deno.test("a subnet that the host needs is refused, and a free one named", async () => {

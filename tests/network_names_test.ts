@@ -14,7 +14,9 @@ const SUBNETS = ["10.66.0.0/24", "fd66::/64"];
 Deno.test.beforeAll(async () => {
   makeImage("aside", (folder) => Deno.symlinkSync("etc", `${folder}/conf`));
   scene.use(await settleElsewhere());
-  for (const [name, options] of [["six", { subnets: SUBNETS }], ["other", {}]] as const) {
+  for (
+    const [name, options] of [["six", { subnets: SUBNETS }], ["other", {}], ["inner", { internal: true }]] as const
+  ) {
     await createNetwork(name, { ...world.folders, ...options });
     scene.defer(() => removeNetwork(name, world.folders));
   }
@@ -148,6 +150,9 @@ Deno.test("a resolver on the host's loopback answers containers, on every networ
       for (const network of ["bridge", "other", "six"]) {
         assert.match(await say(world, LOOKUP, { network }), new RegExp(`Address: ${ANSWER}\n`), network);
       }
+      // What is asked there leaves the host (CVE-2024-29018).
+      const options = { network: "inner" };
+      assert.match(await say(world, `timeout 1 ${LOOKUP} 2>/dev/null; echo over`, options), /^over\n$/);
       // Only the gateway's own port leads there.
       assert.match(await say(world, `timeout 1 ${LOOKUP} ${HERE} 2>/dev/null; echo over`), /^over\n$/);
     });

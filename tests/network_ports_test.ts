@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { createNetwork, NetworkError, removeNetwork, run, type RunOptions } from "../mod.ts";
-import { until } from "./helpers/inside.ts";
+import { host, until } from "./helpers/inside.ts";
 import {
   assertApart,
   awaitQuiet,
@@ -128,6 +128,17 @@ Deno.test("a port published on one address is not reached by another", async () 
     [sibling, HERE, 8002, "one from 10.10.10.1"],
     [here, "127.0.0.1", 8002, "nothing"],
   ]);
+});
+
+Deno.test("a port published on the loopback is not reached by a neighbour who calls that his own way", async () => {
+  await using _box = await inhabit(world, "box", { publish: both("127.0.0.5:8001:7000") });
+  const there = (...words: string[]): Promise<string> => host("nsenter", `--net=/proc/${remote.pid}/ns/net`, ...words);
+  for (const name of ["all", "uplink"]) await there("sysctl", "-qw", `net.ipv4.conf.${name}.route_localnet=1`);
+  await there("ip", "route", "add", "127.0.0.5", "via", HERE, "dev", "uplink", "table", "100");
+  await there("ip", "rule", "add", "pref", "0", "to", "127.0.0.5", "lookup", "100");
+  await there("ip", "rule", "add", "pref", "1", "lookup", "local");
+  await there("ip", "rule", "del", "pref", "0", "lookup", "local");
+  await check([[here, "127.0.0.5", 8001, "box from 10.10.10.1"], [remote, "127.0.0.5", 8001, "nothing"]]);
 });
 
 Deno.test("ranges lead to ports with the same numbers or with others", async () => {

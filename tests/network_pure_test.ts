@@ -367,6 +367,10 @@ Deno.test("what makes no sense of networks is refused", () => {
       { network, bridgeAddress: "10.0.0.1/24" },
       { network, netRate: 8000 },
     ]),
+    { network: "container:web", addHosts: ["db:10.0.0.1"] },
+    { network: "container:web", dns: ["10.0.0.1"] },
+    { network: "container:web", dnsSearch: ["test"] },
+    { network: "container:web", dnsOptions: ["ndots:1"] },
   ];
   for (const options of cases) assertRefused(() => requestNetwork(options), "bad-network", JSON.stringify(options));
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
 import { createNetwork, removeNetwork } from "../mod.ts";
-import { host, inside, say } from "./helpers/inside.ts";
+import { host, inside, say, until } from "./helpers/inside.ts";
 import {
   assertApart,
   HERE,
@@ -133,6 +134,30 @@ Deno.test("the host's loopback is out of reach, also for a container that may do
     assert.equal(stdout, "");
   } finally {
     listener.close();
+  }
+});
+
+Deno.test("a container that may do all with its network cannot seem to be the host's loopback, or somebody else", async () => {
+  const socket = createSocket("udp4"), seen: string[] = [];
+  socket.on("message", (bytes, { address }) => void seen.push(`${bytes.toString().trim()} ${address}`));
+  await new Promise<void>((resolve) => socket.bind(7001, "0.0.0.0", resolve));
+  try {
+    const script = `
+      for name in all eth0; do echo 1 > /proc/sys/net/ipv4/conf/$name/route_localnet; done
+      for address in 127.0.0.2 ${REMOTE}; do
+        ip address add $address/32 dev eth0
+        ip route replace 10.10.10.1/32 dev eth0 src $address || exit 3
+        echo false > /dev/udp/10.10.10.1/7001
+      done
+      ip route del 10.10.10.1/32
+      echo true > /dev/udp/10.10.10.1/7001
+      ip -4 -o address show dev eth0`;
+    const stdout = await say(world, ["bash", "-c", script], { image: "host", privileged: true });
+    const [, own] = /inet (10\S+)\/24/.exec(stdout) ?? [];
+    await until("the last word is heard", () => seen.length > 0);
+    assert.deepEqual(seen, [`true ${own}`]);
+  } finally {
+    socket.close();
   }
 });
 

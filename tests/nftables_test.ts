@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { close } from "../ffi/fs.ts";
-import { type Message, NetlinkError, openNetlink, request, withNetlink } from "../ffi/netlink.ts";
+import { describeMessages, type Message, NetlinkError, openNetlink, request, withNetlink } from "../ffi/netlink.ts";
 import { findTable, listChains, listRules } from "../ffi/nftables.ts";
 import { batch, deleteRule, deleteTable, newChain, newRule, newTable } from "../ffi/nftables_changes.ts";
 import { accept, connectionState, daddr, saddr } from "../ffi/nftables_expressions.ts";
@@ -92,10 +92,11 @@ testInNamespace("the rules of a network are what was meant", () => {
   install(networkRules(RESOLVED));
   assert.deepEqual(lines("ip", "sauropod0"), [
     "table ip sauropod0 {",
-    'comment "sauropod 1 10.10.10.0/24 gateway=10.10.10.1 internal=false resolver=127.0.0.53"',
+    'comment "sauropod 2 10.10.10.0/24 gateway=10.10.10.1 internal=false resolver=127.0.0.53"',
     "chain raw {",
     "type filter hook prerouting priority raw; policy accept;",
     'iifname "sauropod0" ip daddr 127.0.0.0/8 drop',
+    'iifname "sauropod0" ip saddr != 10.10.10.0/24 drop',
     "}",
     "chain forward {",
     "type filter hook forward priority filter; policy accept;",
@@ -124,6 +125,7 @@ testInNamespace("an internal network only reaches itself", () => {
   install(networkRules({ ...NETWORK, internal: true }));
   assert.deepEqual(lines("ip", "sauropod0").filter((line) => /(drop|accept|masquerade)$/.test(line)), [
     'iifname "sauropod0" ip daddr 127.0.0.0/8 drop',
+    'iifname "sauropod0" ip saddr != 10.10.10.0/24 drop',
     'iifname "sauropod0" oifname != "sauropod0" drop',
     'oifname "sauropod0" iifname != "sauropod0" drop',
     'oifname "sauropod0" ip saddr 10.10.10.0/24 ct status dnat masquerade',
@@ -134,7 +136,7 @@ testInNamespace("an internal network only reaches itself", () => {
 testInNamespace("the rules of an IPv6 network are what was meant", () => {
   install(networkRules(NETWORK_6));
   assert.deepEqual(lines("ip6", "sauropod0").filter((line) => /(drop|accept|masquerade|")$/.test(line)), [
-    'comment "sauropod 1 fd01:203::/64 gateway=fd01:203::1 internal=false resolver="',
+    'comment "sauropod 2 fd01:203::/64 gateway=fd01:203::1 internal=false resolver="',
     'iifname "sauropod0" ip6 saddr != fd01:203::/64 drop',
     'oifname "sauropod0" ct state established,related accept',
     'iifname "sauropod0" oifname "sauropod0" accept',
@@ -164,11 +166,22 @@ testInNamespace("published ports lead to the container from outside and from thi
   assert.match(name ?? "", /^table ip sauropod-abc \{/);
   assert.deepEqual(rest, [
     "flags owner",
-    ...[...hook("prerouting", "dstnat"), ...rules],
+    // What others send to the loopback of this machine is not let in.
+    ...[...hook("prerouting", "dstnat"), ...rules.filter((rule) => !rule.includes("127.0.0.1"))],
     ...[...hook("output", "-100"), ...rules],
     "}",
   ]);
   close(fd);
+});
+
+testInNamespace("a batch of thousands of rules is taken, and one that is refused is described in short", () => {
+  const fd = openNetlink("NETFILTER");
+  const target: PublishedTarget = { protocol: "tcp", hostPort: 1000, count: 4000, address: ADDRESS, port: 20_000 };
+  request(fd, batch(publishedRules("abc", [target], "ip")));
+  assert.equal(lines("ip", publishedTable("abc")).filter((line) => line.includes("dnat")).length, 8000);
+  close(fd);
+  const many = Array.from({ length: 5000 }, (_, i) => newTable({ family: "ip", name: `t${i}` }));
+  assert.match(describeMessages(batch(many)), /^change 5000 things of nf_tables; .{1,500}; …$/);
 });
 
 testInNamespace("nft makes the same rules of the messages' texts", () => {

@@ -19,6 +19,7 @@ import {
   allAddresses,
   chooseAddress,
   hostEnd,
+  isLiving,
   type Lease,
   readLeases,
   takenOn,
@@ -26,6 +27,7 @@ import {
   writeLeases,
 } from "./leases.ts";
 import type { PublishedPort } from "./ports.ts";
+import type { Publication } from "./publication.ts";
 import { DEFAULT_NETWORK, type Membership } from "./request.ts";
 import { siblingLines, tellSiblings } from "./siblings.ts";
 
@@ -135,6 +137,27 @@ function choose(bridge: Bridge, membership: Membership, index: number, tenant: T
   };
 }
 
+const RELEASE_MS = 2000, POLL_MS = 2;
+
+function hasDead(bridge: Bridge): boolean {
+  const living = new Set(readLeases().filter(isLiving).map(({ host }) => host));
+  return [...takenOn(bridge)].some((name) => !living.has(name));
+}
+
+/** Chooses, if need be once the kernel has taken away the interfaces of the dead: it does so soon, but not at once. */
+async function chooseSoon(bridge: Bridge, membership: Membership, index: number, tenant: Tenant): Promise<Choice> {
+  const deadline = performance.now() + RELEASE_MS;
+  for (let last = false;;) {
+    try {
+      return choose(bridge, membership, index, tenant);
+    } catch (error) {
+      if (last || !(error instanceof NetworkError)) throw error;
+    }
+    last = performance.now() > deadline || !hasDead(bridge);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
 /** An index that no interface has that the kernel numbered. */
 function randomIndex(): number {
   const [number = 0] = crypto.getRandomValues(new Uint32Array(1));
@@ -156,36 +179,12 @@ function filesOf({ hostname, options }: Tenant, choices: readonly Choice[], sibl
   return bridgedFiles({ hostname, own, siblings: siblings.map(siblingLines).join(""), gateway }, options);
 }
 
-/** Ports that are held, and how they are led to the container when it has its addresses. */
-interface Publication {
-  readonly ports: readonly PublishedPort[];
-  publish(addresses: readonly Uint8Array[]): void;
-  release(): void;
-}
-
 const NOTHING: Publication = { ports: [], publish: () => {}, release: () => {} };
 
-/** Checks the ports and takes them on the host. */
 async function takePorts({ id, options }: Tenant, six: boolean): Promise<Publication> {
-  const { publish = [], publishAll, expose = [] } = options;
-  if (publish.length === 0 && !(publishAll && expose.length > 0)) return NOTHING;
-  const [{ holdPorts, parseExposed, parsePort }, install] = await Promise.all([lazy.ports(), lazy.networkInstall()]);
-  const { ports, mappings, release } = holdPorts(
-    [...publish.map(parsePort), ...(publishAll ? expose.map(parseExposed) : [])],
-    six,
-  );
-  let close = (): void => {};
-  return {
-    ports,
-    publish(addresses) {
-      close = install.publish(id, mappings, addresses);
-    },
-    release() {
-      close();
-      close = (): void => {};
-      release();
-    },
-  };
+  if (!options.publish?.length && !(options.publishAll && options.expose?.length)) return NOTHING;
+  const { takePorts } = await lazy.publication();
+  return takePorts(id, options, six);
 }
 
 /** The place that a container would get now, and the networks that it would be on. Nothing is made. */
@@ -225,10 +224,26 @@ function forget(leases: readonly Lease[], isGone: (lease: Lease) => boolean): Le
   return staying;
 }
 
-/** Takes the leases away whose interface is gone, as when their owner was killed. */
+/** Takes the leases of the dead away, as when their owner was killed. */
 function forgetDead(leases: readonly Lease[], bridges: readonly Bridge[]): Lease[] {
   const taken = new Map(bridges.map((bridge) => [bridge.network.name, takenOn(bridge)]));
   return forget(leases, ({ network, host }) => taken.get(network)?.has(host) === false);
+}
+
+/** Checks that `--bridge-addr` takes the gateway away from nobody who lives. */
+function checkMove({ name, subnets: [wanted] }: Network): void {
+  const users = readLeases().filter((lease) => lease.network === name && isLiving(lease));
+  if (name !== DEFAULT_NETWORK || users.length === 0) return;
+  const { subnets: [present] } = findDefaultNetwork();
+  const [from, to] = [present, wanted].map(({ subnet: { prefix }, gateway }) =>
+    formatCidr({ address: gateway, prefix })
+  );
+  if (from === to) return;
+  throw new NetworkError(`the network ${name} cannot move from ${from} to ${to}: it is used by ${users.length}`, {
+    code: "network-in-use",
+    facts: { name, from, to, users: users.map(({ id }) => id) },
+    hint: `end those containers first, or see: sauropod network inspect ${name}`,
+  });
 }
 
 type Work<T> = (place: Place) => Promise<{ made: T; process: ProcessMark | undefined }>;
@@ -241,10 +256,11 @@ async function settle<T>(
 ): Promise<T> {
   const bridges: Bridge[] = [];
   for (const network of networks) bridges.push(await bringUp(network));
-  const choices = tenant.memberships.flatMap((membership, i) => {
+  const choices: Choice[] = [];
+  for (const [i, membership] of tenant.memberships.entries()) {
     const bridge = bridges[i];
-    return bridge ? [choose(bridge, membership, i, tenant)] : [];
-  });
+    if (bridge) choices.push(await chooseSoon(bridge, membership, i, tenant));
+  }
   const leases = forgetDead(readLeases(), bridges);
   const siblings = leases.filter(({ network }) => networks.some(({ name }) => name === network));
   const files = filesOf(tenant, choices, siblings);
@@ -267,13 +283,14 @@ async function settle<T>(
  * Gives a container its place on its networks, which are set up if they are not, and makes it in `work`. Nobody else
  * can choose an address meanwhile. Its siblings learn of it.
  *
- * @throws {NetworkError} if a network cannot be used, an address or port is taken.
+ * @throws {NetworkError} if a network cannot be used or moved, an address or port is taken.
  * @throws {InputError} for options that make no sense.
  */
 export function withPlace<T>(tenant: Tenant, work: Work<T>): Promise<T> {
   return withLock(async () => {
     const { memberships, containers, options } = tenant;
     const networks = memberships.map(({ network }) => findNetwork(containers, network, options.bridgeAddress));
+    if (options.bridgeAddress !== undefined) networks.forEach(checkMove);
     const publication = await takePorts(tenant, networks.some(({ subnets }) => subnets.length > 1));
     try {
       return await settle(tenant, networks, publication, work);

@@ -16,12 +16,11 @@ import {
   newAddress,
   newBridge,
 } from "../../ffi/rtnetlink.ts";
-import { InputError, NetworkError } from "../errors.ts";
+import { InputError, messageOf, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import {
   addressAt,
   type Cidr,
-  contains,
   formatAddress,
   formatCidr,
   networkOf,
@@ -105,7 +104,17 @@ function setting(path: string, value: string): void {
     if (error instanceof Deno.errors.NotFound) return;
     throw error;
   }
-  if (before !== value) Deno.writeTextFileSync(file, value);
+  if (before === value) return;
+  try {
+    Deno.writeTextFileSync(file, value);
+  } catch (error) {
+    throw new NetworkError(`${value} cannot be written to ${file}: ${messageOf(error)}`, {
+      code: "bridge-failed",
+      facts: { file, value },
+      hint: "bridged networks need a writable /proc/sys/net; --network none and --network host do without",
+      cause: error,
+    });
+  }
 }
 
 /** A host that forwards IPv6 no longer listens to its routers, unless it is told to (accept_ra 2). */
@@ -269,9 +278,4 @@ export async function tearDown(network: Network): Promise<void> {
     const link = findLink(fd, network.bridge);
     if (link) request(fd, [deleteLink(link.index, link.name)]);
   });
-}
-
-/** Whether an address lies in one of a network's subnets. */
-export function isOn(network: Network, address: Uint8Array): boolean {
-  return network.subnets.some(({ subnet }) => contains(subnet, address));
 }

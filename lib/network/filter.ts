@@ -11,7 +11,8 @@ import { type Cidr, formatAddress, formatCidr } from "./address.ts";
 import type { Network } from "./definition.ts";
 
 // A change of the rules in rules.ts is a change of this number.
-const VERSION = 1;
+const VERSION = 2;
+
 /** What the rules of a network must know. */
 export interface RuledNetwork {
   /** The name of its bridge, and of its table. */
@@ -69,7 +70,8 @@ export function ruledNetworks({ bridge, internal, subnets }: Network, resolver?:
     internal,
     subnet,
     gateway,
-    ...(resolver && gateway.length === 4 ? { resolver } : {}),
+    // What is asked of a resolver leaves the host (CVE-2024-29018).
+    ...(resolver && !internal && gateway.length === 4 ? { resolver } : {}),
   }));
 }
 

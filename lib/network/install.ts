@@ -8,6 +8,7 @@ import { forgetDatagrams } from "../../ffi/conntrack.ts";
 import { NetlinkError, openNetlink, request, withNetlink } from "../../ffi/netlink.ts";
 import { findTable, listChains, listRules } from "../../ffi/nftables.ts";
 import { batch, deleteRule, deleteTable } from "../../ffi/nftables_changes.ts";
+import { NetworkError } from "../errors.ts";
 import type { Network } from "./definition.ts";
 import { familyOf, forwardComment, type MissingRules } from "./filter.ts";
 import type { PortMapping } from "./ports.ts";
@@ -54,33 +55,37 @@ function ownerSocket(): number {
   return owner;
 }
 
-const ENOENT = 2;
-
-function unpublish(id: string, families: readonly ("ip" | "ip6")[]): void {
-  for (const family of families) {
-    try {
-      request(ownerSocket(), batch([deleteTable(family, publishedTable(id))]));
-    } catch (error) {
-      // Somebody has flushed all rules.
-      if (!(error instanceof NetlinkError) || error.errno !== ENOENT) throw error;
-    }
+/** What cannot be taken back is gone with this process; it must not keep a container's end from being seen. */
+function asFarAsPossible(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
   }
+}
+
+function datagramPorts(mappings: readonly PortMapping[]): ReadonlySet<number> {
+  const udp = mappings.filter(({ protocol }) => protocol === "udp");
+  return new Set(udp.flatMap(({ host, count }) => Array.from({ length: count }, (_, i) => host + i)));
 }
 
 /**
  * Leads ports of the host to a container. The rules are in a table that belongs to a socket of this process: the kernel
  * removes it when the process ends, also because it was killed. Returns what removes them before.
+ *
+ * @throws {NetworkError} `publish-failed`. Nothing is led anywhere then.
  */
 export function publish(id: string, mappings: readonly PortMapping[], addresses: readonly Uint8Array[]): () => void {
-  const udp = mappings.filter(({ protocol }) => protocol === "udp");
-  const ports = new Set(udp.flatMap(({ host, count }) => Array.from({ length: count }, (_, i) => host + i)));
+  const ports = datagramPorts(mappings);
   const made: ("ip" | "ip6")[] = [];
   const forget = (): void => {
     if (ports.size === 0) return;
-    for (const { length } of addresses) forgetDatagrams(ports, length === 4 ? 4 : 6);
+    for (const { length } of addresses) asFarAsPossible(() => forgetDatagrams(ports, length === 4 ? 4 : 6));
   };
   const close = (): void => {
-    unpublish(id, made.splice(0));
+    for (const family of made.splice(0)) {
+      asFarAsPossible(() => request(ownerSocket(), batch([deleteTable(family, publishedTable(id))])));
+    }
     forget();
   };
   try {
@@ -92,7 +97,13 @@ export function publish(id: string, mappings: readonly PortMapping[], addresses:
     }
   } catch (error) {
     close();
-    throw error;
+    if (!(error instanceof NetlinkError)) throw error;
+    throw new NetworkError(`ports cannot be published: ${error.message}`, {
+      code: "publish-failed",
+      facts: { id, errno: error.code },
+      hint: "it needs Linux 5.12 with nf_tables; sauropod doctor says what is missing",
+      cause: error,
+    });
   }
   forget();
   return close;

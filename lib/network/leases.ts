@@ -12,7 +12,7 @@ import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
 import { withNetlink } from "../../ffi/netlink.ts";
 import { listLinks } from "../../ffi/rtnetlink.ts";
-import type { ProcessMark } from "../container/record.ts";
+import { isAlive, type ProcessMark } from "../container/record.ts";
 import { InputError, messageOf, NetworkError } from "../errors.ts";
 import { addressAt, contains, formatAddress, offsetIn, parseAddress, sameAddress, sizeOf } from "./address.ts";
 import type { Bridge } from "./bridge.ts";
@@ -110,10 +110,20 @@ export function hostEnd(address: Uint8Array): string {
   return `veth${address.toHex()}`;
 }
 
-/** The names of the interfaces that are ports of a bridge: the addresses that are taken. */
-export function takenOn({ index }: Bridge): Set<string> {
-  if (index === 0) return new Set();
-  return new Set(withNetlink("ROUTE", (fd) => listLinks(fd, index)).map(({ name }) => name));
+/** Whether a lease's container still runs. */
+export function isLiving({ process }: Lease): boolean {
+  return process !== undefined && isAlive(process);
+}
+
+/**
+ * The addresses that are taken, as names of host's ends: the ports of a bridge, and those of the living who have removed
+ * their interface, as their published ports still lead there.
+ */
+export function takenOn({ index, network }: Bridge): Set<string> {
+  const present = index === 0 ? [] : withNetlink("ROUTE", (fd) => listLinks(fd, index)).map(({ name }) => name);
+  const taken = new Set(present);
+  const lost = readLeases().filter((lease) => lease.network === network.name && !taken.has(lease.host));
+  return new Set([...present, ...lost.filter(isLiving).map(({ host }) => host)]);
 }
 
 function wantedAddress({ network }: Bridge, text: string): Uint8Array {
@@ -141,9 +151,10 @@ export function chooseAddress(bridge: Bridge, taken: ReadonlySet<string>, wanted
   const { network } = bridge;
   const [{ subnet, gateway }] = network.subnets;
   const isTaken = (address: Uint8Array): boolean => sameAddress(address, gateway) || taken.has(hostEnd(address));
+  const isFree = (address: Uint8Array): boolean => !isTaken(address) && haveRoom(bridge, address);
   if (wanted !== undefined) {
     const address = wantedAddress(bridge, wanted);
-    if (!isTaken(address)) return address;
+    if (isFree(address)) return address;
     throw new NetworkError(`${formatAddress(address)} is taken on the network ${network.name}`, {
       code: "address-taken",
       facts: { address: formatAddress(address), network: network.name },
@@ -152,7 +163,7 @@ export function chooseAddress(bridge: Bridge, taken: ReadonlySet<string>, wanted
   }
   for (let n = 1n; n < sizeOf(subnet) - 1n; n++) {
     const address = addressAt(subnet, n);
-    if (!isTaken(address)) return address;
+    if (isFree(address)) return address;
   }
   throw new NetworkError(`every address of the network ${network.name} is taken`, {
     code: "network-full",
@@ -168,7 +179,10 @@ export function allAddresses({ network }: Bridge, address: Uint8Array): Uint8Arr
   return [address, ...others.map((other) => addressAt(other.subnet, offset))];
 }
 
-/** Whether an address text is on a network. */
-export function onNetwork({ network }: Bridge, address: Uint8Array): boolean {
-  return network.subnets.some(({ subnet }) => contains(subnet, address));
+/** Whether the further subnets have an address for whoever has this one: they may be smaller, or the host's lie there. */
+function haveRoom(bridge: Bridge, address: Uint8Array): boolean {
+  return allAddresses(bridge, address).slice(1).every((one, i) => {
+    const other = bridge.network.subnets[i + 1];
+    return other !== undefined && contains(other.subnet, one) && !sameAddress(one, other.gateway);
+  });
 }

@@ -68,9 +68,17 @@ const ONLY_BRIDGED = [
   ["netRate", "--net-rate"],
 ] as const;
 
+const NOT_JOINED = [
+  ...ONLY_BRIDGED,
+  ["addHosts", "--add-host"],
+  ["dns", "--dns"],
+  ["dnsSearch", "--dns-search"],
+  ["dnsOptions", "--dns-option"],
+] as const;
+
 function alone(mode: string, texts: readonly string[], options: ContainerOptions): void {
   if (texts.length > 1) refuse(`--network ${mode} cannot be joined with another`, `leave out the others`);
-  for (const [name, flag] of ONLY_BRIDGED) {
+  for (const [name, flag] of mode.startsWith("container:") ? NOT_JOINED : ONLY_BRIDGED) {
     const value = options[name];
     if (value === undefined || value === false || (Array.isArray(value) && value.length === 0)) continue;
     refuse(`${flag} has no meaning with --network ${mode}`, `leave one of them out`, { mode });

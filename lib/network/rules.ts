@@ -77,8 +77,9 @@ function networkChains({ bridge, subnet, gateway, internal, resolver }: RuledNet
   const raw: RuledChain = {
     chain: "raw",
     hook: { type: "filter", hook: "prerouting", priority: -300 },
-    // Packets to published ports of the host's loopback are routed: none from the network may get there (CVE-2020-8558).
-    rules: [[enters, daddr(...LOOPBACK), drop]],
+    // Packets to published ports of the host's loopback are routed: none from the network may get there (CVE-2020-8558),
+    // and none may seem to come from there, or from anybody else whom the host trusts.
+    rules: [[enters, daddr(...LOOPBACK), drop], [enters, outside, drop]],
   };
   const forward: RuledChain = {
     chain: "forward",
@@ -128,16 +129,24 @@ export function publishedTable(id: string): string {
  */
 export function publishedRules(id: string, ports: readonly PublishedTarget[], family: "ip" | "ip6"): Message[] {
   const name = publishedTable(id);
-  const rules = ports.flatMap(publish);
-  const hooks = ["prerouting", "output"] as const;
+  // What others send to this machine's loopback must stay what it is, so that the kernel drops it.
+  const chains = [["prerouting", ports.filter((port) => !isOnLoopback(port))], ["output", ports]] as const;
   return [
     newTable({ family, name, owner: true }),
     ...chainMessages(
       family,
       name,
-      hooks.map((hook) => ({ chain: hook, hook: { type: "nat", hook, priority: -100 }, rules })),
+      chains.map(([hook, targets]) => ({
+        chain: hook,
+        hook: { type: "nat", hook, priority: -100 },
+        rules: targets.flatMap(publish),
+      })),
     ),
   ];
+}
+
+function isOnLoopback({ hostAddress }: PublishedTarget): boolean {
+  return hostAddress?.length === 4 && hostAddress[0] === LOOPBACK[0][0];
 }
 
 function publish({ protocol: name, hostAddress, hostPort, count, address, port }: PublishedTarget): RulePart[][] {
