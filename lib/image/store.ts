@@ -57,11 +57,6 @@ export function blobPath(store: string, digest: string): string {
   return `${store}/blobs/${digest.replace(":", "/")}`;
 }
 
-/** Where a layer with this diff id is unpacked, or will be. */
-export function layerFolder(store: string, diffId: string): string {
-  return `${store}/layers/${diffId.slice("sha256:".length, "sha256:".length + 20)}`;
-}
-
 function writeWhole(path: string, text: string): void {
   Deno.writeTextFileSync(`${path}.${Deno.pid}`, text);
   Deno.renameSync(`${path}.${Deno.pid}`, path);
@@ -167,7 +162,7 @@ export async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> 
 export async function addDocument(store: string, text: string, mediaType: string): Promise<Descriptor> {
   const bytes = new TextEncoder().encode(text);
   const digest = await digestOf(bytes);
-  const path = `${store}/partial/${digest.slice("sha256:".length)}.${Deno.pid}`;
+  const path = `${store}/partial/document-${crypto.randomUUID()}`;
   await Deno.writeFile(path, bytes);
   adoptBlob(store, path, digest);
   return { mediaType, digest, size: bytes.length };
@@ -233,12 +228,29 @@ export function usersOf(store: string): string[] {
   }
 }
 
+const POLL_MS = 10;
+
 /**
  * Keeps the store as it is, `shared` against being pruned and `exclusive` for pruning, until the descriptor returned is
  * closed.
  */
-export function holdStore(store: string, kind: "shared" | "exclusive"): number {
+export async function holdStore(store: string, kind: "shared" | "exclusive"): Promise<number> {
   const fd = openAt(AT_FDCWD, `${store}/store.lock`, flags("O", "RDWR", "CREAT"), 0o644);
-  lock(fd, kind);
+  // Not by a call that blocks: this process itself may hold it.
+  while (!lock(fd, kind, false)) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   return fd;
+}
+
+/** Runs `work` while the store is held. */
+export async function whileHeld<T>(
+  store: string,
+  kind: "shared" | "exclusive",
+  work: () => T | Promise<T>,
+): Promise<T> {
+  const hold = await holdStore(store, kind);
+  try {
+    return await work();
+  } finally {
+    close(hold);
+  }
 }
