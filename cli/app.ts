@@ -18,35 +18,14 @@ import type { FolderOptions } from "../lib/folders.ts";
 import { VERSION } from "./argv.ts";
 import type { Context } from "./context.ts";
 import { FLAGS, SHORT } from "./flags.ts";
-import type { CreateFlags } from "./network.ts";
+import { commit, images } from "./app_images.ts";
+import { network } from "./app_network.ts";
+import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
 import type { PsFlags } from "./ps.ts";
 import type { RmFlags } from "./rm.ts";
 import { exitCodeOf, formatError } from "./text.ts";
 
 type CommandDocumentation = { brief: string; fullDescription: string };
-
-const yes = (brief: string): { kind: "boolean"; brief: string; optional: true; withNegated: false } => ({
-  kind: "boolean",
-  brief,
-  optional: true,
-  withNegated: false,
-});
-const word = (
-  brief: string,
-  placeholder: string,
-): { brief: string; placeholder: string; parse: (input: string) => string } => ({
-  brief,
-  placeholder,
-  parse: (input) => input,
-});
-
-const json = yes("Print JSON");
-
-const folderFlags = {
-  images: { kind: "parsed", optional: true, ...word(`DIR: ${FLAGS.images.brief}`, "DIR") },
-  containers: { kind: "parsed", optional: true, ...word(`DIR: ${FLAGS.containers.brief}`, "DIR") },
-} as const;
-const folderAliases = { i: "images", c: "containers" } as const;
 
 type Texts = Record<string, string | undefined>;
 
@@ -133,84 +112,6 @@ const gc = buildCommand<FolderOptions & { json?: boolean }, [], Context>({
   },
 });
 
-const images = buildCommand<FolderOptions & { json?: boolean }, [], Context>({
-  loader: async () => (await import("./images.ts")).images,
-  parameters: { flags: { ...folderFlags, json }, aliases: folderAliases },
-  docs: { brief: "List images" },
-});
-
-const mtu = (input: string): number => {
-  if (/^\d+$/.test(input)) return Number(input);
-  throw new Error(`${JSON.stringify(input)} is no number of bytes`);
-};
-
-const networkNames = { kind: "array", minimum: 1, parameter: word("Name of a network", "NETWORK") } as const;
-
-const network = buildRouteMap({
-  routes: {
-    create: buildCommand<CreateFlags, [string], Context>({
-      loader: async () => (await import("./network.ts")).create,
-      parameters: {
-        flags: {
-          ...folderFlags,
-          subnet: {
-            kind: "parsed",
-            optional: true,
-            variadic: true,
-            ...word("CIDR: IPv4, and IPv6 too [default: a free one]", "CIDR"),
-          },
-          gateway: {
-            kind: "parsed",
-            optional: true,
-            variadic: true,
-            ...word("ADDRESS: this machine's [default: the first]", "ADDRESS"),
-          },
-          mtu: {
-            kind: "parsed",
-            optional: true,
-            brief: "BYTES: largest packet [default: the uplink's]",
-            placeholder: "BYTES",
-            parse: mtu,
-          },
-          internal: yes("Lead nowhere but to this machine and between its containers"),
-          ipv6: yes("Give it IPv6 addresses too"),
-        },
-        aliases: folderAliases,
-        positional: { kind: "tuple", parameters: [word("Name of the network", "NETWORK")] },
-      },
-      docs: {
-        brief: "Make a network",
-        fullDescription:
-          "  sauropod network create backend\n  sauropod network create lab --subnet 10.99.0.0/24 --internal",
-      },
-    }),
-    ls: buildCommand<FolderOptions & { json?: boolean; quiet?: boolean }, [], Context>({
-      loader: async () => (await import("./network.ts")).ls,
-      parameters: {
-        flags: { ...folderFlags, json, quiet: yes("Names only") },
-        aliases: { ...folderAliases, q: "quiet" },
-      },
-      docs: { brief: "List networks" },
-    }),
-    inspect: buildCommand<FolderOptions, [string, ...string[]], Context>({
-      loader: async () => (await import("./network.ts")).inspect,
-      parameters: { flags: folderFlags, aliases: folderAliases, positional: networkNames },
-      docs: { brief: "Print what is known of networks and who is on them, as JSON" },
-    }),
-    rm: buildCommand<FolderOptions, [string, ...string[]], Context>({
-      loader: async () => (await import("./network.ts")).rm,
-      parameters: { flags: folderFlags, aliases: folderAliases, positional: networkNames },
-      docs: { brief: "Remove networks" },
-    }),
-    prune: buildCommand<FolderOptions, [], Context>({
-      loader: async () => (await import("./network.ts")).prune,
-      parameters: { flags: folderFlags, aliases: folderAliases },
-      docs: { brief: "Remove all networks that no container uses" },
-    }),
-  },
-  docs: { brief: "Make, list and remove networks" },
-});
-
 const doctor = buildCommand<FolderOptions & { json?: boolean }, [], Context>({
   loader: async () => (await import("./doctor.ts")).doctor,
   parameters: { flags: { ...folderFlags, json }, aliases: folderAliases },
@@ -246,7 +147,7 @@ const completions = buildCommand<Record<never, never>, ["bash" | "zsh" | "fish"]
   },
 });
 
-const routes = { run, explain, ps, rm, inspect, network, gc, images, doctor, completions };
+const routes = { run, explain, ps, rm, inspect, images, commit, network, gc, doctor, completions };
 
 const formatting = {
   caseStyle: "convert-camel-to-kebab",

@@ -6,7 +6,7 @@
 
 import { planLaunch } from "../lib/container/launch.ts";
 import type { ContainerOptions } from "../lib/container/options.ts";
-import { hostnameOf, prepare } from "../lib/container/prepare.ts";
+import { completeFromImage, hostnameOf, prepare } from "../lib/container/prepare.ts";
 import { newId } from "../lib/container/store.ts";
 import { explain as explainProgram, formatProgram } from "../lib/explain.ts";
 import { findFolders } from "../lib/folders.ts";
@@ -43,11 +43,13 @@ async function place(
 }
 
 /** Prints the program. Returns the exit code. */
-export async function explain(flags: ContainerFlags, image: string, command: readonly string[]): Promise<number> {
+export async function explain(flags: ContainerFlags, image: string, asked: readonly string[]): Promise<number> {
   const folders = findFolders(flags);
   const id = newId();
-  const found = await resolveImage(image, folders.images);
-  const options = { ...await containerOptions(flags, folders), keep: !flags.rm };
+  const wishes = { ...await containerOptions(flags, folders), keep: !flags.rm };
+  const found = await resolveImage(image, folders.images, wishes);
+  found.release?.();
+  const { command, options } = await completeFromImage(found, asked, wishes);
   const apart = await prepare(id, found, command, options, `${folders.containers}/${id}`);
   const { change, host } = await place(id, options, folders.containers);
   const spec = { ...apart, ...change };

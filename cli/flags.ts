@@ -8,7 +8,7 @@
  */
 
 import type { Limits } from "../lib/cgroup/limits.ts";
-import type { ContainerOptions } from "../lib/container/options.ts";
+import type { ContainerOptions, PullPolicy } from "../lib/container/options.ts";
 import { InputError, messageOf, SauropodError } from "../lib/errors.ts";
 import type { FolderOptions, Folders } from "../lib/folders.ts";
 import { lazy } from "../lib/lazy.ts";
@@ -19,6 +19,9 @@ import type { FlagTable } from "./argv.ts";
 export interface ContainerFlags extends FolderOptions {
   /** See the brief of each in {@linkcode FLAGS}. */
   readonly name?: string;
+  readonly entrypoint?: string;
+  readonly pull?: PullPolicy;
+  readonly platform?: string;
   readonly hostname?: string;
   readonly env?: readonly string[];
   readonly envFile?: readonly string[];
@@ -107,11 +110,19 @@ function number(text: string): number {
   return value;
 }
 
+function pullPolicy(text: string): PullPolicy {
+  if (text === "always" || text === "missing" || text === "never") return text;
+  throw new Error(`${JSON.stringify(text)} is not always, missing or never`);
+}
+
 /** The flags. */
 export const FLAGS: Flags = {
   images: word("DIR", "Folder of images [default: see doctor]"),
   containers: word("DIR", "Folder of containers [default: see doctor]"),
   name: word("NAME", "Name of the container"),
+  entrypoint: word("PROGRAM", "What is executed before the command; empty for nothing [default: the image's]"),
+  pull: one("POLICY", "Pull the image: always, missing or never [default: missing]", pullPolicy),
+  platform: word("OS/ARCH", "Kind of machine that the image is for [default: this one]"),
   hostname: word("NAME", "Host name [default: the container's id]"),
   env: many("NAME=VALUE", "Environment variable; NAME alone takes the caller's value"),
   envFile: many("FILE", "File of environment variables, one a line"),
@@ -293,6 +304,9 @@ export async function containerOptions(flags: ContainerFlags, folders: Folders):
     images: folders.images,
     containers: folders.containers,
     name: flags.name,
+    entrypoint: flags.entrypoint,
+    pull: flags.pull,
+    platform: flags.platform,
     hostname: flags.hostname,
     env: await environment(flags),
     cwd: flags.workdir,

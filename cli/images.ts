@@ -1,17 +1,216 @@
 /**
- * `sauropod images`: the images that there are.
+ * `sauropod images`: the images that there are, and everything that is done with them.
  *
  * @module
  */
 
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
+import { commitContainer } from "../lib/container/commit.ts";
+import { importImage as importSource } from "../lib/image/exchange/import.ts";
+import { loadImages } from "../lib/image/exchange/load.ts";
+import { saveImages } from "../lib/image/exchange/save.ts";
+import type { ImageSettings } from "../lib/image/oci.ts";
+import {
+  historyOf,
+  inspectImage,
+  listSummaries,
+  pruneStore,
+  removeImage,
+  tagImage,
+  verifyImages,
+} from "../lib/image/manage.ts";
+import { pullImage } from "../lib/image/pull.ts";
+import { pushImage } from "../lib/image/push.ts";
 import { listImages } from "../lib/image/resolve.ts";
+import { familiarReference, parseReference } from "../lib/registry/reference.ts";
+import { formatSize } from "../lib/size.ts";
 import type { Context } from "./context.ts";
-import { print, printJson, table } from "./text.ts";
+import { progressView } from "./progress.ts";
+import { ago, print, printJson, say, table } from "./text.ts";
+
+/** The flags of commands that list. */
+export interface ListFlags extends FolderOptions {
+  /** Print JSON. */
+  readonly json?: boolean;
+}
+
+/** The flags of `images pull`. */
+export interface PullFlags extends FolderOptions {
+  /** The kind of machine. */
+  readonly platform?: string;
+  /** Say nothing but the digest. */
+  readonly quiet?: boolean;
+}
+
+function familiar(name: string): string {
+  return familiarReference(parseReference(name));
+}
 
 /** Lists images. */
-export function images(this: Context, flags: FolderOptions & { json?: boolean }): void {
-  const found = listImages(findFolders(flags).images);
-  if (flags.json) return printJson(found);
-  print(table(["IMAGE", "KIND", "PATH"], found.map(({ name, kind, path }) => [name, kind, path])));
+export function ls(this: Context, flags: ListFlags): void {
+  const { images } = findFolders(flags);
+  const own = listImages(images);
+  const stored = listSummaries(images, (name, why) => say(`sauropod: ${name}: ${why}`));
+  if (flags.json) return printJson([...own, ...stored.map((image) => ({ ...image, kind: "stored" }))]);
+  const rows = [
+    ...own.map(({ name, kind, path }) => [name, kind, "", "", path]),
+    ...stored.map(({ name, platform, size, created, digest }) => [
+      familiar(name),
+      platform,
+      formatSize(size),
+      created === undefined ? "" : ago(created),
+      digest.slice("sha256:".length, "sha256:".length + 12),
+    ]),
+  ];
+  print(table(["IMAGE", "KIND", "SIZE", "CREATED", "PATH OR DIGEST"], rows));
+}
+
+/** Runs `work` with an abort signal that SIGINT and SIGTERM raise. */
+async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  const abort = (): void =>
+    controller.abort(new Error("interrupted; what has been done so far stays for the next time"));
+  for (const signal of signals) Deno.addSignalListener(signal, abort);
+  try {
+    return await work(controller.signal);
+  } finally {
+    for (const signal of signals) Deno.removeSignalListener(signal, abort);
+  }
+}
+
+/** Pulls images and prints their digests. */
+export async function pull(this: Context, flags: PullFlags, ...names: string[]): Promise<void> {
+  const { images } = findFolders(flags);
+  for (const name of names) {
+    const view = flags.quiet ? undefined : progressView();
+    const { descriptor } = await interruptible((signal) =>
+      pullImage(name, images, { platform: flags.platform, signal, onProgress: view?.update })
+    );
+    view?.finish();
+    print(descriptor.digest + "\n");
+  }
+}
+
+/** Pushes an image and prints its digest. */
+export async function push(this: Context, flags: FolderOptions, name: string, to?: string): Promise<void> {
+  const view = progressView();
+  const digest = await interruptible((signal) =>
+    pushImage(name, findFolders(flags).images, { to, signal, onProgress: view.update })
+  );
+  view.finish();
+  print(digest + "\n");
+}
+
+/** Prints what images consist of, as JSON. */
+export function inspect(this: Context, flags: FolderOptions, ...names: string[]): void {
+  const { images } = findFolders(flags);
+  printJson(names.map((name) => inspectImage(images, name)));
+}
+
+/** Prints how an image was made. */
+export function history(this: Context, flags: ListFlags, name: string): void {
+  const lines = historyOf(findFolders(flags).images, name);
+  if (flags.json) return printJson(lines);
+  const rows = lines.map(({ created, created_by = "", size, comment = "" }) => [
+    created === undefined ? "" : ago(created),
+    created_by.replace(/\s+/g, " ").slice(0, 60),
+    formatSize(size),
+    comment,
+  ]);
+  print(table(["CREATED", "CREATED BY", "SIZE", "COMMENT"], rows));
+}
+
+/** Gives an image another name. */
+export function tag(this: Context, flags: FolderOptions, name: string, other: string): void {
+  tagImage(findFolders(flags).images, name, other);
+}
+
+/** Removes images. */
+export async function rm(this: Context, flags: FolderOptions & { force?: boolean }, ...names: string[]): Promise<void> {
+  const { images } = findFolders(flags);
+  for (const name of names) print(familiar(await removeImage(images, name, flags.force)) + "\n");
+}
+
+/** Takes away what no image and no container needs. */
+export async function prune(this: Context, flags: ListFlags): Promise<void> {
+  const pruned = await pruneStore(findFolders(flags).images);
+  if (flags.json) return printJson(pruned);
+  print(`${pruned.layers.length} layers and ${pruned.blobs.length} blobs, ${formatSize(pruned.bytes)}\n`);
+}
+
+/** Reads everything again; ends with 1 if something is wrong. */
+export async function verify(this: Context, flags: ListFlags): Promise<void> {
+  const damage = await verifyImages(findFolders(flags).images);
+  if (flags.json) printJson(damage);
+  else print(damage.map(({ name, problem }) => `${familiar(name)}: ${problem}\n`).join(""));
+  this.process.exitCode = damage.length > 0 ? 1 : 0;
+}
+
+/** The flags of `images import` and `commit`. */
+export interface ChangeFlags extends FolderOptions {
+  /** The entry point. */
+  readonly entrypoint?: string;
+  /** The command. */
+  readonly cmd?: string;
+  /** Variables. */
+  readonly env?: readonly string[];
+  /** The working directory. */
+  readonly workdir?: string;
+  /** The user. */
+  readonly user?: string;
+  /** A remark. */
+  readonly message?: string;
+  /** The author. */
+  readonly author?: string;
+}
+
+function words(text: string | undefined): readonly string[] | undefined {
+  if (text === undefined) return undefined;
+  if (!text.startsWith("[")) return ["/bin/sh", "-c", text];
+  const value: unknown = JSON.parse(text);
+  if (Array.isArray(value) && value.every((word) => typeof word === "string")) return value;
+  throw new Error(`${text} is no list of words`);
+}
+
+function changes({ entrypoint, cmd, env, workdir, user }: ChangeFlags): ImageSettings {
+  const settings = { Entrypoint: words(entrypoint), Cmd: words(cmd), Env: env, WorkingDir: workdir, User: user };
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+}
+
+/** Makes an image of a folder, an archive or standard input, and prints its name. */
+export async function importImage(this: Context, flags: ChangeFlags, source: string, name: string): Promise<void> {
+  const from = source === "-" ? Deno.stdin.readable : source;
+  const options = { changes: changes(flags), message: flags.message };
+  const image = await interruptible((signal) =>
+    importSource(findFolders(flags).images, from, name, { ...options, signal })
+  );
+  print(familiar(image.name) + "\n");
+}
+
+/** Loads the images of an archive, and prints their names. */
+export async function load(this: Context, flags: FolderOptions & { input?: string }): Promise<void> {
+  const from = flags.input ?? Deno.stdin.readable;
+  const loaded = await interruptible((signal) => loadImages(findFolders(flags).images, from, { signal }));
+  print(loaded.map(({ name }) => (name.startsWith("sha256:") ? name : familiar(name)) + "\n").join(""));
+}
+
+/** The flags of `images save`. */
+export interface SaveFlags extends FolderOptions {
+  /** The file. */
+  readonly output?: string;
+  /** The format. */
+  readonly format?: "oci" | "docker";
+}
+
+/** Saves images as an archive. */
+export async function save(this: Context, flags: SaveFlags, ...names: string[]): Promise<void> {
+  await saveImages(findFolders(flags).images, names, flags.output ?? Deno.stdout.writable, flags.format ?? "docker");
+}
+
+/** `sauropod commit`: makes an image of a container. */
+export async function commit(this: Context, flags: ChangeFlags, container: string, name: string): Promise<void> {
+  const options = { changes: changes(flags), message: flags.message, author: flags.author };
+  const image = await commitContainer(findFolders(flags), container, name, options);
+  print(familiar(image.name) + "\n");
 }

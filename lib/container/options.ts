@@ -10,8 +10,17 @@ import type { FolderOptions } from "../folders.ts";
 /** What one of the command's standard streams is connected with, as in `Deno.Command`. */
 export type StreamOption = "piped" | "inherit" | "null";
 
+/** When to pull an image. */
+export type PullPolicy = "always" | "missing" | "never";
+
 /** Options of a container. All are optional; the doc comment of each says what it is without. */
 export interface ContainerOptions extends FolderOptions {
+  /** What is executed before the command; empty for nothing. Default: what the image says. */
+  entrypoint?: string | readonly string[];
+  /** When to pull the image: always, if it is missing, or never. Default: `missing`. */
+  pull?: PullPolicy;
+  /** The kind of machine as `OS/ARCHITECTURE[/VARIANT]`. Default: this one. */
+  platform?: string;
   /** A name of its own for the container. Default: none; its id is enough to find it. */
   name?: string;
   /** The container's host name. Default: its id. */

@@ -44,7 +44,7 @@ function checkName(value: string | undefined, pattern: RegExp, what: string): vo
 
 /** Refuses what can be refused without looking at the image or the host. */
 export function checkOptions(command: readonly string[], options: ContainerOptions): void {
-  if (!command[0]) {
+  if (command[0] === "") {
     throw new InputError("there is no command to run", {
       code: "no-command",
       hint: "name one after the image: /bin/sh",
@@ -66,6 +66,21 @@ export function checkOptions(command: readonly string[], options: ContainerOptio
       facts: { cwd: options.cwd },
     });
   }
+}
+
+/**
+ * The command and options, completed from what the image's maker says.
+ *
+ * @throws {InputError} `no-command` if there is no command at all.
+ */
+export async function completeFromImage<T extends ContainerOptions>(
+  image: Image,
+  command: readonly string[],
+  options: T,
+): Promise<{ command: readonly string[]; options: T }> {
+  if (!image.settings && options.entrypoint === undefined && command.length > 0) return { command, options };
+  const { applySettings } = await lazy.imageSettings();
+  return applySettings(command, options, image.settings);
 }
 
 // Root needs nothing of the image's: no file of it is read for the usual container.

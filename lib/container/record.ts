@@ -51,6 +51,8 @@ export interface ContainerRecord {
   readonly name?: string;
   /** The image as the user wrote it. */
   readonly image: string;
+  /** The digest of the image's manifest, if it was in the store. */
+  readonly imageDigest?: string;
   /** The folders of the image, uppermost first. */
   readonly lower: readonly string[];
   /** The command and its arguments. */

@@ -7,7 +7,7 @@
 import { type Ending, reap, sendSignal } from "../../ffi/process.ts";
 import { lazy } from "../lazy.ts";
 import { findFolders } from "../folders.ts";
-import { resolveImage } from "../image/resolve.ts";
+import { type Image, resolveImage } from "../image/resolve.ts";
 import type { Attachment, Place } from "../network/attach.ts";
 import type { PublishedPort } from "../network/ports.ts";
 import { requestNetwork } from "../network/request.ts";
@@ -15,7 +15,7 @@ import type { TerminalSize } from "../program/wiring.ts";
 import { signalNumber } from "../signals.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { kill as killLaunched, launch, type Launched } from "./launch.ts";
-import { checkOptions, hostnameOf, prepare } from "./prepare.ts";
+import { checkOptions, completeFromImage, hostnameOf, prepare } from "./prepare.ts";
 import type { ContainerOptions } from "./options.ts";
 import { type ContainerRecord, markProcess, type ProcessMark, writeRecord } from "./record.ts";
 import { abandonedIds, clearLiveness, createContainer, newId, removeContainer, setProcess } from "./store.ts";
@@ -96,7 +96,7 @@ async function bytesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>> | undefin
 /** What is asked, and what has been found out. */
 interface Plan {
   readonly spec: ContainerSpec;
-  readonly image: string;
+  readonly image: Image;
   readonly containers: string;
   readonly options: RunOptions;
 }
@@ -116,7 +116,8 @@ function newRecord({ spec, image, options }: Plan, place?: Place): ContainerReco
     version: 1,
     id: spec.id,
     ...(options.name === undefined ? {} : { name: options.name }),
-    image,
+    image: image.name,
+    ...(image.digest === undefined ? {} : { imageDigest: image.digest }),
     lower: spec.rootfs.lower,
     command: spec.process.args,
     created: new Date().toISOString(),
@@ -177,6 +178,20 @@ async function start(plan: Plan): Promise<Started> {
     { id, hostname: hostnameOf(id, options), containers, memberships, options },
     (place) => make(plan, place),
   );
+}
+
+/** Makes the container that the user and the image ask for. */
+async function startOn(
+  image: Image,
+  asked: readonly string[],
+  wishes: RunOptions,
+  containers: string,
+): Promise<Started> {
+  const { command, options } = await completeFromImage(image, asked, wishes);
+  const id = newId();
+  const spec = await prepare(id, image, command, options, `${containers}/${id}`);
+  options.signal?.throwIfAborted();
+  return start({ spec, image, containers, options });
 }
 
 async function leaveNetworks({ id, networks = [] }: ContainerRecord): Promise<void> {
@@ -240,12 +255,10 @@ export async function run(image: string, command: readonly string[], options: Ru
   options.signal?.throwIfAborted();
   checkOptions(command, options);
   const { images, containers } = findFolders(options);
-  const found = await resolveImage(image, images, options.signal);
-  const id = newId();
-  const spec = await prepare(id, found, command, options, `${containers}/${id}`);
-  options.signal?.throwIfAborted();
-  const started = await start({ spec, image, containers, options });
+  const found = await resolveImage(image, images, { ...options, containers });
+  const started = await startOn(found, command, options, containers).finally(() => found.release?.());
   const { launched, streams, record } = started;
+  const { id } = record;
 
   let ended = false;
   const kill = (signal: Deno.Signal | number = "SIGTERM"): boolean =>

@@ -1,9 +1,11 @@
 import { modeOf, S_IF } from "../../ffi/fs.ts";
 import { lazy } from "../lazy.ts";
 import { ImageError, InputError } from "../errors.ts";
+import type { ImageSettings } from "./oci.ts";
+import type { StoredOptions } from "./stored.ts";
 
 /** What an image is kept as. */
-export type ImageKind = "host" | "folder" | "archive";
+export type ImageKind = "host" | "folder" | "archive" | "stored";
 
 /** An image, ready to be mounted. */
 export interface Image {
@@ -13,6 +15,12 @@ export interface Image {
   lower: readonly string[];
   /** What it is kept as. */
   kind: ImageKind;
+  /** The digest of its manifest, if it is in the store. */
+  digest?: string;
+  /** What its maker says that containers of it are to be. Default: nothing. */
+  settings?: ImageSettings;
+  /** To be called when a container is made of it, or will not be: until then it is not taken away. */
+  release?: () => void;
 }
 
 /** An image of an image folder. */
@@ -46,14 +54,16 @@ const ROOT_FOLDERS = new Set(["bin", "dev", "etc", "lib", "proc", "sbin", "sys",
 
 type Place = { kind: "host" } | { kind: "folder" | "archive"; path: string };
 
-function validate(name: string): void {
-  const parts = name.split("/");
-  if (parts.every((part) => NAME.test(part) && !part.startsWith(".") && !part.startsWith("-"))) return;
-  throw new InputError(`not an image name: ${JSON.stringify(name)}`, {
+function isLocalName(name: string): boolean {
+  return name.split("/").every((part) => NAME.test(part) && !part.startsWith(".") && !part.startsWith("-"));
+}
+
+function invalidName(name: string): InputError {
+  return new InputError(`not an image name: ${JSON.stringify(name)}`, {
     code: "invalid-image-name",
     facts: { name },
     hint:
-      "Names are made of letters, digits and _ . : - and may be nested with /, as in team/app; no part begins with . or -",
+      "a folder or archive in the folder of images, or a reference such as alpine:3.20 or ghcr.io/owner/name@sha256:…",
   });
 }
 
@@ -62,41 +72,58 @@ function typeOf(path: string): "folder" | "file" | undefined {
   return type === S_IF.DIR ? "folder" : type === S_IF.REG ? "file" : undefined;
 }
 
-function notFound(name: string, imagesFolder: string): ImageError {
+function notFound(name: string, imagesFolder: string, cause?: ImageError): ImageError {
   const looked = ["", ...ARCHIVE_ENDINGS].map((ending) => `${imagesFolder}/${name}${ending}`);
   const near = listImages(imagesFolder).map((image) => image.name);
   const others = [...near, "host"].map((other) => JSON.stringify(other)).join(", ");
-  return new ImageError(`no image ${JSON.stringify(name)}; looked for ${looked.join(", ")}`, {
+  const pulled = cause ? `; and it could not be pulled: ${cause.message}` : "";
+  return new ImageError(`no image ${JSON.stringify(name)}; looked for ${looked.join(", ")}${pulled}`, {
     code: "image-not-found",
-    facts: { name, looked, images: near },
+    facts: { name, looked, images: near, ...(cause ? { registry: cause.facts } : {}) },
     hint: `There is: ${others}. A root file system put there as a folder or archive is an image.`,
+    cause,
   });
 }
 
-function locate(name: string, imagesFolder: string): Place {
+/** The image of that name in the store. Throws `image-not-found` if it is not there and cannot be pulled. */
+async function resolveFromStore(name: string, imagesFolder: string, options: StoredOptions): Promise<Image> {
+  const { fullName, resolveStored } = await lazy.stored();
+  if (!isLocalName(name) && fullName(name) === undefined) throw invalidName(name);
+  try {
+    const stored = await resolveStored(name, imagesFolder, options);
+    if (stored) return stored;
+  } catch (error) {
+    const missing = error instanceof ImageError && /^(image-not-found|registry-.*)$/.test(error.code);
+    throw missing ? notFound(name, imagesFolder, error) : error;
+  }
+  throw notFound(name, imagesFolder);
+}
+
+function locate(name: string, imagesFolder: string): Place | undefined {
   if (name === "host") return { kind: "host" };
-  validate(name);
+  if (!isLocalName(name)) return undefined;
   const path = `${imagesFolder}/${name}`;
   if (typeOf(path) === "folder") return { kind: "folder", path };
   const ending = ARCHIVE_ENDINGS.find((ending) => typeOf(path + ending) === "file");
-  if (ending) return { kind: "archive", path: path + ending };
-  throw notFound(name, imagesFolder);
+  return ending && { kind: "archive", path: path + ending };
 }
 
 /**
  * Finds the image `name`: `host` is the host's own root; else it is the folder `name` of `imagesFolder`, or an archive
- * of that name, which is unpacked once into the folder `.unpacked` there, unless `signal` is aborted meanwhile.
+ * of that name, which is unpacked once into the folder `.unpacked` there; else the image of that name in the store,
+ * which is pulled if it is missing.
  *
  * Throws {@linkcode InputError} `invalid-image-name`, {@linkcode ImageError} `image-not-found`, and those of
- * `unpackOnce` in `archive.ts`.
+ * `unpackOnce` in `archive.ts` and of `resolveStored` in `stored.ts`.
  */
-export async function resolveImage(name: string, imagesFolder: string, signal?: AbortSignal): Promise<Image> {
+export async function resolveImage(name: string, imagesFolder: string, options: StoredOptions = {}): Promise<Image> {
   const place = locate(name, imagesFolder);
-  if (place.kind === "host") return { name, lower: ["/"], kind: "host" };
-  if (place.kind === "folder") return { name, lower: [Deno.realPathSync(place.path)], kind: "folder" };
+  if (place?.kind === "host") return { name, lower: ["/"], kind: "host" };
+  if (place?.kind === "folder") return { name, lower: [Deno.realPathSync(place.path)], kind: "folder" };
+  if (!place) return await resolveFromStore(name, imagesFolder, options);
   const { findUnpacked, unpackOnce } = await lazy.archive();
   const store = storeOf(imagesFolder);
-  const rootfs = findUnpacked(place.path, store) ?? await unpackOnce(place.path, store, signal);
+  const rootfs = findUnpacked(place.path, store) ?? await unpackOnce(place.path, store, options.signal);
   return { name, lower: [Deno.realPathSync(rootfs)], kind: "archive" };
 }
 

@@ -56,18 +56,44 @@ function restrictions(spec: ContainerSpec): ("NODEV" | "NOSUID")[] {
   ];
 }
 
+/** The folder that all of `paths` are in. */
+function commonFolder(paths: readonly string[]): string {
+  const [first = [], ...others] = paths.map((path) => path.split("/"));
+  const same = first.findIndex((part, i) => others.some((parts) => parts[i] !== part));
+  return first.slice(0, same < 0 ? first.length - 1 : same).join("/") || "/";
+}
+
+/**
+ * Mounts the overlay on the container's folder. The kernel takes one page of options: names of many layers are written
+ * as seen from the folder that they are in.
+ */
+function mountOverlay(spec: ContainerSpec): Program {
+  const { folder, lower, volatile } = spec.rootfs;
+  const parent = lower.length > 1 ? commonFolder(lower) : undefined;
+  const names = parent === undefined ? lower : lower.map((path) => path.slice(parent.length).replace(/^\/+/, ""));
+  const own = parent === undefined ? "" : `${escaped(folder)}/`;
+  // Without volatile the end of a container waits until the whole file system below it is synchronized.
+  const data = `lowerdir=${names.map(escaped).join(":")},upperdir=${own}upper,workdir=${own}work${
+    volatile ? ",volatile" : ""
+  }`;
+  const how = flags("MS", ...restrictions(spec));
+  return [
+    parent === undefined
+      ? step("go to the container's folder", call.chdir(folder))
+      : step("go to the folder of the image's layers", call.chdir(parent)),
+    step("mount overlay on /", call.mount("overlay", folder, "overlay", how, data)),
+  ];
+}
+
 /** Makes the overlay the root of the container and lets go of the host's. */
 export function enterRootfs(spec: ContainerSpec): Program {
-  const { folder, lower, volatile, mode, uid, gid } = spec.rootfs;
-  // Without volatile the end of a container waits until the whole file system below it is synchronized.
-  const data = `lowerdir=${lower.map(escaped).join(":")},upperdir=upper,workdir=work${volatile ? ",volatile" : ""}`;
+  const { folder, mode, uid, gid } = spec.rootfs;
   return [
     step("make every mount private", call.mount(null, "/", null, flags("MS", "REC", "PRIVATE"))),
     ...spec.mounts.filter(isBind).map((mount) =>
       step(`open ${mount.source} for ${mount.target}`, call.openTree(mount.source), { save: source(mount) })
     ),
-    step("go to the container's folder", call.chdir(folder)),
-    step("mount overlay on /", call.mount("overlay", folder, "overlay", flags("MS", ...restrictions(spec)), data)),
+    ...mountOverlay(spec),
     step("go to the new root", call.chdir(folder)),
     step("pivot into the new root", call.pivotRoot(".", ".")),
     // As long as the old root lies on the new one, ".." at the top leads to it: a link of the image could too.

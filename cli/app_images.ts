@@ -1,0 +1,172 @@
+/**
+ * The commands of `sauropod images`, `sauropod commit`, and their flags.
+ *
+ * @module
+ */
+
+import { buildCommand, buildRouteMap, type Command, type RouteMap } from "npm:@stricli/core@1.3.0";
+import type { FolderOptions } from "../lib/folders.ts";
+import type { Context } from "./context.ts";
+import type { ChangeFlags, ListFlags, PullFlags, SaveFlags } from "./images.ts";
+import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
+
+const loaded = () => import("./images.ts");
+
+const image = word("Name, such as alpine:3.20, or the beginning of its digest", "IMAGE");
+const reference = word("Reference, such as alpine:3.20 or ghcr.io/owner/name@sha256:…", "IMAGE");
+const name = word("Name for the new image", "NAME");
+const several = { kind: "array", minimum: 1, parameter: image } as const;
+const list = { flags: { ...folderFlags, json }, aliases: folderAliases } as const;
+const plain = { flags: folderFlags, aliases: folderAliases } as const;
+
+const text = (brief: string, placeholder: string) =>
+  ({ kind: "parsed", optional: true, ...word(`${placeholder}: ${brief}`, placeholder) }) as const;
+
+const changeFlags = {
+  ...folderFlags,
+  entrypoint: text("what containers execute, as a JSON list or for a shell", "WORDS"),
+  cmd: text("their command, likewise", "WORDS"),
+  env: { kind: "parsed", optional: true, variadic: true, ...word("NAME=VALUE: variable", "NAME=VALUE") },
+  workdir: text("their working directory", "DIR"),
+  user: text("their user", "USER[:GROUP]"),
+  message: text("remark for the history", "TEXT"),
+  author: text("who makes it", "TEXT"),
+} as const;
+const changeAliases = { ...folderAliases, m: "message", a: "author", e: "env", w: "workdir", u: "user" } as const;
+
+const formats = (input: string): "oci" | "docker" => {
+  if (input === "oci" || input === "docker") return input;
+  throw new Error(`${JSON.stringify(input)} is neither oci nor docker`);
+};
+
+/** `sauropod images`. */
+export const images: RouteMap<Context> = buildRouteMap({
+  routes: {
+    ls: buildCommand<ListFlags, [], Context>({
+      loader: async () => (await loaded()).ls,
+      parameters: list,
+      docs: { brief: "List images" },
+    }),
+    pull: buildCommand<PullFlags, [string, ...string[]], Context>({
+      loader: async () => (await loaded()).pull,
+      parameters: {
+        flags: {
+          ...folderFlags,
+          platform: text("kind of machine [default: this one]", "OS/ARCH"),
+          quiet: yes("Only the digest"),
+        },
+        aliases: { ...folderAliases, q: "quiet" },
+        positional: { kind: "array", minimum: 1, parameter: reference },
+      },
+      docs: {
+        brief: "Pull images from a registry",
+        fullDescription:
+          "  sauropod images pull alpine:3.20\n  sauropod images pull --platform linux/arm64 ghcr.io/owner/name",
+      },
+    }),
+    push: buildCommand<FolderOptions, [string, string?], Context>({
+      loader: async () => (await loaded()).push,
+      parameters: {
+        ...plain,
+        positional: {
+          kind: "tuple",
+          parameters: [image, { ...word("Where to push it [default: its name]", "REFERENCE"), optional: true }],
+        },
+      },
+      docs: { brief: "Push an image to a registry" },
+    }),
+    import: buildCommand<ChangeFlags, [string, string], Context>({
+      loader: async () => (await loaded()).importImage,
+      parameters: {
+        flags: changeFlags,
+        aliases: changeAliases,
+        positional: {
+          kind: "tuple",
+          parameters: [word("Folder or archive of files or of an image; - is standard input", "SOURCE"), name],
+        },
+      },
+      docs: {
+        brief: "Make an image of a folder or archive",
+        fullDescription: "  tar c -C rootfs . | sauropod images import --cmd '[\"/bin/app\"]' - app:1",
+      },
+    }),
+    load: buildCommand<FolderOptions & { input?: string }, [], Context>({
+      loader: async () => (await loaded()).load,
+      parameters: {
+        flags: {
+          containers: folderFlags.containers,
+          images: folderFlags.images,
+          input: text("archive [default: standard input]", "FILE"),
+        },
+        aliases: { c: "containers", i: "input" },
+      },
+      docs: { brief: "Load the images of an archive that docker, podman, skopeo or this made" },
+    }),
+    save: buildCommand<SaveFlags, [string, ...string[]], Context>({
+      loader: async () => (await loaded()).save,
+      parameters: {
+        flags: {
+          ...folderFlags,
+          output: text("archive [default: standard output]", "FILE"),
+          format: {
+            kind: "parsed",
+            optional: true,
+            brief: "oci|docker: format [default: docker]",
+            placeholder: "FORMAT",
+            parse: formats,
+          },
+        },
+        aliases: { ...folderAliases, o: "output" },
+        positional: several,
+      },
+      docs: { brief: "Save images as an archive that docker, podman and skopeo read" },
+    }),
+    inspect: buildCommand<FolderOptions, [string, ...string[]], Context>({
+      loader: async () => (await loaded()).inspect,
+      parameters: { ...plain, positional: several },
+      docs: { brief: "Print what images consist of, as JSON" },
+    }),
+    history: buildCommand<ListFlags, [string], Context>({
+      loader: async () => (await loaded()).history,
+      parameters: { ...list, positional: { kind: "tuple", parameters: [image] } },
+      docs: { brief: "Print how an image was made" },
+    }),
+    tag: buildCommand<FolderOptions, [string, string], Context>({
+      loader: async () => (await loaded()).tag,
+      parameters: { ...plain, positional: { kind: "tuple", parameters: [image, name] } },
+      docs: { brief: "Give an image another name too" },
+    }),
+    rm: buildCommand<FolderOptions & { force?: boolean }, [string, ...string[]], Context>({
+      loader: async () => (await loaded()).rm,
+      parameters: {
+        flags: { ...folderFlags, force: yes("Also if containers are made of it") },
+        aliases: { ...folderAliases, f: "force" },
+        positional: several,
+      },
+      docs: { brief: "Remove images" },
+    }),
+    prune: buildCommand<ListFlags, [], Context>({
+      loader: async () => (await loaded()).prune,
+      parameters: list,
+      docs: { brief: "Take away what no image and no container needs" },
+    }),
+    verify: buildCommand<ListFlags, [], Context>({
+      loader: async () => (await loaded()).verify,
+      parameters: list,
+      docs: { brief: "Read everything again and say what is damaged; ends with 1 if something is" },
+    }),
+  },
+  defaultCommand: "ls",
+  docs: { brief: "List, pull, push, make and remove images" },
+});
+
+/** `sauropod commit`. */
+export const commit: Command<Context> = buildCommand<ChangeFlags, [string, string], Context>({
+  loader: async () => (await loaded()).commit,
+  parameters: {
+    flags: changeFlags,
+    aliases: changeAliases,
+    positional: { kind: "tuple", parameters: [word("Name, id or beginning of an id", "CONTAINER"), name] },
+  },
+  docs: { brief: "Make an image of a container and its changes" },
+});

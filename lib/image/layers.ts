@@ -1,0 +1,86 @@
+/**
+ * The unpacked layers of stored images: each is unpacked once, whatever the number of images and commands that want it.
+ *
+ * @module
+ */
+
+import { AT_FDCWD, close } from "../../ffi/fs.ts";
+import { unpackLayer } from "./layer.ts";
+import { isUnpacked, layerFolder, type LayerRecord } from "./layer_folders.ts";
+import { lockFolder, sweep, TEMPORARY } from "./locked_folder.ts";
+import type { ImageDocuments } from "./store.ts";
+import { blobPath } from "./store.ts";
+import { removeTree } from "./tree.ts";
+
+/** Where a layer's unpacking stands. */
+export interface LayerProgress {
+  /** The layer's digest. */
+  readonly digest: string;
+  /** What is done with it. */
+  readonly phase: "waiting" | "downloading" | "unpacking" | "uploading" | "done";
+  /** How many bytes are done. */
+  readonly done: number;
+  /** How many there are. */
+  readonly total: number;
+}
+
+/**
+ * Unpacks a layer unless that is done. Whole or not at all; who wants the same layer waits for the first.
+ *
+ * @throws {ImageError} as `unpackLayer`. Nothing is left then.
+ */
+export async function ensureLayer(
+  store: string,
+  digest: string,
+  mediaType: string,
+  diffId: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const folder = layerFolder(store, diffId);
+  const name = `.${folder.slice(folder.lastIndexOf("/") + 1)}${TEMPORARY}`, temporary = `${store}/layers/${name}`;
+  const isDone = (): boolean => {
+    signal?.throwIfAborted();
+    return isUnpacked(store, diffId);
+  };
+  const locked = await lockFolder(temporary, isDone);
+  if (locked === undefined) return;
+  try {
+    if (isDone()) return removeTree(AT_FDCWD, temporary);
+    sweep(`${store}/layers`, name);
+    const diff = `${temporary}/diff`;
+    removeTree(AT_FDCWD, diff);
+    await Deno.mkdir(diff, { mode: 0o755 });
+    await Deno.chmod(diff, 0o755);
+    const { entries, bytes } = await unpackLayer(blobPath(store, digest), mediaType, diff, { diffId, signal });
+    const record: LayerRecord = { diffId, entries, bytes };
+    await Deno.writeTextFile(`${temporary}/layer.json`, JSON.stringify(record) + "\n");
+    await Deno.chmod(temporary, 0o755);
+    await Deno.rename(temporary, folder);
+  } catch (error) {
+    removeTree(AT_FDCWD, temporary);
+    throw error;
+  } finally {
+    close(locked);
+  }
+}
+
+const AT_ONCE = Math.max(2, navigator.hardwareConcurrency);
+
+/** Runs `work` for every item, a few at a time. */
+export async function forEachAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const rest = [...items];
+  const worker = async (): Promise<void> => {
+    for (let item = rest.shift(); item !== undefined; item = rest.shift()) await work(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, worker));
+}
+
+/** Unpacks all layers of an image that are not. */
+export async function ensureLayers(
+  store: string,
+  { manifest, config }: ImageDocuments,
+  signal?: AbortSignal,
+): Promise<void> {
+  const layers = manifest.layers.map((layer, i) => ({ ...layer, diffId: config.rootfs.diff_ids[i] ?? "" }));
+  await forEachAtOnce(layers, ({ digest, mediaType, diffId }) => ensureLayer(store, digest, mediaType, diffId, signal));
+}

@@ -1,0 +1,286 @@
+/**
+ * Listing, naming, removing and checking images of the store.
+ *
+ * @module
+ */
+
+import { AT_FDCWD } from "../../ffi/fs.ts";
+import { listContainers } from "../container/names.ts";
+import type { ContainerRecord } from "../container/record.ts";
+import { ImageError, messageOf } from "../errors.ts";
+import { formatReference, parseReference } from "../registry/reference.ts";
+import { isUnpacked, layerFolder, lowerFolders } from "./layer_folders.ts";
+import { sweep } from "./locked_folder.ts";
+import type { Descriptor, HistoryEntry } from "./oci.ts";
+import {
+  blobPath,
+  findStored,
+  type ImageDocuments,
+  listStored,
+  makeStore,
+  readImage,
+  removeNames,
+  setName,
+  type StoredImage,
+  storeFolder,
+  usersOf,
+  whileHeld,
+} from "./store.ts";
+import { removeTree } from "./tree.ts";
+
+/** An image of the store, for people. */
+export interface ImageSummary {
+  /** Its full name. */
+  readonly name: string;
+  /** The digest of its manifest. */
+  readonly digest: string;
+  /** The size of its layers as they are kept in the registry, in bytes. */
+  readonly size: number;
+  /** When it was made, as an RFC 3339 time. */
+  readonly created?: string;
+  /** For which kind of machine it is: `linux/amd64`. */
+  readonly platform: string;
+}
+
+/** One layer of an image's history, for people. */
+export interface HistoryLine extends HistoryEntry {
+  /** The size of the layer that it made, compressed, in bytes. */
+  readonly size: number;
+}
+
+function notFound(name: string, images: string): ImageError {
+  const known = listStored(storeFolder(images)).map((image) => image.name);
+  return new ImageError(`there is no image ${name} in the store`, {
+    code: "image-not-found",
+    facts: { name, images: known },
+    hint: known.length ? `there is: ${known.join(", ")}` : "sauropod images pull or import makes one",
+  });
+}
+
+/**
+ * The image that `text` names: a reference, or the beginning of the digest of just one.
+ *
+ * @throws {ImageError} `image-not-found`, `image-ambiguous`.
+ */
+export function findImage(images: string, text: string): StoredImage {
+  const store = storeFolder(images);
+  const byDigest = /^(sha256:)?[0-9a-f]{6,64}$/.test(text)
+    ? listStored(store).filter(({ descriptor }) =>
+      descriptor.digest.replace("sha256:", "").startsWith(text.replace("sha256:", ""))
+    )
+    : [];
+  const [first, ...others] = byDigest;
+  if (first && others.every(({ descriptor }) => descriptor.digest === first.descriptor.digest)) return first;
+  if (first) {
+    throw new ImageError(`${text} is the beginning of several images' digests`, {
+      code: "image-ambiguous",
+      facts: { text, names: byDigest.map(({ name }) => name) },
+      hint: "write more of it, or a name",
+    });
+  }
+  const name = formatReference(parseReference(text));
+  const descriptor = findStored(store, name);
+  if (!descriptor) throw notFound(name, images);
+  return { name, descriptor };
+}
+
+function summary(store: string, { name, descriptor }: StoredImage): ImageSummary {
+  const { manifest, config } = readImage(store, descriptor);
+  return {
+    name,
+    digest: descriptor.digest,
+    size: manifest.layers.reduce((sum, { size }) => sum + size, 0),
+    platform: [config.os, config.architecture, ...(config.variant ? [config.variant] : [])].join("/"),
+    ...(config.created === undefined ? {} : { created: config.created }),
+  };
+}
+
+/** All images of the store. Those whose documents are damaged go to `damaged`. */
+export function listSummaries(images: string, damaged: (name: string, why: string) => void = () => {}): ImageSummary[] {
+  const store = storeFolder(images);
+  return listStored(store).flatMap((image) => {
+    try {
+      return [summary(store, image)];
+    } catch (error) {
+      if (!(error instanceof ImageError)) throw error;
+      damaged(image.name, error.message);
+      return [];
+    }
+  });
+}
+
+/** An image's documents. Throws {@linkcode ImageError} as {@linkcode findImage} and `readImage` do. */
+export function inspectImage(images: string, text: string): ImageDocuments & { name: string } {
+  const { name, descriptor } = findImage(images, text);
+  return { name, ...readImage(storeFolder(images), descriptor) };
+}
+
+/** How an image was made, latest first. */
+export function historyOf(images: string, text: string): HistoryLine[] {
+  const { manifest, config } = inspectImage(images, text);
+  const layers = [...manifest.layers];
+  const history = config.history?.length ? config.history : manifest.layers.map((): HistoryEntry => ({}));
+  return history.map((entry) => ({ ...entry, size: entry.empty_layer ? 0 : layers.shift()?.size ?? 0 })).reverse();
+}
+
+/** Gives an image another name too. */
+export function tagImage(images: string, text: string, name: string): StoredImage {
+  const { descriptor } = findImage(images, text);
+  const full = formatReference(parseReference(name));
+  setName(storeFolder(images), full, {
+    mediaType: descriptor.mediaType,
+    digest: descriptor.digest,
+    size: descriptor.size,
+  });
+  return { name: full, descriptor };
+}
+
+function containersOf(store: string): ContainerRecord[] {
+  return usersOf(store).flatMap((folder) => listContainers(folder));
+}
+
+/** The containers that are made of an image's layers. */
+function usersOfImage(store: string, documents: ImageDocuments): ContainerRecord[] {
+  const [top] = lowerFolders(store, documents);
+  return top === undefined ? [] : containersOf(store).filter(({ lower }) => lower.includes(top));
+}
+
+function checkUnused(store: string, { name, descriptor }: StoredImage): void {
+  const users = usersOfImage(store, readImage(store, descriptor));
+  if (users.length === 0) return;
+  throw new ImageError(`${name} is used by ${users.map(({ name, id }) => name ?? id).join(", ")}`, {
+    code: "image-in-use",
+    facts: { name, containers: users.map(({ id }) => id) },
+    hint: "remove those containers first; --force takes the name away and leaves them their layers",
+  });
+}
+
+/**
+ * Takes an image's name away, and with its last name what no other image and no container needs. Returns the name.
+ *
+ * @throws {ImageError} `image-not-found`, `image-in-use` if containers are made of it and it has no other name.
+ */
+export async function removeImage(images: string, text: string, force = false): Promise<string> {
+  const store = storeFolder(images);
+  const image = findImage(images, text);
+  const same = listStored(store).filter(({ descriptor }) => descriptor.digest === image.descriptor.digest);
+  if (same.length === 1 && !force) checkUnused(store, image);
+  removeNames(store, [image.name]);
+  await pruneStore(images);
+  return image.name;
+}
+
+/** What {@linkcode pruneStore} took away. */
+export interface Pruned {
+  /** Digests of blobs. */
+  readonly blobs: readonly string[];
+  /** Folders of layers. */
+  readonly layers: readonly string[];
+  /** How many bytes of blobs. */
+  readonly bytes: number;
+}
+
+function namesIn(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].map(({ name }) => name);
+}
+
+/** What the images of the store need. Throws {@linkcode ImageError} if that cannot be told: nothing is safe to remove then. */
+function needed(store: string): { blobs: Set<string>; layers: Set<string> } {
+  const blobs = new Set<string>(), layers = new Set<string>();
+  for (const { descriptor } of listStored(store)) {
+    const { manifest, config } = readImage(store, descriptor);
+    for (const { digest } of [descriptor, manifest.config, ...manifest.layers]) blobs.add(digest);
+    for (const diffId of config.rootfs.diff_ids) layers.add(layerFolder(store, diffId));
+  }
+  for (const { lower } of containersOf(store)) for (const folder of lower) layers.add(folder.replace(/\/diff$/, ""));
+  return { blobs, layers };
+}
+
+function removeLayer(folder: string): void {
+  // Out of sight first: a layer that is half removed must not be taken for one.
+  const hidden = folder.replace(/([^/]+)$/, ".$1.tmp");
+  Deno.renameSync(folder, hidden);
+  removeTree(AT_FDCWD, hidden);
+}
+
+function prune(store: string): Pruned {
+  const { blobs, layers } = needed(store);
+  sweep(`${store}/layers`);
+  for (const name of namesIn(`${store}/partial`)) removeTree(AT_FDCWD, `${store}/partial/${name}`);
+  const goneLayers = namesIn(`${store}/layers`).map((name) => `${store}/layers/${name}`)
+    .filter((folder) => !layers.has(folder));
+  goneLayers.forEach(removeLayer);
+  const goneBlobs = namesIn(`${store}/blobs/sha256`).map((hex) => `sha256:${hex}`).filter((digest) =>
+    !blobs.has(digest)
+  );
+  const bytes = goneBlobs.reduce((sum, digest) => sum + Deno.statSync(blobPath(store, digest)).size, 0);
+  for (const digest of goneBlobs) Deno.removeSync(blobPath(store, digest));
+  return { blobs: goneBlobs, layers: goneLayers, bytes };
+}
+
+/**
+ * Takes away what no image and no container needs, and what killed commands left. Waits until no image is being pulled
+ * or made, and no container is being made of one.
+ *
+ * @throws {ImageError} `store-damaged` if an image cannot be read: what it needs is not known.
+ */
+export function pruneStore(images: string): Promise<Pruned> {
+  const store = storeFolder(images);
+  makeStore(store);
+  return whileHeld(store, "exclusive", () => prune(store));
+}
+
+/** Something wrong with the store. */
+export interface Damage {
+  /** The image's name. */
+  readonly name: string;
+  /** What is wrong. */
+  readonly problem: string;
+}
+
+async function digestOfFile(path: string): Promise<string> {
+  const { createHash } = await import("node:crypto");
+  const hash = createHash("sha256");
+  using file = await Deno.open(path);
+  const buffer = new Uint8Array(1 << 20);
+  for (let n = await file.read(buffer); n !== null; n = await file.read(buffer)) hash.update(buffer.subarray(0, n));
+  return `sha256:${hash.digest("hex")}`;
+}
+
+async function checkBlob(store: string, { digest, size }: Descriptor): Promise<string | undefined> {
+  try {
+    const path = blobPath(store, digest);
+    const found = await Deno.stat(path);
+    if (found.size !== size) return `the blob ${digest} has ${found.size} bytes and should have ${size}`;
+    return await digestOfFile(path) === digest ? undefined : `the blob ${digest} holds something else`;
+  } catch (error) {
+    return `the blob ${digest} cannot be read: ${messageOf(error)}`;
+  }
+}
+
+/** Reads everything that images consist of, and says what is not as it should be. */
+export async function verifyImages(images: string): Promise<Damage[]> {
+  const store = storeFolder(images);
+  const damage: Damage[] = [];
+  const checked = new Map<string, string | undefined>();
+  for (const { name, descriptor } of listStored(store)) {
+    const report = (problem: string | undefined): void => {
+      if (problem !== undefined) damage.push({ name, problem });
+    };
+    const check = async (one: Descriptor): Promise<void> => {
+      if (!checked.has(one.digest)) checked.set(one.digest, await checkBlob(store, one));
+      report(checked.get(one.digest));
+    };
+    await check(descriptor);
+    try {
+      const { manifest, config } = readImage(store, descriptor);
+      for (const one of [manifest.config, ...manifest.layers]) await check(one);
+      for (const diffId of config.rootfs.diff_ids) {
+        if (!isUnpacked(store, diffId)) report(`the layer ${diffId} is not unpacked; the next container unpacks it`);
+      }
+    } catch (error) {
+      report(messageOf(error));
+    }
+  }
+  return damage;
+}

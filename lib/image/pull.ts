@@ -1,0 +1,190 @@
+/**
+ * Pulling images from registries into the store.
+ *
+ * @module
+ */
+
+import { ImageError, InputError, messageOf } from "../errors.ts";
+import { downloadBlob } from "../registry/download.ts";
+import { openRegistry, type Registry } from "../registry/client.ts";
+import { fetchManifest } from "../registry/manifests.ts";
+import { formatReference, parseReference, type Reference } from "../registry/reference.ts";
+import { isUnpacked } from "./layer_folders.ts";
+import { ensureLayer, forEachAtOnce, type LayerProgress } from "./layers.ts";
+import { lockFolder } from "./locked_folder.ts";
+import { AT_FDCWD, close } from "../../ffi/fs.ts";
+import {
+  type Descriptor,
+  hostPlatform,
+  type Index,
+  isIndex,
+  type Manifest,
+  parseConfig,
+  parseManifest,
+  type Platform,
+} from "./oci.ts";
+import {
+  addDocument,
+  blobPath,
+  hasBlob,
+  makeStore,
+  readDocument,
+  setName,
+  type StoredImage,
+  storeFolder,
+  whileHeld,
+} from "./store.ts";
+import { removeTree } from "./tree.ts";
+
+/** How to pull. */
+export interface PullOptions {
+  /** The kind of machine as `OS/ARCHITECTURE[/VARIANT]`. Default: this one. */
+  platform?: string;
+  /** Gives up when aborted. What has been downloaded stays for the next time. */
+  signal?: AbortSignal;
+  /** Is told of each layer's progress. */
+  onProgress?: (progress: LayerProgress) => void;
+}
+
+/**
+ * Reads `OS/ARCHITECTURE[/VARIANT]`.
+ *
+ * @throws {InputError} `bad-platform`.
+ */
+export function parsePlatform(text: string): Platform {
+  const [os = "", architecture = "", variant, ...rest] = text.split("/");
+  if (os !== "" && architecture !== "" && rest.length === 0) {
+    return { os, architecture, ...(variant === undefined ? {} : { variant }) };
+  }
+  throw new InputError(`${JSON.stringify(text)} is not a platform`, {
+    code: "bad-platform",
+    facts: { text },
+    hint: "OS/ARCHITECTURE[/VARIANT], such as linux/arm64 or linux/arm/v7",
+  });
+}
+
+function formatPlatform({ os, architecture, variant }: Platform): string {
+  return [os, architecture, ...(variant === undefined ? [] : [variant])].join("/");
+}
+
+/** The image of an index that is for `platform`; without a variant the first of the architecture. */
+export function chooseImage({ manifests }: Index, platform: Platform, name: string): Descriptor {
+  const fitting = manifests.filter(({ platform: one }) =>
+    one?.os === platform.os && one.architecture === platform.architecture &&
+    (platform.variant === undefined || one.variant === platform.variant)
+  );
+  const [first] = fitting;
+  if (first) return first;
+  const known = manifests.flatMap(({ platform }) =>
+    platform && platform.os !== "unknown" ? formatPlatform(platform) : []
+  );
+  throw new ImageError(`${name} is not made for ${formatPlatform(platform)}`, {
+    code: "image-not-found",
+    facts: { name, platform: formatPlatform(platform), known },
+    hint: `it is there for ${known.join(", ") || "no machine at all"}`,
+  });
+}
+
+interface Resolved {
+  readonly descriptor: Descriptor;
+  readonly text: string;
+  readonly manifest: Manifest;
+}
+
+async function resolve(registry: Registry, reference: Reference, platform: Platform): Promise<Resolved> {
+  const name = formatReference(reference);
+  const { descriptor, text } = await fetchManifest(registry, reference);
+  const document = parseManifest(text, `the manifest of ${name}`);
+  if (!isIndex(document)) return { descriptor, text, manifest: document };
+  const chosen = chooseImage(document, platform, name);
+  const found = await fetchManifest(registry, { ...reference, digest: chosen.digest }, chosen);
+  const manifest = parseManifest(found.text, `the manifest ${chosen.digest} of ${name}`);
+  if (!isIndex(manifest)) return { ...found, manifest };
+  throw new ImageError(`${name} is a list of lists of images`, { code: "image-unsupported", facts: { name } });
+}
+
+/** Downloads a blob unless it is there; who wants the same one waits for the first. */
+async function ensureBlob(
+  store: string,
+  registry: Registry,
+  repository: string,
+  descriptor: Descriptor,
+  signal: AbortSignal | undefined,
+  onProgress: (done: number) => void,
+): Promise<void> {
+  const lockPath = `${store}/partial/.${descriptor.digest.slice("sha256:".length)}.lock`;
+  const locked = await lockFolder(lockPath, () => {
+    signal?.throwIfAborted();
+    return hasBlob(store, descriptor);
+  });
+  if (locked === undefined) return;
+  try {
+    if (hasBlob(store, descriptor)) return;
+    const path = `${store}/partial/${descriptor.digest.slice("sha256:".length)}`;
+    await downloadBlob(registry, repository, descriptor, path, { signal, onProgress });
+    await Deno.rename(path, blobPath(store, descriptor.digest));
+  } finally {
+    removeTree(AT_FDCWD, lockPath);
+    close(locked);
+  }
+}
+
+/**
+ * Pulls an image: its documents and layers are downloaded and verified, and the layers unpacked, as far as that has not
+ * been done; then it gets its name.
+ *
+ * @throws {InputError} `bad-reference`, `bad-platform`.
+ * @throws {ImageError} for everything that is wrong with the registry or the image. What is whole stays in the store.
+ */
+export async function pullImage(text: string, images: string, options: PullOptions = {}): Promise<StoredImage> {
+  const { signal } = options;
+  const reference = parseReference(text);
+  const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
+  const store = storeFolder(images);
+  makeStore(store);
+  return await whileHeld(store, "shared", () => {
+    const registry = openRegistry(reference.registry, { signal });
+    return pullInto(store, registry, reference, platform, options);
+  });
+}
+
+async function pullInto(
+  store: string,
+  registry: Registry,
+  reference: Reference,
+  platform: Platform,
+  { signal, onProgress = () => {} }: PullOptions,
+): Promise<StoredImage> {
+  const name = formatReference(reference);
+  const { descriptor, text: document, manifest } = await resolve(registry, reference, platform);
+  const { repository } = reference;
+  await ensureBlob(store, registry, repository, manifest.config, signal, () => {});
+  const config = parseConfig(readDocument(store, manifest.config), `the configuration of ${name}`);
+  const diffIds = config.rootfs.diff_ids;
+  if (diffIds.length !== manifest.layers.length) {
+    throw new ImageError(`${name} has ${manifest.layers.length} layers and names ${diffIds.length}`, {
+      code: "image-malformed",
+      facts: { name },
+    });
+  }
+  const layers = manifest.layers.map((layer, i) => ({ ...layer, diffId: diffIds[i] ?? "" }));
+  for (const { digest, size } of layers) onProgress({ digest, phase: "waiting", done: 0, total: size });
+  await forEachAtOnce(layers, async ({ diffId, ...layer }) => {
+    const { digest, size: total } = layer;
+    await ensureBlob(store, registry, repository, layer, signal, (done) => {
+      onProgress({ digest, phase: "downloading", done, total });
+    });
+    if (!isUnpacked(store, diffId)) onProgress({ digest, phase: "unpacking", done: total, total });
+    await ensureLayer(store, digest, layer.mediaType, diffId, signal);
+    onProgress({ digest, phase: "done", done: total, total });
+  });
+  const added = await addDocument(store, document, descriptor.mediaType);
+  if (added.digest !== descriptor.digest) {
+    throw new ImageError(`the manifest of ${name} is not what it says: ${messageOf(added.digest)}`, {
+      code: "digest-mismatch",
+      facts: { name, wanted: descriptor.digest, got: added.digest },
+    });
+  }
+  setName(store, name, { mediaType: descriptor.mediaType, digest: descriptor.digest, size: added.size });
+  return { name, descriptor: added };
+}

@@ -1,0 +1,98 @@
+/**
+ * Images of the store, ready to be mounted.
+ *
+ * @module
+ */
+
+import { close } from "../../ffi/fs.ts";
+import type { PullPolicy } from "../container/options.ts";
+import { SauropodError } from "../errors.ts";
+import { lazy } from "../lazy.ts";
+import { formatReference, parseReference } from "../registry/reference.ts";
+import { isUnpacked, lowerFolders } from "./layer_folders.ts";
+import type { Image } from "./resolve.ts";
+import { findStored, holdStore, type ImageDocuments, noteUser, readImage, storeFolder } from "./store.ts";
+
+/** How to look for an image. */
+export interface StoredOptions {
+  /** When to pull it. Default: `missing`. */
+  pull?: PullPolicy;
+  /** The kind of machine. Default: this one. */
+  platform?: string;
+  /** Gives up when aborted. */
+  signal?: AbortSignal;
+  /** The folder of containers that the image is for: it is remembered as a user of the store. Default: none. */
+  containers?: string;
+}
+
+/** The full name of an image; undefined if `name` cannot be one. */
+export function fullName(name: string): string | undefined {
+  try {
+    return formatReference(parseReference(name));
+  } catch (error) {
+    if (error instanceof SauropodError) return undefined;
+    throw error;
+  }
+}
+
+async function pull(name: string, images: string, options: StoredOptions): Promise<void> {
+  const { pullImage } = await lazy.pull();
+  await pullImage(name, images, options);
+}
+
+async function ready(store: string, documents: ImageDocuments, signal?: AbortSignal): Promise<string[]> {
+  if (!documents.config.rootfs.diff_ids.every((diffId) => isUnpacked(store, diffId))) {
+    const { ensureLayers } = await lazy.layers();
+    await ensureLayers(store, documents, signal);
+  }
+  return lowerFolders(store, documents);
+}
+
+function isMade(store: string): boolean {
+  try {
+    return Deno.statSync(`${store}/oci-layout`).isFile;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The image of that name in the store, pulled if need be; undefined if it is not there and is not to be pulled. The
+ * store is held against pruning until `release` is called.
+ *
+ * @throws {ImageError} for everything that is wrong with the image or its registry.
+ */
+export async function resolveStored(
+  name: string,
+  images: string,
+  options: StoredOptions = {},
+): Promise<Image | undefined> {
+  const full = fullName(name);
+  if (full === undefined) return undefined;
+  const store = storeFolder(images);
+  const { pull: policy = "missing" } = options;
+  if (policy === "always") await pull(name, images, options);
+  for (const mayPull of [policy === "missing", false]) {
+    const hold = isMade(store) ? await holdStore(store, "shared") : undefined;
+    const release = (): void => {
+      if (hold !== undefined) close(hold);
+    };
+    try {
+      const descriptor = hold === undefined ? undefined : findStored(store, full);
+      if (descriptor) {
+        const documents = readImage(store, descriptor);
+        const lower = await ready(store, documents, options.signal);
+        if (options.containers !== undefined) noteUser(store, options.containers);
+        const { digest } = descriptor;
+        return { name, lower, kind: "stored", digest, settings: documents.config.config ?? {}, release };
+      }
+      release();
+    } catch (error) {
+      release();
+      throw error;
+    }
+    if (!mayPull) return undefined;
+    await pull(name, images, options);
+  }
+  return undefined;
+}

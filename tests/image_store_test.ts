@@ -1,0 +1,157 @@
+import assert from "node:assert/strict";
+import { listContainers } from "../lib/container/names.ts";
+import { findImage, listSummaries, pruneStore, removeImage, tagImage, verifyImages } from "../lib/image/manage.ts";
+import { pullImage } from "../lib/image/pull.ts";
+import { pushImage } from "../lib/image/push.ts";
+import { blobPath, storeFolder } from "../lib/image/store.ts";
+import { output, run } from "../mod.ts";
+import { text } from "./helpers/inside.ts";
+import { openTestRegistry } from "./helpers/store.ts";
+import { makeWorld, type World } from "./helpers/world.ts";
+
+const registry = await openTestRegistry();
+addEventListener("unload", () => registry.close());
+
+async function pulled(world: World, name = "app:1"): Promise<string> {
+  const reference = `${registry.address}/${name}`;
+  await pullImage(reference, world.folders.images);
+  return reference;
+}
+
+async function say(world: World, image: string, command: readonly string[], options = {}): Promise<string> {
+  const { code, stdout, stderr } = await output(image, command, { ...world.folders, network: "none", ...options });
+  assert.deepEqual([code, text(stderr)], [0, ""]);
+  return text(stdout);
+}
+
+function namesIn(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+}
+
+Deno.test("run pulls what is missing and does as the image says", async () => {
+  await using world = makeWorld();
+  const image = `${registry.address}/app:1`;
+  const shown = await say(world, image, []);
+  assert.equal(shown, "entry hello from 1000 in /srv with blue\n");
+  assert.equal(await say(world, image, ["other"]), "entry other from 1000 in /srv with blue\n");
+  assert.equal(await say(world, image, ["-c", "echo $COLOUR"], { entrypoint: "/bin/sh" }), "blue\n");
+  assert.equal(await say(world, image, ["id", "-u"], { entrypoint: "", user: "0" }), "0\n");
+  assert.equal(
+    await say(world, image, ["sh", "-c", "echo $COLOUR; pwd"], { entrypoint: "", env: { COLOUR: "red" }, cwd: "/" }),
+    "red\n/\n",
+  );
+});
+
+Deno.test("upper layers hide what is below: whiteouts and opaque folders", async () => {
+  await using world = makeWorld();
+  const image = await pulled(world);
+  assert.equal(
+    await say(world, image, ["sh", "-c", "ls /data /gone 2>&1 | sort"], { entrypoint: "" }),
+    "/data:\nls: /gone: No such file or directory\nnew\n",
+  );
+});
+
+Deno.test("never pulls nothing, and says where it looked", async () => {
+  await using world = makeWorld();
+  const { code, stderr } = await world.cli(["--rm", "--pull", "never", `${registry.address}/app:1`]);
+  assert.equal(code, 125);
+  assert.match(stderr, /no image/);
+  const missing = await world.cli(["--rm", `${registry.address}/app:none`]);
+  assert.equal(missing.code, 125);
+  assert.match(missing.stderr, /could not be pulled/);
+});
+
+Deno.test("twenty pulls at once make one copy, and it is verified", async () => {
+  await using world = makeWorld();
+  const before = registry.requests();
+  await Promise.all(Array.from({ length: 20 }, () => pulled(world)));
+  const store = storeFolder(world.folders.images);
+  const blobs = registry.requests().slice(before.length).filter((line) =>
+    line.includes("/blobs/") && line.includes("GET")
+  );
+  assert.equal(blobs.length, new Set(blobs).size, "each blob is asked for once");
+  assert.deepEqual(namesIn(`${store}/partial`), []);
+  assert.deepEqual(await verifyImages(world.folders.images), []);
+});
+
+Deno.test("a damaged blob is found, and pulled again", async () => {
+  await using world = makeWorld();
+  const image = await pulled(world);
+  const { descriptor } = findImage(world.folders.images, image);
+  const path = blobPath(storeFolder(world.folders.images), descriptor.digest);
+  const whole = Deno.readTextFileSync(path);
+  Deno.writeTextFileSync(path, whole.replace("sha256", "sha265"));
+  const [damage] = await verifyImages(world.folders.images);
+  assert.match(damage?.problem ?? "", /holds something else/);
+  assert.equal((await world.cli(["images", "verify"])).code, 1);
+  await pulled(world);
+  assert.deepEqual(await verifyImages(world.folders.images), []);
+});
+
+Deno.test("an image that a container is made of is not removed, and what another image needs stays", async () => {
+  await using world = makeWorld();
+  const image = await pulled(world), { images, containers } = world.folders;
+  const store = storeFolder(images);
+  {
+    await using box = await run(image, ["sleep", "60"], {
+      ...world.folders,
+      entrypoint: "",
+      network: "none",
+      user: "0",
+    });
+    await assert.rejects(removeImage(images, image), { code: "image-in-use" });
+    assert.deepEqual((await pruneStore(images)).layers, []);
+    assert.equal(listContainers(containers)[0]?.id, box.id);
+  }
+  tagImage(images, image, "mine:2");
+  await removeImage(images, image);
+  assert.equal(await say(world, "mine:2", ["echo", "still"], { entrypoint: "", pull: "never" }), "still\n");
+  await removeImage(images, "mine:2");
+  assert.deepEqual([namesIn(`${store}/layers`), namesIn(`${store}/blobs/sha256`), listSummaries(images)], [[], [], []]);
+});
+
+Deno.test("an image for another kind of machine is chosen by --platform, and refused where there is none", async () => {
+  await using world = makeWorld();
+  const { images } = world.folders;
+  await pullImage(`${registry.address}/multi:1`, images, { platform: "linux/arm64" });
+  assert.equal(listSummaries(images)[0]?.platform, "linux/arm64");
+  await assert.rejects(pullImage(`${registry.address}/multi:1`, images, { platform: "linux/riscv64" }), {
+    code: "image-not-found",
+    hint: /linux\/arm64/,
+  });
+});
+
+Deno.test("what is pushed can be pulled by another, with the same digest", async () => {
+  await using world = makeWorld();
+  await using other = makeWorld();
+  const image = await pulled(world);
+  const to = `${registry.address}/copy:new`;
+  const digest = await pushImage(image, world.folders.images, { to });
+  const { descriptor } = await pullImage(to, other.folders.images);
+  assert.equal(descriptor.digest, digest);
+  assert.match(await say(other, to, []), /^entry hello/);
+});
+
+Deno.test("a pull that is killed goes on from what is there", async () => {
+  await using world = makeWorld();
+  for (let round = 0; round < 5; round++) {
+    const child = world.start(["images", "pull", `${registry.address}/app:1`]);
+    await new Promise((resolve) => setTimeout(resolve, 60 + round * 25));
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // It was quicker.
+    }
+    await child.output();
+  }
+  assert.match(await say(world, `${registry.address}/app:1`, []), /^entry hello/);
+  assert.deepEqual(await verifyImages(world.folders.images), []);
+  await pruneStore(world.folders.images);
+  assert.deepEqual(namesIn(`${storeFolder(world.folders.images)}/partial`), []);
+});
+
+Deno.test("an image of 120 layers runs", async () => {
+  await using world = makeWorld();
+  const image = `${registry.address}/tall:1`;
+  assert.equal(await say(world, image, ["sh", "-c", "ls /layers | wc -l"]), "120\n");
+});
