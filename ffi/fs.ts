@@ -7,7 +7,8 @@
 
 import { describeErrno, errnoName } from "./errno.ts";
 import { type Flags, flags } from "./flags.ts";
-import { cString, shim } from "./native.ts";
+import { cPath, decodeName } from "./names.ts";
+import { shim } from "./native.ts";
 import type { SyscallName } from "./syscalls.ts";
 
 /** A system call failed. */
@@ -65,6 +66,9 @@ const STATX_BASIC = 0x7ff;
 const TMPFS_MAGIC = 0x01021994;
 const ENOENT = 2, ENOTDIR = 20, EINTR = 4, EAGAIN = 11, SEEK_SET = 0;
 const LOCK_EX = 2, LOCK_SH = 1, LOCK_NB = 4, LOCK_UN = 8;
+const ERANGE = 34, ENODATA = 61, EOPNOTSUPP = 95;
+const PATH_MAX = 4096, XATTR_MAX = 65536;
+const CLOEXEC = flags("O", "CLOEXEC").value;
 const nothing = new Uint8Array([0]);
 
 function check(result: number, call: SyscallName, subject: string | number): number {
@@ -74,8 +78,8 @@ function check(result: number, call: SyscallName, subject: string | number): num
 
 /** Opens `path` below `dirfd` (`openat(2)`); the descriptor is close-on-exec. */
 export function openAt(dirfd: number, path: string, how: Flags, mode = 0): number {
-  const bits = how.value + flags("O", "CLOEXEC").value;
-  return check(shim.ib("openat", dirfd, cString(path), bits, mode), "openat", path);
+  const bits = how.value + CLOEXEC;
+  return check(shim.ib("openat", dirfd, cPath(path), bits, mode), "openat", path);
 }
 
 /**
@@ -84,8 +88,8 @@ export function openAt(dirfd: number, path: string, how: Flags, mode = 0): numbe
  */
 export function openIn(root: number, path: string, how: Flags, mode = 0): number {
   const resolve = flags("RESOLVE", "IN_ROOT", "NO_MAGICLINKS").value;
-  const openHow = new BigUint64Array([BigInt(how.value + flags("O", "CLOEXEC").value), BigInt(mode), BigInt(resolve)]);
-  const name = cString(path);
+  const openHow = new BigUint64Array([BigInt(how.value + CLOEXEC), BigInt(mode), BigInt(resolve)]);
+  const name = cPath(path);
   // EAGAIN: a rename went on meanwhile, and the kernel could not be sure.
   for (let tries = 0;; tries++) {
     const fd = shim.ibb("openat2", root, name, openHow, openHow.byteLength, 0);
@@ -135,36 +139,36 @@ export function rewrite(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
 
 /** Makes a directory. */
 export function mkdirAt(dirfd: number, path: string, mode: number): void {
-  check(shim.ib("mkdirat", dirfd, cString(path), mode), "mkdirat", path);
+  check(shim.ib("mkdirat", dirfd, cPath(path), mode), "mkdirat", path);
 }
 
 /** Makes a device, FIFO or socket; `mode` holds the type bits. */
 export function mknodAt(dirfd: number, path: string, mode: number, major = 0, minor = 0): void {
   const device = ((major & 0xfff) << 8) | (minor & 0xff) | ((minor & ~0xff) << 12);
-  check(shim.ib("mknodat", dirfd, cString(path), mode, device), "mknodat", path);
+  check(shim.ib("mknodat", dirfd, cPath(path), mode, device), "mknodat", path);
 }
 
 /** Makes a symbolic link at `path` that says `target`. */
 export function symlinkAt(target: string, dirfd: number, path: string): void {
-  check(shim.bib("symlinkat", cString(target), dirfd, cString(path)), "symlinkat", path);
+  check(shim.bib("symlinkat", cPath(target), dirfd, cPath(path)), "symlinkat", path);
 }
 
 /** Makes `path` below `dirfd` another name of the file that `fd` (or `from` below it) is. */
 export function linkAt(fd: number, from: string, dirfd: number, path: string): void {
   const how = from === "" ? AT_EMPTY_PATH : 0;
-  check(shim.ibib("linkat", fd, cString(from), dirfd, cString(path), how), "linkat", path);
+  check(shim.ibib("linkat", fd, cPath(from), dirfd, cPath(path), how), "linkat", path);
 }
 
 /** Removes a name; with `directory`, an empty directory. */
 export function unlinkAt(dirfd: number, path: string, directory = false): void {
   const how = directory ? AT_REMOVEDIR : 0;
-  check(shim.ib("unlinkat", dirfd, cString(path), how), "unlinkat", path);
+  check(shim.ib("unlinkat", dirfd, cPath(path), how), "unlinkat", path);
 }
 
 /** Sets owner and group of `path` itself (not of what a link points at); of `dirfd` if `path` is empty. */
 export function chownAt(dirfd: number, path: string, uid: number, gid: number): void {
   const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  check(shim.ib("fchownat", dirfd, cString(path), uid, gid, how), "fchownat", path || dirfd);
+  check(shim.ib("fchownat", dirfd, cPath(path), uid, gid, how), "fchownat", path || dirfd);
 }
 
 /** Sets the permission bits of an open file. */
@@ -174,7 +178,7 @@ export function chmod(fd: number, mode: number): void {
 
 /** Sets the permission bits of `path`; follows a symbolic link in its last component. */
 export function chmodAt(dirfd: number, path: string, mode: number): void {
-  check(shim.ib("fchmodat", dirfd, cString(path), mode), "fchmodat", path);
+  check(shim.ib("fchmodat", dirfd, cPath(path), mode), "fchmodat", path);
 }
 
 /** Sets access and modification time of `path` itself, in nanoseconds since the epoch; of `dirfd` if `path` is empty. */
@@ -184,20 +188,61 @@ export function utimesAt(dirfd: number, path: string, time: bigint): void {
   if (rest < 0n) [seconds, rest] = [seconds - 1n, rest + second];
   const times = new BigInt64Array([seconds, rest, seconds, rest]);
   const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  check(shim.ibb("utimensat", dirfd, cString(path), times, how), "utimensat", path || dirfd);
+  check(shim.ibb("utimensat", dirfd, cPath(path), times, how), "utimensat", path || dirfd);
 }
 
 /** Sets an extended attribute of an open file. */
 export function setXattr(fd: number, name: string, value: Uint8Array<ArrayBuffer>): void {
   const bytes = value.length ? value : nothing;
-  check(shim.ibb("fsetxattr", fd, cString(name), bytes, value.length), "fsetxattr", name);
+  check(shim.ibb("fsetxattr", fd, cPath(name), bytes, value.length), "fsetxattr", name);
+}
+
+/** The names of an open file's extended attributes; none where the file system has no such thing. */
+export function listXattrs(fd: number): string[] {
+  for (let buffer = new Uint8Array(1024);;) {
+    const n = shim.ib("flistxattr", fd, buffer, buffer.length);
+    if (n === -EOPNOTSUPP) return [];
+    if (n !== -ERANGE) return decodeName(buffer.slice(0, check(n, "flistxattr", fd))).split("\0").slice(0, -1);
+    buffer = new Uint8Array(XATTR_MAX);
+  }
+}
+
+/** An extended attribute of an open file; undefined if it has none of that name. */
+export function getXattr(fd: number, name: string): Uint8Array<ArrayBuffer> | undefined {
+  for (let buffer = new Uint8Array(256);;) {
+    const n = shim.ibb("fgetxattr", fd, cPath(name), buffer, buffer.length);
+    if (n === -ENODATA || n === -EOPNOTSUPP) return undefined;
+    if (n !== -ERANGE) return buffer.slice(0, check(n, "fgetxattr", name));
+    buffer = new Uint8Array(XATTR_MAX);
+  }
+}
+
+/** What the symbolic link `path` below `dirfd` says. */
+export function readLinkAt(dirfd: number, path: string): string {
+  const buffer = new Uint8Array(PATH_MAX);
+  return decodeName(
+    buffer.slice(0, check(shim.ibb("readlinkat", dirfd, cPath(path), buffer, PATH_MAX), "readlinkat", path)),
+  );
+}
+
+/** The names in a directory that was just opened, without `.` and `..`, in the file system's order. */
+export function readNames(fd: number): string[] {
+  const names: string[] = [];
+  const buffer = new Uint8Array(1 << 15), view = new DataView(buffer.buffer);
+  for (;;) {
+    const n = check(shim.ib("getdents64", fd, buffer, buffer.length), "getdents64", fd);
+    if (n === 0) return names.filter((name) => name !== "." && name !== "..");
+    for (let at = 0; at < n; at += view.getUint16(at + 16, true)) {
+      names.push(decodeName(buffer.subarray(at + 19, buffer.indexOf(0, at + 19))));
+    }
+  }
 }
 
 /** What `path` below `dirfd` is, without following a last symbolic link; `dirfd` itself if `path` is empty. */
 export function statusAt(dirfd: number, path = ""): Status {
   const buffer = new Uint8Array(256);
   const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  check(shim.ibiib("statx", dirfd, cString(path), how, STATX_BASIC, buffer), "statx", path || dirfd);
+  check(shim.ibiib("statx", dirfd, cPath(path), how, STATX_BASIC, buffer), "statx", path || dirfd);
   const view = new DataView(buffer.buffer);
   const u32 = (offset: number): number => view.getUint32(offset, true);
   return {
@@ -223,7 +268,7 @@ export function isInMemory(fd: number): boolean {
 /** The mode of what is at `path`, symbolic links followed; undefined if nothing is. Quicker than an exception. */
 export function modeOf(path: string): number | undefined {
   const buffer = new Uint8Array(256);
-  const result = shim.ibiib("statx", AT_FDCWD, cString(path), 0, STATX_BASIC, buffer);
+  const result = shim.ibiib("statx", AT_FDCWD, cPath(path), 0, STATX_BASIC, buffer);
   if (result === -ENOENT || result === -ENOTDIR) return undefined;
   check(result, "statx", path);
   return new DataView(buffer.buffer).getUint16(28, true);

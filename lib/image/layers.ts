@@ -24,8 +24,27 @@ export interface LayerProgress {
   readonly total: number;
 }
 
+const AT_ONCE = 3;
+// One keeps two processors busy, and some 100 MB of memory.
+const UNPACKED_AT_ONCE = Math.max(1, navigator.hardwareConcurrency >> 1);
+let unpacking = 0;
+const waiting: (() => void)[] = [];
+
+/** Runs `work` when no more than a few layers are being unpacked by this process. */
+async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  if (unpacking >= UNPACKED_AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
+  unpacking++;
+  try {
+    return await work();
+  } finally {
+    unpacking--;
+    waiting.shift()?.();
+  }
+}
+
 /**
- * Unpacks a layer unless that is done. Whole or not at all; who wants the same layer waits for the first.
+ * Unpacks a layer unless that is done. Whole or not at all; who wants the same layer waits for the first. Returns whether
+ * it was this call that unpacked it, and so verified that the blob has the diff id.
  *
  * @throws {ImageError} as `unpackLayer`. Nothing is left then.
  */
@@ -35,7 +54,7 @@ export async function ensureLayer(
   mediaType: string,
   diffId: string,
   signal?: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const folder = layerFolder(store, diffId);
   const name = `.${folder.slice(folder.lastIndexOf("/") + 1)}${TEMPORARY}`, temporary = `${store}/layers/${name}`;
   const isDone = (): boolean => {
@@ -43,19 +62,24 @@ export async function ensureLayer(
     return isUnpacked(store, diffId);
   };
   const locked = await lockFolder(temporary, isDone);
-  if (locked === undefined) return;
+  if (locked === undefined) return false;
   try {
-    if (isDone()) return removeTree(AT_FDCWD, temporary);
+    if (isDone()) {
+      removeTree(AT_FDCWD, temporary);
+      return false;
+    }
     sweep(`${store}/layers`, name);
     const diff = `${temporary}/diff`;
     removeTree(AT_FDCWD, diff);
     await Deno.mkdir(diff, { mode: 0o755 });
     await Deno.chmod(diff, 0o755);
-    const { entries, bytes } = await unpackLayer(blobPath(store, digest), mediaType, diff, { diffId, signal });
+    const blob = blobPath(store, digest);
+    const { entries, bytes } = await inTurn(() => unpackLayer(blob, mediaType, diff, { diffId, signal }));
     const record: LayerRecord = { diffId, entries, bytes };
     await Deno.writeTextFile(`${temporary}/layer.json`, JSON.stringify(record) + "\n");
     await Deno.chmod(temporary, 0o755);
     await Deno.rename(temporary, folder);
+    return true;
   } catch (error) {
     removeTree(AT_FDCWD, temporary);
     throw error;
@@ -63,8 +87,6 @@ export async function ensureLayer(
     close(locked);
   }
 }
-
-const AT_ONCE = Math.max(2, navigator.hardwareConcurrency);
 
 /** Runs `work` for every item, a few at a time. */
 export async function forEachAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
@@ -82,5 +104,7 @@ export async function ensureLayers(
   signal?: AbortSignal,
 ): Promise<void> {
   const layers = manifest.layers.map((layer, i) => ({ ...layer, diffId: config.rootfs.diff_ids[i] ?? "" }));
-  await forEachAtOnce(layers, ({ digest, mediaType, diffId }) => ensureLayer(store, digest, mediaType, diffId, signal));
+  await forEachAtOnce(layers, async ({ digest, mediaType, diffId }) => {
+    await ensureLayer(store, digest, mediaType, diffId, signal);
+  });
 }

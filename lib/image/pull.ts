@@ -35,6 +35,7 @@ import {
   whileHeld,
 } from "./store.ts";
 import { removeTree } from "./tree.ts";
+import { verifyLayer } from "./verify_layer.ts";
 
 /** How to pull. */
 export interface PullOptions {
@@ -103,7 +104,7 @@ async function resolve(registry: Registry, reference: Reference, platform: Platf
   throw new ImageError(`${name} is a list of lists of images`, { code: "image-unsupported", facts: { name } });
 }
 
-/** Downloads a blob unless it is there; who wants the same one waits for the first. */
+/** Downloads a blob unless it is there; who wants the same one waits for the first. Returns whether it did. */
 async function ensureBlob(
   store: string,
   registry: Registry,
@@ -111,18 +112,19 @@ async function ensureBlob(
   descriptor: Descriptor,
   signal: AbortSignal | undefined,
   onProgress: (done: number) => void,
-): Promise<void> {
+): Promise<boolean> {
   const lockPath = `${store}/partial/.${descriptor.digest.slice("sha256:".length)}.lock`;
   const locked = await lockFolder(lockPath, () => {
     signal?.throwIfAborted();
     return hasBlob(store, descriptor);
   });
-  if (locked === undefined) return;
+  if (locked === undefined) return false;
   try {
-    if (hasBlob(store, descriptor)) return;
+    if (hasBlob(store, descriptor)) return false;
     const path = `${store}/partial/${descriptor.digest.slice("sha256:".length)}`;
     await downloadBlob(registry, repository, descriptor, path, { signal, onProgress });
     await Deno.rename(path, blobPath(store, descriptor.digest));
+    return true;
   } finally {
     removeTree(AT_FDCWD, lockPath);
     close(locked);
@@ -171,11 +173,12 @@ async function pullInto(
   for (const { digest, size } of layers) onProgress({ digest, phase: "waiting", done: 0, total: size });
   await forEachAtOnce(layers, async ({ diffId, ...layer }) => {
     const { digest, size: total } = layer;
-    await ensureBlob(store, registry, repository, layer, signal, (done) => {
+    const isNew = await ensureBlob(store, registry, repository, layer, signal, (done) => {
       onProgress({ digest, phase: "downloading", done, total });
     });
     if (!isUnpacked(store, diffId)) onProgress({ digest, phase: "unpacking", done: total, total });
-    await ensureLayer(store, digest, layer.mediaType, diffId, signal);
+    if (isNew) await verifyLayer(store, layer, diffId, signal);
+    else await ensureLayer(store, digest, layer.mediaType, diffId, signal);
     onProgress({ digest, phase: "done", done: total, total });
   });
   const added = await addDocument(store, document, descriptor.mediaType);

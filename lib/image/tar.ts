@@ -1,11 +1,14 @@
 /**
- * A streaming reader of tar archives: v7, ustar, GNU long names and POSIX pax (`tar(5)`, POSIX.1-2024 `pax`).
+ * A streaming reader of tar archives: v7, ustar, GNU and POSIX pax (`tar(5)`, POSIX.1-2024 `pax`). Names that are no
+ * UTF-8 become text as `ffi/names.ts` has it.
  * Pure: chunks are pushed in, entries come out at once, and bodies are handed on without being copied.
  *
  * @module
  */
 
+import { decodeName } from "../../ffi/names.ts";
 import { ImageError } from "../errors.ts";
+import { leadingMap, numbersOf, oldSparse, type SparseMap, sparseMap, type SparseReader } from "./sparse.ts";
 
 /** What an entry is. */
 export type TarType = "file" | "link" | "symlink" | "character" | "block" | "directory" | "fifo";
@@ -34,6 +37,8 @@ export interface TarEntry {
   minor: number;
   /** Extended attributes by name. */
   xattrs: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+  /** Where the bytes that follow belong in a file that has holes. */
+  sparse?: SparseMap;
 }
 
 /** What a {@linkcode tarReader} calls, in the order of the archive; what it throws comes out of `push`. */
@@ -61,6 +66,7 @@ const BLOCK = 512;
 const MAX_META = 1 << 20;
 const MAX_ID = 2 ** 32 - 2;
 const XATTR = "SCHILY.xattr.";
+const NEVER_GLOBAL = /^(path|linkpath|size|GNU\.sparse\..*)$/;
 const SPACE = 32, NEWLINE = 10, EQUALS = 61;
 const FIELD = {
   name: [0, 100],
@@ -88,16 +94,17 @@ const TYPES: Readonly<Record<string, TarType>> = {
   "5": "directory",
   "6": "fifo",
   "7": "file",
+  S: "file",
 };
 const UNSUPPORTED: Readonly<Record<string, string>> = {
-  S: "a sparse file",
   M: "a part of a multi-volume archive",
   V: "a volume label",
   D: "an incremental dump",
   X: "a Solaris extended header",
 };
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const encoder = new TextEncoder();
+const POSIX = encoder.encode("ustar\0");
 const none: ReadonlyMap<string, Bytes> = new Map();
 
 /** A name from an archive as a message shows it: quoted, and shortened if it is very long. */
@@ -116,22 +123,14 @@ function unsupported(what: string, hint: string): ImageError {
   });
 }
 
-function decode(bytes: Bytes, what: string): string {
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    throw unsupported(`a ${what} that is not UTF-8`, "Make the archive from files whose names are UTF-8.");
-  }
-}
-
-function textUpToNul(bytes: Bytes, what: string): string {
+function textUpToNul(bytes: Bytes): string {
   const end = bytes.indexOf(0);
-  return decode(end < 0 ? bytes : bytes.subarray(0, end), what);
+  return decodeName(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
 function text(block: Bytes, field: Field): string {
   const [offset, length] = FIELD[field];
-  return block[offset] === 0 ? "" : textUpToNul(block.subarray(offset, offset + length), field);
+  return block[offset] === 0 ? "" : textUpToNul(block.subarray(offset, offset + length));
 }
 
 function base256(bytes: Bytes): number {
@@ -156,12 +155,15 @@ function octal(bytes: Bytes): number {
   return value;
 }
 
-function number(block: Bytes, field: Field): number {
-  const [offset, length] = FIELD[field];
-  const bytes = block.subarray(offset, offset + length);
+function numberOf(bytes: Bytes, field: string): number {
   const value = (bytes[0] ?? 0) & 0x80 ? base256(bytes) : octal(bytes);
   if (!Number.isSafeInteger(value)) throw malformed(`the ${field} of a header is no number`, { field });
   return value;
+}
+
+function number(block: Bytes, field: Field): number {
+  const [offset, length] = FIELD[field];
+  return numberOf(block.subarray(offset, offset + length), field);
 }
 
 function isZero(block: Bytes): boolean {
@@ -186,7 +188,7 @@ function verifyChecksum(block: Bytes): void {
 }
 
 function parseRecords(bytes: Bytes): Records {
-  const records: Records = new Map();
+  const records: Records = new Map(), pieces: Bytes[] = [];
   for (let at = 0; at < bytes.length;) {
     let length = 0, digits = at;
     for (; digits < bytes.length && digits < at + 8 && bytes[digits] !== SPACE; digits++) {
@@ -196,18 +198,15 @@ function parseRecords(bytes: Bytes): Records {
     const end = at + length, equals = bytes.indexOf(EQUALS, digits);
     const whole = digits > at && bytes[digits] === SPACE && end <= bytes.length && bytes[end - 1] === NEWLINE;
     if (!whole || equals <= digits + 1 || equals >= end) throw malformed("an extended header has a bad record");
-    records.set(decode(bytes.subarray(digits + 1, equals), "key"), bytes.subarray(equals + 1, end - 1));
+    const key = decodeName(bytes.subarray(digits + 1, equals)), value = bytes.subarray(equals + 1, end - 1);
+    if (key.includes("\0")) throw malformed("an extended header has a key that holds a NUL");
+    if (key === (pieces.length % 2 ? "GNU.sparse.numbytes" : "GNU.sparse.offset")) pieces.push(value);
+    else records.set(key, value);
     at = end;
   }
-  for (const key of records.keys()) {
-    if (key.startsWith("GNU.sparse.")) throw sparse();
-    if (key.includes("\0")) throw malformed("an extended header has a key that holds a NUL");
-  }
+  // The oldest format repeats two keys instead of writing a map.
+  if (pieces.length) records.set("GNU.sparse.map", encoder.encode(pieces.map(decodeName).join(",")));
   return records;
-}
-
-function sparse(): ImageError {
-  return unsupported("a sparse file", "Make the archive again without --sparse.");
 }
 
 function recordText(records: Records, key: string): string | undefined {
@@ -215,7 +214,7 @@ function recordText(records: Records, key: string): string | undefined {
   // An empty value takes back what was said before.
   if (!value?.length) return undefined;
   if (value.includes(0)) throw malformed(`the ${key} of an extended header holds a NUL`, { key });
-  return decode(value, key);
+  return decodeName(value);
 }
 
 function recordNumber(records: Records, key: string): number | undefined {
@@ -248,15 +247,19 @@ function within(value: number, limit: number, field: string, name: string): numb
 
 function headerName(block: Bytes): string {
   const name = text(block, "name");
-  const posix = textUpToNul(block.subarray(257, 263), "magic") === "ustar" && block[262] === 0;
+  const posix = POSIX.every((byte, i) => block[257 + i] === byte);
   const prefix = posix ? text(block, "prefix") : "";
   return prefix ? `${prefix}/${name}` : name;
 }
 
-/** Starts reading an archive; `handler` hears of each entry as soon as its header is complete. */
-export function tarReader(handler: TarHandler): TarReader {
+/**
+ * Starts reading an archive; `handler` hears of each entry as soon as its header is complete. Only with `mayLackEnd` it may
+ * stop behind an entry without the mark of its end: that is for archives whose whole content is verified otherwise.
+ */
+export function tarReader(handler: TarHandler, mayLackEnd = false): TarReader {
   const partial = new Uint8Array(BLOCK);
   let filled = 0, body = 0, padding = 0, zeros = 0;
+  let map: ((block: Bytes) => void) | undefined;
   let meta: { type: string; bytes: Bytes; at: number } | undefined;
   let globals: Records = new Map(), extended: Records = new Map();
   let longName: string | undefined, longTarget: string | undefined;
@@ -267,21 +270,20 @@ export function tarReader(handler: TarHandler): TarReader {
   }
 
   function endMeta(type: string, bytes: Bytes): void {
-    if (type === "L") longName = textUpToNul(bytes, "name");
-    else if (type === "K") longTarget = textUpToNul(bytes, "link target");
+    if (type === "L") longName = textUpToNul(bytes);
+    else if (type === "K") longTarget = textUpToNul(bytes);
     else if (type === "x") extended = parseRecords(bytes);
     else {
       globals = new Map([...globals, ...parseRecords(bytes)]);
-      const odd = ["path", "linkpath", "size"].find((key) => globals.has(key));
+      const odd = [...globals.keys()].find((key) => NEVER_GLOBAL.test(key));
       if (odd) throw malformed(`a global header sets ${odd} for every entry`);
     }
   }
 
   function entryOf(block: Bytes, letter: string): TarEntry {
     const records = globals.size ? new Map([...globals, ...extended]) : extended;
-    const name = recordText(records, "path") ?? longName ?? headerName(block);
+    const name = recordText(records, "GNU.sparse.name") ?? recordText(records, "path") ?? longName ?? headerName(block);
     const written = TYPES[letter];
-    if (letter === "S") throw sparse();
     if (!written) {
       const what = UNSUPPORTED[letter] ?? `an entry of the unknown type ${JSON.stringify(letter)}`;
       throw unsupported(`${what} (${quoteName(name)})`, "Make the archive again with plain `tar -c`.");
@@ -312,7 +314,46 @@ export function tarReader(handler: TarHandler): TarReader {
     };
   }
 
+  function deliver(entry: TarEntry): void {
+    body = entry.size;
+    padding = -body & (BLOCK - 1);
+    handler.entry(entry);
+    if (!body) handler.end();
+  }
+
+  /** Hands on a sparse file once `reader` has its map; the blocks of a `leading` one are a part of the body. */
+  function deliverWith(entry: TarEntry, size: number, reader: SparseReader, leading: boolean): void {
+    let stored = entry.size;
+    map = (block) => {
+      if (leading && (stored -= BLOCK) < 0) {
+        throw malformed(`the map of ${quoteName(entry.name)} is longer than its size`);
+      }
+      const numbers = reader.take(block);
+      if (!numbers) return;
+      map = undefined;
+      deliver({ ...entry, size: stored, sparse: sparseMap(entry.name, size, stored, numbers) });
+    };
+  }
+
+  function start(entry: TarEntry, block: Bytes, letter: string, records: Records): void {
+    const { name, size, type } = entry;
+    const major = recordNumber(records, "GNU.sparse.major") ?? 0,
+      minor = recordNumber(records, "GNU.sparse.minor") ?? 0;
+    const written = recordText(records, "GNU.sparse.map");
+    const real = recordNumber(records, "GNU.sparse.realsize") ?? recordNumber(records, "GNU.sparse.size") ?? size;
+    if (letter === "S") {
+      const old = oldSparse(name, block, (field) => numberOf(field, "sparse map"));
+      if (!old.numbers) return deliverWith(entry, old.size, old, false);
+      deliver({ ...entry, sparse: sparseMap(name, old.size, size, old.numbers) });
+    } else if (type !== "file" || major === 0 && written === undefined) deliver(entry);
+    else if (major === 1 && minor === 0) deliverWith(entry, real, leadingMap(name), true);
+    else if (major === 0 && written !== undefined) {
+      deliver({ ...entry, sparse: sparseMap(name, real, size, numbersOf(name, written)) });
+    } else throw unsupported(`a sparse file of version ${major}.${minor}`, "Make the archive again without --sparse.");
+  }
+
   function header(block: Bytes): void {
+    if (map) return map(block);
     if (isZero(block)) {
       zeros++;
       return;
@@ -323,15 +364,13 @@ export function tarReader(handler: TarHandler): TarReader {
     if ("xgLK".includes(letter)) {
       body = number(block, "size");
       startMeta(letter, body);
+      padding = -body & (BLOCK - 1);
     } else {
-      const entry = entryOf(block, letter);
-      body = entry.size;
+      const entry = entryOf(block, letter), records = extended;
       if (extended.size) extended = new Map();
       longName = longTarget = undefined;
-      handler.entry(entry);
-      if (!body) handler.end();
+      start(entry, block, letter, records);
     }
-    padding = -body & (BLOCK - 1);
   }
 
   function take(bytes: Bytes): void {
@@ -376,6 +415,7 @@ export function tarReader(handler: TarHandler): TarReader {
   function finish(): void {
     const hanging = extended.size > 0 || longName !== undefined || longTarget !== undefined;
     if (zeros && !hanging && (zeros > 1 || !filled)) return;
+    if (mayLackEnd && !hanging && !filled && !body && !padding && !meta) return;
     throw new ImageError("the tar archive is truncated: it stops before its end mark", {
       code: "archive-truncated",
       hint: "Copy or download it again.",

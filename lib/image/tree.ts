@@ -4,7 +4,7 @@
  * @module
  */
 
-import { chmodAt, close, openAt, SystemError, unlinkAt } from "../../ffi/fs.ts";
+import { chmodAt, close, openAt, readNames, SystemError, unlinkAt } from "../../ffi/fs.ts";
 import { flags } from "../../ffi/flags.ts";
 
 const DIRECTORY = flags("O", "RDONLY", "DIRECTORY", "NOFOLLOW");
@@ -68,8 +68,7 @@ function removeEntry(parent: number, name: string): "removed" | "full" {
 }
 
 function fullEntries(directory: number): string[] {
-  const names = [...Deno.readDirSync(`/proc/self/fd/${directory}`)].map(({ name }) => name);
-  return names.filter((name) => removeEntry(directory, name) === "full");
+  return readNames(directory).filter((name) => removeEntry(directory, name) === "full");
 }
 
 /**

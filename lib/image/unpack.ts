@@ -10,10 +10,12 @@ import {
   chmodAt,
   chownAt,
   close,
+  getXattr,
   linkAt,
   mkdirAt,
   mknodAt,
   openAt,
+  readNames,
   S_IF,
   setXattr,
   statusAt,
@@ -25,6 +27,7 @@ import {
 import { flags } from "../../ffi/flags.ts";
 import { ImageError } from "../errors.ts";
 import type { ByteSource } from "./decompress.ts";
+import { sparseWriter } from "./sparse.ts";
 import { quoteName, type TarEntry, tarReader } from "./tar.ts";
 import { failedWith, openDirectory, removeTree, walker } from "./tree.ts";
 
@@ -36,10 +39,14 @@ export interface UnpackLimits {
   bytes: number;
   /** Components of a name. Default: 128. */
   depth: number;
+  /** Bytes of one file, with its holes. Default: 1 TiB. */
+  fileSize: number;
 }
 
 /** How to unpack. */
 export interface UnpackOptions {
+  /** Whether the archive may stop without the mark of its end, as its content is verified otherwise. Default: false. */
+  mayLackEnd?: boolean;
   /** Whether whiteouts (`.wh.NAME`, `.wh..wh..opq`) are turned into those of overlayfs. Default: false. */
   layer?: boolean;
   /** Whether device nodes are made. Default: `skip`. */
@@ -56,8 +63,10 @@ export interface Unpacked {
   bytes: number;
 }
 
-const DEFAULT_LIMITS: UnpackLimits = { entries: 1_000_000, bytes: 64 * 2 ** 30, depth: 128 };
+/** How much an archive may hold unless the caller says otherwise. */
+export const DEFAULT_LIMITS: UnpackLimits = { entries: 1_000_000, bytes: 64 * 2 ** 30, depth: 128, fileSize: 2 ** 40 };
 const MAX_NAME = 4095;
+const SETGID = 0o2000, PERMISSIONS = 0o777;
 const WHITEOUT = ".wh.", OPAQUE = ".wh..wh..opq";
 const NEW_FILE = flags("O", "WRONLY", "CREAT", "EXCL", "NOFOLLOW");
 const yes = new TextEncoder().encode("y");
@@ -83,8 +92,25 @@ function isWhiteout(status: { mode: number; rdev: string }): boolean {
 }
 
 /** Which extended attributes are kept: an image must not speak to overlayfs or to the host's security modules. */
-function isKept(xattr: string): boolean {
+export function isKept(xattr: string): boolean {
   return xattr === "security.capability" || xattr.startsWith("user.") && !xattr.startsWith("user.overlay.");
+}
+
+/**
+ * The permission bits that files made in a directory do not get; undefined if their owner or mode cannot be foretold, as
+ * in one that hands on its group or access control list, or holds something already.
+ */
+function creationMask(root: number): number | undefined {
+  const { gid, mode } = statusAt(root), status = Deno.readTextFileSync("/proc/thread-self/status");
+  const [, umask] = /^Umask:\s*([0-7]+)$/m.exec(status) ?? [], [, group] = /^Gid:\s*\d+\s+(\d+)/m.exec(status) ?? [];
+  if (Deno.uid() !== 0 || group !== "0" || gid !== 0 || mode & SETGID || umask === undefined) return undefined;
+  if (getXattr(root, "system.posix_acl_default")) return undefined;
+  const listed = openDirectory(root, ".");
+  try {
+    return readNames(listed).length ? undefined : parseInt(umask, 8);
+  } finally {
+    close(listed);
+  }
 }
 
 function applyTo(root: number, options: UnpackOptions) {
@@ -93,14 +119,20 @@ function applyTo(root: number, options: UnpackOptions) {
   const superuser = Deno.uid() === 0;
   const directories = new Map<string, TarEntry>();
   const tree = walker(root, makeParent), sources = walker(root, openParent);
-  let file: { fd: number; entry: TarEntry } | undefined;
+  const mask = creationMask(root);
+  let file: { fd: number; entry: TarEntry; write: (part: Uint8Array<ArrayBuffer>) => void } | undefined;
   let entries = 0, bytes = 0, subject = "";
+  let near = "", nearParts: string[] = [];
 
   function count(): void {
     if (++entries > limits.entries) throw tooLarge("entries", limits.entries);
   }
 
   function componentsOf(name: string): string[] {
+    // Most entries are beside the one before.
+    const slash = name.lastIndexOf("/"), last = name.slice(slash + 1);
+    const isNear = slash > 0 && name.slice(0, slash) === near && last !== "" && last !== "." && last !== "..";
+    if (isNear && name.length <= MAX_NAME && nearParts.length < limits.depth) return [...nearParts, last];
     const path = name.split("/").filter((part) => part !== "" && part !== ".");
     if (path.includes("..")) throw unsafe(name, "climbs out with `..`");
     if (path.length > limits.depth) throw tooLarge("components in a name", limits.depth);
@@ -108,6 +140,7 @@ function applyTo(root: number, options: UnpackOptions) {
     if (layer && path.slice(0, -1).some((part) => part.startsWith(WHITEOUT))) {
       throw unsafe(name, "is below a name that is reserved for whiteouts");
     }
+    if (slash > 0 && path.at(-1) === last) [near, nearParts] = [name.slice(0, slash), path.slice(0, -1)];
     return path;
   }
 
@@ -193,10 +226,14 @@ function applyTo(root: number, options: UnpackOptions) {
     if (superuser) chownAt(fd, name, entry.uid | 0, entry.gid | 0);
   }
 
-  /** Sets what a file or directory is besides its content. Changing the owner clears mode bits and capabilities, so it goes first. */
-  function applyAttributes(fd: number, entry: TarEntry): void {
-    applyOwner(fd, "", entry);
-    chmod(fd, entry.mode);
+  /**
+   * Sets what a file or directory is besides its content, or `made` as it is already. Changing the owner clears mode bits
+   * and capabilities, so it goes first.
+   */
+  function applyAttributes(fd: number, entry: TarEntry, made = false): void {
+    const owned = made && mask !== undefined && entry.uid === 0 && entry.gid === 0;
+    if (!owned) applyOwner(fd, "", entry);
+    if (!owned || entry.mode & (mask | ~PERMISSIONS)) chmod(fd, entry.mode);
     if (entry.xattrs.size) applyXattrs(fd, entry.xattrs);
     utimesAt(fd, "", entry.mtime);
   }
@@ -242,10 +279,18 @@ function applyTo(root: number, options: UnpackOptions) {
     applySpecial(parent, name, entry);
   }
 
+  function beginFile(parent: number, name: string, entry: TarEntry): void {
+    const mode = mask === undefined ? 0o600 : entry.mode & PERMISSIONS;
+    const fd = replacing(parent, name, () => openAt(parent, name, NEW_FILE, mode));
+    file = { entry, fd, write: (part) => writeAll(fd, part) };
+    if (entry.sparse) file.write = sparseWriter(fd, entry.sparse);
+  }
+
   function begin(entry: TarEntry): void {
     subject = entry.name;
     count();
     if (entry.size > limits.bytes - bytes) throw tooLarge("bytes", limits.bytes);
+    if ((entry.sparse ?? entry).size > limits.fileSize) throw tooLarge("bytes in a file", limits.fileSize);
     const path = componentsOf(entry.name), name = path.at(-1);
     if (name === undefined) {
       if (entry.type !== "directory") throw unsafe(entry.name, `is the root folder, yet a ${entry.type}`);
@@ -255,7 +300,7 @@ function applyTo(root: number, options: UnpackOptions) {
     const parent = tree.enter(path, path.length - 1);
     if (layer && name.startsWith(WHITEOUT)) whiteout(parent, name, entry);
     else if (entry.type === "file") {
-      file = { entry, fd: replacing(parent, name, () => openAt(parent, name, NEW_FILE, 0o600)) };
+      beginFile(parent, name, entry);
     } else if (entry.type === "directory") {
       makeDirectory(parent, name, () => true);
       directories.set(path.join("/"), entry);
@@ -265,7 +310,7 @@ function applyTo(root: number, options: UnpackOptions) {
 
   function endFile(): void {
     if (!file) return;
-    applyAttributes(file.fd, file.entry);
+    applyAttributes(file.fd, file.entry, true);
     close(file.fd);
     file = undefined;
   }
@@ -308,9 +353,9 @@ function applyTo(root: number, options: UnpackOptions) {
 
   const reader = tarReader({
     entry: begin,
-    body: (part) => file && writeAll(file.fd, part),
+    body: (part) => file?.write(part),
     end: endFile,
-  });
+  }, options.mayLackEnd);
 
   return {
     push(chunk: Uint8Array<ArrayBuffer>): void {

@@ -1,0 +1,62 @@
+/**
+ * Telling archives and folders that hold images from those that hold a file system, by what is in them.
+ *
+ * @module
+ */
+
+import { decompress, fileChunks } from "../decompress.ts";
+import { tarReader } from "../tar.ts";
+
+/** What a folder or archive holds. */
+export type Held = "images" | "files";
+
+const MARKS: Readonly<Record<string, string>> = { "oci-layout": "imageLayoutVersion", "manifest.json": '"Layers"' };
+const MAX_MARK = 1 << 16;
+// Folders that no archive of images has, and nearly every root file system.
+const ROOT_FOLDERS = new Set(["bin", "boot", "dev", "etc", "home", "lib", "opt", "proc", "root", "sbin", "usr", "var"]);
+
+async function textOf(path: string): Promise<string> {
+  const isFile = await Deno.lstat(path).then((info) => info.isFile, () => false);
+  return isFile ? await Deno.readTextFile(path) : "";
+}
+
+async function heldByFolder(folder: string): Promise<Held> {
+  for (const [name, mark] of Object.entries(MARKS)) {
+    if ((await textOf(`${folder}/${name}`)).includes(mark)) return "images";
+  }
+  return "files";
+}
+
+async function heldByArchive(path: string, signal?: AbortSignal): Promise<Held> {
+  const decoder = new TextDecoder();
+  let held: Held | undefined, mark: string | undefined, text = "";
+  const reader = tarReader({
+    entry({ name, type }) {
+      const [top = "", ...rest] = name.split("/").filter((part) => part !== "" && part !== ".");
+      mark = type === "file" && rest.length === 0 ? MARKS[top] : undefined;
+      text = "";
+      if (ROOT_FOLDERS.has(top)) held ??= "files";
+    },
+    body(part) {
+      if (mark !== undefined && text.length < MAX_MARK) text += decoder.decode(part.subarray(0, MAX_MARK));
+    },
+    end() {
+      if (mark !== undefined && text.includes(mark)) held ??= "images";
+    },
+  });
+  for await (const chunk of decompress(fileChunks(path, signal))) {
+    reader.push(chunk);
+    if (held) return held;
+  }
+  reader.finish();
+  return "files";
+}
+
+/**
+ * What the folder or archive at `path` holds. Of an archive no more is read than it takes to tell.
+ *
+ * @throws {ImageError} if an archive cannot be read as one.
+ */
+export async function detect(path: string, signal?: AbortSignal): Promise<Held> {
+  return (await Deno.stat(path)).isDirectory ? heldByFolder(path) : heldByArchive(path, signal);
+}

@@ -1,0 +1,92 @@
+/**
+ * Taking images, with the names they have, out of archives and folders that other tools made.
+ *
+ * @module
+ */
+
+import { decompress, fileChunks } from "../decompress.ts";
+import { forEachAtOnce } from "../layers.ts";
+import type { Descriptor } from "../oci.ts";
+import { adoptBlob, hasBlob, setName, type StoredImage, storeFolder } from "../store.ts";
+import { streamBytes } from "./bytes.ts";
+import { archiveContents, type Contents, folderContents } from "./contents.ts";
+import { verifyLayer } from "../verify_layer.ts";
+import { findImages } from "./find.ts";
+import type { FoundBlob, FoundImage } from "./found.ts";
+import { about } from "./problems.ts";
+import { type Spool, withSpool } from "./spool.ts";
+
+/** An archive or folder: its path, or the bytes of an archive. */
+export type Source = string | ReadableStream<Uint8Array>;
+
+/** How to load. */
+export interface LoadOptions {
+  /** Gives up when aborted. */
+  readonly signal?: AbortSignal;
+}
+
+/** What messages call a source. */
+export function sourceName(source: Source): string {
+  return typeof source === "string" ? source : "standard input";
+}
+
+/** Runs `work`; its errors say that they are about `source`. */
+export async function whileReading<T>(source: Source, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw about(sourceName(source), error);
+  }
+}
+
+/** The files of an archive or folder. */
+export async function openContents(source: Source, spool: Spool, signal?: AbortSignal): Promise<Contents> {
+  if (typeof source === "string" && (await Deno.stat(source)).isDirectory) return folderContents(source, spool, signal);
+  const bytes = typeof source === "string" ? fileChunks(source, signal) : streamBytes(source, signal);
+  return archiveContents(decompress(bytes), spool);
+}
+
+async function adopt(store: string, { file, descriptor }: FoundBlob): Promise<void> {
+  // A file that is several blobs, or a blob of several images, was moved before.
+  const there = await Deno.stat(file.path).then(() => true, () => false);
+  if (there || !hasBlob(store, descriptor)) adoptBlob(store, file.path, descriptor.digest);
+}
+
+/** Takes an image into the store, without a name. */
+export async function takeImage(store: string, image: FoundImage, signal?: AbortSignal): Promise<Descriptor> {
+  for (const blob of [...image.layers, image.config, image.manifest]) await adopt(store, blob);
+  const layers = image.layers.map(({ descriptor }, i) => ({ descriptor, diffId: image.diffIds[i] ?? "" }));
+  const unique = new Map(layers.map((layer) => [`${layer.descriptor.digest} ${layer.diffId}`, layer]));
+  // One after the other where several blobs claim to be the same layer: only one of them is unpacked.
+  const groups = Map.groupBy(unique.values(), ({ diffId }) => diffId);
+  await forEachAtOnce([...groups.values()], async (group) => {
+    for (const { descriptor, diffId } of group) await verifyLayer(store, descriptor, diffId, signal);
+  });
+  const { mediaType, digest, size } = image.manifest.descriptor;
+  return { mediaType, digest, size };
+}
+
+/**
+ * Takes the images of an OCI layout (a folder, or an archive in any compression that is known) or of an archive of
+ * `docker save` into the store, with the names they have there. All of them are verified and unpacked before the first
+ * gets its name. One without a name is known by its digest, until it is given a name or pruned.
+ *
+ * @throws {ImageError} for everything that is wrong with the archive; no name has changed then.
+ */
+export function loadImages(images: string, source: Source, options: LoadOptions = {}): Promise<StoredImage[]> {
+  const { signal } = options;
+  return withSpool(storeFolder(images), (spool) =>
+    whileReading(source, async () => {
+      const found = await findImages(await openContents(source, spool, signal), spool);
+      const loaded: StoredImage[] = [];
+      for (const image of found) {
+        const descriptor = await takeImage(spool.store, image, signal);
+        const names = image.names.length ? image.names : [descriptor.digest];
+        loaded.push(...names.map((name) => ({ name, descriptor })));
+      }
+      for (const { name, descriptor } of loaded) {
+        if (name !== descriptor.digest) setName(spool.store, name, descriptor);
+      }
+      return loaded;
+    }));
+}

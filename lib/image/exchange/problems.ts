@@ -1,0 +1,70 @@
+/**
+ * What can be wrong with archives and folders that hold images.
+ *
+ * @module
+ */
+
+import { ImageError } from "../../errors.ts";
+import { quoteName } from "../tar.ts";
+
+/** An entry that has no place in an archive of images. */
+export function unsafeEntry(name: string, why: string): ImageError {
+  return new ImageError(`the archive is unsafe: ${quoteName(name)} ${why}`, {
+    code: "archive-unsafe",
+    facts: { entry: name },
+    hint: "Do not use it, unless you know how it was made.",
+  });
+}
+
+/** More than an archive of images may hold. */
+export function tooLarge(what: string, limit: number): ImageError {
+  return new ImageError(`${what} is more than the limit of ${limit}`, { code: "archive-too-large", facts: { limit } });
+}
+
+/** A document that does not say what it must. */
+export function malformed(what: string, why: string): ImageError {
+  return new ImageError(`${what} is malformed: ${why}`, { code: "image-malformed", facts: { what } });
+}
+
+/** A blob that a document names and that is not there. */
+export function missing(what: string, named: string): ImageError {
+  return new ImageError(`${what} is missing: ${quoteName(named)} is not there`, {
+    code: "image-malformed",
+    facts: { what, missing: named },
+    hint: "Make or copy the archive again: it is not whole.",
+  });
+}
+
+/** Content that has another digest than it must have. */
+export function otherDigest(what: string, wanted: string, got: string): ImageError {
+  return new ImageError(`${what} holds something else: it should have the digest ${wanted} and has ${got}`, {
+    code: "digest-mismatch",
+    facts: { what, wanted, got },
+    hint: "Make or copy the archive again; if that does not help, do not trust it.",
+  });
+}
+
+/** Content that has another size than it must have. */
+export function otherSize(what: string, wanted: number, got: number): ImageError {
+  return new ImageError(`${what} has ${got} bytes and should have ${wanted}`, {
+    code: "size-mismatch",
+    facts: { what, wanted, got },
+    hint: "Make or copy the archive again; if that does not help, do not trust it.",
+  });
+}
+
+function isOfSystem(error: unknown): error is Error & { code: string } {
+  return error instanceof Error && "code" in error && typeof error.code === "string" && /^E[A-Z0-9]+$/.test(error.code);
+}
+
+/** The same error, about `subject`; one of the system as an {@linkcode ImageError}. */
+export function about(subject: string, error: unknown): unknown {
+  const facts = { source: subject }, cause = error;
+  if (isOfSystem(error)) {
+    const code = error.code === "ENOENT" ? "image-not-found" : "io-failed";
+    return new ImageError(`${subject}: ${error.message}`, { code, facts: { ...facts, errno: error.code }, cause });
+  }
+  if (!(error instanceof ImageError)) return error;
+  const { code, hint } = error;
+  return new ImageError(`${subject}: ${error.message}`, { code, hint, facts: { ...error.facts, ...facts }, cause });
+}

@@ -1,0 +1,115 @@
+/**
+ * The headers of tar archives as OCI layers have them: POSIX ustar, with an extended header where that is too narrow.
+ *
+ * @module
+ */
+
+import { encodeName } from "../../ffi/names.ts";
+import type { TarEntry, TarType } from "./tar.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+const BLOCK = 512, NAME = 100, SECOND = 1_000_000_000n;
+const LETTERS: Readonly<Record<TarType, string>> = {
+  file: "0",
+  link: "1",
+  symlink: "2",
+  character: "3",
+  block: "4",
+  directory: "5",
+  fifo: "6",
+};
+
+/** What ends an archive. */
+export const TAR_END: Uint8Array<ArrayBuffer> = new Uint8Array(2 * BLOCK);
+
+/** The bytes that fill up a body of `size` bytes. */
+export function tarPadding(size: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(-size & (BLOCK - 1));
+}
+
+function concat(...parts: Bytes[]): Bytes {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** A record tells its own length, of which its digits are a part. */
+function record(key: string, value: Bytes): Bytes {
+  const rest = concat(encodeName(` ${key}=`), value, encodeName("\n"));
+  let length = rest.length + 1;
+  while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
+  return concat(encodeName(String(length)), rest);
+}
+
+/** What fits in an octal field of `width` bytes; else undefined. */
+function octal(value: number, width: number): string | undefined {
+  const digits = value < 0 ? "" : value.toString(8).padStart(width - 1, "0");
+  return digits.length === width - 1 ? digits : undefined;
+}
+
+function isPlain(name: Bytes): boolean {
+  return name.length <= NAME && name.every((byte) => byte < 128);
+}
+
+function seconds(time: bigint): number {
+  return Number((time - ((time % SECOND) + SECOND) % SECOND) / SECOND);
+}
+
+function decimalTime(time: bigint): string {
+  const size = time < 0n ? -time : time;
+  return `${time < 0n ? "-" : ""}${size / SECOND}.${String(size % SECOND).padStart(9, "0")}`.replace(/\.?0+$/, "");
+}
+
+function block(entry: TarEntry, letter: string, name: Bytes, target: Bytes): Bytes {
+  const header = new Uint8Array(BLOCK);
+  const put = (at: number, text: string): void => header.set(encodeName(text), at);
+  const number = (at: number, width: number, value: number): void =>
+    put(at, octal(value, width) ?? octal(0, width) ?? "");
+  header.set(name.subarray(0, NAME));
+  number(100, 8, entry.mode);
+  number(108, 8, entry.uid);
+  number(116, 8, entry.gid);
+  number(124, 12, entry.size);
+  number(136, 12, seconds(entry.mtime));
+  put(156, letter);
+  header.set(target.subarray(0, NAME), 157);
+  put(257, "ustar\x0000");
+  number(329, 8, entry.major);
+  number(337, 8, entry.minor);
+  header.fill(32, 148, 156);
+  put(148, `${octal(header.reduce((sum, byte) => sum + byte, 0), 7)}\0`);
+  return header;
+}
+
+function extendedRecords(entry: TarEntry, name: Bytes, target: Bytes): Bytes[] {
+  const text = (key: string, value: number | string): Bytes => record(key, encodeName(String(value)));
+  const records: Bytes[] = [];
+  if (!isPlain(name)) records.push(record("path", name));
+  if (!isPlain(target)) records.push(record("linkpath", target));
+  if (octal(entry.size, 12) === undefined) records.push(text("size", entry.size));
+  if (octal(entry.uid, 8) === undefined) records.push(text("uid", entry.uid));
+  if (octal(entry.gid, 8) === undefined) records.push(text("gid", entry.gid));
+  if (entry.mtime % SECOND || octal(seconds(entry.mtime), 12) === undefined) {
+    records.push(text("mtime", decimalTime(entry.mtime)));
+  }
+  for (const [key, value] of [...entry.xattrs].sort(([a], [b]) => a < b ? -1 : 1)) {
+    records.push(record(`SCHILY.xattr.${key}`, value));
+  }
+  return records;
+}
+
+/** All that stands before the body of `entry`. A directory's name ends with a slash. */
+export function tarHeader(entry: TarEntry): Uint8Array<ArrayBuffer> {
+  const name = encodeName(entry.name), target = encodeName(entry.target);
+  const records = concat(...extendedRecords(entry, name, target));
+  const header = block(entry, LETTERS[entry.type], name, target);
+  if (records.length === 0) return header;
+  const about = { ...entry, mode: 0o644, uid: 0, gid: 0, mtime: 0n, size: records.length, major: 0, minor: 0 };
+  const extended = block(about, "x", encodeName("PaxHeaders.0/entry"), new Uint8Array());
+  return concat(extended, records, tarPadding(records.length), header);
+}
