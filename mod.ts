@@ -57,7 +57,7 @@ export async function listNetworks(options: FolderOptions = {}): Promise<Network
 
 export { output, run } from "./lib/container/run.ts";
 export type { Container, RunOptions, RunOutput, RunStatus } from "./lib/container/run.ts";
-export type { ContainerOptions, StreamOption } from "./lib/container/options.ts";
+export type { ContainerOptions, PullPolicy, StreamOption } from "./lib/container/options.ts";
 export type { StreamOptions } from "./lib/container/streams.ts";
 export type { Attachment } from "./lib/network/attach.ts";
 export type { PublishedPort } from "./lib/network/ports.ts";
