@@ -63,7 +63,8 @@ const run = documented({
 
 const explain = documented({
   brief: "Print every system call that run would make, and why",
-  fullDescription: "Takes the options of run, makes nothing.\n\n  sauropod explain --memory 64m alpine /bin/sh",
+  fullDescription:
+    "Takes the options of run, makes nothing; a missing image is pulled only with --pull.\n\n  sauropod explain --memory 64m alpine /bin/sh",
 });
 
 const ps = buildCommand<PsFlags, [], Context>({

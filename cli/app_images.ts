@@ -24,13 +24,13 @@ const text = (brief: string, placeholder: string) =>
 
 const changeFlags = {
   ...folderFlags,
-  entrypoint: text("what containers execute, as a JSON list or for a shell", "WORDS"),
-  cmd: text("their command, likewise", "WORDS"),
+  entrypoint: text("What containers execute, as a JSON list or for a shell", "WORDS"),
+  cmd: text("Their command, likewise", "WORDS"),
   env: { kind: "parsed", optional: true, variadic: true, ...word("NAME=VALUE: variable", "NAME=VALUE") },
-  workdir: text("their working directory", "DIR"),
-  user: text("their user", "USER[:GROUP]"),
-  message: text("remark for the history", "TEXT"),
-  author: text("who makes it", "TEXT"),
+  workdir: text("Their working directory", "DIR"),
+  user: text("Their user", "USER[:GROUP]"),
+  message: text("Remark for the history", "TEXT"),
+  author: text("Who makes it", "TEXT"),
 } as const;
 const changeAliases = { ...folderAliases, m: "message", a: "author", e: "env", w: "workdir", u: "user" } as const;
 
@@ -52,7 +52,7 @@ export const images: RouteMap<Context> = buildRouteMap({
       parameters: {
         flags: {
           ...folderFlags,
-          platform: text("kind of machine [default: this one]", "OS/ARCH"),
+          platform: text("Kind of machine [default: this one]", "OS/ARCH"),
           quiet: yes("Only the digest"),
         },
         aliases: { ...folderAliases, q: "quiet" },
@@ -96,7 +96,7 @@ export const images: RouteMap<Context> = buildRouteMap({
         flags: {
           containers: folderFlags.containers,
           images: folderFlags.images,
-          input: text("archive [default: standard input]", "FILE"),
+          input: text("Archive [default: standard input]", "FILE"),
         },
         aliases: { c: "containers", i: "input" },
       },
@@ -107,7 +107,7 @@ export const images: RouteMap<Context> = buildRouteMap({
       parameters: {
         flags: {
           ...folderFlags,
-          output: text("archive [default: standard output]", "FILE"),
+          output: text("Archive [default: standard output]", "FILE"),
           format: {
             kind: "parsed",
             optional: true,

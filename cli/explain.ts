@@ -47,7 +47,7 @@ export async function explain(flags: ContainerFlags, image: string, asked: reado
   const folders = findFolders(flags);
   const id = newId();
   const wishes = { ...await containerOptions(flags, folders), keep: !flags.rm };
-  const found = await resolveImage(image, folders.images, wishes);
+  const found = await resolveImage(image, folders.images, { ...wishes, pull: wishes.pull ?? "never" });
   found.release?.();
   const { command, options } = await completeFromImage(found, asked, wishes);
   const apart = await prepare(id, found, command, options, `${folders.containers}/${id}`);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import { commitContainer } from "../lib/container/commit.ts";
 import { importImage as importSource } from "../lib/image/exchange/import.ts";
@@ -168,9 +169,18 @@ export interface ChangeFlags extends FolderOptions {
 function words(text: string | undefined): readonly string[] | undefined {
   if (text === undefined) return undefined;
   if (!text.startsWith("[")) return ["/bin/sh", "-c", text];
-  const value: unknown = JSON.parse(text);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Told below, like other values that are no list of words.
+  }
   if (Array.isArray(value) && value.every((word) => typeof word === "string")) return value;
-  throw new Error(`${text} is no list of words`);
+  throw new InputError(`${text} is no list of words`, {
+    code: "bad-words",
+    facts: { text },
+    hint: 'a JSON list such as ["/bin/app", "-v"], or a line for /bin/sh that does not begin with [',
+  });
 }
 
 function changes({ entrypoint, cmd, env, workdir, user }: ChangeFlags): ImageSettings {
@@ -205,6 +215,12 @@ export interface SaveFlags extends FolderOptions {
 
 /** Saves images as an archive. */
 export async function save(this: Context, flags: SaveFlags, ...names: string[]): Promise<void> {
+  if (flags.output === undefined && Deno.stdout.isTerminal()) {
+    throw new InputError("an archive is not written to a terminal", {
+      code: "bad-target",
+      hint: "name a file with -o, or redirect the output",
+    });
+  }
   await saveImages(findFolders(flags).images, names, flags.output ?? Deno.stdout.writable, flags.format ?? "docker");
 }
 

@@ -155,3 +155,53 @@ Deno.test("an image of 120 layers runs", async () => {
   const image = `${registry.address}/tall:1`;
   assert.equal(await say(world, image, ["sh", "-c", "ls /layers | wc -l"]), "120\n");
 });
+
+Deno.test("an image for another kind of machine is not the one that --platform asks for", async () => {
+  await using world = makeWorld();
+  const image = `${registry.address}/multi:1`, { images } = world.folders;
+  await pullImage(image, images, { platform: "linux/arm64" });
+  await assert.rejects(run(image, ["true"], { ...world.folders, platform: "linux/amd64", pull: "never" }), {
+    code: "image-not-found",
+  });
+  const shown = await say(world, image, ["sh", "-c", "ls -d /amd64"], { platform: "linux/amd64" });
+  assert.deepEqual([shown, listSummaries(images)[0]?.platform], ["/amd64\n", "linux/amd64"]);
+});
+
+Deno.test("explain pulls nothing unless it is told to", async () => {
+  await using world = makeWorld();
+  const words = ["explain", "--network", "none", `${registry.address}/app:1`];
+  assert.equal((await world.cli(words)).code, 125);
+  assert.deepEqual(listSummaries(world.folders.images), []);
+  const { code, stdout } = await world.cli([...words.slice(0, -1), "--pull", "missing", ...words.slice(-1)]);
+  assert.equal(code, 0);
+  assert.match(stdout, /execve\("\/entry", \["\/entry", "hello"\]/);
+});
+
+Deno.test("nothing is pruned while a container's record cannot be read", async () => {
+  await using world = makeWorld();
+  const image = await pulled(world), { images, containers } = world.folders;
+  await using box = await run(image, ["sleep", "60"], { ...world.folders, entrypoint: "", network: "none", user: "0" });
+  const record = `${containers}/${box.id}/container.json`, whole = Deno.readTextFileSync(record);
+  Deno.writeTextFileSync(record, "{");
+  await assert.rejects(pruneStore(images), { code: "store-damaged" });
+  Deno.writeTextFileSync(record, whole);
+  assert.deepEqual((await pruneStore(images)).layers, []);
+});
+
+Deno.test("the command line pushes, saves and imports through pipes, and refuses words that are none", async () => {
+  await using world = makeWorld();
+  const image = await pulled(world), to = `${registry.address}/cli:1`;
+  assert.match((await world.cli(["images", "push", image, to])).stdout, /^sha256:[0-9a-f]{64}\n$/);
+  const pulling = await world.cli(["images", "pull", "-q", to]);
+  assert.match(pulling.stdout, /^sha256:[0-9a-f]{64}\n$/);
+  assert.equal((await world.cli(["images", "save", "-o", "saved.tar", image])).code, 0);
+  const archive = await Deno.readFile(`${world.home}/saved.tar`);
+  const loaded = await world.cli(["images", "load"], { stdin: archive });
+  assert.deepEqual([loaded.code, loaded.stdout], [0, `${image}\n`]);
+  const imported = await world.cli(["images", "import", "--cmd", '["echo","imported"]', "-", "own:1"], {
+    stdin: archive,
+  });
+  assert.deepEqual([imported.code, imported.stdout], [0, "own:1\n"]);
+  const { code, stderr } = await world.cli(["images", "import", "--cmd", "[1]", "saved.tar", "bad:1"]);
+  assert.deepEqual([code, /no list of words/.test(stderr)], [125, true]);
+});

@@ -163,3 +163,17 @@ Deno.test("a network made by a process that was killed meanwhile can be removed,
   }
   assert.doesNotMatch(await ruleset(), /10\.80\.0\.0/);
 });
+
+Deno.test("a container that runs although its network could not be settled is ended", async () => {
+  const [, inode] = /\[(\d+)\]/.exec(Deno.readLinkSync("/proc/self/ns/net")) ?? [];
+  const obstacle = `/run/sauropod/net-${inode}/leases.json.new`;
+  await say(world, "true");
+  const before = await look();
+  Deno.mkdirSync(obstacle);
+  try {
+    await assert.rejects(run("busybox", ["/bin/sleep", "100"], world.folders), /[Dd]irectory/);
+  } finally {
+    Deno.removeSync(obstacle);
+  }
+  assert.deepEqual(await look(), before);
+});

@@ -220,7 +220,13 @@ const CHOICES: readonly {
   {
     name: "a file of the host, read-only",
     spec: { mounts: [{ kind: "bind", source: "/s", target: "/f", directory: false, readOnly: true }] },
-    added: [/open_tree\(/, /make \/f: /, /umount2\("\/f", 0\)/, /mount_setattr\(.*MOUNT_ATTR_RDONLY/, /move_mount\(/],
+    added: [
+      /open_tree\(/,
+      /make \/f: /,
+      /umount2\("\/f", UMOUNT_NOFOLLOW\)/,
+      /mount_setattr\(.*MOUNT_ATTR_RDONLY/,
+      /move_mount\(/,
+    ],
   },
   {
     name: "a folder in memory",

@@ -173,11 +173,26 @@ async function start(plan: Plan): Promise<Started> {
   const request = requestNetwork(options);
   if (request.mode !== "bridge") return (await make(plan)).made;
   const { withPlace } = await lazy.networkAttach();
-  const { memberships } = request;
-  return withPlace(
-    { id, hostname: hostnameOf(id, options), containers, memberships, options },
-    (place) => make(plan, place),
-  );
+  const tenant = { id, hostname: hostnameOf(id, options), containers, memberships: request.memberships, options };
+  let started: Started | undefined;
+  try {
+    return await withPlace(tenant, async (place) => {
+      const result = await make(plan, place);
+      started = result.made;
+      return result;
+    });
+  } catch (error) {
+    if (started) await undo(containers, started);
+    throw error;
+  }
+}
+
+/** Ends a container that runs although its start has failed. */
+async function undo(containers: string, { launched, streams, record }: Started): Promise<void> {
+  killLaunched(launched);
+  streams.close();
+  await removeGroups(record);
+  await removeContainer(containers, record);
 }
 
 /** Makes the container that the user and the image ask for. */
@@ -240,7 +255,8 @@ async function reclaimOnce(containers: string): Promise<void> {
 }
 
 /**
- * Runs a command in a new container of `image`, an image's name in the folder of images or `host`.
+ * Runs a command in a new container of `image`: `host`, a folder or archive in the folder of images, or a reference
+ * such as `alpine:3.20`, which is pulled if it is missing. Without a command the image's own is run.
  *
  * The standard streams are as with `Deno.Command`, except that `stdin` is `null` unless asked. Call it on the main
  * thread: the kernel ends the container with the thread that made it.

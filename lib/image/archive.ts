@@ -14,8 +14,6 @@ import { lockFolder, sweep, TEMPORARY } from "./locked_folder.ts";
 import { archiveName, listImages, storeOf } from "./resolve.ts";
 import { failedWith, openDirectory, removeTree } from "./tree.ts";
 
-const READ_CHUNK = 1 << 18;
-
 /** What tells one state of a file from another, without reading it: its size, time and inode. */
 function fingerprint(path: string): string {
   let fd;
@@ -59,17 +57,6 @@ export function findUnpacked(archivePath: string, storeFolder: string): string |
   return isThere(rootfs) ? rootfs : undefined;
 }
 
-async function* chunksOf(path: string, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  using file = await Deno.open(path);
-  for (;;) {
-    signal?.throwIfAborted();
-    const buffer = new Uint8Array(READ_CHUNK);
-    const n = await file.read(buffer);
-    if (n === null) return;
-    yield buffer.subarray(0, n);
-  }
-}
-
 function holds(rootfs: string, file: string, text: string): boolean {
   try {
     return readImageFile([rootfs], file)?.includes(text) ?? false;
@@ -100,8 +87,8 @@ async function unpackInto(temporary: string, archivePath: string, signal?: Abort
   const root = openDirectory(AT_FDCWD, rootfs);
   try {
     // Loaded here only: most runs find their image unpacked.
-    const [{ unpack }, { decompress }] = await Promise.all([lazy.unpack(), lazy.decompress()]);
-    const { entries } = await unpack(decompress(chunksOf(archivePath, signal)), root);
+    const [{ unpack }, { decompress, fileChunks }] = await Promise.all([lazy.unpack(), lazy.decompress()]);
+    const { entries } = await unpack(decompress(fileChunks(archivePath, signal)), root);
     if (entries === 0) throw new ImageError("the archive is empty", { code: "archive-malformed" });
   } finally {
     close(root);

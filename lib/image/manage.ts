@@ -14,7 +14,6 @@ import { sweep } from "./locked_folder.ts";
 import type { Descriptor, HistoryEntry } from "./oci.ts";
 import {
   blobPath,
-  findStored,
   type ImageDocuments,
   listStored,
   makeStore,
@@ -26,6 +25,7 @@ import {
   usersOf,
   whileHeld,
 } from "./store.ts";
+import { fullName } from "./stored.ts";
 import { removeTree } from "./tree.ts";
 
 /** An image of the store, for people. */
@@ -48,8 +48,8 @@ export interface HistoryLine extends HistoryEntry {
   readonly size: number;
 }
 
-function notFound(name: string, images: string): ImageError {
-  const known = listStored(storeFolder(images)).map((image) => image.name);
+function notFound(name: string, stored: readonly StoredImage[]): ImageError {
+  const known = stored.map((image) => image.name);
   return new ImageError(`there is no image ${name} in the store`, {
     code: "image-not-found",
     facts: { name, images: known },
@@ -63,25 +63,22 @@ function notFound(name: string, images: string): ImageError {
  * @throws {ImageError} `image-not-found`, `image-ambiguous`.
  */
 export function findImage(images: string, text: string): StoredImage {
-  const store = storeFolder(images);
-  const byDigest = /^(sha256:)?[0-9a-f]{6,64}$/.test(text)
-    ? listStored(store).filter(({ descriptor }) =>
-      descriptor.digest.replace("sha256:", "").startsWith(text.replace("sha256:", ""))
-    )
+  const stored = listStored(storeFolder(images));
+  const name = fullName(text);
+  const named = stored.find((image) => image.name === name);
+  if (named) return named;
+  const start = text.replace(/^sha256:/, "");
+  const begun = /^[0-9a-f]{6,64}$/.test(start)
+    ? stored.filter(({ descriptor }) => descriptor.digest.startsWith(`sha256:${start}`))
     : [];
-  const [first, ...others] = byDigest;
-  if (first && others.every(({ descriptor }) => descriptor.digest === first.descriptor.digest)) return first;
-  if (first) {
-    throw new ImageError(`${text} is the beginning of several images' digests`, {
-      code: "image-ambiguous",
-      facts: { text, names: byDigest.map(({ name }) => name) },
-      hint: "write more of it, or a name",
-    });
-  }
-  const name = formatReference(parseReference(text));
-  const descriptor = findStored(store, name);
-  if (!descriptor) throw notFound(name, images);
-  return { name, descriptor };
+  const [first] = begun;
+  if (!first) throw notFound(text, stored);
+  if (begun.every(({ descriptor }) => descriptor.digest === first.descriptor.digest)) return first;
+  throw new ImageError(`${text} is the beginning of several images' digests`, {
+    code: "image-ambiguous",
+    facts: { text, names: begun.map(({ name }) => name) },
+    hint: "write more of it, or a name",
+  });
 }
 
 function summary(store: string, { name, descriptor }: StoredImage): ImageSummary {
@@ -135,8 +132,17 @@ export function tagImage(images: string, text: string, name: string): StoredImag
   return { name: full, descriptor };
 }
 
+/** The containers that may use the store. Throws {@linkcode ImageError} if one cannot be read: what it needs is not known. */
 function containersOf(store: string): ContainerRecord[] {
-  return usersOf(store).flatMap((folder) => listContainers(folder));
+  return usersOf(store).flatMap((folder) =>
+    listContainers(folder, (id) => {
+      throw new ImageError(`the record of the container ${id} in ${folder} is damaged: its layers are not known`, {
+        code: "store-damaged",
+        facts: { id, folder },
+        hint: `nothing is removed from the store before it is: remove ${folder}/${id} if nothing in it is needed`,
+      });
+    })
+  );
 }
 
 /** The containers that are made of an image's layers. */

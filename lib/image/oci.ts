@@ -135,6 +135,11 @@ export function isDigest(text: string): boolean {
   return DIGEST.test(text);
 }
 
+/** The digest of some bytes. */
+export async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return `sha256:${new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex()}`;
+}
+
 function parseJson(text: string, what: string): Record<string, unknown> {
   let value: unknown;
   try {

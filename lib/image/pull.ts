@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ImageError, InputError, messageOf } from "../errors.ts";
+import { ImageError, InputError } from "../errors.ts";
 import { downloadBlob } from "../registry/download.ts";
 import { openRegistry, type Registry } from "../registry/client.ts";
 import { fetchManifest } from "../registry/manifests.ts";
@@ -183,11 +183,11 @@ async function pullInto(
   });
   const added = await addDocument(store, document, descriptor.mediaType);
   if (added.digest !== descriptor.digest) {
-    throw new ImageError(`the manifest of ${name} is not what it says: ${messageOf(added.digest)}`, {
+    throw new ImageError(`the manifest of ${name} cannot be kept as it came: it is ${added.digest} then`, {
       code: "digest-mismatch",
       facts: { name, wanted: descriptor.digest, got: added.digest },
     });
   }
-  setName(store, name, { mediaType: descriptor.mediaType, digest: descriptor.digest, size: added.size });
+  setName(store, name, added);
   return { name, descriptor: added };
 }

@@ -17,6 +17,7 @@ import { flags } from "../../ffi/flags.ts";
 import { ImageError } from "../errors.ts";
 import {
   type Descriptor,
+  digestOf,
   type ImageConfig,
   type Index,
   isIndex,
@@ -151,11 +152,6 @@ export function hasBlob(store: string, { digest, size }: Pick<Descriptor, "diges
 /** Makes a verified file a blob. Both must be on the store's file system. */
 export function adoptBlob(store: string, path: string, digest: string): void {
   Deno.renameSync(path, blobPath(store, digest));
-}
-
-/** The digest of some bytes. */
-export async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return `sha256:${new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex()}`;
 }
 
 /** Adds a document as it stands. Returns what it is. */

@@ -17,7 +17,7 @@ import { findStored, holdStore, type ImageDocuments, noteUser, readImage, storeF
 export interface StoredOptions {
   /** When to pull it. Default: `missing`. */
   pull?: PullPolicy;
-  /** The kind of machine. Default: this one. */
+  /** The kind of machine: an image for another one is not the image. Default: whichever is there, this one if pulled. */
   platform?: string;
   /** Gives up when aborted. */
   signal?: AbortSignal;
@@ -46,6 +46,14 @@ async function ready(store: string, documents: ImageDocuments, signal?: AbortSig
     await ensureLayers(store, documents, signal);
   }
   return lowerFolders(store, documents);
+}
+
+/** Whether a stored image is for the machine that was asked for, if one was. */
+function fits({ config }: ImageDocuments, platform: string | undefined): boolean {
+  if (platform === undefined) return true;
+  const [os, architecture, variant] = platform.split("/");
+  return config.os === os && config.architecture === architecture &&
+    (variant === undefined || config.variant === variant);
 }
 
 function isMade(store: string): boolean {
@@ -79,11 +87,11 @@ export async function resolveStored(
     };
     try {
       const descriptor = hold === undefined ? undefined : findStored(store, full);
-      if (descriptor) {
-        const documents = readImage(store, descriptor);
+      const documents = descriptor && readImage(store, descriptor);
+      if (documents && fits(documents, options.platform)) {
         const lower = await ready(store, documents, options.signal);
         if (options.containers !== undefined) noteUser(store, options.containers);
-        const { digest } = descriptor;
+        const { digest } = documents.descriptor;
         return { name, lower, kind: "stored", digest, settings: documents.config.config ?? {}, release };
       }
       release();

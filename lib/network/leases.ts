@@ -72,7 +72,7 @@ function openLock(): number {
   }
 }
 
-// Waiting for the lock must not stop the event loop: whoever has it may be this process's own helper.
+// Waiting must not stop the event loop, on which other containers of this process live.
 async function whileLocked<T>(work: () => Promise<T>): Promise<T> {
   const fd = openLock();
   try {

@@ -116,7 +116,7 @@ function bind(mount: BindMount, spec: ContainerSpec): Program {
   // Nothing can be mounted on a file without a name.
   const uncover = step(
     `take a file of the container's own from ${mount.target}`,
-    call.umount(mount.target, flags("MNT")),
+    call.umount(mount.target, flags("UMOUNT", "NOFOLLOW")),
     {
       ignore: ["EINVAL", "EBUSY", "ENOENT"],
     },

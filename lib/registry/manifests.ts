@@ -5,7 +5,7 @@
  */
 
 import { ImageError } from "../errors.ts";
-import { type Descriptor, MEDIA } from "../image/oci.ts";
+import { type Descriptor, digestOf, MEDIA } from "../image/oci.ts";
 import { type Attempt, attempt, type Registry } from "./client.ts";
 import { failure, quote, readBytes, type Task, unreachable } from "./failure.ts";
 import type { Reference } from "./reference.ts";
@@ -26,12 +26,6 @@ const TYPES: readonly string[] = [MEDIA.index, MEDIA.manifest, MEDIA.dockerList,
 // What plain file servers say of a manifest.
 const ANY_TYPES: readonly string[] = ["", "application/json", "application/octet-stream", "text/plain"];
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
-
-/** The digest of some bytes. */
-export async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  return `sha256:${hash.toHex()}`;
-}
 
 function nameOf({ tag, digest }: ManifestName): string {
   return digest ?? tag ?? "latest";
