@@ -62,12 +62,13 @@ Deno.test("50 containers and 8 commands that start at once have as many addresse
     const all = [...boxes.map(({ networks }) => networks[0]?.addresses[0]), ...outside];
     assert.equal(new Set(all).size, 58, all.join(" "));
     assert.equal(all.every((address) => address?.startsWith("10.10.10.")), true);
-    const hosts = Deno.readTextFileSync(`/proc/${boxes[0]?.pid}/root/etc/hosts`);
-    for (const address of all) {
-      assert.equal(hosts.split("\n").filter((line) => line.startsWith(`${address?.slice(0, -3)}\t`)).length, 1);
-    }
-    const [info] = await listNetworks(world.folders);
-    assert.equal(info?.containers.length, 58);
+    // A container may run before its siblings have been told of it.
+    await until("the network knows all", async () => (await listNetworks(world.folders))[0]?.containers.length === 58);
+    await until("each is known once to the first", () => {
+      const lines = Deno.readTextFileSync(`/proc/${boxes[0]?.pid}/root/etc/hosts`).split("\n");
+      const known = all.map((address) => lines.filter((line) => line.startsWith(`${address?.slice(0, -3)}\t`)).length);
+      return known.every((times) => times === 1);
+    });
   } finally {
     children.forEach(kill);
     await Promise.all([
