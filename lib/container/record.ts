@@ -8,6 +8,7 @@
 import { ContainerError } from "../errors.ts";
 import type { Attachment } from "../network/attach.ts";
 import type { PublishedPort } from "../network/ports.ts";
+import type { KeptOptions } from "./kept.ts";
 
 /** A process that cannot be mistaken for another one with the same number, but in another boot. */
 export interface ProcessMark {
@@ -57,6 +58,8 @@ export interface ContainerRecord {
   readonly lower: readonly string[];
   /** The command and its arguments. */
   readonly command: readonly string[];
+  /** What was asked, completed from the image. */
+  readonly options: KeptOptions;
   /** When it was made, as an ISO 8601 time. */
   readonly created: string;
   /** Whether its folder stays when it has ended. */
@@ -147,7 +150,7 @@ export function removeRecord(folder: string): void {
 
 function isRecord(value: unknown): value is ContainerRecord {
   return typeof value === "object" && value !== null && "version" in value && value.version === 1 && "id" in value &&
-    "image" in value && "command" in value && "cgroups" in value;
+    "image" in value && "command" in value && "cgroups" in value && "options" in value;
 }
 
 /**

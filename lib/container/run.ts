@@ -16,6 +16,7 @@ import { signalNumber } from "../signals.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { kill as killLaunched, launch, type Launched } from "./launch.ts";
 import { checkOptions, completeFromImage, hostnameOf, prepare } from "./prepare.ts";
+import { keptOptions } from "./kept.ts";
 import type { ContainerOptions } from "./options.ts";
 import { type ContainerRecord, markProcess, type ProcessMark, writeRecord } from "./record.ts";
 import { abandonedIds, clearLiveness, createContainer, newId, removeContainer, setProcess } from "./store.ts";
@@ -120,6 +121,7 @@ function newRecord({ spec, image, options }: Plan, place?: Place): ContainerReco
     ...(image.digest === undefined ? {} : { imageDigest: image.digest }),
     lower: spec.rootfs.lower,
     command: spec.process.args,
+    options: keptOptions(options),
     created: new Date().toISOString(),
     keep: options.keep ?? false,
     cgroups: spec.cgroups.groups.map((group) => group.path),

@@ -1,0 +1,30 @@
+/**
+ * What a record keeps of what was asked: enough to start the container again, and to run more commands in it.
+ *
+ * @module
+ */
+
+import type { ContainerOptions } from "./options.ts";
+
+/** What was asked of a container, completed from its image. */
+export type KeptOptions = Omit<
+  ContainerOptions,
+  "images" | "containers" | "pull" | "platform" | "entrypoint" | "name" | "keep"
+>;
+
+function absolute(volume: string): string {
+  return volume.startsWith("/") ? volume : `${Deno.cwd()}/${volume}`;
+}
+
+/** The part of `options` that a record keeps. Sources of volumes no longer depend on the working directory. */
+export function keptOptions(options: ContainerOptions): KeptOptions {
+  const { env, cwd, user, init, hostname, limits, ulimits, volumes, tmpfs, devices, readOnly, shmSize } = options;
+  const { network, networkAliases, containerAddress, bridgeAddress, publish, expose, publishAll, netRate } = options;
+  const { dns, dnsSearch, dnsOptions, addHosts } = options;
+  const { capAdd, capDrop, privileged, allowNewPrivileges, cgroupParent } = options;
+  return {
+    ...{ env, cwd, user, init, hostname, limits, ulimits, volumes: volumes?.map(absolute), tmpfs, devices, readOnly },
+    ...{ shmSize, network, networkAliases, containerAddress, bridgeAddress, publish, expose, publishAll, netRate },
+    ...{ dns, dnsSearch, dnsOptions, addHosts, capAdd, capDrop, privileged, allowNewPrivileges, cgroupParent },
+  };
+}
