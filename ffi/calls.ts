@@ -85,10 +85,11 @@ export function pidfdGetfd(pidfd: Register, fd: Register): Call {
 }
 
 /** ppoll(2) of one descriptor for input, without waiting: the result is 1 if it is ready, else 0. */
-export function pollNow(fd: Register): Call {
+export function pollNow(fd: Descriptor): Call {
   const POLLIN = 1n << 32n;
   const noTime = { bytes: new Uint8Array(16), text: "{0, 0}" };
-  return call("ppoll", { words: [{ ...fd, plus: POLLIN }], text: `{${fd.register}, POLLIN}` }, 1, noTime, null, 0);
+  const [word, text] = typeof fd === "number" ? [POLLIN + BigInt(fd), fd] : [{ ...fd, plus: POLLIN }, fd.register];
+  return call("ppoll", { words: [word], text: `{${text}, POLLIN}` }, 1, noTime, null, 0);
 }
 
 /** unshare(2). */
@@ -96,10 +97,24 @@ export function unshare(how: Flags): Call {
   return call("unshare", how);
 }
 
-/** setns(2): enters the namespace behind a descriptor, which must be of the kind named. */
-export function setns(fd: Descriptor, kind: "NEWNET"): Call {
-  return call("setns", fd, flags("CLONE", kind));
+/** The kinds of namespaces. */
+export type NamespaceKind = "NEWNS" | "NEWPID" | "NEWUTS" | "NEWIPC" | "NEWNET" | "NEWCGROUP";
+
+/** setns(2): enters a namespace of the kind named, or those of the process behind a pidfd. */
+export function setns(fd: Descriptor, ...kinds: NamespaceKind[]): Call {
+  return call("setns", fd, flags("CLONE", ...kinds));
 }
+
+/** Goes on in a child, whose parent becomes ours; the pipe `report` is told of it. */
+export function goOnInSibling(report: number): Call {
+  return { call: "go_on_in_child", args: [flags("CLONE", "PARENT"), report] };
+}
+
+/** Goes on in a child, for which we wait and end as it ends. */
+export const goOnInChild: Call = { call: "go_on_in_child", args: [0, -1] };
+
+/** prctl(2) with PR_SET_DUMPABLE: nobody without CAP_SYS_PTRACE can look into this process, or trace it. */
+export const notDumpable: Call = call("prctl", named(4, "PR_SET_DUMPABLE"), 0);
 
 /** Gives every signal its default disposition: rt_sigaction(2) for each. */
 export const defaultSignals: Call = { call: "default_signals", args: [] };
@@ -169,6 +184,11 @@ export function rmdir(path: string): Call {
 /** unlinkat(2) of anything but a folder. */
 export function unlink(path: string): Call {
   return call("unlinkat", cwd, path, 0);
+}
+
+/** Removes a folder and all that is in it; a missing one is fine. */
+export function removeTree(path: string): Call {
+  return { call: "remove_tree", args: [cwd, path] };
 }
 
 /** readlinkat(2) into `memory`. */

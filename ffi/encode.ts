@@ -20,6 +20,8 @@ const PSEUDO: Readonly<Record<PseudoCall, number>> = {
   default_signals: (1 << 24) + 2,
   drop_bounding: (1 << 24) + 3,
   netlink: (1 << 24) + 4,
+  go_on_in_child: (1 << 24) + 5,
+  remove_tree: (1 << 24) + 6,
 };
 
 /** A program in the shim's form, and the way back from its numbers. */

@@ -9,6 +9,7 @@ import { ARCHITECTURE } from "./native.ts";
 const SETS = {
   CLONE: {
     PIDFD: 0x1000,
+    PARENT: 0x8000,
     NEWNS: 0x20000,
     NEWCGROUP: 0x2000000,
     NEWUTS: 0x4000000,

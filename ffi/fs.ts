@@ -63,7 +63,7 @@ export const AT_FDCWD = -100;
 
 const AT_EMPTY_PATH = 0x1000, AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200;
 const STATX_BASIC = 0x7ff;
-const TMPFS_MAGIC = 0x01021994;
+const TMPFS_MAGIC = 0x01021994, DEVPTS_MAGIC = 0x1cd1;
 const ENOENT = 2, ENOTDIR = 20, EINTR = 4, EAGAIN = 11, SEEK_SET = 0;
 const LOCK_EX = 2, LOCK_SH = 1, LOCK_NB = 4, LOCK_UN = 8;
 const ERANGE = 34, ENODATA = 61, EOPNOTSUPP = 95;
@@ -258,11 +258,20 @@ export function statusAt(dirfd: number, path = ""): Status {
   };
 }
 
-/** Whether an open file lies on a tmpfs. */
-export function isInMemory(fd: number): boolean {
+function fileSystemOf(fd: number): number {
   const buffer = new Uint8Array(120);
   check(shim.ib("fstatfs", fd, buffer), "fstatfs", fd);
-  return new DataView(buffer.buffer).getUint32(0, true) === TMPFS_MAGIC;
+  return new DataView(buffer.buffer).getUint32(0, true);
+}
+
+/** Whether an open file lies on a tmpfs. */
+export function isInMemory(fd: number): boolean {
+  return fileSystemOf(fd) === TMPFS_MAGIC;
+}
+
+/** Whether an open file lies on a devpts. */
+export function isAmongTerminals(fd: number): boolean {
+  return fileSystemOf(fd) === DEVPTS_MAGIC;
 }
 
 /** The mode of what is at `path`, symbolic links followed; undefined if nothing is. Quicker than an exception. */

@@ -19,6 +19,7 @@ export interface Ending {
 const P_PIDFD = 3, WEXITED = 4, CLD_EXITED = 1;
 const SIGINFO_SIZE = 128, SI_CODE = 8, SI_STATUS = 24;
 const O_CLOEXEC = 0x80000, F_SETFL = 4, O_NONBLOCK = 0x800;
+const O_RDWR = 2, O_NOCTTY = 0x100, TIOCSPTLCK = 0x40045431, TIOCGPTPEER = 0x5441;
 const TCGETS = 0x5401, TIOCGWINSZ = 0x5413, TIOCSWINSZ = 0x5414;
 
 /**
@@ -51,6 +52,23 @@ export function sendSignal(pidfd: number, signal: number): boolean {
   return result === 0;
 }
 
+/** A pidfd of the process `pid`. Throws {@linkcode SystemError} `ESRCH` if there is none. */
+export function openProcess(pid: number): number {
+  const fd = shim.i("pidfd_open", pid);
+  if (fd < 0) throw new SystemError("pidfd_open", String(pid), -fd);
+  return fd;
+}
+
+/**
+ * A copy of the descriptor `fd` of the process behind `pidfd` (`pidfd_getfd(2)`), close-on-exec.
+ * Throws {@linkcode SystemError} `EBADF` if it has none of that number.
+ */
+export function copyDescriptor(pidfd: number, fd: number): number {
+  const copy = shim.i("pidfd_getfd", pidfd, fd);
+  if (copy < 0) throw new SystemError("pidfd_getfd", `descriptor ${fd}`, -copy);
+  return copy;
+}
+
 /** A pipe, both ends close-on-exec and blocking: `[read, write]`. */
 export function pipe(): [read: number, write: number] {
   const ends = new Int32Array(2);
@@ -67,6 +85,19 @@ export function setNonblocking(fd: number): void {
 /** Whether `fd` is a terminal. */
 export function isTerminal(fd: number): boolean {
   return shim.iib("ioctl", fd, TCGETS, new Uint8Array(64)) === 0;
+}
+
+/**
+ * Both sides of a new terminal, close-on-exec; `multiplexer` is an opened `ptmx`, which becomes our side (`pts(4)`). The
+ * other belongs to `uid`.
+ */
+export function openTerminal(multiplexer: number, uid: number): [ours: number, theirs: number] {
+  const unlocked = shim.iib("ioctl", multiplexer, TIOCSPTLCK, new Uint8Array(4));
+  if (unlocked < 0) throw new SystemError("ioctl", "TIOCSPTLCK", -unlocked);
+  const peer = shim.i("ioctl", multiplexer, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (peer < 0) throw new SystemError("ioctl", "TIOCGPTPEER", -peer);
+  shim.i("fchown", peer, uid, -1);
+  return [multiplexer, peer];
 }
 
 /** The size of a terminal in characters; undefined if `fd` is none. */

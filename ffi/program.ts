@@ -55,7 +55,14 @@ export type Argument =
   | Words;
 
 /** What the shim does itself, beside system calls. */
-export type PseudoCall = "store" | "expect" | "default_signals" | "drop_bounding" | "netlink";
+export type PseudoCall =
+  | "store"
+  | "expect"
+  | "default_signals"
+  | "drop_bounding"
+  | "netlink"
+  | "go_on_in_child"
+  | "remove_tree";
 
 /** A system call and its arguments. */
 export interface Call {

@@ -7,8 +7,23 @@
  * @module
  */
 
-const SOURCES = ["shim.c", "program.c", "init.c", "pump.c"];
-const HEADERS = ["sys.h", "program.h", "modes.h"];
+const SOURCES = [
+  "shim",
+  "program",
+  "load",
+  "remove",
+  "init",
+  "join",
+  "pump",
+  "monitor",
+  "record",
+  "health",
+  "log",
+  "text",
+]
+  .map((name) => `${name}.c`);
+const HEADERS = ["sys", "program", "load", "remove", "modes", "job", "record", "health", "log", "text"]
+  .map((name) => `${name}.h`);
 const COMPILERS = { x86_64: "x86_64-linux-gnu-gcc", aarch64: "aarch64-linux-gnu-gcc" };
 const FLAGS = [
   "-std=gnu17 -O2 -Wall -Wextra -Werror -ffreestanding -fno-stack-protector -fPIC -fvisibility=hidden",

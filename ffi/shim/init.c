@@ -1,38 +1,18 @@
 // PID 1 of a container with --init: starts the command, forwards signals to it, reaps every orphan.
 #include <linux/signal.h>
-#include <linux/stat.h>
 #include <linux/wait.h>
 
+#include "load.h"
 #include "modes.h"
-#include "program.h"
 #include "sys.h"
 
-enum { SIGNAL_SET_SIZE = 8, SEEK_TO_END = 2, PROT_READ_WRITE = 3, MAP_PRIVATE_FILE = 2 };
-
-enum { MAX_REPORT = 4096 };  // PIPE_BUF: written whole
-
-static struct program *map_program(int fd) {
-  long size = SYS3(lseek, fd, 0, SEEK_TO_END);
-  if (size <= 0) leave(125);
-  long address = SYS(mmap, 0, size, PROT_READ_WRITE, MAP_PRIVATE_FILE, fd, 0);
-  if (address < 0 && address > -4096) leave(125);
-  SYS1(close, fd);
-  return (struct program *)address;
-}
+enum { SIGNAL_SET_SIZE = 8 };
 
 static long start_command(struct program *p, int report) {
   long pid = SYS(clone, SIGCHLD, 0, 0, 0, 0, 0);
   if (pid) return pid;
   run_here(p);
-  // The failed step, its error, and what the registers held then.
-  struct {
-    uint32_t step, error;
-    int64_t registers[(MAX_REPORT - 8) / 8];
-  } failure = {.step = p->failed_step, .error = p->failed_errno};
-  const int64_t *registers = (const int64_t *)((const char *)p + p->registers);
-  for (uint32_t i = 0; i < p->register_count && i < sizeof failure.registers / 8; i++)
-    failure.registers[i] = registers[i];
-  SYS3(write, report, &failure, sizeof failure);
+  report_failure(p, report);
   leave(125);
 }
 
@@ -52,7 +32,9 @@ static void reap(long command) {
 void run_init(int program, int report) {
   uint64_t all = ~0UL;
   SYS4(rt_sigprocmask, SIG_SETMASK, &all, 0, SIGNAL_SET_SIZE);
-  struct program *p = map_program(program);
+  struct program *p = load_program(program, 0);
+  if (!p) leave(125);
+  SYS1(close, program);
   long command = start_command(p, report);
   if (command < 0) leave(125);
   SYS1(close, report);

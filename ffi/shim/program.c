@@ -8,6 +8,8 @@
 #include <linux/signal.h>
 #include <linux/wait.h>
 
+#include "load.h"
+#include "remove.h"
 #include "sys.h"
 
 enum { STACK_SIZE = 16384, SIGNALS = 64, SIGNAL_SET_SIZE = 8 };
@@ -97,6 +99,17 @@ static long netlink(long fd, const void *messages, size_t length, void *reply, s
   return 0;
 }
 
+// Goes on in a child. Its parent says which process it is and leaves, or ends as it ends.
+static long go_on_in_child(long flags, int report) {
+  long pid = SYS(clone, flags | SIGCHLD, 0, 0, 0, 0, 0);
+  if (pid <= 0) return pid;
+  int status = 0;
+  uint32_t child[] = {PROCESS_REPORT, (uint32_t)pid};
+  if (report >= 0) SYS3(write, report, child, sizeof child);
+  else SYS4(wait4, pid, &status, __WALL, 0);
+  leave(status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff);
+}
+
 static int ignores(const struct step *s, long error) {
   for (int i = 0; i < MAX_IGNORED; i++)
     if (s->ignored[i] && s->ignored[i] == error) return 1;
@@ -133,6 +146,8 @@ static long perform(struct program *p, uint32_t i, const struct step *s, struct 
     case EXPECT: return (*(uint64_t *)a[0] & (uint64_t)a[1]) == (uint64_t)a[2] ? 0 : -a[3];
     case DEFAULT_SIGNALS: default_signals(); return 0;
     case DROP_BOUNDING: return drop_bounding((uint64_t)a[0]);
+    case GO_ON_IN_CHILD: return go_on_in_child(a[0], (int)a[1]);
+    case REMOVE_TREE: return remove_tree((int)a[0], (const char *)a[1]);
     case NETLINK: return netlink(a[0], (void *)a[1], (size_t)a[2], (void *)a[3], (size_t)a[4]);
     case __NR_clone3: return child ? start_child(i, (struct clone_args *)a[0], (size_t)a[1], child) : -EINVAL;
     default: return syscall6(s->call, a[0], a[1], a[2], a[3], a[4], a[5]);

@@ -15,6 +15,9 @@ enum pseudo {
   DEFAULT_SIGNALS,  // every signal's disposition is the default one
   DROP_BOUNDING,    // prctl(PR_CAPBSET_DROP) for each bit of a; what the kernel does not know is dropped already
   NETLINK,          // send c bytes of messages at b to the socket a; their answers go to d, which has e bytes
+  GO_ON_IN_CHILD,   // clone with flags a; the parent reports the child on descriptor b and leaves, or, if b is negative, passes
+                    // on how it ends
+  REMOVE_TREE,      // remove the folder b of folder a and all that is in it
 };
 
 struct step {

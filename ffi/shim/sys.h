@@ -4,6 +4,7 @@
 
 #include <asm/unistd.h>
 #include <linux/errno.h>
+#include <linux/fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -81,6 +82,14 @@ static inline long clone3_onto(void *args, size_t size, void (*entry)(void *), v
 
 _Noreturn static inline void leave(int status) {
   for (;;) SYS1(exit_group, status);
+}
+
+// Gives an open file another descriptor, which is closed on execution.
+static inline int move_descriptor(int from, int to) {
+  if (from < 0 || from == to) return from;
+  SYS3(dup3, from, to, O_CLOEXEC);
+  SYS1(close, from);
+  return to;
 }
 
 static inline int same(const char *a, const char *b) {

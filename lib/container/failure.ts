@@ -9,7 +9,7 @@ import type { Step } from "../../ffi/program.ts";
 import { SpawnError } from "../errors.ts";
 import { formatCall } from "../explain.ts";
 import { CANDIDATE, NOT_FOUND } from "../program/process.ts";
-import type { ContainerSpec } from "../spec.ts";
+import type { ProcessSpec } from "../spec.ts";
 
 /** A failed step. */
 export interface Failure {
@@ -21,6 +21,12 @@ export interface Failure {
   readonly registers: ReadonlyMap<string, number>;
   /** The kernel's own words, if it had some. */
   readonly detail?: string;
+}
+
+/** What tells of a command that could not be executed. */
+export interface Commanded {
+  /** The command. */
+  readonly process: ProcessSpec;
 }
 
 const E2BIG = 7, EACCES = 13, ENOENT = 2, EPERM = 1, ENOTDIR = 20, ELOOP = 40;
@@ -37,7 +43,7 @@ function notExecuted(
   step: Step,
   errno: number,
   registers: ReadonlyMap<string, number>,
-  spec: ContainerSpec,
+  spec: Commanded,
 ): SpawnError {
   const [command = ""] = spec.process.args;
   const facts = { command, step: step.label, call: formatCall(step) };
@@ -74,7 +80,7 @@ function notExecuted(
 }
 
 /** The error that says which step failed and what to try. */
-export function describeFailure({ step, errno, registers, detail }: Failure, spec: ContainerSpec): SpawnError {
+export function describeFailure({ step, errno, registers, detail }: Failure, spec: Commanded): SpawnError {
   if (step.label === NOT_FOUND || step.save?.startsWith(CANDIDATE)) return notExecuted(step, errno, registers, spec);
   return new SpawnError(`${step.label}: ${describeErrno(errno)}${detail === undefined ? "" : `: ${detail}`}`, {
     code: "step-failed",

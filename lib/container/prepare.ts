@@ -15,7 +15,7 @@ import type { ImageUser as User } from "../image/passwd.ts";
 import type { Image } from "../image/resolve.ts";
 import { apartFiles } from "../network/files.ts";
 import { requestNetwork } from "../network/request.ts";
-import type { CgroupMount, ContainerSpec, Device, Rlimit, Rootfs, UserMount } from "../spec.ts";
+import type { CgroupMount, ContainerSpec, Device, ProcessSpec, Rlimit, Rootfs, UserMount } from "../spec.ts";
 import type { ContainerOptions } from "./options.ts";
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -86,10 +86,10 @@ export async function completeFromImage<T extends ContainerOptions>(
 // Root needs nothing of the image's: no file of it is read for the usual container.
 const ROOT: User = { uid: 0, gid: 0, groups: [], home: "/root", name: "root" };
 
-async function findUser(image: Image, options: ContainerOptions): Promise<User> {
-  if (options.user === undefined) return ROOT;
+async function findUser(lower: readonly string[], { user }: ContainerOptions): Promise<User> {
+  if (user === undefined) return ROOT;
   const { lookupUser } = await lazy.passwd();
-  return lookupUser(image.lower, options.user);
+  return lookupUser(lower, user);
 }
 
 function usualOpenFiles(): Rlimit {
@@ -99,20 +99,18 @@ function usualOpenFiles(): Rlimit {
 }
 
 /** What is written as text, read by a module that most containers do without. */
-async function parseTexts(
-  options: ContainerOptions,
-): Promise<{ mounts: UserMount[]; devices: Device[]; rlimits: Rlimit[] }> {
-  const { volumes = [], tmpfs = [], devices = [], ulimits = [], privileged = false } = options;
-  if (!privileged && [volumes, tmpfs, devices, ulimits].every((list) => list.length === 0)) {
-    return { mounts: [], devices: [], rlimits: [usualOpenFiles()] };
-  }
-  const { parseDevices, parseMounts, parseUlimit } = await lazy.parse();
+async function parseTexts(options: ContainerOptions): Promise<{ mounts: UserMount[]; devices: Device[] }> {
+  const { volumes = [], tmpfs = [], devices = [], privileged = false } = options;
+  if (!privileged && [volumes, tmpfs, devices].every((list) => list.length === 0)) return { mounts: [], devices: [] };
+  const { parseDevices, parseMounts } = await lazy.parse();
+  return { mounts: parseMounts(volumes, tmpfs), devices: parseDevices(devices, privileged) };
+}
+
+async function resourceLimits({ ulimits = [] }: ContainerOptions): Promise<Rlimit[]> {
+  if (ulimits.length === 0) return [usualOpenFiles()];
+  const { parseUlimit } = await lazy.parse();
   const rlimits = ulimits.map(parseUlimit);
-  return {
-    mounts: parseMounts(volumes, tmpfs),
-    devices: parseDevices(devices, privileged),
-    rlimits: rlimits.some(({ resource }) => resource === "nofile") ? rlimits : [usualOpenFiles(), ...rlimits],
-  };
+  return rlimits.some(({ resource }) => resource === "nofile") ? rlimits : [usualOpenFiles(), ...rlimits];
 }
 
 function environment(options: ContainerOptions, user: User, hostname: string): string[] {
@@ -196,6 +194,39 @@ async function apart(
 }
 
 /**
+ * Who a command of a container is and what it may do. `lower` are the folders in which to look up its user.
+ *
+ * @throws {InputError} for every option that makes no sense, and `unknown-user`.
+ */
+export async function prepareProcess(
+  lower: readonly string[],
+  command: readonly string[],
+  options: ContainerOptions,
+  hostname: string,
+): Promise<ProcessSpec> {
+  const { privileged = false } = options;
+  const user = await findUser(lower, options);
+  const capabilities = chooseCapabilities(
+    { add: options.capAdd, drop: options.capDrop, privileged },
+    ownCapabilities(),
+  );
+  const asked = options.capAdd && user.uid !== 0
+    ? chooseCapabilities({ add: options.capAdd, drop: ["ALL", ...options.capDrop ?? []] }, ownCapabilities())
+    : [];
+  return {
+    args: command,
+    env: environment(options, user, hostname),
+    cwd: options.cwd ?? "/",
+    identity: { uid: user.uid, gid: user.gid, groups: user.groups },
+    capabilities,
+    ambient: asked.filter((name) => capabilities.includes(name)),
+    noNewPrivileges: !privileged && !options.allowNewPrivileges,
+    rlimits: await resourceLimits(options),
+    init: options.init ?? false,
+  };
+}
+
+/**
  * Completes a specification, but for a place on bridged networks.
  *
  * @throws {InputError} for every option that makes no sense, and `unknown-user`.
@@ -209,18 +240,8 @@ export async function prepare(
   folder: string,
 ): Promise<ContainerSpec> {
   checkOptions(command, options);
-  const user = await findUser(image, options);
   const hostname = hostnameOf(id, options);
-  const { privileged = false } = options;
-  const { mounts, devices, rlimits } = await parseTexts(options);
-  const capabilities = chooseCapabilities(
-    { add: options.capAdd, drop: options.capDrop, privileged },
-    ownCapabilities(),
-  );
-  const asked = options.capAdd && user.uid !== 0
-    ? chooseCapabilities({ add: options.capAdd, drop: ["ALL", ...options.capDrop ?? []] }, ownCapabilities())
-    : [];
-  const ambient = asked.filter((name) => capabilities.includes(name));
+  const process = await prepareProcess(image.lower, command, options, hostname);
   return {
     id,
     hostname,
@@ -231,22 +252,11 @@ export async function prepare(
       readOnly: options.readOnly ?? false,
       volatile: !options.keep,
     },
-    mounts,
-    devices,
+    ...await parseTexts(options),
     ...await apart(options, hostname, folder.slice(0, folder.lastIndexOf("/"))),
     shmSize: options.shmSize ?? SHM_SIZE,
     ...await cgroups(id, options.limits ?? {}, options.cgroupParent),
-    privileged,
-    process: {
-      args: command,
-      env: environment(options, user, hostname),
-      cwd: options.cwd ?? "/",
-      identity: { uid: user.uid, gid: user.gid, groups: user.groups },
-      capabilities,
-      ambient,
-      noNewPrivileges: !privileged && !options.allowNewPrivileges,
-      rlimits,
-      init: options.init ?? false,
-    },
+    privileged: options.privileged ?? false,
+    process,
   };
 }

@@ -11,9 +11,10 @@ import { type Image, resolveImage } from "../image/resolve.ts";
 import type { Attachment, Place } from "../network/attach.ts";
 import type { PublishedPort } from "../network/ports.ts";
 import { requestNetwork } from "../network/request.ts";
-import type { TerminalSize } from "../program/wiring.ts";
 import { signalNumber } from "../signals.ts";
 import type { ContainerSpec } from "../spec.ts";
+import { Child, type CommandStatus, type Written } from "./child.ts";
+import type { ExecOptions, ExecProcess } from "./exec.ts";
 import { kill as killLaunched, launch, type Launched } from "./launch.ts";
 import { checkOptions, completeFromImage, hostnameOf, prepare } from "./prepare.ts";
 import { keptOptions } from "./kept.ts";
@@ -28,31 +29,20 @@ export interface RunOptions extends ContainerOptions, StreamOptions {
   signal?: AbortSignal;
 }
 
-/** How a container ended, in the shape of `Deno.CommandStatus`. */
-export interface RunStatus {
-  /** Whether the exit code is 0. */
-  readonly success: boolean;
-  /** The exit code; 128 plus the signal's number if a signal killed the command. */
-  readonly code: number;
-  /** The number of the signal that killed the command, or null. With `init` always null: init passes on 128 plus it. */
-  readonly signal: number | null;
+/** How a container ended. */
+export interface RunStatus extends CommandStatus {
   /** Whether the kernel killed a process of the container for lack of memory. */
   readonly oomKilled: boolean;
 }
 
 /** How a container ended and what it wrote, in the shape of `Deno.CommandOutput`. */
-export interface RunOutput extends RunStatus {
-  /** All that it wrote to its standard output. */
-  readonly stdout: Uint8Array<ArrayBuffer>;
-  /** All that it wrote to its standard error. */
-  readonly stderr: Uint8Array<ArrayBuffer>;
-}
+export type RunOutput = RunStatus & Written;
 
 /**
  * A running container, in the shape of `Deno.ChildProcess`. `await using` kills it at the end of the scope if it still
  * runs; the kernel kills it if this process dies.
  */
-export interface Container extends AsyncDisposable {
+export interface Container extends Child<RunStatus>, AsyncDisposable {
   /** Twelve hexadecimal digits. */
   readonly id: string;
   /** Its name, if it was given one. */
@@ -61,38 +51,12 @@ export interface Container extends AsyncDisposable {
   readonly networks: readonly Attachment[];
   /** Its published ports. */
   readonly ports: readonly PublishedPort[];
-  /** The number of its first process, as the host sees it. */
-  readonly pid: number;
-  /** The command's input. Throws `TypeError` unless `stdin` is `piped`. */
-  readonly stdin: WritableStream<Uint8Array>;
-  /** The command's output. Throws `TypeError` unless `stdout` is `piped`. */
-  readonly stdout: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** The command's errors. Throws `TypeError` unless `stderr` is `piped`. */
-  readonly stderr: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** Resolves when it has ended. Its files may take a moment longer to be gone: the end of `await using` waits for that. */
-  readonly status: Promise<RunStatus>;
-  /** Reads all output and waits for the end. Throws `TypeError` unless `stdout` and `stderr` are `piped`. */
-  output(): Promise<RunOutput>;
-  /**
-   * Sends a signal, by name or number, to the first process. Default: SIGTERM. A PID 1 without a handler ignores all
-   * but SIGKILL (`pid_namespaces(7)`); `init: true` puts one with handlers in front. False if it has ended.
-   */
-  kill(signal?: Deno.Signal | number): boolean;
-  /** Sets the size of its terminal. Throws `TypeError` unless it has one and its streams are piped. */
-  resize(size: TerminalSize): void;
+  /** Runs one more command in it; see `exec`. */
+  exec(command: readonly string[], options?: ExecOptions): Promise<ExecProcess>;
 }
 
 const SIGKILL = 9;
 const reclaimed = new Set<string>();
-
-function piped<T>(stream: T | undefined, name: string): T {
-  if (stream === undefined) throw new TypeError(`${name} is not piped`);
-  return stream;
-}
-
-async function bytesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>> | undefined): Promise<Uint8Array<ArrayBuffer>> {
-  return stream ? await new Blob(await Array.fromAsync(stream)).bytes() : new Uint8Array();
-}
 
 /** What is asked, and what has been found out. */
 interface Plan {
@@ -292,37 +256,22 @@ export async function run(image: string, command: readonly string[], options: Ru
   const status = end.then((result) => result.status);
   reclaimOnce(containers);
 
-  return {
+  return Object.assign(new Child(launched.pid, streams, status, kill), {
     id,
-    name: options.name,
+    ...(options.name === undefined ? {} : { name: options.name }),
     networks: record.networks ?? [],
     ports: record.ports ?? [],
-    pid: launched.pid,
-    status,
-    kill,
-    get stdin() {
-      return piped(streams.stdin, "stdin");
+    async exec(command: readonly string[], wishes: ExecOptions = {}): Promise<ExecProcess> {
+      const { exec } = await lazy.exec();
+      return exec(id, command, { ...wishes, images, containers });
     },
-    get stdout() {
-      return piped(streams.stdout, "stdout");
-    },
-    get stderr() {
-      return piped(streams.stderr, "stderr");
-    },
-    async output(): Promise<RunOutput> {
-      piped(streams.stdout, "stdout");
-      if (!streams.resize) piped(streams.stderr, "stderr");
-      const [stdout, stderr] = await Promise.all([bytesOf(streams.stdout), bytesOf(streams.stderr)]);
-      return { ...await status, stdout, stderr };
-    },
-    resize: (size) => piped(streams.resize, "the terminal")(size),
     async [Symbol.asyncDispose](): Promise<void> {
       kill(SIGKILL);
       const { removed } = await end;
       streams.close();
       await removed;
     },
-  };
+  });
 }
 
 /**

@@ -85,11 +85,16 @@ export function birth(spec: ContainerSpec): Program {
   ];
 }
 
-/** Kills the process when the caller dies, also if it has died already. */
-export function dieWithCaller(): Program {
+/** Kills the process when the owner behind the pidfd dies, which must be its parent, also if it has died already. */
+export function dieWith(owner: call.Descriptor): Program {
   return [
     step("die when the caller dies", call.dieWithParent),
-    step("look whether the caller still lives", call.pollNow(register("caller")), { save: "orphaned" }),
+    step("look whether the caller still lives", call.pollNow(owner), { save: "orphaned" }),
     step("go on only if it does", call.expect({ cell: "orphaned" }, -1n, 0n, "ESRCH")),
   ];
+}
+
+/** Kills the container's process when the caller dies. */
+export function dieWithCaller(): Program {
+  return dieWith(register("caller"));
 }

@@ -86,7 +86,8 @@ function candidates(process: ProcessSpec): string[] {
   return path.split(":").map((folder) => `${folder || "."}/${command}`);
 }
 
-function execute(process: ProcessSpec): Program {
+/** Executes the command, which is looked for in PATH if it has no slash. */
+export function execute(process: ProcessSpec): Program {
   const [command = ""] = process.args;
   const label = `execute ${command}`;
   if (command.includes("/")) return [step(label, call.execve(command, process.args, process.env), { save: CANDIDATE })];
@@ -112,7 +113,7 @@ export function enterDirectory(process: ProcessSpec): Program {
 }
 
 /** Connects the standard streams. */
-export function connectStreams(process: ProcessSpec, wiring: Wiring): Program {
+export function connectStreams(process: ProcessSpec, wiring: Pick<Wiring, "streams">): Program {
   const names = ["standard input", "standard output", "standard error"];
   return wiring.streams.flatMap((stream, i): Program => {
     if (stream === "terminal") {

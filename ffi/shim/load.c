@@ -1,0 +1,25 @@
+// Programs in memory files, and the word that goes back when one fails.
+#include "load.h"
+
+#include <linux/mman.h>
+
+#include "sys.h"
+
+enum { SEEK_TO_END = 2, MOST_REGISTERS = 511 };  // PIPE_BUF: a report is written whole
+
+struct program *load_program(int fd, uint64_t offset) {
+  long size = SYS3(lseek, fd, 0, SEEK_TO_END);
+  if (size <= 0) return NULL;
+  long address = SYS(mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+  return address < 0 && address > -4096 ? NULL : (struct program *)((char *)address + offset);
+}
+
+void report_failure(const struct program *p, int report) {
+  struct {
+    uint32_t step, error;
+    int64_t registers[MOST_REGISTERS];
+  } failure = {.step = p->failed_step, .error = p->failed_errno};
+  const int64_t *registers = (const int64_t *)((const char *)p + p->registers);
+  for (uint32_t i = 0; i < p->register_count && i < MOST_REGISTERS; i++) failure.registers[i] = registers[i];
+  SYS3(write, report, &failure, sizeof failure);
+}

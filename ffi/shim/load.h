@@ -1,0 +1,17 @@
+// Programs in memory files, and the word that goes back when one fails.
+#ifndef SAUROPOD_LOAD_H
+#define SAUROPOD_LOAD_H
+
+#include <stdint.h>
+
+#include "program.h"
+
+// What a report begins with that names a process instead of a step.
+enum { PROCESS_REPORT = 0xffffffff };
+
+// A private copy of the program at an offset of a memory file; NULL if there is no memory for it.
+struct program *load_program(int fd, uint64_t offset);
+// Writes the failed step, its error, and what the registers held then.
+void report_failure(const struct program *, int report);
+
+#endif

@@ -1,0 +1,103 @@
+// The log of a detached container: complete lines are marked F, the beginnings of others P.
+#include "log.h"
+
+#include <linux/fcntl.h>
+
+#include "sys.h"
+#include "text.h"
+
+enum { PREFIX = 64, BUFFER = 16384, SEEK_TO_END = 2, MODE = 0600 };
+
+static void name_of(uint32_t number, char *name, char *end) {
+  struct text t = {name, end - 1};
+  put(&t, "log");
+  if (number) put(&t, "."), put_number(&t, number);
+  *t.at = 0;
+}
+
+static void open_file(struct log *log) {
+  int fd = (int)SYS4(openat, log->folder, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, MODE);
+  log->fd = fd < 0 ? -1 : move_descriptor(fd, log->place);
+  long size = log->fd < 0 ? 0 : SYS3(lseek, log->fd, 0, SEEK_TO_END);
+  log->size = size < 0 ? 0 : (uint64_t)size;
+}
+
+void log_open(struct log *log, int folder, uint32_t files, uint64_t limit, int place) {
+  *log = (struct log){.folder = folder, .place = place, .fd = -1, .files = files, .limit = limit};
+  open_file(log);
+}
+
+static void rotate(struct log *log) {
+  char from[16], to[16];
+  if (log->fd >= 0) SYS1(close, log->fd);
+  if (log->files == 1) SYS3(unlinkat, log->folder, "log", 0);
+  for (uint32_t i = log->files - 1; i > 0; i--) {
+    name_of(i - 1, from, from + sizeof from);
+    name_of(i, to, to + sizeof to);
+    SYS5(renameat2, log->folder, from, log->folder, to, 0);
+  }
+  open_file(log);
+}
+
+// Writes whole records, or takes back what it wrote of them.
+static void flush(struct log *log, const char *bytes, long length) {
+  if (log->fd < 0) open_file(log);
+  long done = 0;
+  while (done < length) {
+    long n = SYS3(write, log->fd, bytes + done, length - done);
+    if (n == -EINTR) continue;
+    if (n <= 0) {
+      SYS2(ftruncate, log->fd, log->size);
+      log->lost += (uint64_t)length;
+      return;
+    }
+    done += n;
+  }
+  log->size += (uint64_t)length;
+}
+
+static void tell_of_loss(struct log *log) {
+  char record[160];
+  struct text t = {record, record + sizeof record};
+  uint64_t lost = log->lost;
+  put_time(&t);
+  put(&t, " stderr F sauropod: no room on the disk: ");
+  put_number(&t, lost);
+  put(&t, " bytes of this log are lost\n");
+  log->lost = 0;
+  flush(log, record, t.at - record);
+  if (log->lost) log->lost = lost;
+}
+
+static long line_length(const char *bytes, long length) {
+  long n = 0;
+  while (n < length && bytes[n] != '\n') n++;
+  return n;
+}
+
+void log_write(struct log *log, const char *stream, const char *bytes, long length) {
+  static char buffer[BUFFER];
+  char prefix[PREFIX];
+  struct text head = {prefix, prefix + PREFIX};
+  put_time(&head);
+  put(&head, " ");
+  put(&head, stream);
+  put(&head, " F ");
+  long size = head.at - prefix;
+  char *kind = head.at - 2;
+
+  // A rotation falls between records: a file holds whole ones.
+  if (log->size >= log->limit) rotate(log);
+  if (log->lost) tell_of_loss(log);
+  char *at = buffer;
+  for (long n; length > 0; bytes += n, length -= n) {
+    long text = line_length(bytes, length);
+    n = text < length ? text + 1 : text;
+    *kind = text < length ? 'F' : 'P';
+    if (at + size + text + 1 > buffer + BUFFER) flush(log, buffer, at - buffer), at = buffer;
+    for (long i = 0; i < size; i++) *at++ = prefix[i];
+    for (long i = 0; i < text; i++) *at++ = bytes[i];
+    *at++ = '\n';
+  }
+  flush(log, buffer, at - buffer);
+}

@@ -1,0 +1,144 @@
+// What a monitor leaves for others to read: marks of who lives, the file `state`, and events.
+#include "record.h"
+
+#include <linux/fcntl.h>
+
+#include "sys.h"
+#include "text.h"
+
+enum { STATE_SIZE = 512, MODE = 0600, START_TIME = 19 };
+
+// When a process started: field 22 of proc_pid_stat(5), the 19th after the one behind its name.
+static uint64_t start_time(uint64_t pid) {
+  char text[1024];
+  struct text path = {text, text + sizeof text - 1};
+  put(&path, "/proc/"), put_number(&path, pid), put(&path, "/stat");
+  *path.at = 0;
+  int fd = (int)SYS4(openat, AT_FDCWD, text, O_RDONLY | O_CLOEXEC, 0);
+  long length = fd < 0 ? 0 : SYS3(read, fd, text, sizeof text);
+  if (fd >= 0) SYS1(close, fd);
+  long at = length - 1;
+  while (at >= 0 && text[at] != ')') at--;
+  if (at < 0) return 0;
+  for (int blanks = 0; at < length && blanks <= START_TIME; at++) blanks += text[at] == ' ';
+  uint64_t time = 0;
+  for (; at < length && text[at] >= '0' && text[at] <= '9'; at++) time = time * 10 + (uint64_t)(text[at] - '0');
+  return time;
+}
+
+// A link that says which process it is: see lib/container/record.ts.
+static void mark(const struct record *r, uint64_t pid, const char *suffix) {
+  char target[64], name[64], temporary[64];
+  struct text t = {target, target + sizeof target - 1}, n = {name, name + sizeof name - 1};
+  struct text u = {temporary, temporary + sizeof temporary - 1};
+  put(&t, r->job->boot), put(&t, " "), put_number(&t, pid), put(&t, "."), put_number(&t, start_time(pid));
+  put(&n, r->job->id), put(&n, suffix);
+  put(&u, "."), put(&u, r->job->id), put(&u, suffix);
+  *t.at = *n.at = *u.at = 0;
+  SYS3(unlinkat, r->job->live, temporary, 0);
+  SYS3(symlinkat, target, r->job->live, temporary);
+  SYS5(renameat2, r->job->live, temporary, r->job->live, name, 0);
+}
+
+static void member(struct text *t, const char *name, uint64_t value) { put(t, name), put_number(t, value); }
+
+// Written in place, so that it needs no room on the disk; the number at both ends tells a reader that it is whole.
+static void write_state(struct record *r) {
+  char state[STATE_SIZE];
+  struct text t = {state, state + STATE_SIZE - 1};
+  r->sequence++;
+  member(&t, "{\"sequence\":", r->sequence);
+  put(&t, ",\"status\":\""), put(&t, r->status);
+  member(&t, "\",\"restarts\":", r->restarts);
+  put(&t, ",\"startedAt\":\""), put(&t, r->started), put(&t, "\"");
+  if (r->finished[0]) {
+    put(&t, ",\"finishedAt\":\""), put(&t, r->finished);
+    member(&t, "\",\"code\":", (uint64_t)r->ending.code);
+    if (r->ending.signal) member(&t, ",\"signal\":", (uint64_t)r->ending.signal);
+    if (r->ending.oom) put(&t, ",\"oomKilled\":true");
+  }
+  if (r->health[0]) {
+    put(&t, ",\"health\":\""), put(&t, r->health);
+    member(&t, "\",\"failures\":", r->failures);
+  }
+  member(&t, ",\"end\":", r->sequence);
+  put(&t, "}");
+  while (t.at < t.end) *t.at++ = ' ';
+  *t.at = '\n';
+  int fd = (int)SYS4(openat, r->job->folder, "state", O_WRONLY | O_CLOEXEC, 0);
+  if (fd < 0) return;
+  SYS4(pwrite64, fd, state, STATE_SIZE, 0);
+  SYS1(close, fd);
+}
+
+static void stamp(char *time) {
+  struct text t = {time, time + TIME_SIZE - 1};
+  put_time(&t);
+  *t.at = 0;
+}
+
+static struct text begin_event(const struct record *r, char *line, char *end, const char *action) {
+  struct text t = {line, end};
+  put(&t, "{\"time\":\""), put_time(&t), put(&t, "\",\"action\":\""), put(&t, action);
+  put(&t, "\",\"id\":\""), put(&t, r->job->id), put(&t, "\""), put(&t, r->job->attributes);
+  return t;
+}
+
+static void end_event(const struct record *r, struct text *t, const char *line) {
+  put(t, "}\n");
+  int fd = (int)SYS4(openat, r->job->folder, "../.events", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, MODE);
+  if (fd < 0) return;
+  SYS3(write, fd, line, t->at - line);
+  SYS1(close, fd);
+}
+
+static void event(const struct record *r, const char *action) {
+  char line[ATTRIBUTES_SIZE + 256];
+  struct text t = begin_event(r, line, line + sizeof line, action);
+  end_event(r, &t, line);
+}
+
+void record_open(struct record *r, const struct job *job) {
+  *r = (struct record){.job = job, .status = "created", .health = ""};
+  mark(r, (uint64_t)SYS1(getpid, 0), "");
+}
+
+void record_start(struct record *r, int64_t pid) {
+  r->status = "running";
+  r->pid = (uint64_t)pid;
+  mark(r, r->pid, ".process");
+  stamp(r->started);
+  write_state(r);
+  event(r, "start");
+}
+
+void record_end(struct record *r, const struct ending *ending, int again) {
+  char line[ATTRIBUTES_SIZE + 256];
+  r->ending = *ending;
+  r->status = again ? "restarting" : "exited";
+  stamp(r->finished);
+  write_state(r);
+  if (ending->oom) event(r, "oom");
+  struct text t = begin_event(r, line, line + sizeof line, "die");
+  member(&t, ",\"exitCode\":", (uint64_t)ending->code);
+  if (ending->signal) member(&t, ",\"signal\":", (uint64_t)ending->signal);
+  end_event(r, &t, line);
+}
+
+void record_health(struct record *r, const char *health, uint64_t failures) {
+  int changed = !same(r->health, health);
+  r->health = health;
+  r->failures = failures;
+  write_state(r);
+  if (!changed) return;
+  char line[ATTRIBUTES_SIZE + 256];
+  struct text t = begin_event(r, line, line + sizeof line, "health_status");
+  put(&t, ",\"health\":\""), put(&t, health), put(&t, "\"");
+  end_event(r, &t, line);
+}
+
+void record_close(struct record *r) {
+  if (same(r->status, "exited")) return;
+  r->status = "exited";
+  write_state(r);
+}

@@ -1,0 +1,53 @@
+/**
+ * Holding on to the first process of a running container.
+ *
+ * @module
+ */
+
+import { close } from "../../ffi/fs.ts";
+import { openProcess } from "../../ffi/process.ts";
+import { ContainerError } from "../errors.ts";
+import { findContainer } from "./names.ts";
+import { type ContainerRecord, isAlive, statusOf } from "./record.ts";
+import { livenessOf } from "./store.ts";
+
+/** A running container. */
+export interface Running {
+  /** Its record. */
+  readonly record: ContainerRecord;
+  /** The number of its first process. */
+  readonly pid: number;
+  /** A pidfd of it, for the caller to close. */
+  readonly pidfd: number;
+}
+
+function notRunning({ id }: ContainerRecord, status: string): ContainerError {
+  return new ContainerError(`container ${id} is not running: it is ${status}`, {
+    code: "container-not-running",
+    facts: { id, status },
+    hint: `sauropod start ${id}`,
+  });
+}
+
+/**
+ * The running container that `query` names.
+ *
+ * @throws {ContainerError} `container-not-running`, and what `findContainer` throws.
+ */
+export function findRunning(containers: string, query: string): Running {
+  const record = findContainer(containers, query);
+  const liveness = livenessOf(containers, record.id);
+  const status = statusOf(record, liveness);
+  const process = liveness?.process;
+  if (status !== "running" || !process) throw notRunning(record, status);
+  let pidfd: number;
+  try {
+    pidfd = openProcess(process.pid);
+  } catch {
+    throw notRunning(record, "exited");
+  }
+  // Only now can the number not be another's any more.
+  if (isAlive(process)) return { record, pid: process.pid, pidfd };
+  close(pidfd);
+  throw notRunning(record, "exited");
+}
