@@ -17,7 +17,10 @@ import {
 import type { FolderOptions } from "../lib/folders.ts";
 import { VERSION } from "./argv.ts";
 import type { Context } from "./context.ts";
+import { EXEC_FLAGS, EXEC_SHORT } from "./exec.ts";
+import type { Flag, Flags } from "./flag.ts";
 import { FLAGS, SHORT } from "./flags.ts";
+import { life } from "./app_life.ts";
 import { commit, images } from "./app_images.ts";
 import { network } from "./app_network.ts";
 import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
@@ -29,9 +32,15 @@ type CommandDocumentation = { brief: string; fullDescription: string };
 
 type Texts = Record<string, string | undefined>;
 
-/** `run` and `explain` as the help and the completion know them; `flags.ts` reads their words. */
-function documented(docs: CommandDocumentation): Command<Context> {
-  const flags = Object.entries(FLAGS).map(([name, { brief, placeholder }]) => {
+/** A command whose words `flag.ts` reads, as the help and the completion know it. */
+function documented<Values>(
+  all: Flags<Values>,
+  aliases: Readonly<Record<string, string>>,
+  usage: string,
+  docs: CommandDocumentation,
+): Command<Context> {
+  const entries: [string, Flag<unknown>][] = Object.entries(all);
+  const flags = entries.map(([name, { brief, placeholder }]) => {
     const text = placeholder === undefined ? brief : `${placeholder}: ${brief}`;
     return [name, { kind: "parsed", optional: true, ...word(text, placeholder ?? "") }] as const;
   });
@@ -39,14 +48,14 @@ function documented(docs: CommandDocumentation): Command<Context> {
     func: () => {},
     parameters: {
       flags: Object.fromEntries(flags),
-      aliases: SHORT,
-      positional: { kind: "array", parameter: word("Image, then the command and its arguments", "IMAGE COMMAND") },
+      aliases,
+      positional: { kind: "array", parameter: word("What is run, and its arguments", "COMMAND") },
     },
-    docs: { ...docs, customUsage: ["[OPTIONS] IMAGE COMMAND [ARGUMENTS]"] },
+    docs: { ...docs, customUsage: [`[OPTIONS] ${usage} COMMAND [ARGUMENTS]`] },
   });
 }
 
-const run = documented({
+const run = documented(FLAGS, SHORT, "IMAGE", {
   brief: "Run a command in a new container",
   fullDescription: [
     "Makes a container of IMAGE, runs COMMAND in it and ends with its exit code.",
@@ -55,13 +64,31 @@ const run = documented({
     "  sauropod alpine /bin/sh",
     "  sauropod run --rm -v ./src:/src:ro --memory 256m --cpus 1.5 alpine ls /src",
     "  sauropod --rm --read-only --tmpfs /tmp -v .:/src host make -C /src check",
+    "  sauropod run -d --name web --restart on-failure:5 -p 8080:80 alpine httpd -f",
     "",
     "Exit codes: the command's own; 128+N after signal N; 125 the container could not be made;",
     "126 the command could not be executed; 127 it was not found.",
   ].join("\n"),
 });
 
-const explain = documented({
+const create = documented(FLAGS, SHORT, "IMAGE", {
+  brief: "Make a container that start starts",
+  fullDescription:
+    "Takes the options of run, prints the container's id.\n\n  sauropod create --name web -p 8080:80 alpine httpd -f",
+});
+
+const exec = documented(EXEC_FLAGS, EXEC_SHORT, "CONTAINER", {
+  brief: "Run one more command in a running container",
+  fullDescription: [
+    "Ends with the command's exit code; as run does with 125, 126 and 127.",
+    "",
+    "  sauropod exec -it web sh",
+    "  sauropod exec -u alice -e A=1 web env",
+    "  echo 'select 1' | sauropod exec -i db psql",
+  ].join("\n"),
+});
+
+const explain = documented(FLAGS, SHORT, "IMAGE", {
   brief: "Print every system call that run would make, and why",
   fullDescription:
     "Takes the options of run, makes nothing; a missing image is pulled only with --pull.\n\n  sauropod explain --memory 64m alpine /bin/sh",
@@ -148,7 +175,22 @@ const completions = buildCommand<Record<never, never>, ["bash" | "zsh" | "fish"]
   },
 });
 
-const routes = { run, explain, ps, rm, inspect, images, commit, network, gc, doctor, completions };
+const routes = {
+  run,
+  create,
+  ...life,
+  exec,
+  ps,
+  rm,
+  inspect,
+  images,
+  commit,
+  network,
+  explain,
+  gc,
+  doctor,
+  completions,
+};
 
 const formatting = {
   caseStyle: "convert-camel-to-kebab",

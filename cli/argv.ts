@@ -18,7 +18,10 @@ export const VERSION = "0.1.0";
 
 /** The names of all commands. */
 export const COMMANDS: ReadonlySet<string> = new Set(
-  ["run", "explain", "ps", "rm", "inspect", "commit", "network", "gc", "images", "doctor", "completions"],
+  [
+    ...["run", "create", "start", "stop", "kill", "wait", "restart", "rename", "exec", "attach", "ps", "rm", "inspect"],
+    ...["commit", "images", "network", "explain", "gc", "doctor", "completions"],
+  ],
 );
 
 const HELP = ["--help", "-help"];
@@ -28,9 +31,9 @@ function split(word: string): [name: string, value: string | undefined] {
   return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];
 }
 
-/** A flag of one letter each, without values. `-it` is `-t`: the -i of docker has no meaning of its own here. */
+/** Flags of one letter each, without values. Among others, i is docker's -i: alone it is the original's. */
 function letters(word: string, table: FlagTable): string[] | undefined {
-  const names = [...word.slice(1)].filter((letter) => letter !== "i").map((letter) => table.short.get(letter));
+  const names = [...word.slice(1)].map((letter) => letter === "i" ? "interactive" : table.short.get(letter));
   const known = names.filter((name) => name !== undefined && table.takesValue.get(name) === false);
   return known.length === names.length && names.length > 0 ? known.map((name) => `--${name}`) : undefined;
 }
@@ -48,6 +51,8 @@ function glued(word: string, table: FlagTable): [name: string, value: string] | 
   const name = word.startsWith("--") ? undefined : table.short.get(word.slice(1, 2));
   return name !== undefined && table.takesValue.get(name) ? [name, word.slice(2)] : undefined;
 }
+
+const NONE: FlagTable = { takesValue: new Map(), short: new Map() };
 
 /** Rewrites the words after `run` or `explain` so that flags, image and command cannot be mistaken for each other. */
 export function normalizeRun(words: readonly string[], table: FlagTable): string[] {
@@ -68,14 +73,15 @@ export function normalizeRun(words: readonly string[], table: FlagTable): string
   return result;
 }
 
-/** The words for the command parser. */
-export function normalize(words: readonly string[], table: FlagTable): string[] {
+/** The words for the command parser. `tables` has the commands whose last words are those of another command. */
+export function normalize(words: readonly string[], tables: Readonly<Record<string, FlagTable>>): string[] {
   const [first, ...rest] = words;
   const alone = words.length === 1 && first === "-h";
   if (first === undefined || alone || [...HELP, "help", "--version"].includes(first)) {
     return [first === "--version" ? "--version" : "--help"];
   }
-  if (first === "run" || first === "explain") return [first, ...normalizeRun(rest, table)];
+  const table = tables[first];
+  if (table) return [first, ...normalizeRun(rest, table)];
   if (COMMANDS.has(first)) return words.map((word) => word === "-h" ? "--help" : word);
-  return ["run", ...normalizeRun(words, table)];
+  return ["run", ...normalizeRun(words, tables.run ?? NONE)];
 }

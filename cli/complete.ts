@@ -45,6 +45,11 @@ const APART: readonly Proposal[] = [
   { word: "host", brief: "this machine's network" },
 ];
 
+const OF_CONTAINERS = new Set(
+  ["start", "stop", "kill", "wait", "restart", "rename", "exec", "attach", "rm", "inspect", "commit"],
+);
+const OF_IMAGES = new Set(["run", "create", "explain"]);
+
 async function fromParser(words: readonly string[], context: Context): Promise<Proposal[]> {
   const proposals = await proposeCompletions(app, words, context);
   return proposals.map(({ completion, brief }) => ({ word: completion, brief }));
@@ -56,14 +61,14 @@ export async function complete(words: readonly string[], context: Context): Prom
   const partial = words.at(-1) ?? "";
   const matching = (proposals: Proposal[]): Proposal[] => proposals.filter(({ word }) => word.startsWith(partial));
   if (words.length <= 1 && !partial.startsWith("-")) return matching([...await fromParser([""], context), ...images()]);
-  if (first === "rm" || first === "inspect") {
+  if (OF_CONTAINERS.has(first) && (first !== "exec" || rest.length === 1 || partial.startsWith("-"))) {
     return matching(partial.startsWith("-") ? await fromParser([first, "--"], context) : containers());
   }
   if (first === "network" && ["rm", "inspect"].includes(rest[0] ?? "") && rest.length > 1 && !partial.startsWith("-")) {
     return matching(networks());
   }
   const named = COMMANDS.has(first);
-  if (named && first !== "run" && first !== "explain") return await fromParser(words, context);
+  if (named && !OF_IMAGES.has(first)) return await fromParser(words, context);
   const typed = (named ? rest : words).slice(0, -1);
   // Behind the image stands what belongs to the container.
   if (normalizeRun(typed, FLAG_TABLE).includes("--")) return [];

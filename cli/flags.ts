@@ -8,12 +8,14 @@
  */
 
 import type { Limits } from "../lib/cgroup/limits.ts";
-import type { ContainerOptions, PullPolicy } from "../lib/container/options.ts";
-import { InputError, messageOf, SauropodError } from "../lib/errors.ts";
+import type { ContainerOptions, HealthCheck, PullPolicy } from "../lib/container/options.ts";
+import { InputError } from "../lib/errors.ts";
 import type { FolderOptions, Folders } from "../lib/folders.ts";
 import { lazy } from "../lib/lazy.ts";
+import { parseDuration } from "../lib/duration.ts";
 import { parseRate, parseSize } from "../lib/size.ts";
 import type { FlagTable } from "./argv.ts";
+import { type Flags, many, number, one, readFlags, tableOf, word, yes } from "./flag.ts";
 
 /** Everything that can be said of a container to `run` and `explain`. */
 export interface ContainerFlags extends FolderOptions {
@@ -64,50 +66,19 @@ export interface ContainerFlags extends FolderOptions {
   readonly securityOpt?: readonly string[];
   readonly cgroupParent?: string;
   readonly rm?: boolean;
+  readonly detach?: boolean;
   readonly interactive?: boolean;
   readonly tty?: boolean;
+  readonly restart?: string;
+  readonly logDriver?: string;
+  readonly logOpt?: readonly string[];
+  readonly healthCmd?: string;
+  readonly healthInterval?: number;
+  readonly healthTimeout?: number;
+  readonly healthRetries?: number;
+  readonly healthStartPeriod?: number;
+  readonly noHealthcheck?: boolean;
   readonly json?: boolean;
-}
-
-/** One flag: how it is read and what it is for. */
-interface Flag<T> {
-  /** What it is for. */
-  readonly brief: string;
-  /** What stands for its value. Default: it has none. */
-  readonly placeholder?: string;
-  /** Its value, given the text and the value that it had before. */
-  read(text: string, before?: T): T;
-}
-
-type Values = { -readonly [K in keyof ContainerFlags]-?: NonNullable<ContainerFlags[K]> };
-type Flags = { readonly [K in keyof Values]: Flag<Values[K]> };
-
-function one<T>(placeholder: string, brief: string, read: (text: string) => T): Flag<T> {
-  return { brief, placeholder, read };
-}
-
-function word(placeholder: string, brief: string): Flag<string> {
-  return one(placeholder, brief, (text) => text);
-}
-
-function many(placeholder: string, brief: string): Flag<readonly string[]> {
-  return { brief: `${brief}; can be repeated`, placeholder, read: (text, before = []) => [...before, text] };
-}
-
-function yes(brief: string): Flag<boolean> {
-  return {
-    brief,
-    read(text) {
-      if (text === "true" || text === "false") return text === "true";
-      throw new Error(`${JSON.stringify(text)} is not true or false`);
-    },
-  };
-}
-
-function number(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value)) throw new Error(`${JSON.stringify(text)} is not a number`);
-  return value;
 }
 
 function pullPolicy(text: string): PullPolicy {
@@ -116,7 +87,7 @@ function pullPolicy(text: string): PullPolicy {
 }
 
 /** The flags. */
-export const FLAGS: Flags = {
+export const FLAGS: Flags<ContainerFlags> = {
   images: word("DIR", "Folder of images [default: see doctor]"),
   containers: word("DIR", "Folder of containers [default: see doctor]"),
   name: word("NAME", "Name of the container"),
@@ -169,8 +140,18 @@ export const FLAGS: Flags = {
   securityOpt: many("OPTION", "no-new-privileges=false lets set-user-id programs gain privileges"),
   cgroupParent: word("PATH", "Existing control group to make the container's in"),
   rm: yes("Remove the container when it has ended"),
-  interactive: yes("Nothing new: standard input always goes to the container"),
+  detach: yes("Let it run in the background, and print its id"),
+  interactive: yes("With --detach: keep standard input open for attach"),
   tty: yes("Give the container a terminal [default: if standard input is one]"),
+  restart: word("POLICY", "With --detach: no, on-failure[:TIMES], always or unless-stopped [default: no]"),
+  logDriver: word("DRIVER", "With --detach: none for no log"),
+  logOpt: many("NAME=VALUE", "With --detach: max-size=10m, the size of a log file; max-file=3, how many"),
+  healthCmd: word("COMMAND", "With --detach: for /bin/sh -c in it; ends with 0 if the container is well"),
+  healthInterval: one("TIME", "Time between two checks [default: 30s]", parseDuration),
+  healthTimeout: one("TIME", "Time after which a check has failed [default: 30s]", parseDuration),
+  healthRetries: one("N", "Failures in a row that make it unhealthy [default: 3]", number),
+  healthStartPeriod: one("TIME", "Time after the start in which failures do not count [default: 0s]", parseDuration),
+  noHealthcheck: yes("Nobody asks whether it is well"),
   json: yes("Print JSON (explain only)"),
 };
 
@@ -187,63 +168,19 @@ export const SHORT = {
   p: "publish",
   P: "publishAll",
   t: "tty",
+  d: "detach",
 } as const;
 
-function kebab(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}
-
-function isFlag(name: string): name is keyof ContainerFlags {
-  return Object.hasOwn(FLAGS, name);
-}
-
 /** What `normalize` must know of the flags. */
-export const FLAG_TABLE: FlagTable = {
-  takesValue: new Map(Object.entries(FLAGS).map(([name, { placeholder }]) => [kebab(name), placeholder !== undefined])),
-  short: new Map(Object.entries(SHORT).map(([letter, name]) => [letter, kebab(name)])),
-};
-
-function set<K extends keyof Values>(flags: Partial<Values>, name: K, text: string): void {
-  const flag: Flag<Values[K]> = FLAGS[name];
-  try {
-    flags[name] = flag.read(text, flags[name]);
-  } catch (error) {
-    throw new InputError(`--${kebab(name)} ${text}: ${messageOf(error)}`, {
-      code: "bad-flag",
-      facts: { flag: kebab(name), value: text },
-      hint: error instanceof SauropodError ? error.hint : flag.brief,
-    });
-  }
-}
+export const FLAG_TABLE: FlagTable = tableOf(FLAGS, SHORT);
 
 /**
- * Reads normalized words: `--name=value` or `--name`, then `--`, the image, and the command.
+ * Reads normalized words: flags, then `--`, the image, and the command.
  *
  * @throws {InputError} `unknown-flag`, `bad-flag`, `no-image`.
  */
 export function readWords(words: readonly string[]): { flags: ContainerFlags; image: string; command: string[] } {
-  const flags: Partial<Values> = {};
-  const end = words.indexOf("--");
-  const help = "sauropod run --help lists all flags";
-  for (const flag of end < 0 ? words : words.slice(0, end)) {
-    const [, kebabName = "", text] = /^-{1,2}([^=]*)(?:=(.*))?$/s.exec(flag) ?? [];
-    const name = kebabName.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
-    if (!isFlag(name) || !flag.startsWith("--")) {
-      throw new InputError(`there is no flag ${flag.replace(/=.*/s, "")}`, {
-        code: "unknown-flag",
-        facts: { flag },
-        hint: help,
-      });
-    }
-    if (text === undefined && FLAGS[name].placeholder !== undefined) {
-      throw new InputError(`--${kebabName} needs a value: ${FLAGS[name].placeholder}`, {
-        code: "bad-flag",
-        hint: FLAGS[name].brief,
-      });
-    }
-    set(flags, name, text ?? "true");
-  }
-  const [image, ...command] = end < 0 ? [] : words.slice(end + 1);
+  const { values: flags, rest: [image, ...command] } = readFlags("run", FLAGS, words);
   if (image === undefined) {
     throw new InputError("there is no image to run", { code: "no-image", hint: "for example: sauropod host /bin/sh" });
   }
@@ -278,6 +215,48 @@ function limits(flags: ContainerFlags): Limits {
     memorySwap: flags.memorySwap,
     memoryReservation: flags.memoryReservation,
     pids: flags.pidsLimit,
+  };
+}
+
+/** What is asked of the log: docker's names for it. */
+function logOptions({ logDriver, logOpt = [] }: ContainerFlags): Pick<ContainerOptions, "logSize" | "logFiles"> {
+  if (logDriver === "none") return { logSize: 0 };
+  const options: Pick<ContainerOptions, "logSize" | "logFiles"> = {};
+  for (const option of logOpt) {
+    const [, name, value = ""] = /^(max-size|max-file)=(.+)$/.exec(option) ?? [];
+    if (name === "max-size") options.logSize = parseSize(value);
+    else if (name === "max-file" && /^[1-9]\d{0,3}$/.test(value)) options.logFiles = Number(value);
+    else {
+      throw new InputError(`--log-opt ${option} is not known`, {
+        code: "bad-log-option",
+        facts: { option },
+        hint: "max-size=10m, max-file=3",
+      });
+    }
+  }
+  return options;
+}
+
+function healthCheck(flags: ContainerFlags): HealthCheck | undefined {
+  if (flags.noHealthcheck || flags.healthCmd === undefined || flags.healthCmd === "none") return undefined;
+  return {
+    command: flags.healthCmd,
+    interval: flags.healthInterval,
+    timeout: flags.healthTimeout,
+    startPeriod: flags.healthStartPeriod,
+    retries: flags.healthRetries,
+  };
+}
+
+/** What only a container that outlives the command can have. */
+function detachedOptions(flags: ContainerFlags): Partial<ContainerOptions> {
+  const health = healthCheck(flags);
+  return {
+    interactive: flags.interactive,
+    tty: flags.tty,
+    restart: flags.restart,
+    ...logOptions(flags),
+    ...(health ? { health } : {}),
   };
 }
 
@@ -325,5 +304,6 @@ export async function containerOptions(flags: ContainerFlags, folders: Folders):
     privileged: flags.privileged,
     allowNewPrivileges: allowsNewPrivileges(flags.securityOpt ?? []),
     cgroupParent: flags.cgroupParent,
+    ...detachedOptions(flags),
   };
 }

@@ -4,43 +4,21 @@
  * @module
  */
 
-import { type Container, run as start } from "../lib/container/run.ts";
+import { run as start } from "../lib/container/run.ts";
+import { InputError } from "../lib/errors.ts";
 import { findFolders } from "../lib/folders.ts";
-import { signalNumber } from "../lib/signals.ts";
 import { formatSize } from "../lib/size.ts";
 import { type ContainerFlags, containerOptions } from "./flags.ts";
+import { forwardSignals } from "./signals.ts";
 
-const FORWARDED = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT"] as const;
-const PATIENCE = 3;
-
-/** A signal came before there was a container to pass it to. */
-export class Interrupted extends Error {
-  /** The exit code that tells a shell of the signal. */
-  readonly exitCode: number;
-
-  /** Makes the error for `signal`. */
-  constructor(signal: Deno.Signal) {
-    super(`interrupted by ${signal}`);
-    this.exitCode = 128 + signalNumber(signal);
-  }
-}
-
-/**
- * Passes signals on; before the container starts they end the wait for it. The third request to stop kills a container
- * that ignores them.
- */
-function forwardSignals(): { early: AbortSignal; connect: (container: Container) => void } {
-  const before = new AbortController();
-  let requests = 0;
-  let target: Container | undefined;
-  for (const signal of FORWARDED) {
-    Deno.addSignalListener(signal, () => {
-      if (signal === "SIGINT" || signal === "SIGTERM") requests++;
-      if (target) target.kill(requests < PATIENCE ? signal : "SIGKILL");
-      else if (signal !== "SIGCONT") before.abort(new Interrupted(signal));
-    });
-  }
-  return { early: before.signal, connect: (container) => target = container };
+/** Refuses what only a container in the background can have. */
+function checkAttached({ restart = "no", healthCmd }: ContainerFlags): void {
+  const flag = restart !== "no" ? "--restart" : healthCmd !== undefined ? "--health-cmd" : undefined;
+  if (flag === undefined) return;
+  throw new InputError(`${flag} is for a container in the background: this one ends with its command`, {
+    code: "not-detached",
+    hint: "add --detach",
+  });
 }
 
 /** Runs the command to its end. Returns its exit code, and what the user should know beside. */
@@ -49,6 +27,7 @@ export async function run(
   image: string,
   command: readonly string[],
 ): Promise<{ code: number; warning?: string }> {
+  checkAttached(flags);
   const options = await containerOptions(flags, findFolders(flags));
   const { early, connect } = forwardSignals();
   await using container = await start(image, command, {

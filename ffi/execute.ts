@@ -4,7 +4,7 @@
  * @module
  */
 
-import { encode } from "./encode.ts";
+import { encode, type Encoded } from "./encode.ts";
 import { close } from "./fs.ts";
 import { cString, shim, shimFd } from "./native.ts";
 import { readU32, refusalIn } from "./netlink.ts";
@@ -45,25 +45,34 @@ function detailOf(
   return refusalIn(bytes.subarray(at, at + readU32(bytes.subarray(at, at + 4))))?.detail;
 }
 
+/** What became of an encoded program that has been run; `bytes` are its memory. */
+export function outcomeOf(
+  { steps, registers, memory }: Omit<Encoded, "bytes">,
+  bytes: Uint8Array<ArrayBuffer>,
+): Outcome {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const values = new Map<string, number>();
+  for (const [name, offset] of registers) values.set(name, Number(view.getBigInt64(offset, true)));
+  const errno = view.getUint32(FAILED_ERRNO, true);
+  const step = steps[view.getUint32(FAILED_STEP, true)];
+  if (errno && step) return { ok: false, step, errno, registers: values, detail: detailOf(step, bytes, memory) };
+  return { ok: true, registers: values };
+}
+
 /**
  * Runs `program` in this thread, which must be the main one: the container dies with the thread that makes it.
  * Descriptors that the caller's steps opened are closed at the end, except, if all went well, those in the registers
  * named by `keep`.
  */
 export function execute(program: Program, keep: readonly string[] = []): Outcome {
-  const { bytes, steps, registers, memory } = encode(program);
-  shim.run(bytes);
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
-  const values = new Map<string, number>();
-  for (const [name, offset] of registers) values.set(name, Number(view.getBigInt64(offset, true)));
-  const errno = view.getUint32(FAILED_ERRNO, true);
-  const step = steps[view.getUint32(FAILED_STEP, true)];
+  const encoded = encode(program);
+  shim.run(encoded.bytes);
+  const outcome = outcomeOf(encoded, encoded.bytes);
   for (const name of descriptors(program)) {
-    const fd = values.get(name) ?? 0;
-    if (fd > 2 && (errno || !keep.includes(name))) close(fd);
+    const fd = outcome.registers.get(name) ?? 0;
+    if (fd > 2 && (!outcome.ok || !keep.includes(name))) close(fd);
   }
-  if (errno && step) return { ok: false, step, errno, registers: values, detail: detailOf(step, bytes, memory) };
-  return { ok: true, registers: values };
+  return outcome;
 }
 
 /**

@@ -26,7 +26,7 @@ const HEADERS = ["sys", "program", "load", "remove", "modes", "job", "record", "
   .map((name) => `${name}.h`);
 const COMPILERS = { x86_64: "x86_64-linux-gnu-gcc", aarch64: "aarch64-linux-gnu-gcc" };
 const FLAGS = [
-  "-std=gnu17 -O2 -Wall -Wextra -Werror -ffreestanding -fno-stack-protector -fPIC -fvisibility=hidden",
+  "-std=gnu17 -Os -Wall -Wextra -Werror -ffreestanding -fno-stack-protector -fPIC -fvisibility=hidden",
   "-fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -nostdlib -shared",
   "-Wl,-z,nodelete -Wl,-e,_start -Wl,-Bsymbolic -Wl,-z,noexecstack -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,--build-id=none",
   "-Wl,--hash-style=gnu -Wl,-s",

@@ -18,6 +18,7 @@
 
 enum { SIGNAL_SET_SIZE = 8, BUFFER = 8192, SEEK_TO_END = 2, STANDARD_STREAMS = 3 };
 enum { FIRST_DELAY = 100, LONGEST_DELAY = 60000, STEADY = 10000, MOST_FAILED_STARTS = 10 };
+enum { MOST_GIVEN = 1024, USED_STACK = 65536 };
 enum { OUT = 0, ERR = 1, GONE = 2, SIGNALS = 3, SOURCES = 4 };
 
 struct monitor {
@@ -35,31 +36,46 @@ struct monitor {
 static int pidfd_of(const struct monitor *m) { return m->job.base + PIDFD_PLACE; }
 static int terminal_of(const struct monitor *m) { return m->job.base + TERMINAL_PLACE; }
 
+static int has_terminal(const struct monitor *m) { return m->job.of_first.terminal != NONE; }
+
 static void *map_job(const struct monitor *m, int sharing, long *size) {
   *size = SYS3(lseek, m->file, 0, SEEK_TO_END);
   long address = SYS(mmap, 0, *size, PROT_READ | PROT_WRITE, sharing, m->file, 0);
   return address < 0 && address > -4096 ? NULL : (void *)address;
 }
 
-// Runs a program of the job's. The first is left as it ended, for the command that waits to read.
+static int is_open(int fd) { return SYS2(fcntl, fd, F_GETFD) >= 0; }
+
+// Runs a program of the job's; what its steps have opened is closed, but for what we keep in our places. The first is
+// left as it ended, for the command that waits to read.
 static int run(struct monitor *m, uint32_t offset, int64_t *pid) {
+  uint8_t before[MOST_GIVEN] = {0};
   long size;
+  for (int fd = 0; fd < m->job.base && fd < MOST_GIVEN; fd++) before[fd] = (uint8_t)is_open(fd);
   char *job = map_job(m, offset == m->job.first ? MAP_SHARED : MAP_PRIVATE, &size);
   if (!job) return -ENOMEM;
   struct program *p = (struct program *)(job + offset);
   const int64_t *registers = (const int64_t *)((char *)p + p->registers);
   int error = run_program(p);
   if (!error && pid) {
-    *pid = registers[m->job.pid_register];
-    SYS3(dup3, registers[m->job.pidfd_register], pidfd_of(m), O_CLOEXEC);
-    if (m->job.terminal_register != NONE) SYS3(dup3, registers[m->job.terminal_register], terminal_of(m), O_CLOEXEC);
+    const struct registers *names = offset == m->job.first ? &m->job.of_first : &m->job.of_again;
+    *pid = registers[names->pid];
+    SYS3(dup3, registers[names->pidfd], pidfd_of(m), O_CLOEXEC);
+    if (has_terminal(m)) SYS3(dup3, registers[names->terminal], terminal_of(m), O_CLOEXEC);
   }
   SYS2(munmap, job, size);
+  for (int fd = 0; fd < m->job.base && fd < MOST_GIVEN; fd++)
+    if (!before[fd]) SYS1(close, fd);
+  SYS3(close_range, m->job.base + PLACES, ~0U, 0);
   return error;
 }
 
-// What the steps of a program have opened lies behind our own places.
-static void close_others(const struct monitor *m) { SYS3(close_range, m->job.base + PLACES, ~0U, 0); }
+// Gives back the stack below us, of which the programs have used much. There are many monitors, and all are idle.
+static void give_back_stack(void) {
+  char here;
+  long page = ((long)&here & ~4095L) - 4096;
+  SYS3(madvise, page - USED_STACK, USED_STACK, MADV_DONTNEED);
+}
 
 static uint64_t oom_kills(const struct monitor *m) {
   static const char name[] = "oom_kill ";
@@ -121,7 +137,7 @@ static void serve(struct monitor *m) {
 
 static void connect_outputs(struct monitor *m) {
   m->outputs[OUT] = m->job.outputs[OUT], m->outputs[ERR] = m->job.outputs[ERR];
-  if (m->job.terminal_register != NONE) m->outputs[OUT] = terminal_of(m);
+  if (has_terminal(m)) m->outputs[OUT] = terminal_of(m);
   for (int which = OUT; which <= ERR; which++)
     if (m->outputs[which] >= 0) SYS3(fcntl, m->outputs[which], F_SETFL, O_NONBLOCK);
 }
@@ -168,7 +184,6 @@ static int start_again(struct monitor *m, long *delay) {
     *delay = *delay * 2 > LONGEST_DELAY ? LONGEST_DELAY : *delay * 2;
     m->record.restarts++;
     int error = run(m, m->job.again, &pid);
-    close_others(m);
     if (error) continue;
     record_start(&m->record, pid);
     return 1;
@@ -216,13 +231,12 @@ void run_monitor(int file) {
   record_open(&m.record, &m.job);
   int64_t pid;
   if (run(&m, m.job.first, &pid)) leave(125);
-  close_others(&m);
   record_start(&m.record, pid);
   health_open(&m.health, &m.job, file);
-  SYS3(write, m.job.report, "", 1);
   SYS1(close, m.job.report);
+  give_back_stack();
   supervise(&m);
-  record_close(&m.record);
+  record_close(&m.record, m.job.removes);
   if (m.job.end) run(&m, m.job.end, NULL);
   leave(0);
 }

@@ -137,8 +137,10 @@ void record_health(struct record *r, const char *health, uint64_t failures) {
   end_event(r, &t, line);
 }
 
-void record_close(struct record *r) {
-  if (same(r->status, "exited")) return;
-  r->status = "exited";
-  write_state(r);
+void record_close(struct record *r, int removed) {
+  if (!same(r->status, "exited")) {
+    r->status = "exited";
+    write_state(r);
+  }
+  if (removed) event(r, "destroy");
 }

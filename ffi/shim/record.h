@@ -27,7 +27,7 @@ void record_open(struct record *, const struct job *);
 void record_start(struct record *, int64_t pid);
 void record_end(struct record *, const struct ending *, int again);
 void record_health(struct record *, const char *health, uint64_t failures);
-// The last word: it will not be started again.
-void record_close(struct record *);
+// The last word: it will not be started again, and may be about to be removed.
+void record_close(struct record *, int removed);
 
 #endif

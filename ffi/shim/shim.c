@@ -50,7 +50,7 @@ __attribute__((used)) static void enter(long *stack) {
   char **argv = (char **)(stack + 1);
   if (argc == 3 && same(argv[0], "sauropod-init")) run_init(number(argv[1]), number(argv[2]));
   if (argc == 3 && same(argv[0], "sauropod-join")) run_join(number(argv[1]), number(argv[2]));
-  if (argc == 3 && same(argv[0], "sauropod-monitor")) run_monitor(number(argv[1]));
+  if (argc == 2 && same(argv[0], "sauropod-monitor")) run_monitor(number(argv[1]));
   if (argc == 5 && same(argv[0], "sauropod-pump"))
     run_pump(number(argv[1]), number(argv[2]), number(argv[3]), number(argv[4]));
   leave(125);

@@ -6,9 +6,8 @@
 
 import { execute, programFile, shimFd } from "../../ffi/execute.ts";
 import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, isAmongTerminals, openAt, openIn, read, statusAt } from "../../ffi/fs.ts";
+import { AT_FDCWD, close, isAmongTerminals, openAt, openIn, statusAt } from "../../ffi/fs.ts";
 import { openProcess, openTerminal, pipe, reap, reapNow, resizeTerminal, sendSignal } from "../../ffi/process.ts";
-import type { Program } from "../../ffi/program.ts";
 import { ContainerError, InputError, SpawnError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../folders.ts";
 import { lazy } from "../lazy.ts";
@@ -20,6 +19,7 @@ import { Child, type CommandStatus, type Written } from "./child.ts";
 import type { Failure } from "./failure.ts";
 import { hostnameOf, prepareProcess } from "./prepare.ts";
 import type { ContainerRecord } from "./record.ts";
+import { readReport } from "./report.ts";
 import { findRunning, type Running } from "./running.ts";
 import { connect, type Connection, type StreamOptions } from "./streams.ts";
 
@@ -46,7 +46,6 @@ export interface ExecProcess extends Child<CommandStatus>, AsyncDisposable {}
 export type ExecOutput = CommandStatus & Written;
 
 const SIGKILL = 9;
-const PROCESS_REPORT = 0xffffffff, REPORT_SIZE = 8 + 4096;
 
 /** What the command is to be: the container's own process, with another command. */
 function processOf(
@@ -107,35 +106,6 @@ function wire({ streams, size }: Connection, pid: number, uid: number): Wires {
   return { streams: [replace(stdin), replace(stdout), replace(stderr)], terminal: { index, ours, theirs } };
 }
 
-/** Reads from `fd` until its other end is closed. */
-function readReport(fd: number): DataView {
-  const bytes = new Uint8Array(REPORT_SIZE);
-  let length = 0;
-  for (let n = 1; n > 0 && length < REPORT_SIZE; length += n) n = read(fd, bytes.subarray(length));
-  return new DataView(bytes.buffer, 0, length);
-}
-
-/** What is reported of a program that was walked: the process that went on, and the step that failed. */
-function understand(report: DataView, program: Program, names: readonly string[]): { pid?: number; failure?: Failure } {
-  const hasProcess = report.byteLength >= 8 && report.getUint32(0, true) === PROCESS_REPORT;
-  const at = hasProcess ? 8 : 0;
-  const step = report.byteLength > at ? program[report.getUint32(at, true)] : undefined;
-  const value = (i: number): number =>
-    at + 16 + i * 8 <= report.byteLength ? Number(report.getBigInt64(at + 8 + i * 8, true)) : -1;
-  return {
-    ...(hasProcess ? { pid: report.getUint32(4, true) } : {}),
-    ...(step
-      ? {
-        failure: {
-          step,
-          errno: report.getUint32(at + 4, true),
-          registers: new Map(names.map((name, i) => [name, value(i)])),
-        },
-      }
-      : {}),
-  };
-}
-
 let self: number | undefined;
 
 /** A pidfd of this process, open for good. */
@@ -167,7 +137,7 @@ async function launch(
     const outcome = execute(startJoin(shimFd, file.fd, report, inherited), ["joiner"]);
     close(report);
     if (!outcome.ok) throw await describe(outcome, process);
-    const { pid, failure } = understand(readReport(reading), program, file.registers);
+    const { pid, failure } = readReport(reading, { program, registers: file.registers });
     reapNow(outcome.registers.get("joiner") ?? -1);
     const pidfd = pid === undefined ? undefined : openProcess(pid);
     if (pid !== undefined && pidfd !== undefined && !failure) return { pid, pidfd };

@@ -22,7 +22,9 @@ export function keptOptions(options: ContainerOptions): KeptOptions {
   const { network, networkAliases, containerAddress, bridgeAddress, publish, expose, publishAll, netRate } = options;
   const { dns, dnsSearch, dnsOptions, addHosts } = options;
   const { capAdd, capDrop, privileged, allowNewPrivileges, cgroupParent } = options;
+  const { interactive, tty, restart, logSize, logFiles, health } = options;
   return {
+    ...{ interactive, tty, restart, logSize, logFiles, health },
     ...{ env, cwd, user, init, hostname, limits, ulimits, volumes: volumes?.map(absolute), tmpfs, devices, readOnly },
     ...{ shmSize, network, networkAliases, containerAddress, bridgeAddress, publish, expose, publishAll, netRate },
     ...{ dns, dnsSearch, dnsOptions, addHosts, capAdd, capDrop, privileged, allowNewPrivileges, cgroupParent },

@@ -6,7 +6,7 @@
 
 import { execute, programFile, shimFd } from "../../ffi/execute.ts";
 import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, openAt, read } from "../../ffi/fs.ts";
+import { AT_FDCWD, close, openAt } from "../../ffi/fs.ts";
 import { pipe, reapNow, sendSignal } from "../../ffi/process.ts";
 import type { Program } from "../../ffi/program.ts";
 import { lazy } from "../lazy.ts";
@@ -15,6 +15,7 @@ import { compile } from "../program/compile.ts";
 import { REGISTERS, type Stream, type TerminalSize, type Wiring } from "../program/wiring.ts";
 import type { ContainerSpec } from "../spec.ts";
 import type { Failure } from "./failure.ts";
+import { readReport } from "./report.ts";
 
 /** A container's first process, just executed. */
 export interface Launched {
@@ -27,25 +28,10 @@ export interface Launched {
 }
 
 const SIGKILL = 9;
-// As many registers as fit into the report of shim/init.c.
-const MAX_REPORTED = 511;
-
-/**
- * Waits until init has executed the command, or says how that failed: init writes the index of the failed step and its
- * error number, 32 bits each, and the registers; the pipe closes without a word when all went well.
- */
-function initFailure(report: number, program: Program, names: readonly string[]): Failure | undefined {
-  const view = new DataView(new ArrayBuffer(4096));
-  if (read(report, new Uint8Array(view.buffer)) === 0) return undefined;
-  const step = program[view.getUint32(0, true)];
-  const registers = new Map(names.map((name, i) => [name, Number(view.getBigInt64(8 + i * 8, true))]));
-  return step && { step, errno: view.getUint32(4, true), registers };
-}
-
 let namespace: number | undefined;
 
-/** A descriptor of this process's network namespace, open for good; none for a container that needs none. */
-function hostNetwork({ network }: ContainerSpec): number {
+/** A descriptor of this process's network namespace, open for good; -1 for a container that needs none. */
+export function hostNetwork({ network }: ContainerSpec): number {
   if (network.mode !== "own" || network.interfaces.length === 0) return -1;
   namespace ??= openAt(AT_FDCWD, "/proc/self/ns/net", flags("O", "RDONLY"));
   return namespace;
@@ -81,7 +67,7 @@ export async function launch(
     const outcome = execute(compile(spec, { ...wiring, initProgram, report }), keep);
     close(report);
     if (!outcome.ok) throw await describe(outcome, spec);
-    const failed = initFailure(reading, inner, registers.slice(0, MAX_REPORTED));
+    const { failure: failed } = readReport(reading, { program: inner, registers });
     if (!failed) return launched(outcome.registers);
     kill(launched(outcome.registers));
     throw await describe(failed, spec);

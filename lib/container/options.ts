@@ -13,6 +13,20 @@ export type StreamOption = "piped" | "inherit" | "null";
 /** When to pull an image. */
 export type PullPolicy = "always" | "missing" | "never";
 
+/** How to find out whether a container is well. */
+export interface HealthCheck {
+  /** The command, run in the container, that ends with 0 if it is well; a text is for `/bin/sh -c`. */
+  readonly command: string | readonly string[];
+  /** Milliseconds between two checks. Default: 30,000. */
+  readonly interval?: number;
+  /** Milliseconds after which the command is killed, and counts as a failure. Default: 30,000. */
+  readonly timeout?: number;
+  /** Milliseconds after the start in which failures do not count. Default: 0. */
+  readonly startPeriod?: number;
+  /** How many failures in a row make it unhealthy. Default: 3. */
+  readonly retries?: number;
+}
+
 /** Options of a container. All are optional; the doc comment of each says what it is without. */
 export interface ContainerOptions extends FolderOptions {
   /** What is executed before the command; empty for nothing. Default: what the image says. */
@@ -85,6 +99,21 @@ export interface ContainerOptions extends FolderOptions {
   allowNewPrivileges?: boolean;
   /** The control group to make the container's below, such as `/machine`. It must exist. Default: the top. */
   cgroupParent?: string;
+  /** Keep standard input open for those who attach. Only for a detached container. Default: false. */
+  interactive?: boolean;
+  /** Give a detached container a terminal. Default: false. */
+  tty?: boolean;
+  /**
+   * When the monitor of a detached container starts it again: `no`, `on-failure[:TIMES]`, `always` or `unless-stopped`.
+   * Nothing is started again after `stop`, or after the machine has been started again. Default: `no`.
+   */
+  restart?: string;
+  /** How large a log file of a detached container becomes at most, in bytes; 0 is no log. Default: 10 MiB. */
+  logSize?: number;
+  /** How many log files there are at most. Default: 3. */
+  logFiles?: number;
+  /** How to find out whether a detached container is well. Default: nobody asks. */
+  health?: HealthCheck;
   /** Keep the container's folder when it has ended. Default: false; the command line keeps unless `--rm`. */
   keep?: boolean;
 }

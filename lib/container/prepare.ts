@@ -42,6 +42,11 @@ function checkName(value: string | undefined, pattern: RegExp, what: string): vo
   });
 }
 
+/** Refuses a name that a container cannot have. Throws {@linkcode InputError} `bad-name`. */
+export function checkContainerName(name: string | undefined): void {
+  checkName(name, NAME, "container name");
+}
+
 /** Refuses what can be refused without looking at the image or the host. */
 export function checkOptions(command: readonly string[], options: ContainerOptions): void {
   if (command[0] === "") {
@@ -50,7 +55,7 @@ export function checkOptions(command: readonly string[], options: ContainerOptio
       hint: "name one after the image: /bin/sh",
     });
   }
-  checkName(options.name, NAME, "container name");
+  checkContainerName(options.name);
   checkName(options.hostname, HOSTNAME, "host name");
   const words = [...command, ...Object.entries(options.env ?? {}).flat(), options.cwd ?? ""];
   const bad = words.find((word) => word.includes("\0"));

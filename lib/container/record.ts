@@ -9,6 +9,7 @@ import { ContainerError } from "../errors.ts";
 import type { Attachment } from "../network/attach.ts";
 import type { PublishedPort } from "../network/ports.ts";
 import type { KeptOptions } from "./kept.ts";
+import { type MonitorState, readState } from "./state.ts";
 
 /** A process that cannot be mistaken for another one with the same number, but in another boot. */
 export interface ProcessMark {
@@ -42,6 +43,14 @@ export interface EndRecord {
   readonly lost?: true;
 }
 
+/** What a monitor holds for others to take with `pidfd_getfd(2)`: numbers of its descriptors. */
+export interface Detached {
+  /** The end of the container's standard input to write to. Default: it is closed. */
+  readonly input?: number;
+  /** Our side of the container's terminal. Default: it has none. */
+  readonly terminal?: number;
+}
+
 /** `container.json`. */
 export interface ContainerRecord {
   /** The layout of this file. */
@@ -72,10 +81,14 @@ export interface ContainerRecord {
   readonly ports?: readonly PublishedPort[];
   /** How it ended. */
   readonly ended?: EndRecord;
+  /** What its monitor holds, since it was last started detached. Default: it never was. */
+  readonly detached?: Detached;
+  /** What its monitor tells; not part of the file. */
+  readonly state?: MonitorState;
 }
 
 /** What a container is doing. */
-export type ContainerStatus = "created" | "running" | "exited";
+export type ContainerStatus = "created" | "running" | "restarting" | "exited";
 
 const FILE = "container.json";
 let boot: string | undefined;
@@ -115,10 +128,13 @@ export function isRunning({ process, boot }: Liveness): boolean {
 }
 
 /** What a container is doing now. */
-export function statusOf(record: ContainerRecord, liveness: Liveness | undefined): ContainerStatus {
-  if (record.ended || !liveness) return "exited";
-  if (liveness.process) return isRunning(liveness) ? "running" : "exited";
-  return isOwned(liveness) ? "created" : "exited";
+export function statusOf({ ended, detached, state }: ContainerRecord, liveness: Liveness | undefined): ContainerStatus {
+  if (ended) return "exited";
+  if (!liveness) return detached && state?.status === "created" ? "created" : "exited";
+  if (liveness.process && isRunning(liveness)) return "running";
+  if (!isOwned(liveness)) return "exited";
+  if (state?.status === "restarting") return "restarting";
+  return liveness.process ? "exited" : "created";
 }
 
 /** An owner or process as the target of a link: `BOOT PID.START`. Short, so that the link needs no block on disk. */
@@ -133,7 +149,7 @@ export function parseMark(text: string): { boot: string; mark: ProcessMark } | u
 }
 
 /** Writes the record into the container's folder, replacing what is there. */
-export function writeRecord(folder: string, record: ContainerRecord): void {
+export function writeRecord(folder: string, { state: _, ...record }: ContainerRecord): void {
   const temporary = `${folder}/.${FILE}.${Deno.pid}`;
   Deno.writeTextFileSync(temporary, JSON.stringify(record, null, 2) + "\n", { mode: 0o600 });
   Deno.renameSync(temporary, `${folder}/${FILE}`);
@@ -153,6 +169,14 @@ function isRecord(value: unknown): value is ContainerRecord {
     "image" in value && "command" in value && "cgroups" in value && "options" in value;
 }
 
+/** The record with what the monitor tells, which is how the container ended unless somebody has found out otherwise. */
+function withState(record: ContainerRecord, state: MonitorState | undefined): ContainerRecord {
+  if (state?.status !== "exited" || record.ended) return { ...record, state };
+  const { finishedAt = record.created, code = 0, signal, oomKilled } = state;
+  const ended = { at: finishedAt, code, ...(signal ? { signal } : {}), ...(oomKilled ? { oomKilled } : {}) };
+  return { ...record, state, ended };
+}
+
 /**
  * Reads the record in a container's folder; undefined if there is none.
  *
@@ -166,7 +190,7 @@ export function readRecord(folder: string): ContainerRecord | undefined {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
     if (!(error instanceof SyntaxError)) throw error;
   }
-  if (isRecord(value)) return value;
+  if (isRecord(value)) return value.detached ? withState(value, readState(folder)) : value;
   throw new ContainerError(`${folder}/${FILE} is not a container's record`, {
     code: "bad-record",
     facts: { folder },

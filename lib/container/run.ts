@@ -10,17 +10,16 @@ import { findFolders } from "../folders.ts";
 import { type Image, resolveImage } from "../image/resolve.ts";
 import type { Attachment, Place } from "../network/attach.ts";
 import type { PublishedPort } from "../network/ports.ts";
-import { requestNetwork } from "../network/request.ts";
 import { signalNumber } from "../signals.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { Child, type CommandStatus, type Written } from "./child.ts";
 import type { ExecOptions, ExecProcess } from "./exec.ts";
 import { kill as killLaunched, launch, type Launched } from "./launch.ts";
-import { checkOptions, completeFromImage, hostnameOf, prepare } from "./prepare.ts";
-import { keptOptions } from "./kept.ts";
+import { inPlace, type Plan, planContainer, recordOf, specIn } from "./plan.ts";
+import { checkOptions } from "./prepare.ts";
 import type { ContainerOptions } from "./options.ts";
-import { type ContainerRecord, markProcess, type ProcessMark, writeRecord } from "./record.ts";
-import { abandonedIds, clearLiveness, createContainer, newId, removeContainer, setProcess } from "./store.ts";
+import { type ContainerRecord, markProcess, type ProcessMark, readRecord, writeRecord } from "./record.ts";
+import { abandonedIds, clearLiveness, createContainer, removeContainer, setProcess } from "./store.ts";
 import { connect, type StreamOptions, type Streams } from "./streams.ts";
 
 /** Options of {@linkcode run}. */
@@ -58,14 +57,6 @@ export interface Container extends Child<RunStatus>, AsyncDisposable {
 const SIGKILL = 9;
 const reclaimed = new Set<string>();
 
-/** What is asked, and what has been found out. */
-interface Plan {
-  readonly spec: ContainerSpec;
-  readonly image: Image;
-  readonly containers: string;
-  readonly options: RunOptions;
-}
-
 /** A container that runs. */
 interface Started {
   readonly launched: Launched;
@@ -74,24 +65,6 @@ interface Started {
   readonly record: ContainerRecord;
   /** Lets go of its published ports. */
   readonly release: () => void;
-}
-
-function newRecord({ spec, image, options }: Plan, place?: Place): ContainerRecord {
-  return {
-    version: 1,
-    id: spec.id,
-    ...(options.name === undefined ? {} : { name: options.name }),
-    image: image.name,
-    ...(image.digest === undefined ? {} : { imageDigest: image.digest }),
-    lower: spec.rootfs.lower,
-    command: spec.process.args,
-    options: keptOptions(options),
-    created: new Date().toISOString(),
-    keep: options.keep ?? false,
-    cgroups: spec.cgroups.groups.map((group) => group.path),
-    ...(place ? { networks: place.attachments } : {}),
-    ...(place?.ports.length ? { ports: place.ports } : {}),
-  };
 }
 
 async function removeGroups(record: ContainerRecord): Promise<void> {
@@ -108,10 +81,13 @@ async function ranOutOfMemory(spec: ContainerSpec): Promise<boolean> {
 }
 
 /** Makes the container, or leaves nothing of it. */
-async function make(plan: Plan, place?: Place): Promise<{ made: Started; process: ProcessMark | undefined }> {
+async function make(
+  plan: Plan<RunOptions>,
+  place?: Place,
+): Promise<{ made: Started; process: ProcessMark | undefined }> {
   const { containers, options } = plan;
-  const spec = place ? { ...plan.spec, network: place.network, files: place.files } : plan.spec;
-  const record = newRecord(plan, place);
+  const spec = specIn(plan, place);
+  const record = recordOf(plan, place);
   const connection = connect(options);
   try {
     await createContainer(containers, record);
@@ -120,7 +96,8 @@ async function make(plan: Plan, place?: Place): Promise<{ made: Started; process
       const streams = await connection.start(launched.terminal);
       const process = markProcess(launched.pid);
       setProcess(containers, spec.id, process);
-      return { made: { launched, streams, spec, record, release: place?.release ?? (() => {}) }, process };
+      const release = place?.publication.release ?? (() => {});
+      return { made: { launched, streams, spec, record, release }, process };
     } catch (error) {
       killLaunched(launched);
       throw error;
@@ -133,22 +110,17 @@ async function make(plan: Plan, place?: Place): Promise<{ made: Started; process
   }
 }
 
-/** Makes the container, with an address on each of its networks if it asks for bridged ones. */
-async function start(plan: Plan): Promise<Started> {
-  const { spec: { id }, containers, options } = plan;
-  const request = requestNetwork(options);
-  if (request.mode !== "bridge") return (await make(plan)).made;
-  const { withPlace } = await lazy.networkAttach();
-  const tenant = { id, hostname: hostnameOf(id, options), containers, memberships: request.memberships, options };
+/** Makes the container in its place. */
+async function start(plan: Plan<RunOptions>): Promise<Started> {
   let started: Started | undefined;
   try {
-    return await withPlace(tenant, async (place) => {
+    return await inPlace(plan, async (place) => {
       const result = await make(plan, place);
       started = result.made;
       return result;
     });
   } catch (error) {
-    if (started) await undo(containers, started);
+    if (started) await undo(plan.containers, started);
     throw error;
   }
 }
@@ -168,11 +140,9 @@ async function startOn(
   wishes: RunOptions,
   containers: string,
 ): Promise<Started> {
-  const { command, options } = await completeFromImage(image, asked, wishes);
-  const id = newId();
-  const spec = await prepare(id, image, command, options, `${containers}/${id}`);
-  options.signal?.throwIfAborted();
-  return start({ spec, image, containers, options });
+  const plan = await planContainer(image, asked, wishes, containers);
+  wishes.signal?.throwIfAborted();
+  return start(plan);
 }
 
 async function leaveNetworks({ id, networks = [] }: ContainerRecord): Promise<void> {
@@ -200,7 +170,8 @@ async function finish(
   }
   const ended = { at: new Date().toISOString(), ...ending, ...(oomKilled ? { oomKilled } : {}) };
   try {
-    writeRecord(spec.rootfs.folder, { ...record, ended });
+    // It may have been renamed, or its limits changed.
+    writeRecord(spec.rootfs.folder, { ...readRecord(spec.rootfs.folder) ?? record, ended });
   } catch (error) {
     // Somebody has removed the container.
     if (!(error instanceof Deno.errors.NotFound)) throw error;

@@ -83,17 +83,18 @@ export function abandonedIds(containers: string): string[] {
   });
 }
 
-/** Says that the container `id` is ours. If it is somebody's already, it stays theirs. */
-function own(containers: string, id: string): void {
+/** Says that the container `id` is ours; false if it is somebody's already. */
+export function own(containers: string, id: string): boolean {
   const link = (): void => Deno.symlinkSync(formatMark(ownMark()), `${containers}/${LIVE}/${id}`);
   try {
     link();
   } catch (error) {
-    if (error instanceof Deno.errors.AlreadyExists) return;
+    if (error instanceof Deno.errors.AlreadyExists) return false;
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     Deno.mkdirSync(`${containers}/${LIVE}`, { recursive: true, mode: 0o700 });
     link();
   }
+  return true;
 }
 
 /** Says which the first process of the container `id` is. */

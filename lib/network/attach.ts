@@ -57,8 +57,8 @@ export interface Place {
   readonly attachments: readonly Attachment[];
   /** For the record. */
   readonly ports: readonly PublishedPort[];
-  /** Lets go of the published ports. */
-  release(): void;
+  /** What holds the published ports, and how to let go of it. */
+  readonly publication: Publication;
 }
 
 /** Who asks for a place. */
@@ -73,6 +73,8 @@ export interface Tenant {
   readonly memberships: readonly Membership[];
   /** Everything else that was asked. */
   readonly options: ContainerOptions;
+  /** Whether another process is to hold its ports. Default: this one does. */
+  readonly apart?: boolean;
 }
 
 /**
@@ -179,12 +181,13 @@ function filesOf({ hostname, options }: Tenant, choices: readonly Choice[], sibl
   return bridgedFiles({ hostname, own, siblings: siblings.map(siblingLines).join(""), gateway }, options);
 }
 
-const NOTHING: Publication = { ports: [], publish: () => {}, release: () => {} };
+const nothing = (): void => {};
+const NOTHING: Publication = { ports: [], descriptors: [], publish: nothing, release: nothing, handOver: nothing };
 
-async function takePorts({ id, options }: Tenant, six: boolean): Promise<Publication> {
+async function takePorts({ id, options, apart = false }: Tenant, six: boolean): Promise<Publication> {
   if (!options.publish?.length && !(options.publishAll && options.expose?.length)) return NOTHING;
   const { takePorts } = await lazy.publication();
-  return takePorts(id, options, six);
+  return takePorts(id, options, six, apart);
 }
 
 /** The place that a container would get now, and the networks that it would be on. Nothing is made. */
@@ -251,7 +254,7 @@ type Work<T> = (place: Place) => Promise<{ made: T; process: ProcessMark | undef
 async function settle<T>(
   tenant: Tenant,
   networks: readonly Network[],
-  { ports, publish, release }: Publication,
+  publication: Publication,
   work: Work<T>,
 ): Promise<T> {
   const bridges: Bridge[] = [];
@@ -264,13 +267,14 @@ async function settle<T>(
   const leases = forgetDead(readLeases(), bridges);
   const siblings = leases.filter(({ network }) => networks.some(({ name }) => name === network));
   const files = filesOf(tenant, choices, siblings);
-  publish((choices[0]?.lease.addresses ?? []).flatMap((address) => parseAddress(address) ?? []));
+  const { ports } = publication;
+  publication.publish((choices[0]?.lease.addresses ?? []).flatMap((address) => parseAddress(address) ?? []));
   const { made, process } = await work({
     network: { mode: "own", interfaces: choices.map(({ spec }) => spec) },
     files,
     attachments: choices.map(({ attachment }) => attachment),
     ports,
-    release,
+    publication,
   });
   const own = choices.map(({ lease }) => ({ ...lease, ...(process ? { process } : {}) }));
   choices.forEach(({ spec }) => finishHostEnd(spec, ports.length > 0));

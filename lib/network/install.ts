@@ -70,12 +70,18 @@ function datagramPorts(mappings: readonly PortMapping[]): ReadonlySet<number> {
 }
 
 /**
- * Leads ports of the host to a container. The rules are in a table that belongs to a socket of this process: the kernel
- * removes it when the process ends, also because it was killed. Returns what removes them before.
+ * Leads ports of the host to a container. The rules are in a table that belongs to `socket`, by default one of this
+ * process: the kernel removes it when the last process that has it ends, also because it was killed. Returns what
+ * removes them before.
  *
  * @throws {NetworkError} `publish-failed`. Nothing is led anywhere then.
  */
-export function publish(id: string, mappings: readonly PortMapping[], addresses: readonly Uint8Array[]): () => void {
+export function publish(
+  id: string,
+  mappings: readonly PortMapping[],
+  addresses: readonly Uint8Array[],
+  socket: number = ownerSocket(),
+): () => void {
   const ports = datagramPorts(mappings);
   const made: ("ip" | "ip6")[] = [];
   const forget = (): void => {
@@ -84,7 +90,7 @@ export function publish(id: string, mappings: readonly PortMapping[], addresses:
   };
   const close = (): void => {
     for (const family of made.splice(0)) {
-      asFarAsPossible(() => request(ownerSocket(), batch([deleteTable(family, publishedTable(id))])));
+      asFarAsPossible(() => request(socket, batch([deleteTable(family, publishedTable(id))])));
     }
     forget();
   };
@@ -92,7 +98,7 @@ export function publish(id: string, mappings: readonly PortMapping[], addresses:
     for (const address of addresses) {
       const targets = targetsOf(mappings, address);
       if (targets.length === 0) continue;
-      request(ownerSocket(), batch(publishedRules(id, targets, familyOf(address))));
+      request(socket, batch(publishedRules(id, targets, familyOf(address))));
       made.push(familyOf(address));
     }
   } catch (error) {

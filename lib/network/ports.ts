@@ -110,6 +110,8 @@ export interface HeldPorts {
   readonly ports: readonly PublishedPort[];
   /** The mappings, with the ports that they have got. */
   readonly mappings: readonly PortMapping[];
+  /** The descriptors that hold them. */
+  readonly descriptors: readonly number[];
   /** Lets go of them. */
   release(): void;
 }
@@ -148,5 +150,5 @@ export function holdPorts(mappings: readonly PortMapping[], six: boolean): HeldP
   );
   // Ranges stay ranges, unless any free port was asked for.
   const kept = mappings.every(({ host }) => host !== 0) ? mappings : got;
-  return { ports, mappings: kept, release };
+  return { ports, mappings: kept, descriptors: fds, release };
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { close } from "../../ffi/fs.ts";
+import { openNetlink } from "../../ffi/netlink.ts";
 import type { ContainerOptions } from "../container/options.ts";
 import { publish } from "./install.ts";
 import { holdPorts, parseExposed, parsePort, type PublishedPort } from "./ports.ts";
@@ -16,10 +18,15 @@ export interface Publication {
   publish(addresses: readonly Uint8Array[]): void;
   /** Lets go of them. */
   release(): void;
+  /** The descriptors that hold them; another process that has got them holds them too. */
+  readonly descriptors: readonly number[];
+  /** Closes our descriptors: the ports stay as long as another process has them. */
+  handOver(): void;
 }
 
 /**
- * Checks the ports that a container is to publish, and takes them on the host.
+ * Checks the ports that a container is to publish, and takes them on the host. With `apart` their rules belong to a
+ * socket of their own, so that they can be handed over.
  *
  * @throws {InputError} `bad-port`.
  * @throws {NetworkError} `port-taken`, `port-forbidden`.
@@ -28,19 +35,28 @@ export function takePorts(
   id: string,
   { publish: published = [], publishAll, expose = [] }: ContainerOptions,
   six: boolean,
+  apart: boolean,
 ): Publication {
   const asked = [...published.map(parsePort), ...(publishAll ? expose.map(parseExposed) : [])];
-  const { ports, mappings, release } = holdPorts(asked, six);
-  let close = (): void => {};
+  const { ports, mappings, descriptors, release } = holdPorts(asked, six);
+  const own = apart ? [openNetlink("NETFILTER")] : [];
+  const [socket] = own;
+  let remove = (): void => {};
+  const closeAll = (): void => {
+    release();
+    own.splice(0).forEach(close);
+  };
   return {
     ports,
+    descriptors: [...descriptors, ...own],
     publish(addresses) {
-      close = publish(id, mappings, addresses);
+      remove = publish(id, mappings, addresses, socket);
     },
     release() {
-      close();
-      close = (): void => {};
-      release();
+      remove();
+      remove = (): void => {};
+      closeAll();
     },
+    handOver: closeAll,
   };
 }

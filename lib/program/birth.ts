@@ -24,7 +24,7 @@ function writeFile({ file, value, optional }: GroupWrite): Program {
 function makeGroup(group: GroupPlan): Program {
   return [
     ...group.enable.flatMap(writeFile),
-    callerStep(`make the ${group.hierarchy} control group`, call.mkdir(group.path, 0o755)),
+    callerStep(`make the ${group.hierarchy} control group`, call.mkdir(group.path, 0o755), { ignore: ["EEXIST"] }),
     ...group.writes.flatMap(writeFile),
   ];
 }

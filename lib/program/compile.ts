@@ -9,7 +9,7 @@ import { type Program, step } from "../../ffi/program.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { birth, dieWithCaller, makeFoldersOf } from "./birth.ts";
 import { makeDevices, mountKernelFiles } from "./filesystems.ts";
-import { connectNetwork, makeFiles } from "./network.ts";
+import { connectNetwork, keepNetwork, makeFiles } from "./network.ts";
 import { becomeCommand, becomeInit, becomeUser, connectStreams, enterDirectory, makeTerminal } from "./process.ts";
 import { enterRootfs, finishRootfs, makeDirectory, userMounts } from "./rootfs.ts";
 import type { Wiring } from "./wiring.ts";
@@ -36,6 +36,7 @@ export function compile(spec: ContainerSpec, wiring: Wiring): Program {
   return [
     ...makeFoldersOf(spec),
     ...birth(spec),
+    ...keepNetwork(spec, wiring),
     ...enterRootfs(spec),
     ...makeFiles(spec),
     ...userMounts(spec, (target) => !inDev(target) && !inSys(target)),

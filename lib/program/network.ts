@@ -12,7 +12,7 @@ import { newAddress, newDefaultRoute, newRateLimit, newVeth, settleLink, setUp }
 import { formatAddress, formatCidr } from "../network/address.ts";
 import type { ContainerSpec, FileSpec, InterfaceSpec } from "../spec.ts";
 import { mountOnTop } from "./mount.ts";
-import type { Wiring } from "./wiring.ts";
+import { REGISTERS, type Wiring } from "./wiring.ts";
 
 const LOOPBACK = 1;
 
@@ -22,7 +22,7 @@ const OURS = "netlink", HOSTS = "host-netlink";
 export function openNetwork({ network }: ContainerSpec): Program {
   if (network.mode === "join") {
     const open = call.open(network.namespace, flags("O", "RDONLY"));
-    return [callerStep("open the other container's network namespace", open, { save: "network" })];
+    return [callerStep("open the network namespace to join", open, { save: "network" })];
   }
   return network.mode === "own" && network.interfaces.length > 0
     ? [callerStep("open a socket to ask for the host's interfaces", call.routeSocket, { save: HOSTS })]
@@ -32,7 +32,19 @@ export function openNetwork({ network }: ContainerSpec): Program {
 /** Enters the network namespace that the container is to join. */
 export function joinNetwork({ network }: ContainerSpec): Program {
   if (network.mode !== "join") return [];
-  return [step("enter the other container's network namespace", call.setns(register("network"), "NEWNET"))];
+  return [step("enter the network namespace", call.setns(register("network"), "NEWNET"))];
+}
+
+/** Hands the container's network namespace to the caller, which outlives it: addresses stay when it starts again. */
+export function keepNetwork({ network }: ContainerSpec, { networkPlace }: Wiring): Program {
+  if (networkPlace === undefined || network.mode !== "own" || network.interfaces.length === 0) return [];
+  const own = register("own-network"), kept = register("kept-network");
+  return [
+    step("open its network namespace", call.open("/proc/self/ns/net", flags("O", "RDONLY")), { save: own.register }),
+    callerStep("take it", call.pidfdGetfd(register(REGISTERS.pidfd), own), { save: kept.register }),
+    callerStep("and hold on to it", call.dup(kept, networkPlace)),
+    step("close it", call.close(own)),
+  ];
 }
 
 function setting(path: string, value: string, label: string): Program {

@@ -29,6 +29,8 @@ export interface Wiring {
   readonly initProgram: number;
   /** With `--init`: the write end of the pipe that reports how the command's program failed. */
   readonly report: number;
+  /** The descriptor that is to hold the container's network namespace, for one that can be started again. */
+  readonly networkPlace?: number;
 }
 
 /** Register names that the launcher reads after a run. */

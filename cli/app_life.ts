@@ -1,0 +1,96 @@
+/**
+ * The commands of the life of containers that outlive a command.
+ *
+ * @module
+ */
+
+import { buildCommand, type Command } from "npm:@stricli/core@1.3.0";
+import type { FolderOptions } from "../lib/folders.ts";
+import type { Context } from "./context.ts";
+import { number } from "./flag.ts";
+import type { KillFlags, StopFlags } from "./life.ts";
+import { folderAliases, folderFlags, word } from "./parameters.ts";
+
+const containers = {
+  kind: "array",
+  minimum: 1,
+  parameter: word("Name, id or beginning of an id", "CONTAINER"),
+} as const;
+const signal = { kind: "parsed", optional: true, ...word("SIGNAL: by name or number", "SIGNAL") } as const;
+const time = {
+  kind: "parsed",
+  optional: true,
+  brief: "SECONDS: how long to wait before it is killed; -1 for ever [default: 10]",
+  placeholder: "SECONDS",
+  parse: number,
+} as const;
+
+const start = buildCommand<FolderOptions, [string, ...string[]], Context>({
+  loader: async () => (await import("./life.ts")).start,
+  parameters: { flags: folderFlags, aliases: folderAliases, positional: containers },
+  docs: {
+    brief: "Start containers that have been made or have ended",
+    fullDescription: "They run in the background, with all that was asked when they were made.\n\n  sauropod start web",
+  },
+});
+
+const stop = buildCommand<StopFlags, [string, ...string[]], Context>({
+  loader: async () => (await import("./life.ts")).stop,
+  parameters: {
+    flags: { ...folderFlags, time, signal },
+    aliases: { ...folderAliases, t: "time", s: "signal" },
+    positional: containers,
+  },
+  docs: {
+    brief: "End containers",
+    fullDescription: "Asks with SIGTERM, then kills. They are not started again.\n\n  sauropod stop -t 3 web db",
+  },
+});
+
+const restart = buildCommand<StopFlags, [string, ...string[]], Context>({
+  loader: async () => (await import("./life.ts")).restart,
+  parameters: {
+    flags: { ...folderFlags, time, signal },
+    aliases: { ...folderAliases, t: "time", s: "signal" },
+    positional: containers,
+  },
+  docs: { brief: "End containers and start them again", fullDescription: "  sauropod restart web" },
+});
+
+const kill = buildCommand<KillFlags, [string, ...string[]], Context>({
+  loader: async () => (await import("./life.ts")).kill,
+  parameters: { flags: { ...folderFlags, signal }, aliases: { ...folderAliases, s: "signal" }, positional: containers },
+  docs: {
+    brief: "Send a signal to containers",
+    fullDescription: "SIGKILL unless another is named.\n\n  sauropod kill web\n  sauropod kill -s HUP web",
+  },
+});
+
+const wait = buildCommand<FolderOptions, [string, ...string[]], Context>({
+  loader: async () => (await import("./life.ts")).wait,
+  parameters: { flags: folderFlags, aliases: folderAliases, positional: containers },
+  docs: { brief: "Wait for the end of containers and print their exit codes", fullDescription: "  sauropod wait job" },
+});
+
+const rename = buildCommand<FolderOptions, [string, string], Context>({
+  loader: async () => (await import("./life.ts")).rename,
+  parameters: {
+    flags: folderFlags,
+    aliases: folderAliases,
+    positional: {
+      kind: "tuple",
+      parameters: [word("Name, id or beginning of an id", "CONTAINER"), word("Its new name", "NAME")],
+    },
+  },
+  docs: { brief: "Give a container another name", fullDescription: "  sauropod rename web old-web" },
+});
+
+/** The commands. */
+export const life: Record<"start" | "stop" | "restart" | "kill" | "wait" | "rename", Command<Context>> = {
+  start,
+  stop,
+  restart,
+  kill,
+  wait,
+  rename,
+};

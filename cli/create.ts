@@ -1,0 +1,24 @@
+/**
+ * `sauropod create`, and `sauropod run --detach`: containers that outlive the command.
+ *
+ * @module
+ */
+
+import { create, runDetached } from "../lib/container/start.ts";
+import { findFolders } from "../lib/folders.ts";
+import { type ContainerFlags, containerOptions } from "./flags.ts";
+import { forwardSignals } from "./signals.ts";
+import { print } from "./text.ts";
+
+/** Makes the container, starts it unless it is only to be made, and prints its id. */
+export async function createContainer(
+  how: "create" | "run",
+  flags: ContainerFlags,
+  image: string,
+  command: readonly string[],
+): Promise<void> {
+  const { early } = forwardSignals();
+  const options = await containerOptions(flags, findFolders(flags));
+  const make = how === "create" ? create : runDetached;
+  print(await make(image, command, { ...options, keep: !flags.rm, signal: early }) + "\n");
+}

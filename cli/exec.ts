@@ -1,0 +1,91 @@
+/**
+ * `sauropod exec`: one more command in a running container.
+ *
+ * @module
+ */
+
+import { exec as start } from "../lib/container/exec.ts";
+import { InputError } from "../lib/errors.ts";
+import { findFolders, type FolderOptions } from "../lib/folders.ts";
+import { lazy } from "../lib/lazy.ts";
+import type { FlagTable } from "./argv.ts";
+import { type Flags, many, readFlags, tableOf, word, yes } from "./flag.ts";
+import { forwardSignals } from "./signals.ts";
+
+/** The flags of `exec`. */
+export interface ExecFlags extends FolderOptions {
+  /** See the brief of each in {@linkcode EXEC_FLAGS}. */
+  readonly env?: readonly string[];
+  readonly envFile?: readonly string[];
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly privileged?: boolean;
+  readonly detach?: boolean;
+  readonly interactive?: boolean;
+  readonly tty?: boolean;
+}
+
+/** The flags. */
+export const EXEC_FLAGS: Flags<ExecFlags> = {
+  images: word("DIR", "Folder of images [default: see doctor]"),
+  containers: word("DIR", "Folder of containers [default: see doctor]"),
+  env: many("NAME=VALUE", "Environment variable beside the container's; NAME alone takes the caller's value"),
+  envFile: many("FILE", "File of environment variables, one a line"),
+  workdir: word("DIR", "Working directory [default: the container's]"),
+  user: word("USER[:GROUP]", "User and group, by name or number [default: the container's]"),
+  privileged: yes("All capabilities"),
+  detach: yes("Do not wait for its end"),
+  interactive: yes("Connect standard input"),
+  tty: yes("Give the command a terminal"),
+};
+
+/** The short forms of {@linkcode EXEC_FLAGS}. */
+export const EXEC_SHORT = {
+  c: "containers",
+  d: "detach",
+  e: "env",
+  i: "interactive",
+  t: "tty",
+  u: "user",
+  w: "workdir",
+} as const;
+
+/** What `normalize` must know of the flags. */
+export const EXEC_TABLE: FlagTable = tableOf(EXEC_FLAGS, EXEC_SHORT);
+
+async function environment({ env = [], envFile = [] }: ExecFlags): Promise<Record<string, string>> {
+  if (env.length + envFile.length === 0) return {};
+  const { parseEnv, readEnvFile } = await lazy.environment();
+  return Object.assign({}, ...envFile.map(readEnvFile), parseEnv(env));
+}
+
+/** Runs the command that normalized words name to its end. Returns its exit code. */
+export async function exec(words: readonly string[]): Promise<number> {
+  const { values: flags, rest: [container, ...command] } = readFlags("exec", EXEC_FLAGS, words);
+  if (container === undefined || command.length === 0) {
+    throw new InputError("exec needs a container and a command", {
+      code: "no-command",
+      hint: "for example: sauropod exec -it web sh",
+    });
+  }
+  const { early, connect } = forwardSignals();
+  const { detach = false } = flags;
+  const output = detach ? "null" : "inherit";
+  const process = await start(container, command, {
+    ...findFolders(flags),
+    env: await environment(flags),
+    cwd: flags.workdir,
+    user: flags.user,
+    privileged: flags.privileged,
+    detach,
+    stdin: flags.interactive && !detach ? "inherit" : "null",
+    stdout: output,
+    stderr: output,
+    terminal: flags.tty && !detach ? true : false,
+    signal: early,
+  });
+  if (detach) return 0;
+  connect(process);
+  const { code } = await process.status;
+  return code;
+}

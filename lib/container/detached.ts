@@ -1,0 +1,177 @@
+/**
+ * Starting a container that outlives this process: a monitor of the shim's own holds it.
+ *
+ * @module
+ */
+
+import * as call from "../../ffi/calls.ts";
+import { execute, shimFd } from "../../ffi/execute.ts";
+import { flags } from "../../ffi/flags.ts";
+import { close } from "../../ffi/fs.ts";
+import { type Job, jobFile, PLACES } from "../../ffi/job.ts";
+import { reapNow } from "../../ffi/process.ts";
+import { callerStep, type Program, step } from "../../ffi/program.ts";
+import { SpawnError } from "../errors.ts";
+import { lazy } from "../lazy.ts";
+import type { Place } from "../network/attach.ts";
+import { compile } from "../program/compile.ts";
+import { endOf, specAgain } from "../program/detach.ts";
+import { joinProgram } from "../program/join.ts";
+import { REGISTERS, type Stream, type Wiring } from "../program/wiring.ts";
+import type { ContainerSpec } from "../spec.ts";
+import type { Failure } from "./failure.ts";
+import type { ContainerOptions } from "./options.ts";
+import { makeOutfit, type Outfit } from "./outfit.ts";
+import { type Plan, specIn } from "./plan.ts";
+import { prepareProcess } from "./prepare.ts";
+import { bootId, type ContainerRecord, type Detached } from "./record.ts";
+import { readReport } from "./report.ts";
+import { parseRestart } from "./restart.ts";
+
+const LOG_SIZE = 10 * 1024 * 1024, LOG_FILES = 3;
+const INTERVAL = 30_000, RETRIES = 3;
+const TERMINAL_SIZE = { columns: 80, rows: 24 };
+const NOTHING: Walked = { program: [], registers: [] };
+
+type Walked = Parameters<typeof readReport>[1];
+
+/** The first descriptor above all that are given, and above one more that is opened later. */
+function baseOf({ given }: Outfit): number {
+  return Math.max(...given) + 2;
+}
+
+/** What the monitor holds for others. */
+function detachedOf(outfit: Outfit, { tty }: ContainerOptions): Detached {
+  return {
+    ...(outfit.input === undefined ? {} : { input: outfit.input }),
+    ...(tty ? { terminal: baseOf(outfit) + PLACES.terminal } : {}),
+  };
+}
+
+function wiringOf(outfit: Outfit, { tty }: ContainerOptions): Wiring {
+  return {
+    streams: outfit.streams,
+    ...(tty ? { terminalSize: TERMINAL_SIZE } : {}),
+    shim: shimFd,
+    hostNetwork: outfit.network,
+    initProgram: outfit.init?.fd ?? -1,
+    report: outfit.reports[1],
+  };
+}
+
+async function healthOf(spec: ContainerSpec, options: ContainerOptions, container: number): Promise<Job["health"]> {
+  if (!options.health) return undefined;
+  const { command, interval = INTERVAL, timeout = INTERVAL, startPeriod = 0, retries = RETRIES } = options.health;
+  const words = typeof command === "string" ? ["/bin/sh", "-c", command] : command;
+  const process = await prepareProcess(spec.rootfs.lower, words, options, spec.hostname);
+  const inherited = (fd: number): Stream => ({ fd, owned: false });
+  const groups = spec.cgroups.groups.map(({ path }) => path);
+  const streams = [inherited(0), inherited(1), inherited(2)] as const;
+  return { program: joinProgram(process, groups, { container, streams }), interval, timeout, startPeriod, retries };
+}
+
+function attributesOf({ name, image }: ContainerRecord): string {
+  return `,${JSON.stringify({ ...(name === undefined ? {} : { name }), image }).slice(1, -1)}`;
+}
+
+async function jobOf(
+  spec: ContainerSpec,
+  { containers, options }: Plan,
+  record: ContainerRecord,
+  outfit: Outfit,
+): Promise<Job> {
+  const base = baseOf(outfit);
+  const { restart, most } = parseRestart(options.restart);
+  const networkPlace = base + PLACES.network;
+  const wiring = wiringOf(outfit, options);
+  const { logSize = LOG_SIZE, logFiles = LOG_FILES } = options;
+  const oomFile = spec.cgroups.groups.find((group) => group.oomFile !== undefined)?.oomFile;
+  const health = await healthOf(spec, options, base + PLACES.pidfd);
+  const { folder, live, outputs, reports: [, report], silence } = outfit;
+  return {
+    id: spec.id,
+    boot: bootId(),
+    restart,
+    mostRestarts: most,
+    ...(logSize > 0 ? { log: { files: logFiles, limit: logSize } } : {}),
+    removes: !record.keep,
+    attributes: attributesOf(record),
+    ...(oomFile === undefined ? {} : { oomFile }),
+    ...(health ? { health } : {}),
+    descriptors: { folder, live, outputs, report, base },
+    first: compile(spec, restart === "no" ? wiring : { ...wiring, networkPlace }),
+    again: compile(specAgain(spec, networkPlace), { ...wiring, report: silence }),
+    end: endOf({
+      groups: record.cgroups,
+      ...(record.keep ? {} : { folder: spec.rootfs.folder }),
+      marks: [`${containers}/.live/${spec.id}.process`, `${containers}/.live/${spec.id}`],
+    }),
+  };
+}
+
+function startMonitor(job: number, given: readonly number[]): Program {
+  return [
+    callerStep("start the monitor", call.clone3(flags("CLONE", "PIDFD"), "monitor")),
+    step("reset all signals", call.defaultSignals),
+    step("close all descriptors on execution", call.closeOnExecFrom(0)),
+    ...[...given, job].map((fd) => step("except what it needs", call.stayOpen(fd))),
+    step("execute the monitor", call.execveFd(shimFd, ["sauropod-monitor", String(job)], [])),
+  ];
+}
+
+async function describe(failure: Failure, spec: ContainerSpec): Promise<Error> {
+  const { describeFailure } = await lazy.failure();
+  return describeFailure(failure, spec);
+}
+
+/** Runs the monitor until the container runs; returns the number of its first process. */
+async function runMonitor(job: Job, outfit: Outfit, spec: ContainerSpec, tty: boolean): Promise<number> {
+  const terminal = tty ? { terminal: REGISTERS.terminal } : {};
+  const file = jobFile(job, { pid: REGISTERS.pid, pidfd: REGISTERS.pidfd, ...terminal });
+  try {
+    const outcome = execute(startMonitor(file.fd, outfit.given), ["monitor"]);
+    if (!outcome.ok) throw await describe(outcome, spec);
+    const [ours, theirs] = outfit.reports;
+    outfit.close(theirs);
+    const { failure } = readReport(ours, outfit.init ?? NOTHING);
+    reapNow(outcome.registers.get("monitor") ?? -1);
+    if (failure) throw await describe(failure, spec);
+    const result = file.outcome();
+    if (!result.ok) throw await describe(result, spec);
+    const pid = result.registers.get(REGISTERS.pid) ?? -1;
+    if (pid > 0) return pid;
+    throw new SpawnError("the monitor of the container ended before it could start it", {
+      code: "monitor-ended",
+      exitCode: 125,
+      hint: "somebody has killed it, or there is no memory left",
+    });
+  } finally {
+    close(file.fd);
+  }
+}
+
+/**
+ * Starts a planned container whose record is there and whose marks are ours; they become its monitor's. `write` is to
+ * write the record with what it is told, before anything else is made. Returns the number of the first process.
+ *
+ * @throws {SpawnError} if a step failed. Files and control groups are the caller's to remove.
+ */
+export async function begin(
+  plan: Plan,
+  place: Place | undefined,
+  record: ContainerRecord,
+  write: (record: ContainerRecord) => void,
+): Promise<number> {
+  const { containers, options } = plan;
+  const spec = specIn(plan, place);
+  const outfit = makeOutfit(spec, options, containers, place?.publication.descriptors ?? []);
+  try {
+    const complete = { ...record, detached: detachedOf(outfit, options) };
+    write(complete);
+    const pid = await runMonitor(await jobOf(spec, plan, complete, outfit), outfit, spec, options.tty ?? false);
+    place?.publication.handOver();
+    return pid;
+  } finally {
+    outfit.close();
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * The descriptors that a container's monitor is given.
+ *
+ * @module
+ */
+
+import { programFile, shimFd } from "../../ffi/execute.ts";
+import { flags } from "../../ffi/flags.ts";
+import { AT_FDCWD, close, openAt } from "../../ffi/fs.ts";
+import { pipe } from "../../ffi/process.ts";
+import { initCommand } from "../program/process.ts";
+import type { Stream, Wiring } from "../program/wiring.ts";
+import type { ContainerSpec } from "../spec.ts";
+import { hostNetwork } from "./launch.ts";
+import type { ContainerOptions } from "./options.ts";
+import type { Walked } from "./report.ts";
+
+/** What a monitor is given. */
+export interface Outfit {
+  /** The container's standard streams. */
+  readonly streams: Wiring["streams"];
+  /** What the monitor is to read of its standard output and error; -1 is nothing. */
+  readonly outputs: readonly [number, number];
+  /** The end of its standard input to write to, which the monitor keeps open. Default: it is closed. */
+  readonly input?: number;
+  /** The container's folder. */
+  readonly folder: number;
+  /** The folder of marks. */
+  readonly live: number;
+  /** The pipe of the first start: our end, and the monitor's. */
+  readonly reports: readonly [ours: number, theirs: number];
+  /** /dev/null, which stands for that pipe at later starts. */
+  readonly silence: number;
+  /** The host's network namespace; -1 if it is not needed. */
+  readonly network: number;
+  /** With an init: its program. */
+  readonly init?: Walked & { readonly fd: number };
+  /** All that the monitor gets. */
+  readonly given: readonly number[];
+  /** Closes one of them, or all. */
+  readonly close: (fd?: number) => void;
+}
+
+function openFolder(path: string): number {
+  return openAt(AT_FDCWD, path, flags("O", "RDONLY", "DIRECTORY"));
+}
+
+type Connections = Pick<Outfit, "streams" | "outputs" | "input">;
+
+/** Pipes or a terminal for a container that nobody is connected with. `keep` is told of every descriptor. */
+function connections({ interactive, tty }: ContainerOptions, keep: (fd: number) => number): Connections {
+  if (tty) return { streams: ["terminal", "terminal", "terminal"], outputs: [-1, -1] };
+  const owned = (fd: number): Stream => ({ fd, owned: true });
+  const makePipe = (): number[] => pipe().map(keep);
+  const [out = -1, outOfIt = -1] = makePipe(), [err = -1, errOfIt = -1] = makePipe();
+  const outputs = [out, err] as const;
+  if (!interactive) {
+    const nothing = keep(openAt(AT_FDCWD, "/dev/null", flags("O", "RDONLY")));
+    return { streams: [{ fd: nothing, owned: false }, owned(outOfIt), owned(errOfIt)], outputs };
+  }
+  const [stdin = -1, input = -1] = makePipe();
+  return { streams: [owned(stdin), owned(outOfIt), owned(errOfIt)], outputs, input };
+}
+
+/** Opens what the monitor of `spec` needs; `ports` are descriptors of others that it gets, too. */
+export function makeOutfit(
+  spec: ContainerSpec,
+  options: ContainerOptions,
+  containers: string,
+  ports: readonly number[],
+): Outfit {
+  const opened: number[] = [];
+  const keep = (fd: number): number => {
+    opened.push(fd);
+    return fd;
+  };
+  const closeOne = (fd: number): void => {
+    opened.splice(opened.indexOf(fd), 1);
+    close(fd);
+  };
+  const closeAll = (): void => opened.splice(0).forEach(close);
+  try {
+    const connected = connections(options, keep);
+    const folder = keep(openFolder(spec.rootfs.folder)), live = keep(openFolder(`${containers}/.live`));
+    const silence = keep(openAt(AT_FDCWD, "/dev/null", flags("O", "WRONLY")));
+    const reports = pipe();
+    const [ours, theirs] = reports;
+    keep(theirs);
+    const network = hostNetwork(spec);
+    const wiring = { streams: connected.streams, shim: -1, hostNetwork: -1, initProgram: -1, report: -1 };
+    const program = spec.process.init ? initCommand(spec.process, wiring) : undefined;
+    const init = program && { program, ...programFile(program) };
+    if (init) keep(init.fd);
+    const given = [...opened, ...ports, ...(network < 0 ? [] : [network]), ...(init ? [shimFd] : [])];
+    keep(ours);
+    const outfit = { ...connected, folder, live, silence, reports, network, ...(init ? { init } : {}), given };
+    return { ...outfit, close: (fd) => fd === undefined ? closeAll() : closeOne(fd) };
+  } catch (error) {
+    closeAll();
+    throw error;
+  }
+}

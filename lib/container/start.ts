@@ -1,0 +1,193 @@
+/**
+ * Making and starting containers that outlive this process.
+ *
+ * @module
+ */
+
+import { ContainerError, ImageError, InputError } from "../errors.ts";
+import { findFolders } from "../folders.ts";
+import { type Image, resolveImage } from "../image/resolve.ts";
+import { lazy } from "../lazy.ts";
+import { begin } from "./detached.ts";
+import { reclaim } from "./leftovers.ts";
+import { findContainer } from "./names.ts";
+import type { ContainerOptions } from "./options.ts";
+import { awaitEnd, signalProcess } from "./owner.ts";
+import { inPlace, placeOf, type Plan, planContainer, recordOf } from "./plan.ts";
+import { checkOptions, prepare } from "./prepare.ts";
+import { type ContainerRecord, markProcess, readRecord, statusOf, writeRecord } from "./record.ts";
+import { parseRestart } from "./restart.ts";
+import { createState } from "./state.ts";
+import { clearLiveness, createContainer, livenessOf, own, removeContainer } from "./store.ts";
+
+const SIGKILL = 9;
+
+/** Options of {@linkcode create} and {@linkcode runDetached}. */
+export interface DetachedOptions extends ContainerOptions {
+  /** Gives up before the start when aborted. */
+  signal?: AbortSignal;
+}
+
+function checkDetached(command: readonly string[], options: ContainerOptions): void {
+  checkOptions(command, options);
+  const { restart } = parseRestart(options.restart);
+  if (restart !== "no" && !options.keep) {
+    throw new InputError("a container that is removed at its end cannot be started again", {
+      code: "bad-restart",
+      hint: "leave out --rm or --restart",
+    });
+  }
+}
+
+async function planDetached(image: string, command: readonly string[], options: DetachedOptions): Promise<{
+  plan: Plan<DetachedOptions>;
+  found: Image;
+}> {
+  options.signal?.throwIfAborted();
+  checkDetached(command, options);
+  const { images, containers } = findFolders(options);
+  const found = await resolveImage(image, images, { ...options, containers });
+  try {
+    const plan = await planContainer(found, command, options, containers);
+    options.signal?.throwIfAborted();
+    return { plan, found };
+  } catch (error) {
+    found.release?.();
+    throw error;
+  }
+}
+
+/** Makes a container's folder and record; it is ours then. */
+async function makeFolder({ containers }: Plan, record: ContainerRecord): Promise<void> {
+  await createContainer(containers, record);
+  createState(`${containers}/${record.id}`);
+}
+
+/** Takes away what a start that failed has left, but for the folder. */
+async function clean(containers: string, record: ContainerRecord): Promise<void> {
+  const { id } = record;
+  const { cgroups } = readRecord(`${containers}/${id}`) ?? record;
+  const owner = livenessOf(containers, id)?.owner;
+  if (owner && owner.pid !== Deno.pid && await signalProcess(owner, SIGKILL)) await awaitEnd(owner);
+  if (cgroups.length === 0) return;
+  const { removeGroups } = await lazy.cgroupRemove();
+  removeGroups(cgroups);
+}
+
+/** Starts a container that is ours in its place on networks. */
+function beginInPlace(plan: Plan, record: ContainerRecord): Promise<number> {
+  const folder = plan.spec.rootfs.folder;
+  return inPlace(plan, async (place) => {
+    const whole = { ...record, ...placeOf(place), cgroups: plan.spec.cgroups.groups.map(({ path }) => path) };
+    const pid = await begin(plan, place, whole, (complete) => writeRecord(folder, complete));
+    return { made: pid, process: markProcess(pid) };
+  }, true);
+}
+
+/**
+ * Makes a container that can be started. Returns its id.
+ *
+ * @throws whatever `run` throws; nothing is left then.
+ */
+export async function create(
+  image: string,
+  command: readonly string[],
+  options: DetachedOptions = {},
+): Promise<string> {
+  const { plan, found } = await planDetached(image, command, options);
+  try {
+    const record = { ...recordOf(plan), cgroups: [], detached: {} };
+    await makeFolder(plan, record);
+    clearLiveness(plan.containers, record.id);
+    return record.id;
+  } finally {
+    found.release?.();
+  }
+}
+
+/**
+ * Runs a command in a new container that outlives this process. Returns the container's id when the command has been
+ * executed. The options are those of `run` without its streams; what the command writes goes to the container's log.
+ *
+ * @throws whatever `run` throws; nothing is left then.
+ */
+export async function runDetached(
+  image: string,
+  command: readonly string[],
+  options: DetachedOptions = {},
+): Promise<string> {
+  const { plan, found } = await planDetached(image, command, options);
+  const record = recordOf(plan);
+  try {
+    await makeFolder(plan, { ...record, detached: {} });
+    await beginInPlace(plan, record);
+    return record.id;
+  } catch (error) {
+    await clean(plan.containers, record).then(() => removeContainer(plan.containers, record)).catch(() => {});
+    throw error;
+  } finally {
+    found.release?.();
+  }
+}
+
+/** Refuses to start what is not there to be started, or is somebody's. */
+function claim(containers: string, record: ContainerRecord): void {
+  const { id } = record;
+  if (own(containers, id)) return;
+  const status = statusOf(record, livenessOf(containers, id));
+  throw new ContainerError(`container ${id} cannot be started: it is ${status === "exited" ? "just ending" : status}`, {
+    code: status === "exited" ? "container-busy" : "container-running",
+    facts: { id, status },
+    hint: status === "exited" ? "try again in a moment" : `sauropod restart ${id} ends it first`,
+  });
+}
+
+function imageOf({ image, imageDigest, lower, id }: ContainerRecord): Image {
+  for (const folder of lower) {
+    try {
+      if (Deno.statSync(folder).isDirectory) continue;
+    } catch {
+      // Said below.
+    }
+    throw new ImageError(`the image ${image} of container ${id} is gone: there is no ${folder}`, {
+      code: "image-gone",
+      facts: { id, image, folder },
+      hint: "a container needs the image that it was made of; export still works on what it changed",
+    });
+  }
+  const name = image;
+  return { name, lower, kind: "stored", ...(imageDigest === undefined ? {} : { digest: imageDigest }) };
+}
+
+/**
+ * Starts a container that has been made or has ended, with all that was asked when it was made. It outlives this
+ * process. Resolves when the command has been executed, with the number of its process.
+ *
+ * @throws {ContainerError} `container-not-found`, `container-running`.
+ * @throws {ImageError} `image-gone`.
+ * @throws whatever `run` throws. The container is as before then.
+ */
+export async function start(
+  container: string,
+  options: Pick<ContainerOptions, "images" | "containers"> = {},
+): Promise<number> {
+  const { containers } = findFolders(options);
+  await reclaim(containers);
+  const record = findContainer(containers, container);
+  claim(containers, record);
+  const { id, name, keep, command } = record;
+  const folder = `${containers}/${id}`;
+  try {
+    const asked: ContainerOptions = { ...record.options, keep, ...(name === undefined ? {} : { name }) };
+    const image = imageOf(record);
+    const spec = await prepare(id, image, command, asked, folder);
+    const { ended: _, ...fresh } = record;
+    createState(folder);
+    return await beginInPlace({ spec, image, containers, options: asked }, fresh);
+  } catch (error) {
+    await clean(containers, record);
+    writeRecord(folder, record);
+    clearLiveness(containers, id);
+    throw error;
+  }
+}

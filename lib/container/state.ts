@@ -1,0 +1,72 @@
+/**
+ * What the monitor of a detached container tells of it: the file `state` in the container's folder, which it writes in
+ * place (`ffi/shim/record.c`).
+ *
+ * @module
+ */
+
+/** Whether a container is well, if it has a command that tells. */
+export type Health = "starting" | "healthy" | "unhealthy";
+
+/** What a monitor tells. */
+export interface MonitorState {
+  /** What the container is doing. */
+  readonly status: "created" | "running" | "restarting" | "exited";
+  /** How many times the monitor has started it again. */
+  readonly restarts: number;
+  /** When it was last started, as an ISO 8601 time with nanoseconds; empty if it never was. */
+  readonly startedAt: string;
+  /** When it last ended. Default: it has not. */
+  readonly finishedAt?: string;
+  /** How it last ended: the exit code, or 128 plus the signal's number. */
+  readonly code?: number;
+  /** The number of the signal that killed it. Default: none did. */
+  readonly signal?: number;
+  /** Whether the kernel killed one of its processes for lack of memory. */
+  readonly oomKilled?: true;
+  /** Whether it is well. Default: nobody asks. */
+  readonly health?: Health;
+  /** How many times in a row it was not. */
+  readonly failures?: number;
+}
+
+const FILE = "state", SIZE = 512, TRIES = 20;
+
+/** Makes the file, as large as it will ever be: a full disk must not keep a monitor from writing. */
+export function createState(folder: string): void {
+  const state: MonitorState & Whole = { sequence: 0, status: "created", restarts: 0, startedAt: "", end: 0 };
+  Deno.writeTextFileSync(`${folder}/${FILE}`, JSON.stringify(state).padEnd(SIZE - 1) + "\n", { mode: 0o600 });
+}
+
+/** A number at both ends: if they differ, the text was read while it was being written. */
+interface Whole {
+  readonly sequence: number;
+  readonly end: number;
+}
+
+function isState(value: unknown): value is MonitorState & Whole {
+  return typeof value === "object" && value !== null && "status" in value && "sequence" in value && "end" in value &&
+    value.sequence === value.end;
+}
+
+/** Reads what the monitor tells; undefined if the container never had one. */
+export function parseState(read: () => string): MonitorState | undefined {
+  for (let i = 0; i < TRIES; i++) {
+    try {
+      const value: unknown = JSON.parse(read());
+      if (isState(value)) {
+        const { sequence: _sequence, end: _end, ...state } = value;
+        return state;
+      }
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+      if (!(error instanceof SyntaxError)) throw error;
+    }
+  }
+  return undefined;
+}
+
+/** What the monitor of the container in `folder` tells; undefined if it never had one. */
+export function readState(folder: string): MonitorState | undefined {
+  return parseState(() => Deno.readTextFileSync(`${folder}/${FILE}`));
+}

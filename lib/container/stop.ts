@@ -1,0 +1,199 @@
+/**
+ * Ending containers from outside, and waiting for their end.
+ *
+ * @module
+ */
+
+import { ContainerError } from "../errors.ts";
+import { findFolders, type FolderOptions } from "../folders.ts";
+import { signalNumber } from "../signals.ts";
+import { endContainer } from "./leftovers.ts";
+import { findContainer } from "./names.ts";
+import { awaitEnd, signalProcess } from "./owner.ts";
+import { type ContainerRecord, type Liveness, readRecord, statusOf } from "./record.ts";
+import { start } from "./start.ts";
+import { parseState } from "./state.ts";
+import { livenessOf, removeContainer } from "./store.ts";
+
+/** Options of {@linkcode stop}. */
+export interface StopOptions extends FolderOptions {
+  /** The signal that asks it to end. Default: the one that it was made with, else SIGTERM. */
+  signal?: string | number;
+  /** Seconds after which it is killed; negative: it is not. Default: 10. */
+  timeout?: number;
+}
+
+const SIGTERM = 15, SIGKILL = 9;
+const PATIENCE = 10;
+const RELEASE_MS = 10_000, POLL_MS = 5;
+
+interface Found {
+  readonly containers: string;
+  readonly record: ContainerRecord;
+  readonly liveness?: Liveness;
+}
+
+function find(query: string, options: FolderOptions): Found {
+  const { containers } = findFolders(options);
+  const record = findContainer(containers, query);
+  const liveness = livenessOf(containers, record.id);
+  return { containers, record, ...(liveness ? { liveness } : {}) };
+}
+
+/** Asks the monitor of a detached container not to start it again. */
+async function retire({ record, liveness }: Found): Promise<void> {
+  if (record.detached && liveness) await signalProcess(liveness.owner, SIGTERM);
+}
+
+/** Resolves when whoever held a container has let go of it; not for ever. */
+async function released({ containers, record: { id, detached }, liveness }: Found): Promise<void> {
+  if (detached && liveness && !await awaitEnd(liveness.owner, RELEASE_MS)) return;
+  const deadline = performance.now() + RELEASE_MS;
+  // The end of an attached one is its caller's to write down.
+  while (performance.now() < deadline) {
+    const now = livenessOf(containers, id);
+    if (!now || now.owner.pid !== liveness?.owner.pid) return;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/**
+ * Ends a running container: asks it to, and kills it if it does not. One that does not run stays as it is.
+ *
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`.
+ * @throws {InputError} for an unknown signal.
+ */
+export async function stop(container: string, options: StopOptions = {}): Promise<void> {
+  const found = find(container, options);
+  const { record, liveness } = found;
+  const signal = signalNumber(options.signal ?? stopSignalOf(record));
+  const status = statusOf(record, liveness);
+  if (!liveness || status === "exited") return;
+  await retire(found);
+  const { process } = liveness;
+  if (process && await signalProcess(process, signal)) {
+    const { timeout = PATIENCE } = options;
+    const ended = await awaitEnd(process, timeout < 0 ? Infinity : timeout * 1000);
+    if (!ended) await signalProcess(process, SIGKILL);
+  }
+  await released(found);
+}
+
+function stopSignalOf(_record: ContainerRecord): string | number {
+  return SIGTERM;
+}
+
+/**
+ * Sends a signal to the first process of a running container. After SIGKILL it is not started again.
+ *
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-not-running`.
+ * @throws {InputError} for an unknown signal.
+ */
+export async function kill(
+  container: string,
+  signal: string | number = "SIGKILL",
+  options: FolderOptions = {},
+): Promise<void> {
+  const found = find(container, options);
+  const { record, liveness } = found;
+  const number = signalNumber(signal);
+  const status = statusOf(record, liveness);
+  const notRunning = new ContainerError(`container ${record.id} is not running: it is ${status}`, {
+    code: "container-not-running",
+    facts: { id: record.id, status },
+    hint: "sauropod ps -a shows what it did",
+  });
+  if (status !== "running" || !liveness?.process) throw notRunning;
+  if (number === SIGKILL) await retire(found);
+  if (!await signalProcess(liveness.process, number)) throw notRunning;
+}
+
+function openState(folder: string): Deno.FsFile | undefined {
+  try {
+    return Deno.openSync(`${folder}/state`);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+function textOf(file: Deno.FsFile): string {
+  const bytes = new Uint8Array(1024);
+  file.seekSync(0, Deno.SeekMode.Start);
+  return new TextDecoder().decode(bytes.subarray(0, file.readSync(bytes) ?? 0));
+}
+
+/**
+ * Waits until a container has ended for good, and returns its exit code: that of its last run, if it does not run.
+ *
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `not-started` if it never ran;
+ * `exit-code-unknown` if it was removed at its end by the process that ran it.
+ */
+export async function wait(container: string, options: FolderOptions = {}): Promise<number> {
+  const found = find(container, options);
+  const { containers, record: { id, detached }, liveness } = found;
+  const folder = `${containers}/${id}`;
+  // Its folder may be removed with its end; what is open can still be read.
+  using state = detached ? openState(folder) : undefined;
+  if (liveness) {
+    await awaitEnd(detached ? liveness.owner : liveness.process ?? liveness.owner);
+    if (!detached) await released(found);
+  }
+  const record = readRecord(folder);
+  const told = state && parseState(() => textOf(state));
+  const code = record?.ended?.code ?? told?.code;
+  if (code !== undefined) return code;
+  if (record && !liveness) {
+    throw new ContainerError(`container ${id} has never been started`, {
+      code: "not-started",
+      facts: { id },
+      hint: `sauropod start ${id}`,
+    });
+  }
+  throw new ContainerError(`container ${id} was removed at its end: its exit code is not known`, {
+    code: "exit-code-unknown",
+    facts: { id },
+    hint: "run it detached, or without --rm",
+  });
+}
+
+/**
+ * Ends a container as {@linkcode stop} does, and starts it again.
+ *
+ * @throws whatever `stop` and `start` throw.
+ */
+export async function restart(container: string, options: StopOptions = {}): Promise<void> {
+  const { record: { id } } = find(container, options);
+  await stop(id, options);
+  await start(id, options);
+}
+
+/** Options of {@linkcode remove}. */
+export interface RemoveOptions extends FolderOptions {
+  /** Kill it if it runs. Default: it is an error. */
+  force?: boolean;
+}
+
+/**
+ * Removes a container.
+ *
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `container-running` unless `force`d.
+ */
+export async function remove(container: string, options: RemoveOptions = {}): Promise<void> {
+  const found = find(container, options);
+  const { containers, record, liveness } = found;
+  const status = statusOf(record, liveness);
+  if (liveness && status !== "exited") {
+    if (!options.force) {
+      throw new ContainerError(`container ${record.id} is ${status}`, {
+        code: "container-running",
+        facts: { id: record.id },
+        hint: "end it first, or use --force",
+      });
+    }
+    await retire(found);
+    endContainer(record, liveness);
+    await released(found);
+  }
+  await removeContainer(containers, record);
+}

@@ -1,0 +1,55 @@
+/**
+ * The other programs of a detached container's monitor: starting the container again, and taking away what must not stay.
+ *
+ * @module
+ */
+
+import * as call from "../../ffi/calls.ts";
+import { callerStep, type Program } from "../../ffi/program.ts";
+import type { ContainerSpec } from "../spec.ts";
+
+/**
+ * What a container is to be when its monitor starts it again: in the network namespace that was kept at `networkPlace`,
+ * and in control groups that have their limits.
+ */
+export function specAgain(spec: ContainerSpec, networkPlace: number): ContainerSpec {
+  const { network, cgroups } = spec;
+  const kept = network.mode === "own" && network.interfaces.length > 0;
+  return {
+    ...spec,
+    network: kept ? { mode: "join", namespace: `/proc/self/fd/${networkPlace}` } : network,
+    cgroups: { ...cgroups, groups: cgroups.groups.map((group) => ({ ...group, enable: [], writes: [] })) },
+  };
+}
+
+/** What is to be taken away at the end of a container. */
+export interface Estate {
+  /** Control groups that there may be, innermost first. */
+  readonly groups: readonly string[];
+  /** The container's folder, if it is not to be kept. */
+  readonly folder?: string;
+  /** The marks that say whose it is. */
+  readonly marks: readonly string[];
+}
+
+/** Takes away what must not stay of a container. */
+export function endOf({ groups, folder, marks }: Estate): Program {
+  const removeGroup = (path: string): Program => [
+    callerStep(`remove the control group ${path}`, call.rmdir(path), {
+      ignore: ["ENOENT", "EBUSY", "EACCES", "EPERM"],
+    }),
+  ];
+  const removeFolder = (path: string): Program => [
+    callerStep("remove its record: it is no container any more", call.unlink(`${path}/container.json`), {
+      ignore: ["ENOENT", "EROFS"],
+    }),
+    callerStep("remove its files", call.removeTree(path), { ignore: ["EPERM", "EROFS", "EBUSY", "EIO"] }),
+  ];
+  return [
+    ...groups.flatMap(removeGroup),
+    ...(folder === undefined ? [] : removeFolder(folder)),
+    ...marks.map((path) =>
+      callerStep("say that nothing happens with it any more", call.unlink(path), { ignore: ["ENOENT"] })
+    ),
+  ];
+}
