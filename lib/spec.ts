@@ -166,6 +166,8 @@ export interface FileSpec {
   readonly path: string;
   /** What it holds. */
   readonly text: string;
+  /** The file of the host's that it is, absolute. Default: one in memory, which goes with the container's mounts. */
+  readonly source?: string;
 }
 
 /** A container. */

@@ -78,7 +78,7 @@ const MEANINGS = [
 
 Deno.test("what people type means what it should", () => {
   for (const [typed, meant] of MEANINGS) {
-    const found = normalize(words(typed), FLAG_TABLE);
+    const found = normalize(words(typed), { run: FLAG_TABLE, explain: FLAG_TABLE });
     assert.deepEqual(found, words(meant), `sauropod ${typed}`);
   }
 });
@@ -89,7 +89,7 @@ Deno.test("every long flag of run works with one dash and with two, glued and ap
       const expected = ["run", takesValue ? `--${name}=-7` : `--${name}`, "--", "host", "sh"];
       const forms = takesValue ? [[`${dashes}${name}`, "-7"], [`${dashes}${name}=-7`]] : [[`${dashes}${name}`]];
       for (const form of forms) {
-        assert.deepEqual(normalize([...form, "host", "sh"], FLAG_TABLE), expected, form.join(" "));
+        assert.deepEqual(normalize([...form, "host", "sh"], { run: FLAG_TABLE }), expected, form.join(" "));
       }
     }
   }
@@ -100,7 +100,7 @@ Deno.test("every short flag of run stands for its long one", () => {
     const takesValue = FLAG_TABLE.takesValue.get(name);
     const typed = takesValue ? [`-${letter}`, "x"] : [`-${letter}`];
     const expected = ["run", takesValue ? `--${name}=x` : `--${name}`, "--", "host", "sh"];
-    assert.deepEqual(normalize([...typed, "host", "sh"], FLAG_TABLE), expected, letter);
+    assert.deepEqual(normalize([...typed, "host", "sh"], { run: FLAG_TABLE }), expected, letter);
   }
 });
 

@@ -150,6 +150,16 @@ async function runMonitor(job: Job, outfit: Outfit, spec: ContainerSpec, tty: bo
   }
 }
 
+/** Writes the container's own files to its folder: they are to be the same when it is started again. */
+function withFiles(spec: ContainerSpec): ContainerSpec {
+  const files = spec.files.map((file) => {
+    const source = `${spec.rootfs.folder}/${file.path.slice(file.path.lastIndexOf("/") + 1)}`;
+    Deno.writeTextFileSync(source, file.text, { mode: 0o644 });
+    return { ...file, source };
+  });
+  return { ...spec, files };
+}
+
 /**
  * Starts a planned container whose record is there and whose marks are ours; they become its monitor's. `write` is to
  * write the record with what it is told, before anything else is made. Returns the number of the first process.
@@ -163,7 +173,7 @@ export async function begin(
   write: (record: ContainerRecord) => void,
 ): Promise<number> {
   const { containers, options } = plan;
-  const spec = specIn(plan, place);
+  const spec = withFiles(specIn(plan, place));
   const outfit = makeOutfit(spec, options, containers, place?.publication.descriptors ?? []);
   try {
     const complete = { ...record, detached: detachedOf(outfit, options) };

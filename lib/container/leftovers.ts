@@ -5,7 +5,7 @@
  */
 
 import { killGroup, removeGroups } from "../cgroup/remove.ts";
-import { leave } from "../network/attach.ts";
+import { leave, leftNetworks } from "../network/attach.ts";
 import { listContainers, orphanedIds, removeStaleNames } from "./names.ts";
 import { type ContainerRecord, isOwned, isRunning, type Liveness, readRecord, writeRecord } from "./record.ts";
 import { abandonedIds, clearLiveness, livenessOf, removeContainer } from "./store.ts";
@@ -72,6 +72,6 @@ export async function reclaim(containers: string): Promise<Reclaimed> {
   }
   removeStaleNames(containers);
   const gone = [...result.ended, ...result.removed];
-  if (gone.length > 0) await leave(gone);
+  if (gone.length > 0 || leftNetworks()) await leave(gone);
   return result;
 }

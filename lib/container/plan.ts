@@ -6,13 +6,13 @@
 
 import type { Image } from "../image/resolve.ts";
 import { lazy } from "../lazy.ts";
-import type { Place } from "../network/attach.ts";
+import type { Place, Settled } from "../network/attach.ts";
 import { requestNetwork } from "../network/request.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { keptOptions } from "./kept.ts";
 import type { ContainerOptions } from "./options.ts";
 import { completeFromImage, hostnameOf, prepare } from "./prepare.ts";
-import type { ContainerRecord, ProcessMark } from "./record.ts";
+import type { ContainerRecord } from "./record.ts";
 import { newId } from "./store.ts";
 
 /** What is asked, and what has been found out. */
@@ -82,7 +82,7 @@ export function specIn({ spec }: Plan, place: Place | undefined): ContainerSpec 
  */
 export async function inPlace<T>(
   { spec: { id }, containers, options }: Plan,
-  work: (place?: Place) => Promise<{ made: T; process: ProcessMark | undefined }>,
+  work: (place?: Place) => Promise<Settled<T>>,
   apart = false,
 ): Promise<T> {
   const request = requestNetwork(options);

@@ -15,7 +15,7 @@ import type { ContainerOptions } from "./options.ts";
 import { awaitEnd, signalProcess } from "./owner.ts";
 import { inPlace, placeOf, type Plan, planContainer, recordOf } from "./plan.ts";
 import { checkOptions, prepare } from "./prepare.ts";
-import { type ContainerRecord, markProcess, readRecord, statusOf, writeRecord } from "./record.ts";
+import { type ContainerRecord, readRecord, statusOf, writeRecord } from "./record.ts";
 import { parseRestart } from "./restart.ts";
 import { createState } from "./state.ts";
 import { clearLiveness, createContainer, livenessOf, own, removeContainer } from "./store.ts";
@@ -76,11 +76,11 @@ async function clean(containers: string, record: ContainerRecord): Promise<void>
 
 /** Starts a container that is ours in its place on networks. */
 function beginInPlace(plan: Plan, record: ContainerRecord): Promise<number> {
-  const folder = plan.spec.rootfs.folder;
+  const { id, rootfs: { folder } } = plan.spec;
   return inPlace(plan, async (place) => {
     const whole = { ...record, ...placeOf(place), cgroups: plan.spec.cgroups.groups.map(({ path }) => path) };
     const pid = await begin(plan, place, whole, (complete) => writeRecord(folder, complete));
-    return { made: pid, process: markProcess(pid) };
+    return { made: pid, process: livenessOf(plan.containers, id)?.owner, hosts: `${folder}/hosts` };
   }, true);
 }
 

@@ -6,6 +6,7 @@
 
 import { ContainerError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../folders.ts";
+import { lazy } from "../lazy.ts";
 import { signalNumber } from "../signals.ts";
 import { endContainer } from "./leftovers.ts";
 import { findContainer } from "./names.ts";
@@ -45,8 +46,16 @@ async function retire({ record, liveness }: Found): Promise<void> {
   if (record.detached && liveness) await signalProcess(liveness.owner, SIGTERM);
 }
 
-/** Resolves when whoever held a container has let go of it; not for ever. */
-async function released({ containers, record: { id, detached }, liveness }: Found): Promise<void> {
+/** Resolves when whoever held a container has let go of it; not for ever. Its siblings on networks forget it. */
+async function released(found: Found): Promise<void> {
+  await awaitRelease(found);
+  const { record: { id, networks = [] } } = found;
+  if (networks.length === 0) return;
+  const { leave } = await lazy.networkAttach();
+  await leave([id]);
+}
+
+async function awaitRelease({ containers, record: { id, detached }, liveness }: Found): Promise<void> {
   if (detached && liveness && !await awaitEnd(liveness.owner, RELEASE_MS)) return;
   const deadline = performance.now() + RELEASE_MS;
   // The end of an attached one is its caller's to write down.

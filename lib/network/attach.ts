@@ -249,7 +249,17 @@ function checkMove({ name, subnets: [wanted] }: Network): void {
   });
 }
 
-type Work<T> = (place: Place) => Promise<{ made: T; process: ProcessMark | undefined }>;
+/** What was made in a place, and for its leases: by which process it lives, and which file of the host's tells it names. */
+export interface Settled<T> {
+  /** What was made. */
+  readonly made: T;
+  /** The process. */
+  readonly process: ProcessMark | undefined;
+  /** The file. Default: one of the container's own. */
+  readonly hosts?: string;
+}
+
+type Work<T> = (place: Place) => Promise<Settled<T>>;
 
 async function settle<T>(
   tenant: Tenant,
@@ -269,14 +279,18 @@ async function settle<T>(
   const files = filesOf(tenant, choices, siblings);
   const { ports } = publication;
   publication.publish((choices[0]?.lease.addresses ?? []).flatMap((address) => parseAddress(address) ?? []));
-  const { made, process } = await work({
+  const { made, process, hosts } = await work({
     network: { mode: "own", interfaces: choices.map(({ spec }) => spec) },
     files,
     attachments: choices.map(({ attachment }) => attachment),
     ports,
     publication,
   });
-  const own = choices.map(({ lease }) => ({ ...lease, ...(process ? { process } : {}) }));
+  const own = choices.map(({ lease }) => ({
+    ...lease,
+    ...(process ? { process } : {}),
+    ...(hosts === undefined ? {} : { hosts }),
+  }));
   choices.forEach(({ spec }) => finishHostEnd(spec, ports.length > 0));
   writeLeases([...leases, ...own]);
   for (const joined of own) tellSiblings(siblings.filter(({ network }) => network === joined.network), { joined });
@@ -305,11 +319,16 @@ export function withPlace<T>(tenant: Tenant, work: Work<T>): Promise<T> {
   });
 }
 
-/** Takes back the places of containers that have ended; their siblings forget them. */
+/** Whether containers have left networks unseen. */
+export function leftNetworks(): boolean {
+  return readLeases().some((lease) => !isLiving(lease));
+}
+
+/** Takes back the places of containers that have ended, also unseen; their siblings forget them. */
 export function leave(ids: readonly string[]): Promise<void> {
   return withLock(() => {
     const leases = readLeases();
-    const staying = forget(leases, ({ id }) => ids.includes(id));
+    const staying = forget(leases, (lease) => ids.includes(lease.id) || !isLiving(lease));
     if (staying.length < leases.length) writeLeases(staying);
     return Promise.resolve();
   });

@@ -30,8 +30,10 @@ export interface Lease {
   readonly addresses: readonly string[];
   /** The names by which siblings find it. */
   readonly names: readonly string[];
-  /** Its first process. */
+  /** Its first process, or its monitor. */
   readonly process?: ProcessMark;
+  /** Its `/etc/hosts`, if that is a file of the host's. */
+  readonly hosts?: string;
 }
 
 const RUN = "/run/sauropod";

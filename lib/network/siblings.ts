@@ -61,13 +61,28 @@ export function readOwnFile(pid: number, path: string): string | undefined {
   return withOwnFile(pid, path, "RDONLY", readAll);
 }
 
+/** Runs `work` with the file of the host's that is a container's `/etc/hosts`. */
+function withHosts(path: string, work: (fd: number) => void): void {
+  let fd: number;
+  try {
+    fd = openAt(AT_FDCWD, path, flags("O", "RDWR", "NOFOLLOW", "NONBLOCK"));
+  } catch {
+    // The container has been removed.
+    return;
+  }
+  try {
+    work(fd);
+  } finally {
+    close(fd);
+  }
+}
+
 /** Tells siblings that another has joined or left. */
 export function tellSiblings(siblings: readonly Lease[], change: { joined?: Lease; left?: Lease }): void {
   const encoder = new TextEncoder();
-  for (const { process } of siblings) {
-    if (!process || !isAlive(process)) continue;
-    withOwnFile(process.pid, "/etc/hosts", "RDWR", (fd) => {
-      rewrite(fd, encoder.encode(changeHosts(readAll(fd), change)));
-    });
+  const tell = (fd: number): void => rewrite(fd, encoder.encode(changeHosts(readAll(fd), change)));
+  for (const { process, hosts } of siblings) {
+    if (hosts !== undefined) withHosts(hosts, tell);
+    else if (process && isAlive(process)) withOwnFile(process.pid, "/etc/hosts", "RDWR", tell);
   }
 }

@@ -106,17 +106,32 @@ export function connectNetwork({ network }: ContainerSpec, wiring: Wiring): Prog
 
 const PLACE = "/dev", HIDDEN = `${PLACE}/.file`;
 
+/** Opens the files of the host's that are to be the container's own. */
+export function openFiles({ files }: ContainerSpec): Program {
+  return files.flatMap(({ path, source }) =>
+    source === undefined ? [] : [step(`open ${source} for ${path}`, call.openTree(source), { save: `file:${path}` })]
+  );
+}
+
 /** Puts a file over what the image has there; one that is a symbolic link there leads nowhere any more. */
-function makeFile({ path, text }: FileSpec): Program {
-  const link = `link:${path}`, file = `file:${path}`;
+function putFile(path: string, mount: Step): Program {
+  const link = `link:${path}`;
   const memory = { bytes: new Uint8Array(8), text: "target" };
   return [
-    step(`write ${path}`, call.open(HIDDEN, flags("O", "WRONLY", "CREAT", "EXCL"), 0o644), { save: file }),
-    step(`write ${path}`, call.write(register(file), text)),
     step(`look whether ${path} is a link`, call.readlink(path, memory), { save: link, ignore: ["ENOENT", "EINVAL"] }),
     step("a file takes its place", call.unlink(path), { when: link }),
     step(`make ${path}`, call.createFile(path, 0o644), { ignore: ["EEXIST"] }),
-    step(`mount it on ${path}`, call.mount(HIDDEN, path, null, flags("MS", "BIND"))),
+    mount,
+  ];
+}
+
+function makeFile({ path, text, source }: FileSpec): Program {
+  const file = `file:${path}`, label = `mount it on ${path}`;
+  if (source !== undefined) return putFile(path, step(label, call.attach(register(file), path)));
+  return [
+    step(`write ${path}`, call.open(HIDDEN, flags("O", "WRONLY", "CREAT", "EXCL"), 0o644), { save: file }),
+    step(`write ${path}`, call.write(register(file), text)),
+    ...putFile(path, step(label, call.mount(HIDDEN, path, null, flags("MS", "BIND")))),
     step("nobody else sees it", call.unlink(HIDDEN)),
   ];
 }

@@ -10,6 +10,7 @@
 import * as call from "../../ffi/calls.ts";
 import { flags } from "../../ffi/flags.ts";
 import { type Program, register, step } from "../../ffi/program.ts";
+import { openFiles } from "./network.ts";
 import type { BindMount, ContainerSpec, TmpfsMount, UserMount } from "../spec.ts";
 
 /** Every folder on the way to `path`, topmost first, and `path` itself. */
@@ -93,6 +94,7 @@ export function enterRootfs(spec: ContainerSpec): Program {
     ...spec.mounts.filter(isBind).map((mount) =>
       step(`open ${mount.source} for ${mount.target}`, call.openTree(mount.source), { save: source(mount) })
     ),
+    ...openFiles(spec),
     ...mountOverlay(spec),
     step("go to the new root", call.chdir(folder)),
     step("pivot into the new root", call.pivotRoot(".", ".")),
