@@ -55,9 +55,14 @@ export async function listNetworks(options: FolderOptions = {}): Promise<Network
   return listNetworks(options);
 }
 
+export { create, exec, kill, remove, rename, restart, runDetached, start, stop, wait } from "./lib/containers.ts";
+export type { ExecOptions, ExecOutput, ExecProcess } from "./lib/container/exec.ts";
+export type { DetachedOptions } from "./lib/container/start.ts";
+export type { RemoveOptions, StopOptions } from "./lib/container/stop.ts";
+export type { Child, CommandStatus, Written } from "./lib/container/child.ts";
 export { output, run } from "./lib/container/run.ts";
 export type { Container, RunOptions, RunOutput, RunStatus } from "./lib/container/run.ts";
-export type { ContainerOptions, PullPolicy, StreamOption } from "./lib/container/options.ts";
+export type { ContainerOptions, HealthCheck, PullPolicy, StreamOption } from "./lib/container/options.ts";
 export type { StreamOptions } from "./lib/container/streams.ts";
 export type { Attachment } from "./lib/network/attach.ts";
 export type { PublishedPort } from "./lib/network/ports.ts";

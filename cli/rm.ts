@@ -4,10 +4,11 @@
  * @module
  */
 
-import { awaitRelease, endContainer, reclaim } from "../lib/container/leftovers.ts";
-import { type ContainerRecord, statusOf } from "../lib/container/record.ts";
-import { findContainer, listContainers } from "../lib/container/names.ts";
-import { livenessOf, removeContainer } from "../lib/container/store.ts";
+import { reclaim } from "../lib/container/leftovers.ts";
+import { listContainers } from "../lib/container/names.ts";
+import type { ContainerRecord } from "../lib/container/record.ts";
+import { remove } from "../lib/container/stop.ts";
+import { livenessOf } from "../lib/container/store.ts";
 import { ContainerError, InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
@@ -21,35 +22,19 @@ export interface RmFlags extends FolderOptions {
   readonly all?: boolean;
 }
 
-async function remove(containers: string, record: ContainerRecord, force: boolean): Promise<void> {
-  const liveness = livenessOf(containers, record.id);
-  const status = statusOf(record, liveness);
-  if (status !== "exited") {
-    if (!force) {
-      throw new ContainerError(`container ${record.id} is ${status}`, {
-        code: "container-running",
-        facts: { id: record.id },
-        hint: "end it first, or use --force",
-      });
-    }
-    endContainer(record, liveness);
-    await awaitRelease(containers, record.id);
-  }
-  await removeContainer(containers, record);
-}
-
 /** Removes containers, all that can be; ends with 1 if one could not. */
 export async function rm(this: Context, flags: RmFlags, ...queries: string[]): Promise<void> {
   if (queries.length === 0 && !flags.all) {
     throw new InputError("rm needs the name or id of a container", { code: "no-container", hint: "or --all" });
   }
-  const { containers } = findFolders(flags);
+  const folders = findFolders(flags);
+  const { containers } = folders;
   await reclaim(containers);
-  const isDone = (record: ContainerRecord): boolean => statusOf(record, livenessOf(containers, record.id)) === "exited";
+  const isDone = (record: ContainerRecord): boolean => livenessOf(containers, record.id) === undefined;
   const all = flags.all ? listContainers(containers).filter((record) => flags.force || isDone(record)) : [];
   for (const query of [...queries, ...all.map(({ id }) => id)]) {
     try {
-      await remove(containers, findContainer(containers, query), flags.force ?? false);
+      await remove(query, { ...folders, force: flags.force });
       print(query + "\n");
     } catch (error) {
       if (!(error instanceof ContainerError)) throw error;

@@ -5,21 +5,10 @@
  */
 
 import { run as start } from "../lib/container/run.ts";
-import { InputError } from "../lib/errors.ts";
 import { findFolders } from "../lib/folders.ts";
 import { formatSize } from "../lib/size.ts";
 import { type ContainerFlags, containerOptions } from "./flags.ts";
 import { forwardSignals } from "./signals.ts";
-
-/** Refuses what only a container in the background can have. */
-function checkAttached({ restart = "no", healthCmd }: ContainerFlags): void {
-  const flag = restart !== "no" ? "--restart" : healthCmd !== undefined ? "--health-cmd" : undefined;
-  if (flag === undefined) return;
-  throw new InputError(`${flag} is for a container in the background: this one ends with its command`, {
-    code: "not-detached",
-    hint: "add --detach",
-  });
-}
 
 /** Runs the command to its end. Returns its exit code, and what the user should know beside. */
 export async function run(
@@ -27,7 +16,6 @@ export async function run(
   image: string,
   command: readonly string[],
 ): Promise<{ code: number; warning?: string }> {
-  checkAttached(flags);
   const options = await containerOptions(flags, findFolders(flags));
   const { early, connect } = forwardSignals();
   await using container = await start(image, command, {

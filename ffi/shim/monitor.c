@@ -186,6 +186,9 @@ static int start_again(struct monitor *m, long *delay) {
     int error = run(m, m->job.again, &pid);
     if (error) continue;
     record_start(&m->record, pid);
+    // Whoever asks us to stop looks at the mark afterwards, and may have seen the one before.
+    take_signals(m);
+    if (m->stopping) SYS4(pidfd_send_signal, pidfd_of(m), SIGKILL, 0, 0);
     return 1;
   }
   return 0;

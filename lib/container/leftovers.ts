@@ -7,7 +7,7 @@
 import { killGroup, removeGroups } from "../cgroup/remove.ts";
 import { leave, leftNetworks } from "../network/attach.ts";
 import { listContainers, orphanedIds, removeStaleNames } from "./names.ts";
-import { type ContainerRecord, isOwned, isRunning, type Liveness, readRecord, writeRecord } from "./record.ts";
+import { type ContainerRecord, isRunning, type Liveness, readRecord, writeRecord } from "./record.ts";
 import { abandonedIds, clearLiveness, livenessOf, removeContainer } from "./store.ts";
 
 const SIGKILL = 9;
@@ -20,18 +20,6 @@ export interface Reclaimed {
   removed: string[];
   /** Ids of folders with a damaged record, which are left alone. */
   damaged: string[];
-}
-
-const RELEASE_MS = 2000, POLL_MS = 5;
-
-/** Waits until the owner of a container that was killed has let go of it; not for ever. */
-export async function awaitRelease(containers: string, id: string): Promise<void> {
-  const deadline = performance.now() + RELEASE_MS;
-  for (;;) {
-    const liveness = livenessOf(containers, id);
-    if (!liveness || !isOwned(liveness) || performance.now() > deadline) return;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
 }
 
 /** Kills what still runs of a container, and removes its control groups. */

@@ -5,6 +5,7 @@
  */
 
 import { type Ending, reap, sendSignal } from "../../ffi/process.ts";
+import { InputError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import { findFolders } from "../folders.ts";
 import { type Image, resolveImage } from "../image/resolve.ts";
@@ -181,6 +182,16 @@ async function finish(
   return { status, removed: Promise.resolve() };
 }
 
+/** Refuses what only a container that outlives its caller can have. */
+function checkAttached({ restart = "no", health }: RunOptions): void {
+  const what = restart !== "no" ? "a restart policy" : health ? "a health check" : undefined;
+  if (what === undefined) return;
+  throw new InputError(`${what} is for a container in the background: this one ends with its caller`, {
+    code: "not-detached",
+    hint: "--detach, or runDetached",
+  });
+}
+
 /** Once for each process and folder, what killed commands left is taken away. */
 async function reclaimOnce(containers: string): Promise<void> {
   if (reclaimed.has(containers)) return;
@@ -207,6 +218,7 @@ async function reclaimOnce(containers: string): Promise<void> {
 export async function run(image: string, command: readonly string[], options: RunOptions = {}): Promise<Container> {
   options.signal?.throwIfAborted();
   checkOptions(command, options);
+  checkAttached(options);
   const { images, containers } = findFolders(options);
   const found = await resolveImage(image, images, { ...options, containers });
   const started = await startOn(found, command, options, containers).finally(() => found.release?.());

@@ -11,7 +11,7 @@ import { signalNumber } from "../signals.ts";
 import { endContainer } from "./leftovers.ts";
 import { findContainer } from "./names.ts";
 import { awaitEnd, signalProcess } from "./owner.ts";
-import { type ContainerRecord, type Liveness, readRecord, statusOf } from "./record.ts";
+import { type ContainerRecord, type Liveness, type ProcessMark, readRecord, statusOf } from "./record.ts";
 import { start } from "./start.ts";
 import { parseState } from "./state.ts";
 import { livenessOf, removeContainer } from "./store.ts";
@@ -41,9 +41,10 @@ function find(query: string, options: FolderOptions): Found {
   return { containers, record, ...(liveness ? { liveness } : {}) };
 }
 
-/** Asks the monitor of a detached container not to start it again. */
-async function retire({ record, liveness }: Found): Promise<void> {
+/** Asks the monitor of a detached container not to start it again; returns the last process that it has started. */
+async function retire({ containers, record, liveness }: Found): Promise<ProcessMark | undefined> {
   if (record.detached && liveness) await signalProcess(liveness.owner, SIGTERM);
+  return livenessOf(containers, record.id)?.process;
 }
 
 /** Resolves when whoever held a container has let go of it; not for ever. Its siblings on networks forget it. */
@@ -76,10 +77,8 @@ export async function stop(container: string, options: StopOptions = {}): Promis
   const found = find(container, options);
   const { record, liveness } = found;
   const signal = signalNumber(options.signal ?? stopSignalOf(record));
-  const status = statusOf(record, liveness);
-  if (!liveness || status === "exited") return;
-  await retire(found);
-  const { process } = liveness;
+  if (!liveness) return;
+  const process = await retire(found);
   if (process && await signalProcess(process, signal)) {
     const { timeout = PATIENCE } = options;
     const ended = await awaitEnd(process, timeout < 0 ? Infinity : timeout * 1000);
@@ -113,8 +112,8 @@ export async function kill(
     hint: "sauropod ps -a shows what it did",
   });
   if (status !== "running" || !liveness?.process) throw notRunning;
-  if (number === SIGKILL) await retire(found);
-  if (!await signalProcess(liveness.process, number)) throw notRunning;
+  const process = number === SIGKILL ? await retire(found) : liveness.process;
+  if (!process || !await signalProcess(process, number)) throw notRunning;
 }
 
 function openState(folder: string): Deno.FsFile | undefined {
@@ -192,16 +191,16 @@ export async function remove(container: string, options: RemoveOptions = {}): Pr
   const found = find(container, options);
   const { containers, record, liveness } = found;
   const status = statusOf(record, liveness);
-  if (liveness && status !== "exited") {
-    if (!options.force) {
+  if (liveness) {
+    if (!options.force && status !== "exited") {
       throw new ContainerError(`container ${record.id} is ${status}`, {
         code: "container-running",
         facts: { id: record.id },
         hint: "end it first, or use --force",
       });
     }
-    await retire(found);
-    endContainer(record, liveness);
+    const process = await retire(found);
+    endContainer(record, process ? { ...liveness, process } : liveness);
     await released(found);
   }
   await removeContainer(containers, record);

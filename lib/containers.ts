@@ -1,0 +1,141 @@
+/**
+ * Containers by their names: what can be done with one that runs elsewhere, or does not run.
+ *
+ * All functions take a container's name, its id, or the beginning of an id that no other shares.
+ *
+ * @module
+ */
+
+import type { ExecOptions, ExecProcess } from "./container/exec.ts";
+import type { DetachedOptions } from "./container/start.ts";
+import type { RemoveOptions, StopOptions } from "./container/stop.ts";
+import { findFolders, type FolderOptions } from "./folders.ts";
+import { lazy } from "./lazy.ts";
+
+/**
+ * Runs one more command in a running container, in all of its namespaces and control groups, with its user and
+ * capabilities unless asked otherwise. The standard streams are as with `run`. Call it on the main thread.
+ *
+ * @throws {InputError} for options that make no sense.
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-not-running`.
+ * @throws {SpawnError} if the command could not be executed.
+ */
+export async function exec(
+  container: string,
+  command: readonly string[],
+  options: ExecOptions = {},
+): Promise<ExecProcess> {
+  const { exec } = await lazy.exec();
+  return exec(container, command, options);
+}
+
+/**
+ * Runs a command in a new container that outlives this process. Returns the container's id when the command has been
+ * executed. What the command writes goes to the container's log. Call it on the main thread.
+ *
+ * @throws whatever `run` throws; nothing is left then.
+ */
+export async function runDetached(
+  image: string,
+  command: readonly string[],
+  options: DetachedOptions = {},
+): Promise<string> {
+  const { runDetached } = await lazy.start();
+  return runDetached(image, command, options);
+}
+
+/**
+ * Makes a container that can be started. Returns its id.
+ *
+ * @throws whatever `run` throws; nothing is left then.
+ */
+export async function create(
+  image: string,
+  command: readonly string[],
+  options: DetachedOptions = {},
+): Promise<string> {
+  const { create } = await lazy.start();
+  return create(image, command, options);
+}
+
+/**
+ * Starts a container that has been made or has ended, with all that was asked when it was made. It outlives this
+ * process. Resolves when the command has been executed. Call it on the main thread.
+ *
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-running`.
+ * @throws {ImageError} `image-gone`.
+ * @throws whatever `run` throws. The container is as before then.
+ */
+export async function start(container: string, options: FolderOptions = {}): Promise<void> {
+  const { start } = await lazy.start();
+  await start(container, options);
+}
+
+/**
+ * Ends a running container: asks it to, and kills it if it does not. It is not started again.
+ *
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`.
+ * @throws {InputError} `unknown-signal`.
+ */
+export async function stop(container: string, options: StopOptions = {}): Promise<void> {
+  const { stop } = await lazy.stop();
+  await stop(container, options);
+}
+
+/**
+ * Ends a container and starts it again.
+ *
+ * @throws whatever {@linkcode stop} and {@linkcode start} throw.
+ */
+export async function restart(container: string, options: StopOptions = {}): Promise<void> {
+  const { restart } = await lazy.stop();
+  await restart(container, options);
+}
+
+/**
+ * Sends a signal, by name or number, to the first process of a running container. Default: SIGKILL, after which it is not
+ * started again.
+ *
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-not-running`.
+ * @throws {InputError} `unknown-signal`.
+ */
+export async function kill(
+  container: string,
+  signal: string | number = "SIGKILL",
+  options: FolderOptions = {},
+): Promise<void> {
+  const { kill } = await lazy.stop();
+  await kill(container, signal, options);
+}
+
+/**
+ * Waits until a container has ended for good, and returns its exit code: that of its last run, if it does not run.
+ *
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `not-started`; `exit-code-unknown` if it was
+ * removed at its end by the process that ran it.
+ */
+export async function wait(container: string, options: FolderOptions = {}): Promise<number> {
+  const { wait } = await lazy.stop();
+  return wait(container, options);
+}
+
+/**
+ * Removes a container.
+ *
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `container-running` unless `force`d.
+ */
+export async function remove(container: string, options: RemoveOptions = {}): Promise<void> {
+  const { remove } = await lazy.stop();
+  await remove(container, options);
+}
+
+/**
+ * Gives a container another name.
+ *
+ * @throws {InputError} `bad-name`.
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `name-taken`.
+ */
+export async function rename(container: string, name: string, options: FolderOptions = {}): Promise<void> {
+  const { renameContainer } = await lazy.rename();
+  renameContainer(findFolders(options).containers, container, name);
+}
