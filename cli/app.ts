@@ -19,6 +19,7 @@ import { VERSION } from "./argv.ts";
 import type { Context } from "./context.ts";
 import { FLAGS, SHORT } from "./flags.ts";
 import { commit, images } from "./app_images.ts";
+import { events, logs } from "./app_logs.ts";
 import { network } from "./app_network.ts";
 import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
 import type { PsFlags } from "./ps.ts";
@@ -148,7 +149,7 @@ const completions = buildCommand<Record<never, never>, ["bash" | "zsh" | "fish"]
   },
 });
 
-const routes = { run, explain, ps, rm, inspect, images, commit, network, gc, doctor, completions };
+const routes = { run, explain, ps, rm, inspect, logs, events, images, commit, network, gc, doctor, completions };
 
 const formatting = {
   caseStyle: "convert-camel-to-kebab",

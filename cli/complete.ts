@@ -56,7 +56,7 @@ export async function complete(words: readonly string[], context: Context): Prom
   const partial = words.at(-1) ?? "";
   const matching = (proposals: Proposal[]): Proposal[] => proposals.filter(({ word }) => word.startsWith(partial));
   if (words.length <= 1 && !partial.startsWith("-")) return matching([...await fromParser([""], context), ...images()]);
-  if (first === "rm" || first === "inspect") {
+  if (first === "rm" || first === "inspect" || first === "logs") {
     return matching(partial.startsWith("-") ? await fromParser([first, "--"], context) : containers());
   }
   if (first === "network" && ["rm", "inspect"].includes(rest[0] ?? "") && rest.length > 1 && !partial.startsWith("-")) {

@@ -15,6 +15,7 @@ import type { TerminalSize } from "../program/wiring.ts";
 import { signalNumber } from "../signals.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { kill as killLaunched, launch, type Launched } from "./launch.ts";
+import { recordEvent } from "./event.ts";
 import { checkOptions, completeFromImage, hostnameOf, prepare } from "./prepare.ts";
 import { keptOptions } from "./kept.ts";
 import type { ContainerOptions } from "./options.ts";
@@ -151,11 +152,13 @@ async function make(plan: Plan, place?: Place): Promise<{ made: Started; process
   const connection = connect(options);
   try {
     await createContainer(containers, record);
+    recordEvent(containers, "create", record);
     const launched = await launch(spec, connection.streams, connection.size);
     try {
       const streams = await connection.start(launched.terminal);
       const process = markProcess(launched.pid);
       setProcess(containers, spec.id, process);
+      recordEvent(containers, "start", record);
       return { made: { launched, streams, spec, record, release: place?.release ?? (() => {}) }, process };
     } catch (error) {
       killLaunched(launched);
@@ -226,6 +229,7 @@ async function finish(
   const ending: Ending = await reap(launched.pidfd, gone);
   release();
   const oomKilled = await ranOutOfMemory(spec);
+  recordEvent(containers, "die", record, { exitCode: ending.code, signal: ending.signal, oomKilled });
   await removeGroups(record);
   await leaveNetworks(record);
   const status = { success: ending.code === 0, code: ending.code, signal: ending.signal ?? null, oomKilled };
