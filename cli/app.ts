@@ -22,6 +22,7 @@ import type { Flag, Flags } from "./flag.ts";
 import { FLAGS, SHORT } from "./flags.ts";
 import { life } from "./app_life.ts";
 import { commit, images } from "./app_images.ts";
+import { events, logs } from "./app_logs.ts";
 import { network } from "./app_network.ts";
 import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
 import type { PsFlags } from "./ps.ts";
@@ -183,6 +184,8 @@ const routes = {
   ps,
   rm,
   inspect,
+  logs,
+  events,
   images,
   commit,
   network,

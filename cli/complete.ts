@@ -46,7 +46,7 @@ const APART: readonly Proposal[] = [
 ];
 
 const OF_CONTAINERS = new Set(
-  ["start", "stop", "kill", "wait", "restart", "rename", "exec", "attach", "rm", "inspect", "commit"],
+  ["start", "stop", "kill", "wait", "restart", "rename", "exec", "attach", "rm", "inspect", "logs", "commit"],
 );
 const OF_IMAGES = new Set(["run", "create", "explain"]);
 

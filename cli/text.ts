@@ -28,14 +28,20 @@ export function say(text: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(text + "\n"));
 }
 
-/** Writes to standard output, all of it. A reader that has gone away ends the program quietly. */
-export function print(text: string): void {
+/** Writes to standard output or error, all of it. A reader that has gone away ends the program quietly. */
+export function printBytes(stream: "stdout" | "stderr", bytes: Uint8Array): void {
+  const out = stream === "stdout" ? Deno.stdout : Deno.stderr;
   try {
-    for (let rest = new TextEncoder().encode(text); rest.length > 0;) rest = rest.subarray(Deno.stdout.writeSync(rest));
+    for (let rest = bytes; rest.length > 0;) rest = rest.subarray(out.writeSync(rest));
   } catch (error) {
     if (error instanceof Deno.errors.BrokenPipe) Deno.exit(0);
     throw error;
   }
+}
+
+/** Writes text to standard output, like {@linkcode printBytes}. */
+export function print(text: string): void {
+  printBytes("stdout", new TextEncoder().encode(text));
 }
 
 /** Prints a value as JSON. */

@@ -205,6 +205,8 @@ Deno.test("completion proposes commands, flags, images and containers where they
     [["run", "busybox", "--"], []],
     [["rm", "we"], ["web"]],
     [["inspect", "we"], ["web"]],
+    [["logs", "we"], ["web"]],
+    [["logs", "--fol"], ["--follow"]],
     [["rm", "--fo"], ["--force"]],
     [["ps", "--js"], ["--json"]],
     [["completions", "z"], ["zsh"]],

@@ -5,7 +5,7 @@ import { randomFrom } from "./helpers/tar.ts";
 import { assertUnchanged, commandLine, lookAtMachine, makeWorld, type World } from "./helpers/world.ts";
 
 const MiB = 1024 * 1024;
-const HOUSEKEEPING = [".live", ".lock", ".names", ".names/.lock"];
+const HOUSEKEEPING = [".events", ".live", ".lock", ".names", ".names/.lock"];
 
 /** Every file below a folder. */
 function files(folder: string): string[] {

@@ -6,6 +6,7 @@
 
 import { killGroup, removeGroups } from "../cgroup/remove.ts";
 import { leave, leftNetworks } from "../network/attach.ts";
+import { recordEvent } from "./event.ts";
 import { listContainers, orphanedIds, removeStaleNames } from "./names.ts";
 import { type ContainerRecord, isRunning, type Liveness, readRecord, writeRecord } from "./record.ts";
 import { abandonedIds, clearLiveness, livenessOf, removeContainer } from "./store.ts";
@@ -39,6 +40,9 @@ export function endContainer(record: ContainerRecord, liveness?: Liveness): void
 async function finish(containers: string, id: string, liveness: Liveness | undefined): Promise<"ended" | "removed"> {
   const record = readRecord(`${containers}/${id}`);
   if (record) endContainer(record, liveness);
+  if (record && liveness?.process && !record.ended) {
+    recordEvent(containers, "die", record, { exitCode: 128 + SIGKILL, signal: SIGKILL, lost: true });
+  }
   if (!record?.keep) {
     await removeContainer(containers, record ?? { id });
     return "removed";

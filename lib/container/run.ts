@@ -16,6 +16,7 @@ import type { ContainerSpec } from "../spec.ts";
 import { Child, type CommandStatus, type Written } from "./child.ts";
 import type { ExecOptions, ExecProcess } from "./exec.ts";
 import { kill as killLaunched, launch, type Launched } from "./launch.ts";
+import { recordEvent } from "./event.ts";
 import { inPlace, type Plan, planContainer, recordOf, specIn } from "./plan.ts";
 import { checkOptions } from "./prepare.ts";
 import type { ContainerOptions } from "./options.ts";
@@ -92,11 +93,13 @@ async function make(
   const connection = connect(options);
   try {
     await createContainer(containers, record);
+    recordEvent(containers, "create", record);
     const launched = await launch(spec, connection.streams, connection.size);
     try {
       const streams = await connection.start(launched.terminal);
       const process = markProcess(launched.pid);
       setProcess(containers, spec.id, process);
+      recordEvent(containers, "start", record);
       const release = place?.publication.release ?? (() => {});
       return { made: { launched, streams, spec, record, release }, process };
     } catch (error) {
@@ -161,6 +164,7 @@ async function finish(
   const ending: Ending = await reap(launched.pidfd, gone);
   release();
   const oomKilled = await ranOutOfMemory(spec);
+  recordEvent(containers, "die", record, { exitCode: ending.code, signal: ending.signal, oomKilled });
   await removeGroups(record);
   await leaveNetworks(record);
   const status = { success: ending.code === 0, code: ending.code, signal: ending.signal ?? null, oomKilled };

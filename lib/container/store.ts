@@ -11,6 +11,7 @@
 
 import { ContainerError, messageOf } from "../errors.ts";
 import { lazy } from "../lazy.ts";
+import { recordEvent } from "./event.ts";
 import {
   type ContainerRecord,
   formatMark,
@@ -140,7 +141,7 @@ export async function createContainer(containers: string, record: ContainerRecor
  */
 export async function removeContainer(
   containers: string,
-  { id, name }: Pick<ContainerRecord, "id" | "name">,
+  { id, name, image }: Pick<ContainerRecord, "id" | "name"> & Partial<Pick<ContainerRecord, "image">>,
 ): Promise<void> {
   try {
     own(containers, id);
@@ -153,6 +154,7 @@ export async function removeContainer(
   }
   const folder = `${containers}/${id}`;
   removeRecord(folder);
+  recordEvent(containers, "destroy", { id, name, image });
   await removeFolder(folder);
   clearLiveness(containers, id);
 }

@@ -1,0 +1,40 @@
+/**
+ * `sauropod events`: what happens with containers.
+ *
+ * @module
+ */
+
+import type { ContainerEvent } from "../lib/container/event.ts";
+import { readEvents } from "../lib/container/events.ts";
+import { findFolders, type FolderOptions } from "../lib/folders.ts";
+import type { Context } from "./context.ts";
+import { print, say } from "./text.ts";
+
+/** The flags of `events`. */
+export interface EventsFlags extends FolderOptions {
+  /** The time from which on. */
+  readonly since?: string;
+  /** The time up to which. */
+  readonly until?: string;
+  /** Which ones. */
+  readonly filter?: readonly string[];
+  /** Print JSON. */
+  readonly json?: boolean;
+}
+
+function formatEvent({ time, action, id, ...attributes }: ContainerEvent): string {
+  const told = Object.entries(attributes).filter(([, value]) => value !== undefined && value !== false);
+  const words = told.sort(([a], [b]) => a < b ? -1 : 1);
+  const details = words.map(([key, value]) => `${key}=${value}`).join(", ");
+  return `${time} container ${action} ${id}${details === "" ? "" : ` (${details})`}`;
+}
+
+/** Prints events as they come. */
+export async function events(this: Context, flags: EventsFlags): Promise<void> {
+  const { containers } = findFolders(flags);
+  const onLoss = (): void => say("sauropod: events are missing here: they were rotated away before they could be read");
+  const { since, until, filter } = flags;
+  for await (const event of readEvents(containers, { since, until, filters: filter, onLoss })) {
+    print((flags.json ? JSON.stringify(event) : formatEvent(event)) + "\n");
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * Writing down what happens with containers, a line each in `.events`. It imports nothing: every run goes through it.
+ *
+ * @module
+ */
+
+/** Something that happened with a container. */
+export interface ContainerEvent {
+  /** When, in UTC with nanoseconds: `2026-11-24T06:15:12.699123456Z`. */
+  readonly time: string;
+  /** What: `create`, `start`, `die`, `destroy`. */
+  readonly action: string;
+  /** The container's id. */
+  readonly id: string;
+  /** Its name, if it has one. */
+  readonly name?: string;
+  /** The image as the user wrote it. */
+  readonly image?: string;
+  /** When it died: its exit code. */
+  readonly exitCode?: number;
+  /** When it died: the number of the signal that killed it. */
+  readonly signal?: number;
+  /** When it died: whether the kernel killed one of its processes for lack of memory. */
+  readonly oomKilled?: boolean;
+  /** When it died: whether nobody saw it. */
+  readonly lost?: boolean;
+}
+
+/** Where events are written, below the folder of containers. */
+export const EVENTS = ".events";
+
+const MAX_SIZE = 1 << 20;
+
+function inodeOf(path: string): number | null {
+  return Deno.statSync(path).ino;
+}
+
+/** Renames the file, unless another process just did. */
+function rotate(path: string, file: Deno.FsFile): void {
+  file.lockSync(true);
+  if (inodeOf(path) === file.statSync().ino) Deno.renameSync(path, `${path}.1`);
+}
+
+/** Writes down what happened with a container. That it cannot be written hurts nobody. */
+export function recordEvent(
+  containers: string,
+  action: "create" | "start" | "die" | "destroy",
+  { id, name, image }: Pick<ContainerEvent, "id" | "name" | "image">,
+  more: Pick<ContainerEvent, "exitCode" | "signal" | "oomKilled" | "lost"> = {},
+): void {
+  const path = `${containers}/${EVENTS}`;
+  const time = new Date().toISOString().replace("Z", "000000Z");
+  const event: ContainerEvent = { time, action, id, name, image, ...more };
+  try {
+    using file = Deno.openSync(path, { append: true, create: true, mode: 0o600 });
+    file.writeSync(new TextEncoder().encode(JSON.stringify(event) + "\n"));
+    if (file.statSync().size > MAX_SIZE) rotate(path, file);
+  } catch {
+    // It is a help for those who look on.
+  }
+}

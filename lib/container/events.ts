@@ -1,0 +1,133 @@
+/**
+ * Reading what happens with containers.
+ *
+ * @module
+ */
+
+import { InputError } from "../errors.ts";
+import { parseTime } from "../time.ts";
+import { type ContainerEvent, EVENTS } from "./event.ts";
+import { forEachLine } from "./log_format.ts";
+import { readRecord } from "./record.ts";
+import { openParts, readParts, startBehind } from "./rotated.ts";
+
+/** Which events to read. */
+export interface EventOptions {
+  /** Also past events, of this time or later, as {@linkcode parseTime} reads it. Default: only those to come. */
+  readonly since?: string;
+  /** Only events of this time or earlier; the waiting ends then. Default: wait for ever. */
+  readonly until?: string;
+  /**
+   * `KEY=VALUE`, where KEY is `container` (a name, an id or its beginning), `action` (also written `event`) or `image`
+   * (with or without its tag). One of those with the same key must hold, for each key. Default: all events.
+   */
+  readonly filters?: readonly string[];
+  /** Ends the waiting. */
+  readonly signal?: AbortSignal;
+  /** Called when events were rotated away before they were read. */
+  readonly onLoss?: () => void;
+}
+
+type Test = (event: ContainerEvent, value: string) => boolean;
+
+const isAction: Test = ({ action }, value) => action === value;
+
+const TESTS: Readonly<Record<string, Test>> = {
+  container: ({ id, name }, value) => name === value || (value !== "" && id.startsWith(value)),
+  action: isAction,
+  event: isAction,
+  image: ({ image }, value) => image === value || image?.replace(/[:@][^/]*$/, "") === value,
+};
+
+/**
+ * The test that `filters` describe.
+ *
+ * @throws {InputError} `bad-filter`.
+ */
+export function parseFilters(filters: readonly string[]): (event: ContainerEvent) => boolean {
+  const parsed = filters.map((filter) => {
+    const [key = "", value] = filter.split(/=(.*)/s);
+    const test = Object.hasOwn(TESTS, key) ? TESTS[key] : undefined;
+    if (test && value !== undefined) return { test, value };
+    throw new InputError(`${JSON.stringify(filter)} is not a filter of events`, {
+      code: "bad-filter",
+      facts: { filter },
+      hint: "write container=NAME, action=start or image=NAME; actions are create, start, die and destroy",
+    });
+  });
+  const groups = [...Map.groupBy(parsed, ({ test }) => test).values()];
+  return (event) => groups.every((group) => group.some(({ test, value }) => test(event, value)));
+}
+
+function isEvent(value: unknown): value is ContainerEvent {
+  return typeof value === "object" && value !== null && "time" in value && typeof value.time === "string" &&
+    "action" in value && typeof value.action === "string" && "id" in value && typeof value.id === "string";
+}
+
+/** The event of a line; undefined if it is none. What a killed writer left of one may stand before it. */
+export function parseEvent(line: string): ContainerEvent | undefined {
+  for (const text of [line, line.slice(Math.max(0, line.lastIndexOf('{"time":')))]) {
+    try {
+      const value: unknown = JSON.parse(text);
+      if (isEvent(value)) return value;
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+    }
+  }
+  return undefined;
+}
+
+type Description = Pick<ContainerEvent, "name" | "image">;
+
+function describe(containers: string, id: string): Description {
+  try {
+    const { name, image } = readRecord(`${containers}/${id}`) ?? {};
+    return { name, image };
+  } catch {
+    // A damaged record; the event is none the worse.
+    return {};
+  }
+}
+
+/** Adds name and image to events without them: a container's monitor knows its id only. */
+function completer(containers: string): (event: ContainerEvent) => ContainerEvent {
+  const known = new Map<string, Description>();
+  return (event) => {
+    const { id, action, name, image } = event;
+    const told = image === undefined ? known.get(id) ?? describe(containers, id) : { name, image };
+    if (action === "destroy") known.delete(id);
+    else known.set(id, told);
+    return { ...event, ...told };
+  };
+}
+
+/**
+ * What happens with the containers in the folder `containers`, from the time of the call on or since another one.
+ *
+ * @throws {InputError} `bad-time`, `bad-filter`.
+ */
+export function readEvents(containers: string, options: EventOptions = {}): AsyncGenerator<ContainerEvent> {
+  const since = options.since === undefined ? undefined : parseTime(options.since);
+  const until = options.until === undefined ? undefined : parseTime(options.until);
+  const isWanted = parseFilters(options.filters ?? []);
+  const complete = completer(containers);
+  const path = `${containers}/${EVENTS}`;
+  const parts = openParts(path);
+  if (since === undefined) startBehind(parts, (line) => line.at(-1) === "\n".charCodeAt(0));
+  const end = until === undefined ? Infinity : Date.parse(until);
+  const more = (): boolean => Date.now() <= end;
+  const chunks = readParts(path, parts, { more, signal: options.signal, onLoss: options.onLoss });
+  return (async function* (): AsyncGenerator<ContainerEvent> {
+    const decoder = new TextDecoder();
+    for await (const chunk of chunks) {
+      const events: ContainerEvent[] = [];
+      forEachLine(chunk, (at, stop) => {
+        const event = parseEvent(decoder.decode(chunk.subarray(at, stop)));
+        if (event) events.push(complete(event));
+      });
+      const isTimely = ({ time }: ContainerEvent): boolean =>
+        (since === undefined || time >= since) && (until === undefined || time <= until);
+      yield* events.filter((event) => isTimely(event) && isWanted(event));
+    }
+  })();
+}
