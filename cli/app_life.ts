@@ -8,8 +8,9 @@ import { buildCommand, type Command } from "npm:@stricli/core@1.3.0";
 import type { FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
 import { number } from "./flag.ts";
-import type { KillFlags, StopFlags } from "./life.ts";
-import { folderAliases, folderFlags, word } from "./parameters.ts";
+import type { AttachFlags } from "./attach.ts";
+import type { KillFlags, StartFlags, StopFlags } from "./life.ts";
+import { folderAliases, folderFlags, word, yes } from "./parameters.ts";
 
 const containers = {
   kind: "array",
@@ -25,12 +26,43 @@ const time = {
   parse: number,
 } as const;
 
-const start = buildCommand<FolderOptions, [string, ...string[]], Context>({
+const start = buildCommand<StartFlags, [string, ...string[]], Context>({
   loader: async () => (await import("./life.ts")).start,
-  parameters: { flags: folderFlags, aliases: folderAliases, positional: containers },
+  parameters: {
+    flags: {
+      ...folderFlags,
+      attach: yes("Show what it writes, and end with its exit code"),
+      interactive: yes("With --attach: connect standard input"),
+    },
+    aliases: { c: "containers", a: "attach", i: "interactive" },
+    positional: containers,
+  },
   docs: {
     brief: "Start containers that have been made or have ended",
-    fullDescription: "They run in the background, with all that was asked when they were made.\n\n  sauropod start web",
+    fullDescription:
+      "They run in the background, with all that was asked when they were made.\n\n  sauropod start web\n  sauropod start -ai job",
+  },
+});
+
+const attach = buildCommand<AttachFlags, [string], Context>({
+  loader: async () => (await import("./attach.ts")).attach,
+  parameters: {
+    flags: {
+      ...folderFlags,
+      noStdin: yes("Only show what it writes"),
+      noSigProxy: yes("Do not pass signals on"),
+    },
+    aliases: folderAliases,
+    positional: { kind: "tuple", parameters: [word("Name, id or beginning of an id", "CONTAINER")] },
+  },
+  docs: {
+    brief: "Connect with a detached container",
+    fullDescription: [
+      "Shows what it writes from now on, and passes on what is typed if it was made with --interactive or --tty.",
+      "Ends with its exit code; with a terminal, control-P control-Q disconnects.",
+      "",
+      "  sauropod attach web",
+    ].join("\n"),
   },
 });
 
@@ -86,8 +118,9 @@ const rename = buildCommand<FolderOptions, [string, string], Context>({
 });
 
 /** The commands. */
-export const life: Record<"start" | "stop" | "restart" | "kill" | "wait" | "rename", Command<Context>> = {
+export const life: Record<"start" | "attach" | "stop" | "restart" | "kill" | "wait" | "rename", Command<Context>> = {
   start,
+  attach,
   stop,
   restart,
   kill,

@@ -12,8 +12,9 @@ import {
   stop as stopContainer,
   wait as awaitContainer,
 } from "../lib/container/stop.ts";
-import { SauropodError } from "../lib/errors.ts";
+import { InputError, SauropodError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
+import { startAttached } from "./attach.ts";
 import type { Context } from "./context.ts";
 import { exitCodeOf, formatError, print, say } from "./text.ts";
 
@@ -34,8 +35,22 @@ async function each(
   }
 }
 
+/** The flags of `start`. */
+export interface StartFlags extends FolderOptions {
+  /** Connect with it. */
+  readonly attach?: boolean;
+  /** Connect standard input, too. */
+  readonly interactive?: boolean;
+}
+
 /** Starts containers. */
-export async function start(this: Context, flags: FolderOptions, ...containers: string[]): Promise<void> {
+export async function start(this: Context, flags: StartFlags, ...containers: string[]): Promise<void> {
+  const [first = "", ...others] = containers;
+  if (flags.attach) {
+    if (others.length > 0) throw new InputError("only one container can be attached to", { code: "bad-attach" });
+    this.process.exitCode = await startAttached(first, { ...flags, noStdin: !flags.interactive });
+    return;
+  }
   await each(this, containers, async (container) => {
     await startContainer(container, findFolders(flags));
     return container;

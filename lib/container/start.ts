@@ -9,6 +9,7 @@ import { findFolders } from "../folders.ts";
 import { type Image, resolveImage } from "../image/resolve.ts";
 import { lazy } from "../lazy.ts";
 import { begin } from "./detached.ts";
+import { recordEvent } from "./event.ts";
 import { reclaim } from "./leftovers.ts";
 import { findContainer } from "./names.ts";
 import type { ContainerOptions } from "./options.ts";
@@ -61,6 +62,7 @@ async function planDetached(image: string, command: readonly string[], options: 
 async function makeFolder({ containers }: Plan, record: ContainerRecord): Promise<void> {
   await createContainer(containers, record);
   createState(`${containers}/${record.id}`);
+  recordEvent(containers, "create", record);
 }
 
 /** Takes away what a start that failed has left, but for the folder. */

@@ -1,0 +1,87 @@
+/**
+ * Connecting with a detached container: what it writes is read from its log, so that a slow reader holds nobody up, and
+ * what it is to read goes to a copy of its monitor's descriptor.
+ *
+ * @module
+ */
+
+import { copyDescriptor } from "../../ffi/process.ts";
+import { ContainerError } from "../errors.ts";
+import { findFolders, type FolderOptions } from "../folders.ts";
+import type { TerminalSize } from "../program/wiring.ts";
+import { copyLog, type LogLoss, requireLog } from "./log.ts";
+import type { LogStream } from "./log_format.ts";
+import { findContainer } from "./names.ts";
+import { withProcess } from "./owner.ts";
+import { handle, resize, writable } from "./pipes.ts";
+import { isOwned, statusOf } from "./record.ts";
+import { livenessOf } from "./store.ts";
+
+/** A connection with a detached container. */
+export interface AttachedContainer extends Disposable {
+  /** Its standard input, or its terminal. Closing it disconnects us, and leaves the container's open. Default: closed. */
+  readonly input?: WritableStream<Uint8Array>;
+  /** Sets the size of its terminal. Default: it has none. */
+  readonly resize?: (size: TerminalSize) => void;
+}
+
+/** Whether the container has a monitor, which may start it again. */
+function isHeld(containers: string, id: string): boolean {
+  const liveness = livenessOf(containers, id);
+  return liveness !== undefined && isOwned(liveness);
+}
+
+/**
+ * Passes on what a container writes from now on, until it has ended for good; to be called before it is started, `begun`
+ * says from when on an end counts.
+ *
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `no-log`.
+ */
+export async function followOutput(
+  container: string,
+  write: (stream: LogStream, bytes: Uint8Array<ArrayBuffer>) => void,
+  options: FolderOptions & { begun?: () => boolean; signal?: AbortSignal; onLoss?: (loss: LogLoss) => void } = {},
+): Promise<void> {
+  const { containers } = findFolders(options);
+  const { id } = findContainer(containers, container);
+  const { begun = () => true, signal, onLoss } = options;
+  const follow = (): boolean => !begun() || isHeld(containers, id);
+  if (begun()) requireLog(`${containers}/${id}`, container);
+  await copyLog(`${containers}/${id}`, { tail: 0, follow, signal, onLoss }, write);
+}
+
+/**
+ * Connects with the input of a running detached container.
+ *
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-not-running`; `not-detached` for one
+ * that somebody else is connected with.
+ */
+export async function attachInput(container: string, options: FolderOptions = {}): Promise<AttachedContainer> {
+  const { containers } = findFolders(options);
+  const record = findContainer(containers, container);
+  const { id, detached } = record;
+  const liveness = livenessOf(containers, id);
+  const status = statusOf(record, liveness);
+  if (!liveness || (status !== "running" && status !== "restarting")) {
+    throw new ContainerError(`container ${id} is not running: it is ${status}`, {
+      code: "container-not-running",
+      facts: { id, status },
+      hint: `sauropod start ${id}`,
+    });
+  }
+  if (!detached) {
+    throw new ContainerError(`container ${id} is connected with whoever started it`, {
+      code: "not-detached",
+      facts: { id },
+      hint: "sauropod exec runs one more command in it; with run --detach it can be attached to",
+    });
+  }
+  const number = detached.terminal ?? detached.input;
+  const fd = number === undefined
+    ? undefined
+    : await withProcess(liveness.owner, (pidfd) => copyDescriptor(pidfd, number));
+  if (fd === undefined) return { [Symbol.dispose]: () => {} };
+  const copy = handle(fd);
+  const terminal = detached.terminal === undefined ? {} : { resize: (size: TerminalSize): void => resize(copy, size) };
+  return { input: writable(copy), ...terminal, [Symbol.dispose]: copy.close };
+}
