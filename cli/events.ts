@@ -32,7 +32,8 @@ function formatEvent({ time, action, id, ...attributes }: ContainerEvent): strin
 /** Prints events as they come. */
 export async function events(this: Context, flags: EventsFlags): Promise<void> {
   const { containers } = findFolders(flags);
-  const onLoss = (): void => say("sauropod: events are missing here: they were rotated away before they could be read");
+  const onLoss = (): void =>
+    say("sauropod: events may be missing here: their file was rotated faster than it could be read");
   const { since, until, filter } = flags;
   for await (const event of readEvents(containers, { since, until, filters: filter, onLoss })) {
     print((flags.json ? JSON.stringify(event) : formatEvent(event)) + "\n");

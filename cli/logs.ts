@@ -31,7 +31,7 @@ export interface LogsFlags extends FolderOptions {
 }
 
 const LOSSES: Readonly<Record<LogLoss, string>> = {
-  rotated: "lines are missing here: they were rotated away before they could be read",
+  rotated: "lines may be missing here: the log was rotated faster than it could be read",
   damaged: "lines are missing here: the log is damaged",
 };
 

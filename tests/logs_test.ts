@@ -5,7 +5,7 @@ import { formatMark, markProcess } from "../lib/container/record.ts";
 import { parseTime } from "../lib/time.ts";
 import { type LogWriter, makeContainer, writeLog } from "./helpers/log.ts";
 import { concat, randomFrom } from "./helpers/tar.ts";
-import { commandLine, makeWorld, type World } from "./helpers/world.ts";
+import { commandLine, makeWorld, PROJECT, type World } from "./helpers/world.ts";
 
 const ID = "0123456789ab";
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
@@ -200,6 +200,20 @@ Deno.test("the last lines are found without reading what is before them", async 
   assert(bytesRead() - before < 1_000_000, `${bytesRead() - before} bytes of 64 MB were read`);
 });
 
+Deno.test("without following, what was there at the beginning is read, whatever happens meanwhile", async () => {
+  await using made = makeLog(1);
+  const { log, folder } = made;
+  const before = Array.from({ length: 1000 }, (_, i) => `${i}`.padEnd(1000));
+  before.forEach((line) => log.write("stdout", true, line));
+  const seen: string[] = [];
+  for await (const record of readLog(folder)) {
+    if (seen.length === 0) { for (let i = 0; i < 3; i++) log.rotate(); }
+    log.write("stdout", true, "meanwhile");
+    seen.push(text(record.text));
+  }
+  assert.deepEqual(seen, before);
+});
+
 Deno.test("--since and --until choose records by their time", async () => {
   await using made = makeLog();
   const { log, world } = made;
@@ -391,6 +405,75 @@ Deno.test("whatever is written and rotated whenever, a follower gets every byte 
     let again = 0;
     for await (const { text, partial } of readLog(folder)) again += text.length + (partial ? 0 : 1);
     assert.equal(again, written.stdout.length + written.stderr.length);
+  }
+});
+
+Deno.test("a writer that rotates all the time is followed without a gap that is not told", async () => {
+  for (const keep of [20, 2]) {
+    await using made = makeLog();
+    const { folder, world } = made;
+    const script = `${world.home}/writer.ts`;
+    const total = 60_000;
+    Deno.writeTextFileSync(
+      script,
+      `import { writeLog } from "${PROJECT}/tests/helpers/log.ts";
+       const log = writeLog("${folder}", ${keep});
+       for (let i = 1; i <= ${total}; i++) {
+         log.write("stdout", true, String(i));
+         if (i % 150 === 0) log.rotate();
+       }`,
+    );
+    let running = true, losses = 0;
+    const seen: number[] = [];
+    const reading = (async () => {
+      const options: LogOptions = { follow: () => running, onLoss: () => losses++ };
+      for await (const record of readLog(folder, options)) seen.push(Number(text(record.text)));
+    })();
+    const args = ["run", "-A", "--no-lock", script];
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+    assert.equal(code, 0, text(stderr));
+    running = false;
+    await reading;
+    const gaps = seen.filter((number, i) => number !== (seen[i - 1] ?? 0) + 1);
+    assert(gaps.length <= losses, `${gaps.length} gaps, at ${gaps.slice(0, 5)}, and ${losses} were told`);
+    const disorder = seen.findIndex((number, i) => !(number > (seen[i - 1] ?? 0)));
+    assert.equal(disorder, -1, `not in order: ${seen.slice(Math.max(0, disorder - 3), disorder + 3)}`);
+    assert.equal(seen.at(-1), total);
+  }
+});
+
+Deno.test("rotations in the middle of opening the files change neither the order nor what is read", async () => {
+  const openSync = Deno.openSync;
+  for (const keep of [2, 3, Infinity]) {
+    for (let rotations = 1; rotations <= 4; rotations++) {
+      for (let at = 0; at < 5; at++) {
+        await using made = makeLog(keep);
+        const { log, folder } = made;
+        let last = 0, opened = 0;
+        const writeAndRotate = (): void => {
+          log.write("stdout", true, String(++last));
+          log.rotate();
+        };
+        for (let i = 0; i < 3; i++) writeAndRotate();
+        Deno.openSync = (path, options): Deno.FsFile => {
+          const rotate = !options && opened++ === at;
+          try {
+            return openSync(path, options);
+          } finally {
+            if (rotate) { for (let i = 0; i < rotations; i++) writeAndRotate(); }
+          }
+        };
+        try {
+          const read = contents(folder);
+          Deno.openSync = openSync;
+          const numbers = (await read).trim().split("\n").map(Number), [first = 0] = numbers;
+          assert.deepEqual(numbers, numbers.map((_, i) => first + i), `${keep} ${rotations} ${at}`);
+          assert(numbers.length >= Math.min(3, keep), `${keep} ${rotations} ${at}: ${numbers}`);
+        } finally {
+          Deno.openSync = openSync;
+        }
+      }
+    }
   }
 });
 

@@ -24,7 +24,7 @@ export interface EventOptions {
   readonly filters?: readonly string[];
   /** Ends the waiting. */
   readonly signal?: AbortSignal;
-  /** Called when events were rotated away before they were read. */
+  /** Called when events may have been rotated away before they were read. */
   readonly onLoss?: () => void;
 }
 

@@ -20,7 +20,7 @@ import {
 } from "./log_format.ts";
 import { openParts, readParts, startBehind } from "./rotated.ts";
 
-/** Why records are missing: files were rotated away before they were read, or lines are no records. */
+/** Why records may be missing: files were rotated away before they were read, or lines are no records. */
 export type LogLoss = "rotated" | "damaged";
 
 /** Which records to read, and what to do at the end. */
@@ -38,7 +38,7 @@ export interface LogOptions {
   readonly follow?: () => boolean;
   /** Ends the waiting for more. */
   readonly signal?: AbortSignal;
-  /** Called when records are missing. */
+  /** Called when records may be missing. */
   readonly onLoss?: (loss: LogLoss) => void;
 }
 

@@ -28,7 +28,7 @@ export interface Following {
   readonly signal?: AbortSignal;
   /** Other folders whose changes are a reason to ask `more`. */
   readonly beside?: readonly string[];
-  /** Called when files are gone that had not been read. */
+  /** Called when the file that was being read is gone, and perhaps others after it that had not been read. */
   readonly onLoss?: () => void;
 }
 
@@ -37,6 +37,7 @@ const CHUNK = 1 << 18, BLOCK = 1 << 16;
 const PATIENCE_MS = 1000;
 // One file is between two names while the files are being renamed.
 const GAP = 2;
+const MAX_TRIES = 100;
 
 function openPart(path: string, index: number): Part | undefined {
   try {
@@ -49,25 +50,41 @@ function openPart(path: string, index: number): Part | undefined {
   }
 }
 
-/**
- * Opens all files, oldest first. As files only move to higher numbers, and they are opened from the lowest on, none is
- * missed; one that is met twice is where it was met last.
- */
-export function openParts(path: string): Part[] {
+function closeAll(parts: readonly Part[]): void {
+  for (const { file } of parts) file.close();
+}
+
+function inodeOf(path: string): number | null | undefined {
+  try {
+    return Deno.statSync(path).ino;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** Opens what there is, newest first. A file that is renamed meanwhile can be met twice, but is not missed. */
+function openNow(path: string): Part[] {
   const parts = new Map<number, Part>();
   for (let index = 0, missing = 0; missing < GAP; index++) {
     const part = openPart(index === 0 ? path : `${path}.${index}`, index);
     missing = part ? 0 : missing + 1;
     if (!part) continue;
     parts.get(part.inode)?.file.close();
-    parts.delete(part.inode);
     parts.set(part.inode, part);
   }
-  return [...parts.values()].reverse();
+  return [...parts.values()];
 }
 
-function closeAll(parts: readonly Part[]): void {
-  for (const { file } of parts) file.close();
+/** Opens all files, oldest first. */
+export function openParts(path: string): Part[] {
+  for (let tries = 1;; tries++) {
+    const parts = openNow(path);
+    const newest = parts.find(({ index }) => index === 0);
+    // Otherwise a new file was begun meanwhile, and the order may be wrong.
+    if (inodeOf(path) === newest?.inode || tries === MAX_TRIES) return parts.reverse();
+    closeAll(parts);
+  }
 }
 
 function readFully(file: Deno.FsFile, offset: number, bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
@@ -116,18 +133,9 @@ export function startBehind(parts: Part[], isBefore: (line: Uint8Array<ArrayBuff
   }
 }
 
-function isCurrent(path: string, { inode }: Part): boolean {
-  try {
-    return Deno.statSync(path).ino === inode;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
 /** What has been begun after `part`. */
 function partsAfter(path: string, part: Part | undefined, onLoss: () => void): Part[] {
-  if (part && isCurrent(path, part)) return [];
+  if (part && inodeOf(path) === part.inode) return [];
   const parts = openParts(path);
   const at = parts.findIndex(({ inode }) => inode === part?.inode);
   const lost = part !== undefined && at < 0;
