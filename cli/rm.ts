@@ -8,10 +8,11 @@ import { awaitRelease, endContainer, reclaim } from "../lib/container/leftovers.
 import { type ContainerRecord, statusOf } from "../lib/container/record.ts";
 import { findContainer, listContainers } from "../lib/container/names.ts";
 import { livenessOf, removeContainer } from "../lib/container/store.ts";
+import { shownStatusOf } from "../lib/container/pause.ts";
 import { ContainerError, InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
-import { formatError, print, say } from "./text.ts";
+import { forEach } from "./each.ts";
 
 /** The flags of `rm`. */
 export interface RmFlags extends FolderOptions {
@@ -23,7 +24,7 @@ export interface RmFlags extends FolderOptions {
 
 async function remove(containers: string, record: ContainerRecord, force: boolean): Promise<void> {
   const liveness = livenessOf(containers, record.id);
-  const status = statusOf(record, liveness);
+  const status = shownStatusOf(record, liveness);
   if (status !== "exited") {
     if (!force) {
       throw new ContainerError(`container ${record.id} is ${status}`, {
@@ -32,7 +33,7 @@ async function remove(containers: string, record: ContainerRecord, force: boolea
         hint: "end it first, or use --force",
       });
     }
-    endContainer(record, liveness);
+    await endContainer(containers, record, liveness);
     await awaitRelease(containers, record.id);
   }
   await removeContainer(containers, record);
@@ -47,14 +48,9 @@ export async function rm(this: Context, flags: RmFlags, ...queries: string[]): P
   await reclaim(containers);
   const isDone = (record: ContainerRecord): boolean => statusOf(record, livenessOf(containers, record.id)) === "exited";
   const all = flags.all ? listContainers(containers).filter((record) => flags.force || isDone(record)) : [];
-  for (const query of [...queries, ...all.map(({ id }) => id)]) {
-    try {
-      await remove(containers, findContainer(containers, query), flags.force ?? false);
-      print(query + "\n");
-    } catch (error) {
-      if (!(error instanceof ContainerError)) throw error;
-      say(formatError(error));
-      this.process.exitCode = 1;
-    }
-  }
+  await forEach(
+    this,
+    [...queries, ...all.map(({ id }) => id)],
+    (query) => remove(containers, findContainer(containers, query), flags.force ?? false),
+  );
 }
