@@ -20,6 +20,7 @@ import type { Context } from "./context.ts";
 import { FLAGS, SHORT } from "./flags.ts";
 import { commit, images } from "./app_images.ts";
 import { network } from "./app_network.ts";
+import { pause, stats, top, unpause, update } from "./app_resources.ts";
 import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
 import type { PsFlags } from "./ps.ts";
 import type { RmFlags } from "./rm.ts";
@@ -148,7 +149,24 @@ const completions = buildCommand<Record<never, never>, ["bash" | "zsh" | "fish"]
   },
 });
 
-const routes = { run, explain, ps, rm, inspect, images, commit, network, gc, doctor, completions };
+const routes = {
+  run,
+  explain,
+  ps,
+  rm,
+  inspect,
+  top,
+  stats,
+  pause,
+  unpause,
+  update,
+  images,
+  commit,
+  network,
+  gc,
+  doctor,
+  completions,
+};
 
 const formatting = {
   caseStyle: "convert-camel-to-kebab",

@@ -45,6 +45,9 @@ const APART: readonly Proposal[] = [
   { word: "host", brief: "this machine's network" },
 ];
 
+// What follows these commands are containers.
+const OF_CONTAINERS: ReadonlySet<string> = new Set(["rm", "inspect", "top", "stats", "pause", "unpause", "update"]);
+
 async function fromParser(words: readonly string[], context: Context): Promise<Proposal[]> {
   const proposals = await proposeCompletions(app, words, context);
   return proposals.map(({ completion, brief }) => ({ word: completion, brief }));
@@ -56,7 +59,7 @@ export async function complete(words: readonly string[], context: Context): Prom
   const partial = words.at(-1) ?? "";
   const matching = (proposals: Proposal[]): Proposal[] => proposals.filter(({ word }) => word.startsWith(partial));
   if (words.length <= 1 && !partial.startsWith("-")) return matching([...await fromParser([""], context), ...images()]);
-  if (first === "rm" || first === "inspect") {
+  if (OF_CONTAINERS.has(first)) {
     return matching(partial.startsWith("-") ? await fromParser([first, "--"], context) : containers());
   }
   if (first === "network" && ["rm", "inspect"].includes(rest[0] ?? "") && rest.length > 1 && !partial.startsWith("-")) {

@@ -70,7 +70,7 @@ export interface ContainerFlags extends FolderOptions {
 }
 
 /** One flag: how it is read and what it is for. */
-interface Flag<T> {
+export interface Flag<T> {
   /** What it is for. */
   readonly brief: string;
   /** What stands for its value. Default: it has none. */
@@ -268,7 +268,8 @@ async function environment({ env = [], envFile = [] }: ContainerFlags): Promise<
   return Object.assign({}, ...envFile.map(readEnvFile), parseEnv(env));
 }
 
-function limits(flags: ContainerFlags): Limits {
+/** The limits that flags ask for. */
+export function limitsOf(flags: ContainerFlags): Limits {
   return {
     cpuShares: flags.cpuShares ?? flags.cpu,
     cpus: flags.cpus,
@@ -312,7 +313,7 @@ export async function containerOptions(flags: ContainerFlags, folders: Folders):
     cwd: flags.workdir,
     user: flags.user,
     init: flags.init,
-    limits: limits(flags),
+    limits: limitsOf(flags),
     ulimits: flags.ulimit,
     ...networkOptions(flags),
     volumes: flags.volume,
