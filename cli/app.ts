@@ -24,6 +24,7 @@ import { life } from "./app_life.ts";
 import { commit, images } from "./app_images.ts";
 import { events, logs } from "./app_logs.ts";
 import { network } from "./app_network.ts";
+import { pause, stats, top, unpause, update } from "./app_resources.ts";
 import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
 import type { PsFlags } from "./ps.ts";
 import type { RmFlags } from "./rm.ts";
@@ -186,6 +187,11 @@ const routes = {
   inspect,
   logs,
   events,
+  top,
+  stats,
+  pause,
+  unpause,
+  update,
   images,
   commit,
   network,

@@ -45,9 +45,25 @@ const APART: readonly Proposal[] = [
   { word: "host", brief: "this machine's network" },
 ];
 
-const OF_CONTAINERS = new Set(
-  ["start", "stop", "kill", "wait", "restart", "rename", "exec", "attach", "rm", "inspect", "logs", "commit"],
-);
+const OF_CONTAINERS: ReadonlySet<string> = new Set([
+  ...["pause", "unpause", "update"],
+  ...[
+    "start",
+    "stop",
+    "kill",
+    "wait",
+    "restart",
+    "rename",
+    "exec",
+    "attach",
+    "rm",
+    "inspect",
+    "logs",
+    "commit",
+    "top",
+    "stats",
+  ],
+]);
 const OF_IMAGES = new Set(["run", "create", "explain"]);
 
 async function fromParser(words: readonly string[], context: Context): Promise<Proposal[]> {

@@ -205,7 +205,8 @@ async function environment({ env = [], envFile = [] }: ContainerFlags): Promise<
   return Object.assign({}, ...envFile.map(readEnvFile), parseEnv(env));
 }
 
-function limits(flags: ContainerFlags): Limits {
+/** The limits that flags ask for. */
+export function limitsOf(flags: ContainerFlags): Limits {
   return {
     cpuShares: flags.cpuShares ?? flags.cpu,
     cpus: flags.cpus,
@@ -291,7 +292,7 @@ export async function containerOptions(flags: ContainerFlags, folders: Folders):
     cwd: flags.workdir,
     user: flags.user,
     init: flags.init,
-    limits: limits(flags),
+    limits: limitsOf(flags),
     ulimits: flags.ulimit,
     ...networkOptions(flags),
     volumes: flags.volume,

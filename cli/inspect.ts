@@ -4,8 +4,8 @@
  * @module
  */
 
-import { statusOf } from "../lib/container/record.ts";
 import { findContainer } from "../lib/container/names.ts";
+import { shownStatusOf } from "../lib/container/pause.ts";
 import { livenessOf } from "../lib/container/store.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
@@ -18,6 +18,6 @@ export function inspect(this: Context, flags: FolderOptions, ...queries: string[
   printJson(records.map((record) => {
     const liveness = livenessOf(containers, record.id);
     const folder = `${containers}/${record.id}`;
-    return { ...record, status: statusOf(record, liveness), pid: liveness?.process?.pid, folder };
+    return { ...record, status: shownStatusOf(record, liveness), pid: liveness?.process?.pid, folder };
   }));
 }

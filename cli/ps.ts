@@ -4,9 +4,10 @@
  * @module
  */
 
-import { type ContainerRecord, type ContainerStatus, statusOf } from "../lib/container/record.ts";
+import type { ContainerRecord } from "../lib/container/record.ts";
 import { reclaim } from "../lib/container/leftovers.ts";
 import { listContainers } from "../lib/container/names.ts";
+import { type ShownStatus, shownStatusOf } from "../lib/container/pause.ts";
 import { livenessOf } from "../lib/container/store.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { PublishedPort } from "../lib/network/ports.ts";
@@ -23,7 +24,7 @@ export interface PsFlags extends FolderOptions {
   readonly json?: boolean;
 }
 
-function state({ ended }: ContainerRecord, status: ContainerStatus): string {
+function state({ ended }: ContainerRecord, status: ShownStatus): string {
   if (!ended) return status;
   const how = ended.lost ? "lost" : ended.oomKilled ? "out of memory" : `exited (${ended.code})`;
   return `${how} ${ago(ended.at)}`;
@@ -40,7 +41,7 @@ export async function ps(this: Context, flags: PsFlags): Promise<void> {
   await reclaim(containers);
   const all = listContainers(containers).map((record) => {
     const liveness = livenessOf(containers, record.id);
-    return { ...record, status: statusOf(record, liveness), pid: liveness?.process?.pid };
+    return { ...record, status: shownStatusOf(record, liveness), pid: liveness?.process?.pid };
   });
   const listed = all.filter(({ status }) => flags.all || status !== "exited");
   if (flags.json) return printJson(listed);

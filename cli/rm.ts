@@ -9,10 +9,10 @@ import { listContainers } from "../lib/container/names.ts";
 import type { ContainerRecord } from "../lib/container/record.ts";
 import { remove } from "../lib/container/stop.ts";
 import { livenessOf } from "../lib/container/store.ts";
-import { ContainerError, InputError } from "../lib/errors.ts";
+import { InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
-import { formatError, print, say } from "./text.ts";
+import { forEach } from "./each.ts";
 
 /** The flags of `rm`. */
 export interface RmFlags extends FolderOptions {
@@ -32,14 +32,9 @@ export async function rm(this: Context, flags: RmFlags, ...queries: string[]): P
   await reclaim(containers);
   const isDone = (record: ContainerRecord): boolean => livenessOf(containers, record.id) === undefined;
   const all = flags.all ? listContainers(containers).filter((record) => flags.force || isDone(record)) : [];
-  for (const query of [...queries, ...all.map(({ id }) => id)]) {
-    try {
-      await remove(query, { ...folders, force: flags.force });
-      print(query + "\n");
-    } catch (error) {
-      if (!(error instanceof ContainerError)) throw error;
-      say(formatError(error));
-      this.process.exitCode = 1;
-    }
-  }
+  await forEach(
+    this,
+    [...queries, ...all.map(({ id }) => id)],
+    (query) => remove(query, { ...folders, force: flags.force }),
+  );
 }

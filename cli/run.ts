@@ -28,11 +28,8 @@ export async function run(
     signal: early,
   });
   connect(container);
-  const { code, oomKilled } = await container.status;
+  const { code, oomKilled, memoryLimit } = await container.status;
   if (!oomKilled) return { code };
-  const limit = formatSize(options.limits?.memory ?? 0);
-  return {
-    code,
-    warning: `sauropod: out of memory: the kernel killed a process of the container at its limit of ${limit}`,
-  };
+  const limit = memoryLimit === undefined ? "" : ` at its limit of ${formatSize(memoryLimit)}`;
+  return { code, warning: `sauropod: out of memory: the kernel killed a process of the container${limit}` };
 }

@@ -28,6 +28,7 @@ export const lazy = {
   start: (): Promise<typeof import("./container/start.ts")> => load("./container/start.ts"),
   stop: (): Promise<typeof import("./container/stop.ts")> => load("./container/stop.ts"),
   rename: (): Promise<typeof import("./container/rename.ts")> => load("./container/rename.ts"),
+  freezer: (): Promise<typeof import("./cgroup/freezer.ts")> => load("./cgroup/freezer.ts"),
   failure: (): Promise<typeof import("./container/failure.ts")> => load("./container/failure.ts"),
   leftovers: (): Promise<typeof import("./container/leftovers.ts")> => load("./container/leftovers.ts"),
   names: (): Promise<typeof import("./container/names.ts")> => load("./container/names.ts"),

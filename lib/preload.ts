@@ -21,6 +21,7 @@ import "./container/exec.ts";
 import "./container/start.ts";
 import "./container/stop.ts";
 import "./container/rename.ts";
+import "./cgroup/freezer.ts";
 import "./container/failure.ts";
 import "./container/leftovers.ts";
 import "./container/names.ts";

@@ -307,7 +307,7 @@ Deno.test("mountinfo that was escaped reads back, and garbage never throws", () 
   }
 });
 
-/** A plan in short: per group its header, what it enables, writes (`?` is optional) and its OOM file. */
+/** A plan in short: per group its header, what it enables and writes (`?` is optional). */
 function brief(plan: CgroupPlan): string[][] {
   return plan.groups.map((group) => [
     `v${group.version} ${group.hierarchy} ${group.join} ${group.path}`,
@@ -316,7 +316,6 @@ function brief(plan: CgroupPlan): string[][] {
       assert.ok(file.startsWith(group.path + "/"));
       return `${file.slice(group.path.length + 1)}${optional ? "?" : ""}=${value}`;
     }),
-    ...group.oomFile ? [`oom ${group.oomFile}`] : [],
   ]);
 }
 
@@ -337,7 +336,6 @@ Deno.test("limits become groups and writes in the order that each kernel interfa
       `v1 memory write ${CG}/memory/c1`,
       "memory.limit_in_bytes=67108864",
       "memory.memsw.limit_in_bytes?=134217728",
-      `oom ${CG}/memory/c1/memory.oom_control`,
     ]]],
     ["v1, unlimited swap", HYBRID, { memorySwap: -1 }, [[
       `v1 memory write ${CG}/memory/c1`,
@@ -356,7 +354,6 @@ Deno.test("limits become groups and writes in the order that each kernel interfa
         "memory.limit_in_bytes=67108864",
         "memory.memsw.limit_in_bytes=100663296",
         "memory.soft_limit_in_bytes=33554432",
-        `oom ${CG}/memory/a/b/c1/memory.oom_control`,
       ],
       [`v1 pids write ${CG}/pids/a/b/c1`, "pids.max=100"],
     ], { parent: "/a/b", cpuset: { cpus: "0-2", mems: "1" } }],
@@ -376,7 +373,6 @@ Deno.test("limits become groups and writes in the order that each kernel interfa
       "memory.swap.max=33554432",
       "memory.low=33554432",
       "pids.max=100",
-      `oom ${CG}/c1/memory.events`,
     ]]],
     ["v2, below a parent that may hand down less", V2, { pids: -1, memory: 8 * MiB, cpusetMems: "0" }, [[
       `v2 unified clone ${CG}/a.slice/c1`,
@@ -386,19 +382,16 @@ Deno.test("limits become groups and writes in the order that each kernel interfa
       "memory.max=8388608",
       "memory.swap.max?=8388608",
       "pids.max=max",
-      `oom ${CG}/a.slice/c1/memory.events`,
     ]], { parent: "a.slice" }],
     ["v2, no swap", V2, { memory: 8 * MiB, memorySwap: 8 * MiB }, [[
       `v2 unified clone ${CG}/c1`,
       "memory.max=8388608",
       "memory.swap.max=0",
-      `oom ${CG}/c1/memory.events`,
     ]]],
     ["v2, unlimited swap", V2, { memory: 8 * MiB, memorySwap: -1 }, [[
       `v2 unified clone ${CG}/c1`,
       "memory.max=8388608",
       "memory.swap.max=max",
-      `oom ${CG}/c1/memory.events`,
     ]]],
     ["no control groups, no limits", NONE, {}, []],
     ["a bind-mounted part is the top", IN_DOCKER, { memoryReservation: 8 * MiB }, [[

@@ -27,8 +27,6 @@ export interface GroupPlan {
   writes: readonly GroupWrite[];
   /** `clone`: with CLONE_INTO_CGROUP (v2); `write`: write `0` to `path`/cgroup.procs from within (v1). */
   join: "clone" | "write";
-  /** The file that counts OOM kills, if the group limits memory. */
-  oomFile?: string;
 }
 
 /** Every group that a container needs. */
@@ -43,6 +41,8 @@ export interface PlanOptions {
   parent?: string;
   /** What the parent's cpuset gives (`readCpuset`). Default: the host's. */
   cpuset?: Cpuset;
+  /** Whether it must be possible to freeze it. Default: only where that costs nothing, that is on v2. */
+  freezable?: boolean;
 }
 
 const NEEDS = [
@@ -64,7 +64,7 @@ const NEEDS = [
  *
  * @throws {InputError} what `validateLimits` throws; `bad-cgroup-name`.
  * @throws {CgroupError} a limit that this host cannot set: `cgroups-missing`, `controller-missing`, `cgroup-read-only`,
- * `swap-accounting-missing`, `not-in-cpuset`, `cpuset-unknown`.
+ * `swap-accounting-missing`, `not-in-cpuset`, `cpuset-unknown`; `freezer-missing`.
  */
 export function planCgroups(host: CgroupHost, name: string, limits: Limits, options: PlanOptions = {}): CgroupPlan {
   validateLimits(limits);
@@ -79,7 +79,51 @@ export function planCgroups(host: CgroupHost, name: string, limits: Limits, opti
   if (host.layout === "v2" && host.unified && !host.unified.readOnly) {
     hierarchies.set(host.unified.mount, host.unified);
   }
+  if (options.freezable) {
+    const freezer = freezerOf(host);
+    hierarchies.set(freezer.mount, freezer);
+  }
   return { groups: [...hierarchies.values()].map((hierarchy) => planGroup(host, hierarchy, path, limits, cpuset)) };
+}
+
+/** The name of a container's group, in every hierarchy. */
+export function groupName(id: string): string {
+  return `sauropod-${id}`;
+}
+
+/**
+ * Every path at which a group of the container `id` could be made, at its start or later. Most of them never are.
+ *
+ * @param parent The group to make them below, as in {@linkcode PlanOptions.parent}. Default: the top.
+ */
+export function groupCandidates(host: CgroupHost, id: string, parent = ""): string[] {
+  const limiting = NEEDS.map(([, controller]) => host.controllers.get(controller));
+  const hierarchies = [...limiting, host.controllers.get("freezer"), host.unified];
+  const mounts = hierarchies.flatMap((hierarchy) => hierarchy && !hierarchy.readOnly ? [hierarchy.mount] : []);
+  return [...new Set(mounts)].map((mount) => [mount, ...groupParts(groupName(id), parent)].join("/"));
+}
+
+/**
+ * The file in which the kernel would count the out-of-memory kills of the container `id`; undefined where it counts none.
+ *
+ * @param parent As of {@linkcode groupCandidates}.
+ */
+export function oomFile(host: CgroupHost, id: string, parent = ""): string | undefined {
+  const hierarchy = host.controllers.get("memory");
+  if (!hierarchy || hierarchy.readOnly) return undefined;
+  const file = hierarchy.version === 1 ? "memory.oom_control" : "memory.events";
+  return [hierarchy.mount, ...groupParts(groupName(id), parent), file].join("/");
+}
+
+/** The hierarchy to freeze in: v2 where there is one, as it lets what is frozen be killed. */
+function freezerOf(host: CgroupHost): Hierarchy {
+  const found = [host.unified, host.controllers.get("freezer")].find((hierarchy) => hierarchy && !hierarchy.readOnly);
+  if (found) return found;
+  throw new CgroupError("No control groups that can be frozen are mounted here writable", {
+    code: "freezer-missing",
+    facts: { layout: host.layout },
+    hint: "Mount v2 (mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified), or the freezer of v1.",
+  });
 }
 
 function planGroup(
@@ -117,9 +161,6 @@ function planGroup(
       ...optional && { optional },
     })),
     join: version === 1 ? "write" : "clone",
-    ...limits.memory !== undefined && here("memory") && {
-      oomFile: `${path}/${version === 1 ? "memory.oom_control" : "memory.events"}`,
-    },
   };
 }
 

@@ -39,6 +39,7 @@ export function killGroup(path: string, { timeoutMs = 1000 }: Patience = {}): vo
   const atOnce = writeIfThere(`${path}/cgroup.kill`, "1");
   const left = retry(timeoutMs, groupPids(path), (pids) => {
     if (!atOnce) pids.forEach(kill);
+    thaw(path);
     return groupPids(path);
   });
   if (left.length > 0) throw busy("empty", [path], timeoutMs);
@@ -98,6 +99,12 @@ function writeIfThere(file: string, value: string): boolean {
     if (isGone(error)) return false;
     throw error;
   }
+}
+
+/** What v1 has frozen does not die before it runs again. */
+function thaw(path: string): void {
+  writeIfThere(`${path}/freezer.state`, "THAWED");
+  childGroups(path).forEach(thaw);
 }
 
 /** Lets `attempt` work on what is left until nothing is or time is up, and returns what is left. */

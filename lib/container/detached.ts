@@ -59,13 +59,27 @@ function wiringOf(outfit: Outfit, { tty }: ContainerOptions): Wiring {
   };
 }
 
-async function healthOf(spec: ContainerSpec, options: ContainerOptions, container: number): Promise<Job["health"]> {
+/** Where the container has control groups, or can get some later. */
+async function groupsOf(
+  id: string,
+  { cgroupParent }: ContainerOptions,
+): Promise<{ candidates: string[]; oomFile: string | undefined }> {
+  const [{ detectCgroups }, { groupCandidates, oomFile }] = await Promise.all([lazy.cgroupHost(), lazy.cgroupPlan()]);
+  const host = detectCgroups();
+  return { candidates: groupCandidates(host, id, cgroupParent), oomFile: oomFile(host, id, cgroupParent) };
+}
+
+async function healthOf(
+  spec: ContainerSpec,
+  options: ContainerOptions,
+  container: number,
+  groups: readonly string[],
+): Promise<Job["health"]> {
   if (!options.health) return undefined;
   const { command, interval = INTERVAL, timeout = INTERVAL, startPeriod = 0, retries = RETRIES } = options.health;
   const words = typeof command === "string" ? ["/bin/sh", "-c", command] : command;
   const process = await prepareProcess(spec.rootfs.lower, words, options, spec.hostname);
   const inherited = (fd: number): Stream => ({ fd, owned: false });
-  const groups = spec.cgroups.groups.map(({ path }) => path);
   const streams = [inherited(0), inherited(1), inherited(2)] as const;
   return { program: joinProgram(process, groups, { container, streams }), interval, timeout, startPeriod, retries };
 }
@@ -85,8 +99,8 @@ async function jobOf(
   const networkPlace = base + PLACES.network;
   const wiring = wiringOf(outfit, options);
   const { logSize = LOG_SIZE, logFiles = LOG_FILES } = options;
-  const oomFile = spec.cgroups.groups.find((group) => group.oomFile !== undefined)?.oomFile;
-  const health = await healthOf(spec, options, base + PLACES.pidfd);
+  const { candidates, oomFile } = await groupsOf(spec.id, options);
+  const health = await healthOf(spec, options, base + PLACES.pidfd, candidates);
   const { folder, live, outputs, reports: [, report], silence } = outfit;
   return {
     id: spec.id,
@@ -102,7 +116,7 @@ async function jobOf(
     first: compile(spec, restart === "no" ? wiring : { ...wiring, networkPlace }),
     again: compile(specAgain(spec, networkPlace), { ...wiring, report: silence }),
     end: endOf({
-      groups: record.cgroups,
+      groups: candidates,
       ...(record.keep ? {} : { folder: spec.rootfs.folder }),
       marks: [`${containers}/.live/${spec.id}.process`, `${containers}/.live/${spec.id}`],
     }),

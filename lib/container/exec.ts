@@ -171,7 +171,8 @@ function checkCommand(command: readonly string[], { cwd, env }: ExecOptions): vo
  * The standard streams are as with `run`. Call it on the main thread.
  *
  * @throws {InputError} for options that make no sense.
- * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-not-running`.
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-not-running`,
+ * `container-paused`.
  * @throws {SpawnError} if the command could not be executed.
  */
 export async function exec(
@@ -182,7 +183,7 @@ export async function exec(
   options.signal?.throwIfAborted();
   checkCommand(command, options);
   const { containers } = findFolders(options);
-  const running = findRunning(containers, container);
+  const running = await findRunning(containers, container);
   try {
     return await start(running, await processOf(containers, running.record, command, options), options);
   } finally {

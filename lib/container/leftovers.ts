@@ -4,11 +4,21 @@
  * @module
  */
 
+import { thawGroups } from "../cgroup/freezer.ts";
 import { killGroup, removeGroups } from "../cgroup/remove.ts";
 import { leave, leftNetworks } from "../network/attach.ts";
 import { recordEvent } from "./event.ts";
 import { listContainers, orphanedIds, removeStaleNames } from "./names.ts";
-import { type ContainerRecord, isRunning, type Liveness, readRecord, writeRecord } from "./record.ts";
+import {
+  type ContainerRecord,
+  isAlive,
+  isRunning,
+  type Liveness,
+  type ProcessMark,
+  readRecord,
+  withRecord,
+  writeRecord,
+} from "./record.ts";
 import { abandonedIds, clearLiveness, livenessOf, removeContainer } from "./store.ts";
 
 const SIGKILL = 9;
@@ -23,23 +33,34 @@ export interface Reclaimed {
   damaged: string[];
 }
 
-/** Kills what still runs of a container, and removes its control groups. */
-export function endContainer(record: ContainerRecord, liveness?: Liveness): void {
-  if (liveness?.process && isRunning(liveness)) {
-    try {
-      Deno.kill(liveness.process.pid, "SIGKILL");
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
+const RELEASE_MS = 2000;
+
+/** Kills the first process of a container, and so all of them, and waits for its death; not for ever. */
+async function killFirst(process: ProcessMark, cgroups: readonly string[]): Promise<void> {
+  try {
+    Deno.kill(process.pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  record.cgroups.forEach((group) => killGroup(group));
-  removeGroups(record.cgroups);
+  // What v1 has frozen dies only when it runs again.
+  thawGroups(cgroups);
+  const deadline = performance.now() + RELEASE_MS;
+  while (isAlive(process) && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+/** Kills what still runs of a container, and removes its control groups. */
+export async function endContainer(containers: string, record: ContainerRecord, liveness?: Liveness): Promise<void> {
+  if (liveness?.process && isRunning(liveness)) await killFirst(liveness.process, record.cgroups);
+  // It may have been given more groups meanwhile. Now that it is dead it is not.
+  const { cgroups } = withRecord(`${containers}/${record.id}`, (current) => current) ?? record;
+  cgroups.forEach((group) => killGroup(group));
+  removeGroups(cgroups);
 }
 
 /** Finishes one container whose owner is gone. */
 async function finish(containers: string, id: string, liveness: Liveness | undefined): Promise<"ended" | "removed"> {
   const record = readRecord(`${containers}/${id}`);
-  if (record) endContainer(record, liveness);
+  if (record) await endContainer(containers, record, liveness);
   if (record && liveness?.process && !record.ended) {
     recordEvent(containers, "die", record, { exitCode: 128 + SIGKILL, signal: SIGKILL, lost: true });
   }
@@ -49,7 +70,8 @@ async function finish(containers: string, id: string, liveness: Liveness | undef
   }
   if (!record.ended) {
     const ended = { at: new Date().toISOString(), code: 128 + SIGKILL, signal: SIGKILL, lost: true } as const;
-    writeRecord(`${containers}/${id}`, { ...record, ended });
+    const folder = `${containers}/${id}`;
+    withRecord(folder, (current) => writeRecord(folder, { ...current, ended }));
   }
   clearLiveness(containers, id);
   return "ended";

@@ -157,12 +157,12 @@ async function cgroups(
 ): Promise<Pick<ContainerSpec, "cgroups" | "cgroupMounts">> {
   const asked = Object.values(limits).some((limit) => limit !== undefined);
   if (!asked && !isUnified()) return { cgroups: { groups: [] }, cgroupMounts: [] };
-  const [{ detectCgroups }, { planCgroups }] = await Promise.all([
+  const [{ detectCgroups }, { groupName, planCgroups }] = await Promise.all([
     lazy.cgroupHost(),
     lazy.cgroupPlan(),
   ]);
   const host = detectCgroups();
-  const plan = planCgroups(host, `sauropod-${id}`, limits, { parent });
+  const plan = planCgroups(host, groupName(id), limits, { parent });
   const unified: CgroupMount = { name: "", type: "cgroup2", data: "" };
   return { cgroups: plan, cgroupMounts: host.layout === "v2" ? [unified] : groupMounts(plan) };
 }

@@ -1,10 +1,12 @@
 /**
- * What is known of a container: `ID/container.json`, written once when it is made and once when it ends, and while it
- * is made, runs or is removed the links `.live/ID`, which says whose it is, and `.live/ID.process`.
+ * What is known of a container: `ID/container.json`, written when it is made, when it ends and when its limits change,
+ * and while it is made, runs or is removed the links `.live/ID`, which says whose it is, and `.live/ID.process`.
  *
  * @module
  */
 
+import { flags } from "../../ffi/flags.ts";
+import { AT_FDCWD, close, lock, openAt, SystemError } from "../../ffi/fs.ts";
 import { ContainerError } from "../errors.ts";
 import type { Attachment } from "../network/attach.ts";
 import type { PublishedPort } from "../network/ports.ts";
@@ -75,6 +77,8 @@ export interface ContainerRecord {
   readonly keep: boolean;
   /** The control groups made for it, as absolute paths. */
   readonly cgroups: readonly string[];
+  /** Whether a limit on its memory came so late that its group does not count all of it. */
+  readonly countedLate?: true;
   /** Its places on bridged networks. Default: none. */
   readonly networks?: readonly Attachment[];
   /** Its published ports. Default: none. */
@@ -196,4 +200,27 @@ export function readRecord(folder: string): ContainerRecord | undefined {
     facts: { folder },
     hint: "it was damaged or made by another version; remove the folder if nothing in it is needed",
   });
+}
+
+/**
+ * Runs `work` with the record in a container's folder while nobody else changes it; returns undefined if there is none.
+ * It must not wait for anything: whoever wants to change the record is blocked meanwhile.
+ *
+ * @throws {ContainerError} `bad-record`, and what `work` throws.
+ */
+export function withRecord<T>(folder: string, work: (record: ContainerRecord) => T): T | undefined {
+  let fd: number;
+  try {
+    fd = openAt(AT_FDCWD, folder, flags("O", "RDONLY", "DIRECTORY"));
+  } catch (error) {
+    if (error instanceof SystemError && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+  try {
+    lock(fd, "exclusive");
+    const record = readRecord(folder);
+    return record && work(record);
+  } finally {
+    close(fd);
+  }
 }

@@ -5,7 +5,7 @@
  */
 
 import { type Ending, reap, sendSignal } from "../../ffi/process.ts";
-import { InputError } from "../errors.ts";
+import { ContainerError, InputError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import { findFolders } from "../folders.ts";
 import { type Image, resolveImage } from "../image/resolve.ts";
@@ -20,7 +20,7 @@ import { recordEvent } from "./event.ts";
 import { inPlace, type Plan, planContainer, recordOf, specIn } from "./plan.ts";
 import { checkOptions } from "./prepare.ts";
 import type { ContainerOptions } from "./options.ts";
-import { type ContainerRecord, markProcess, type ProcessMark, readRecord, writeRecord } from "./record.ts";
+import { type ContainerRecord, markProcess, type ProcessMark, readRecord, withRecord, writeRecord } from "./record.ts";
 import { abandonedIds, clearLiveness, createContainer, removeContainer, setProcess } from "./store.ts";
 import { connect, type StreamOptions, type Streams } from "./streams.ts";
 
@@ -34,6 +34,8 @@ export interface RunOptions extends ContainerOptions, StreamOptions {
 export interface RunStatus extends CommandStatus {
   /** Whether the kernel killed a process of the container for lack of memory. */
   readonly oomKilled: boolean;
+  /** The limit on its memory in bytes at which that happened. Default: none. */
+  readonly memoryLimit?: number;
 }
 
 /** How a container ended and what it wrote, in the shape of `Deno.CommandOutput`. */
@@ -75,11 +77,31 @@ async function removeGroups(record: ContainerRecord): Promise<void> {
   removeGroups(record.cgroups);
 }
 
-async function ranOutOfMemory(spec: ContainerSpec): Promise<boolean> {
-  const files = spec.cgroups.groups.flatMap(({ oomFile }) => oomFile ?? []);
-  if (files.length === 0) return false;
-  const { oomKills } = await lazy.cgroupUsage();
-  return files.some((file) => oomKills(file) > 0);
+async function ranOutOfMemory({ cgroups }: ContainerRecord): Promise<boolean> {
+  if (cgroups.length === 0) return false;
+  const { ranOutOfMemory } = await lazy.cgroupUsage();
+  return ranOutOfMemory(cgroups);
+}
+
+/**
+ * The record of a container that has ended, with the groups and limits that it got while it ran. It gets no more: who
+ * has the lock next sees that it has ended.
+ */
+function lastRecord(folder: string, record: ContainerRecord): ContainerRecord {
+  try {
+    return withRecord(folder, (current) => current) ?? record;
+  } catch (error) {
+    if (error instanceof ContainerError) return record;
+    throw error;
+  }
+}
+
+/** What a v1 group has frozen dies only when it runs again. */
+async function thawKilled(folder: string): Promise<void> {
+  const cgroups = readRecord(folder)?.cgroups ?? [];
+  if (cgroups.length === 0) return;
+  const { thawGroups } = await lazy.freezer();
+  thawGroups(cgroups);
 }
 
 /** Makes the container, or leaves nothing of it. */
@@ -130,10 +152,10 @@ async function start(plan: Plan<RunOptions>): Promise<Started> {
 }
 
 /** Ends a container that runs although its start has failed. */
-async function undo(containers: string, { launched, streams, record }: Started): Promise<void> {
+async function undo(containers: string, { launched, streams, spec, record }: Started): Promise<void> {
   killLaunched(launched);
   streams.close();
-  await removeGroups(record);
+  await removeGroups(lastRecord(spec.rootfs.folder, record));
   await removeContainer(containers, record);
 }
 
@@ -163,11 +185,19 @@ async function finish(
 ): Promise<{ status: RunStatus; removed: Promise<void> }> {
   const ending: Ending = await reap(launched.pidfd, gone);
   release();
-  const oomKilled = await ranOutOfMemory(spec);
-  recordEvent(containers, "die", record, { exitCode: ending.code, signal: ending.signal, oomKilled });
-  await removeGroups(record);
+  const last = lastRecord(spec.rootfs.folder, record);
+  const oomKilled = await ranOutOfMemory(last);
+  recordEvent(containers, "die", last, { exitCode: ending.code, signal: ending.signal, oomKilled });
+  const memoryLimit = oomKilled ? last.options.limits?.memory : undefined;
+  await removeGroups(last);
   await leaveNetworks(record);
-  const status = { success: ending.code === 0, code: ending.code, signal: ending.signal ?? null, oomKilled };
+  const status = {
+    success: ending.code === 0,
+    code: ending.code,
+    signal: ending.signal ?? null,
+    oomKilled,
+    ...(memoryLimit === undefined ? {} : { memoryLimit }),
+  };
   if (!record.keep) {
     const removed = removeContainer(containers, record);
     await streams.drained;
@@ -175,10 +205,9 @@ async function finish(
   }
   const ended = { at: new Date().toISOString(), ...ending, ...(oomKilled ? { oomKilled } : {}) };
   try {
-    // It may have been renamed, or its limits changed.
-    writeRecord(spec.rootfs.folder, { ...readRecord(spec.rootfs.folder) ?? record, ended });
+    // Nothing to do if somebody has removed the container.
+    withRecord(spec.rootfs.folder, (current) => writeRecord(spec.rootfs.folder, { ...current, ended }));
   } catch (error) {
-    // Somebody has removed the container.
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   clearLiveness(containers, spec.id);
@@ -226,12 +255,17 @@ export async function run(image: string, command: readonly string[], options: Ru
   const { images, containers } = findFolders(options);
   const found = await resolveImage(image, images, { ...options, containers });
   const started = await startOn(found, command, options, containers).finally(() => found.release?.());
-  const { launched, streams, record } = started;
+  const { launched, streams, spec, record } = started;
   const { id } = record;
 
   let ended = false;
-  const kill = (signal: Deno.Signal | number = "SIGTERM"): boolean =>
-    !ended && sendSignal(launched.pidfd, signalNumber(signal));
+  const kill = (signal: Deno.Signal | number = "SIGTERM"): boolean => {
+    const number = signalNumber(signal);
+    if (ended || !sendSignal(launched.pidfd, number)) return false;
+    // If that fails, a later command sees to it.
+    if (number === SIGKILL) thawKilled(spec.rootfs.folder).catch(() => {});
+    return true;
+  };
   const abort = (): void => void kill(SIGKILL);
   const gone = (): void => {
     ended = true;

@@ -7,6 +7,7 @@
 import { close } from "../../ffi/fs.ts";
 import { openProcess } from "../../ffi/process.ts";
 import { ContainerError } from "../errors.ts";
+import { lazy } from "../lazy.ts";
 import { findContainer } from "./names.ts";
 import { type ContainerRecord, isAlive, statusOf } from "./record.ts";
 import { livenessOf } from "./store.ts";
@@ -29,17 +30,30 @@ function notRunning({ id }: ContainerRecord, status: string): ContainerError {
   });
 }
 
+// What joins a frozen group is frozen itself.
+async function refusePaused({ id, cgroups }: ContainerRecord): Promise<void> {
+  if (cgroups.length === 0) return;
+  const { isFrozen } = await lazy.freezer();
+  if (!isFrozen(cgroups)) return;
+  throw new ContainerError(`container ${id} is paused`, {
+    code: "container-paused",
+    facts: { id },
+    hint: `sauropod unpause ${id}`,
+  });
+}
+
 /**
  * The running container that `query` names.
  *
- * @throws {ContainerError} `container-not-running`, and what `findContainer` throws.
+ * @throws {ContainerError} `container-not-running`, `container-paused`, and what `findContainer` throws.
  */
-export function findRunning(containers: string, query: string): Running {
+export async function findRunning(containers: string, query: string): Promise<Running> {
   const record = findContainer(containers, query);
   const liveness = livenessOf(containers, record.id);
   const status = statusOf(record, liveness);
   const process = liveness?.process;
   if (status !== "running" || !process) throw notRunning(record, status);
+  await refusePaused(record);
   let pidfd: number;
   try {
     pidfd = openProcess(process.pid);

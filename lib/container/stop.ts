@@ -47,6 +47,14 @@ async function retire({ containers, record, liveness }: Found): Promise<ProcessM
   return livenessOf(containers, record.id)?.process;
 }
 
+/** Lets a paused container run, so that it can be ended. */
+async function thaw({ containers, record }: Found): Promise<void> {
+  const { cgroups } = readRecord(`${containers}/${record.id}`) ?? record;
+  if (cgroups.length === 0) return;
+  const { isFrozen, thawGroups } = await lazy.freezer();
+  if (isFrozen(cgroups)) thawGroups(cgroups);
+}
+
 /** Resolves when whoever held a container has let go of it; not for ever. Its siblings on networks forget it. */
 async function released(found: Found): Promise<void> {
   await awaitRelease(found);
@@ -80,6 +88,7 @@ export async function stop(container: string, options: StopOptions = {}): Promis
   if (!liveness) return;
   const process = await retire(found);
   if (process && await signalProcess(process, signal)) {
+    await thaw(found);
     const { timeout = PATIENCE } = options;
     const ended = await awaitEnd(process, timeout < 0 ? Infinity : timeout * 1000);
     if (!ended) await signalProcess(process, SIGKILL);
@@ -114,6 +123,7 @@ export async function kill(
   if (status !== "running" || !liveness?.process) throw notRunning;
   const process = number === SIGKILL ? await retire(found) : liveness.process;
   if (!process || !await signalProcess(process, number)) throw notRunning;
+  if (number === SIGKILL) await thaw(found);
 }
 
 function openState(folder: string): Deno.FsFile | undefined {
@@ -200,7 +210,7 @@ export async function remove(container: string, options: RemoveOptions = {}): Pr
       });
     }
     const process = await retire(found);
-    endContainer(record, process ? { ...liveness, process } : liveness);
+    await endContainer(containers, record, process ? { ...liveness, process } : liveness);
     await released(found);
   }
   await removeContainer(containers, record);

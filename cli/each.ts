@@ -1,0 +1,30 @@
+/**
+ * Commands that do the same with several containers.
+ *
+ * @module
+ */
+
+import { SauropodError } from "../lib/errors.ts";
+import type { Context } from "./context.ts";
+import { formatError, print, say } from "./text.ts";
+
+/**
+ * Does something with each of what was named and prints its name. One that fails does not keep the others from it, but
+ * makes the command end with 1.
+ */
+export async function forEach(
+  { process }: Context,
+  queries: readonly string[],
+  work: (query: string) => Promise<unknown> | unknown,
+): Promise<void> {
+  for (const query of queries) {
+    try {
+      await work(query);
+      print(query + "\n");
+    } catch (error) {
+      if (!(error instanceof SauropodError)) throw error;
+      say(formatError(error));
+      process.exitCode = 1;
+    }
+  }
+}

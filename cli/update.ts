@@ -1,0 +1,45 @@
+/**
+ * `sauropod update`: other limits for containers.
+ *
+ * @module
+ */
+
+import { reclaim } from "../lib/container/leftovers.ts";
+import { updateContainer } from "../lib/container/update.ts";
+import { findFolders, type FolderOptions } from "../lib/folders.ts";
+import { formatSize } from "../lib/size.ts";
+import type { Context } from "./context.ts";
+import { forEach } from "./each.ts";
+import { limitsOf } from "./flags.ts";
+import { say } from "./text.ts";
+
+/** The flags of `update`, as `run` has them. */
+export interface UpdateFlags extends FolderOptions {
+  /** Relative weight of CPU time. */
+  readonly cpuShares?: number;
+  /** CPU time at most, in CPUs. */
+  readonly cpus?: number;
+  /** CPUs. */
+  readonly cpusetCpus?: string;
+  /** Memory nodes. */
+  readonly cpusetMems?: string;
+  /** Memory at most, in bytes. */
+  readonly memory?: number;
+  /** Memory and swap together at most, in bytes. */
+  readonly memorySwap?: number;
+  /** Memory that the kernel tries to leave it, in bytes. */
+  readonly memoryReservation?: number;
+  /** Processes at most. */
+  readonly pidsLimit?: number;
+}
+
+/** Changes limits of containers, of all that can be; ends with 1 if one could not. */
+export async function update(this: Context, flags: UpdateFlags, ...queries: string[]): Promise<void> {
+  const { containers } = findFolders(flags);
+  await reclaim(containers);
+  await forEach(this, queries, (query) => {
+    const { uncounted } = updateContainer(containers, query, limitsOf(flags));
+    if (uncounted === undefined) return;
+    say(`sauropod: ${query} uses ${formatSize(uncounted)} already, which its new limit on memory does not count`);
+  });
+}

@@ -1,0 +1,82 @@
+/**
+ * Control groups that a container gets while it runs, because something needs them that its limits did not ask for.
+ *
+ * @module
+ */
+
+import { adopt } from "../cgroup/adopt.ts";
+import type { CgroupHost } from "../cgroup/host.ts";
+import type { GroupPlan } from "../cgroup/plan.ts";
+import { ContainerError } from "../errors.ts";
+import { processesOf } from "./processes.ts";
+import { type ContainerRecord, type ProcessMark, statusOf, writeRecord } from "./record.ts";
+import { livenessOf } from "./store.ts";
+
+/** A container that runs, and its first process. */
+export interface Running {
+  /** Its record. */
+  readonly record: ContainerRecord;
+  /** Its first process. */
+  readonly process: ProcessMark;
+}
+
+/**
+ * Makes sure that a container runs, frozen or not.
+ *
+ * @throws {ContainerError} `container-not-running`.
+ */
+export function requireRunning(containers: string, record: ContainerRecord): Running {
+  const liveness = livenessOf(containers, record.id);
+  if (liveness?.process && statusOf(record, liveness) === "running") return { record, process: liveness.process };
+  throw new ContainerError(`container ${record.id} does not run`, {
+    code: "container-not-running",
+    facts: { id: record.id, status: statusOf(record, liveness) },
+    hint: "sauropod ps lists those that do",
+  });
+}
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** Of the planned groups, those that a container does not have yet. */
+export function missingGroups({ cgroups }: ContainerRecord, planned: readonly GroupPlan[]): GroupPlan[] {
+  return planned.filter(({ path }) => !cgroups.includes(path) || !exists(path));
+}
+
+/**
+ * Makes those of the planned groups that a container which runs does not have, and moves it there; for use under the
+ * lock of its record ({@linkcode withRecord}). The record names the groups before they are made, so that they are
+ * removed whatever happens.
+ *
+ * @returns The record as it is then.
+ * @throws {CgroupError} if that fails; then the new groups are gone again, and the record is as it was.
+ * @throws {ContainerError} `container-not-running` if it ends meanwhile.
+ */
+export function ensureGroups(
+  containers: string,
+  host: CgroupHost,
+  { record, process }: Running,
+  planned: readonly GroupPlan[],
+): ContainerRecord {
+  const missing = missingGroups(record, planned);
+  if (missing.length === 0) return record;
+  const folder = `${containers}/${record.id}`;
+  const changed = { ...record, cgroups: [...new Set([...record.cgroups, ...missing.map(({ path }) => path)])] };
+  writeRecord(folder, changed);
+  try {
+    adopt(host, missing, process.pid, () => {
+      requireRunning(containers, record);
+      return processesOf(process.pid);
+    });
+    return changed;
+  } catch (error) {
+    if (!missing.some(({ path }) => exists(path))) writeRecord(folder, record);
+    throw error;
+  }
+}

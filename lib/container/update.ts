@@ -1,0 +1,132 @@
+/**
+ * Changing the limits of containers.
+ *
+ * @module
+ */
+
+import { changeLimits } from "../cgroup/change.ts";
+import { type CgroupHost, detectCgroups } from "../cgroup/host.ts";
+import type { Limits } from "../cgroup/limits.ts";
+import { type CgroupPlan, groupName, planCgroups } from "../cgroup/plan.ts";
+import { memoryOf } from "../cgroup/usage.ts";
+import { CgroupError, ContainerError, InputError } from "../errors.ts";
+import { formatSize } from "../size.ts";
+import { ensureGroups, missingGroups, requireRunning, type Running } from "./groups.ts";
+import { findContainer } from "./names.ts";
+import { memoryOfProcess } from "./process_usage.ts";
+import { processesOf } from "./processes.ts";
+import { type ContainerRecord, readRecord, statusOf, withRecord, writeRecord } from "./record.ts";
+import { livenessOf } from "./store.ts";
+
+/** What an update did. */
+export interface Updated {
+  /** The container's id. */
+  readonly id: string;
+  /** All its limits now. */
+  readonly limits: Limits;
+  /** Whether it runs, and so under these limits; else they count from its next start. */
+  readonly running: boolean;
+  /** Bytes of memory that it took before its memory was counted, and that its limit therefore does not count. Default: none. */
+  readonly uncounted?: number;
+}
+
+function planFor(host: CgroupHost, record: ContainerRecord, limits: Limits): CgroupPlan {
+  return planCgroups(host, groupName(record.id), limits, { parent: record.options.cgroupParent });
+}
+
+function memoryOfProcesses(first: number): number {
+  return processesOf(first).reduce((sum, pid) => sum + memoryOfProcess(pid), 0);
+}
+
+/**
+ * Bytes of memory that a limit would have to leave to a container that runs: what the kernel cannot take back. v1 would
+ * find out by itself, but v2 kills for it, and a group that is new counts nothing yet.
+ */
+function refuseBelowUsage({ record, process }: Running, limit: number, counted: boolean): number {
+  const memory = record.cgroups.map(memoryOf).find((memory) => memory !== undefined);
+  const used = counted && memory ? memory.used - memory.cache : memoryOfProcesses(process.pid);
+  if (used <= limit) return used;
+  throw new CgroupError(`--memory ${formatSize(limit)}: container ${record.id} uses ${formatSize(used)} already`, {
+    code: "limit-below-usage",
+    facts: { id: record.id, limit, used },
+    hint: "sauropod stats shows what it uses; choose more than that.",
+  });
+}
+
+function countsMemory({ cgroups }: ContainerRecord): boolean {
+  return cgroups.some((group) => memoryOf(group) !== undefined);
+}
+
+function applyTo(containers: string, running: Running, asked: Limits, limits: Limits): Updated {
+  const { record, process } = running;
+  const folder = `${containers}/${record.id}`;
+  const host = detectCgroups();
+  const { groups } = planFor(host, record, limits);
+  const counted = countsMemory(record);
+  const used = asked.memory === undefined ? 0 : refuseBelowUsage(running, asked.memory, counted);
+  const missing = new Set(missingGroups(record, groups));
+  const undo = changeLimits(groups.filter((group) => !missing.has(group)));
+  const late = limits.memory !== undefined && !counted;
+  const changed: ContainerRecord = {
+    ...record,
+    options: { ...record.options, limits },
+    ...(late ? { countedLate: true } : {}),
+  };
+  try {
+    writeRecord(folder, changed);
+    ensureGroups(containers, host, { record: changed, process }, groups);
+  } catch (error) {
+    undo();
+    // A group that could not be removed again is still to be named.
+    writeRecord(folder, { ...record, cgroups: (readRecord(folder) ?? record).cgroups });
+    throw error;
+  }
+  return { id: record.id, limits, running: true, ...(late ? { uncounted: used } : {}) };
+}
+
+function merge(old: Limits, asked: Limits): Limits {
+  return {
+    cpuShares: asked.cpuShares ?? old.cpuShares,
+    cpus: asked.cpus ?? old.cpus,
+    cpusetCpus: asked.cpusetCpus ?? old.cpusetCpus,
+    cpusetMems: asked.cpusetMems ?? old.cpusetMems,
+    memory: asked.memory ?? old.memory,
+    memorySwap: asked.memorySwap ?? old.memorySwap,
+    memoryReservation: asked.memoryReservation ?? old.memoryReservation,
+    pids: asked.pids ?? old.pids,
+  };
+}
+
+/** Sets limits of a container; those that are not named stay as they are. For use under the lock of its record. */
+function update(containers: string, record: ContainerRecord, asked: Limits): Updated {
+  const limits = merge(record.options.limits ?? {}, asked);
+  if (statusOf(record, livenessOf(containers, record.id)) === "running") {
+    return applyTo(containers, requireRunning(containers, record), asked, limits);
+  }
+  // Refuses what this host could not set at the next start.
+  planFor(detectCgroups(), record, limits);
+  writeRecord(`${containers}/${record.id}`, { ...record, options: { ...record.options, limits } });
+  return { id: record.id, limits, running: false };
+}
+
+/**
+ * Changes limits of a container, at once if it runs, and for all its later starts. Limits that are not named stay as
+ * they are. Either all of them change or none.
+ *
+ * @param query Its name, id or the beginning of its id.
+ * @throws {InputError} `no-limits`, and for limits that make no sense.
+ * @throws {ContainerError} `container-not-found`.
+ * @throws {CgroupError} for limits that this host cannot set; `limit-below-usage`, `limit-refused`.
+ */
+export function updateContainer(containers: string, query: string, asked: Limits): Updated {
+  if (Object.values(asked).every((limit) => limit === undefined)) {
+    throw new InputError("there is no limit to change", { code: "no-limits", hint: "for example --memory 256m" });
+  }
+  const record = findContainer(containers, query);
+  const updated = withRecord(`${containers}/${record.id}`, (current) => update(containers, current, asked));
+  if (updated) return updated;
+  throw new ContainerError(`container ${record.id} has been removed meanwhile`, {
+    code: "container-not-found",
+    facts: { id: record.id },
+  });
+}
