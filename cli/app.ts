@@ -18,6 +18,7 @@ import type { FolderOptions } from "../lib/folders.ts";
 import { VERSION } from "./argv.ts";
 import type { Context } from "./context.ts";
 import { FLAGS, SHORT } from "./flags.ts";
+import { apply, cp, diff, exportContainer } from "./app_files.ts";
 import { commit, images } from "./app_images.ts";
 import { network } from "./app_network.ts";
 import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
@@ -148,7 +149,10 @@ const completions = buildCommand<Record<never, never>, ["bash" | "zsh" | "fish"]
   },
 });
 
-const routes = { run, explain, ps, rm, inspect, images, commit, network, gc, doctor, completions };
+const routes = {
+  ...{ run, explain, ps, rm, inspect, cp, diff, export: exportContainer, apply },
+  ...{ images, commit, network, gc, doctor, completions },
+};
 
 const formatting = {
   caseStyle: "convert-camel-to-kebab",

@@ -18,7 +18,10 @@ export const VERSION = "0.1.0";
 
 /** The names of all commands. */
 export const COMMANDS: ReadonlySet<string> = new Set(
-  ["run", "explain", "ps", "rm", "inspect", "commit", "network", "gc", "images", "doctor", "completions"],
+  [
+    ...["run", "explain", "ps", "rm", "inspect", "cp", "diff", "export", "apply"],
+    ...["commit", "network", "gc", "images", "doctor", "completions"],
+  ],
 );
 
 const HELP = ["--help", "-help"];

@@ -30,6 +30,11 @@ function containers(): Proposal[] {
   ]);
 }
 
+/** A container's side of a copy. */
+function place({ word, brief }: Proposal): Proposal {
+  return { word: `${word}:`, brief };
+}
+
 function images(): Proposal[] {
   const found = listImages(findFolders().images).map(({ name, kind }) => ({ word: name, brief: kind }));
   return [{ word: "host", brief: "this machine's own files" }, ...found.filter(({ word }) => word !== "host")];
@@ -56,7 +61,8 @@ export async function complete(words: readonly string[], context: Context): Prom
   const partial = words.at(-1) ?? "";
   const matching = (proposals: Proposal[]): Proposal[] => proposals.filter(({ word }) => word.startsWith(partial));
   if (words.length <= 1 && !partial.startsWith("-")) return matching([...await fromParser([""], context), ...images()]);
-  if (first === "rm" || first === "inspect") {
+  if (first === "cp" && !partial.startsWith("-")) return matching(containers().map(place));
+  if (["rm", "inspect", "diff", "export", "apply"].includes(first)) {
     return matching(partial.startsWith("-") ? await fromParser([first, "--"], context) : containers());
   }
   if (first === "network" && ["rm", "inspect"].includes(rest[0] ?? "") && rest.length > 1 && !partial.startsWith("-")) {

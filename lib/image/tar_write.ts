@@ -5,11 +5,14 @@
  */
 
 import { encodeName } from "../../ffi/names.ts";
+import type { SparseMap } from "./sparse.ts";
 import type { TarEntry, TarType } from "./tar.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
 const BLOCK = 512, NAME = 100, SECOND = 1_000_000_000n;
+// What those see who do not know the format; the name is in a record.
+const SPARSE_NAME = encodeName("GNUSparseFile.0/entry");
 const LETTERS: Readonly<Record<TarType, string>> = {
   file: "0",
   link: "1",
@@ -97,17 +100,31 @@ function extendedRecords(entry: TarEntry, name: Bytes, target: Bytes): Bytes[] {
   if (entry.mtime % SECOND || octal(seconds(entry.mtime), 12) === undefined) {
     records.push(text("mtime", decimalTime(entry.mtime)));
   }
+  if (entry.sparse) {
+    records.push(text("GNU.sparse.major", 1), text("GNU.sparse.minor", 0), record("GNU.sparse.name", name));
+    records.push(text("GNU.sparse.realsize", entry.sparse.size));
+  }
   for (const [key, value] of [...entry.xattrs].sort(([a], [b]) => a < b ? -1 : 1)) {
     records.push(record(`SCHILY.xattr.${key}`, value));
   }
   return records;
 }
 
-/** All that stands before the body of `entry`. A directory's name ends with a slash. */
+/** The block, or more, in front of the data of a file with holes, in GNU's format 1.0: where the pieces belong. */
+export function sparseMapBlock(pieces: SparseMap["pieces"]): Uint8Array<ArrayBuffer> {
+  const map = encodeName([pieces.length, ...pieces.flat()].map((number) => `${number}\n`).join(""));
+  return concat(map, tarPadding(map.length));
+}
+
+/**
+ * All that stands before the body of `entry`. A directory's name ends with a slash. The body of a file with `sparse`
+ * begins with its {@linkcode sparseMapBlock}, which its `size` does not count.
+ */
 export function tarHeader(entry: TarEntry): Uint8Array<ArrayBuffer> {
-  const name = encodeName(entry.name), target = encodeName(entry.target);
-  const records = concat(...extendedRecords(entry, name, target));
-  const header = block(entry, LETTERS[entry.type], name, target);
+  const { sparse } = entry, name = encodeName(entry.name), target = encodeName(entry.target);
+  const stored = sparse ? { ...entry, size: entry.size + sparseMapBlock(sparse.pieces).length } : entry;
+  const records = concat(...extendedRecords(stored, name, target));
+  const header = block(stored, LETTERS[entry.type], sparse ? SPARSE_NAME : name, target);
   if (records.length === 0) return header;
   const about = { ...entry, mode: 0o644, uid: 0, gid: 0, mtime: 0n, size: records.length, major: 0, minor: 0 };
   const extended = block(about, "x", encodeName("PaxHeaders.0/entry"), new Uint8Array());
