@@ -77,6 +77,8 @@ const ERANGE = 34, ENODATA = 61, EOPNOTSUPP = 95;
 const PATH_MAX = 4096, XATTR_MAX = 65536;
 const CLOEXEC = flags("O", "CLOEXEC").value;
 const nothing = new Uint8Array([0]);
+// Used again by each call: most files have no attributes.
+const listed = new Uint8Array(1024), status = new Uint8Array(256), statusView = new DataView(status.buffer);
 // statfs(2): file systems whose files are made up by the kernel when they are read.
 const KERNEL_MAGIC: ReadonlySet<number> = new Set([
   ...[0x9fa0, 0x62656572, 0x27e0eb, 0x63677270, 0x1cd1, 0x19800202, 0x64626720, 0x74726163, 0x73636673, 0xcafe4a11],
@@ -247,9 +249,9 @@ export function removeXattr(fd: number, name: string): void {
 
 /** The names of an open file's extended attributes; none where the file system has no such thing. */
 export function listXattrs(fd: number): string[] {
-  for (let buffer = new Uint8Array(1024);;) {
+  for (let buffer = listed;;) {
     const n = shim.ib("flistxattr", fd, buffer, buffer.length);
-    if (n === -EOPNOTSUPP) return [];
+    if (n === 0 || n === -EOPNOTSUPP) return [];
     if (n !== -ERANGE) return decodeName(buffer.slice(0, check(n, "flistxattr", fd))).split("\0").slice(0, -1);
     buffer = new Uint8Array(XATTR_MAX);
   }
@@ -288,10 +290,8 @@ export function readNames(fd: number): string[] {
 
 /** What `path` below `dirfd` is, without following a last symbolic link; `dirfd` itself if `path` is empty. */
 export function statusAt(dirfd: number, path = ""): Status {
-  const buffer = new Uint8Array(256);
-  const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  check(shim.ibiib("statx", dirfd, cPath(path), how, STATX_BASIC | STATX_MNT_ID, buffer), "statx", path || dirfd);
-  const view = new DataView(buffer.buffer);
+  const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW, view = statusView;
+  check(shim.ibiib("statx", dirfd, cPath(path), how, STATX_BASIC | STATX_MNT_ID, status), "statx", path || dirfd);
   const u32 = (offset: number): number => view.getUint32(offset, true);
   return {
     nlink: u32(16),

@@ -24,6 +24,7 @@ export const lazy = {
   cgroupPlan: (): Promise<typeof import("./cgroup/plan.ts")> => load("./cgroup/plan.ts"),
   cgroupRemove: (): Promise<typeof import("./cgroup/remove.ts")> => load("./cgroup/remove.ts"),
   cgroupUsage: (): Promise<typeof import("./cgroup/usage.ts")> => load("./cgroup/usage.ts"),
+  files: (): Promise<typeof import("./container/files.ts")> => load("./container/files.ts"),
   failure: (): Promise<typeof import("./container/failure.ts")> => load("./container/failure.ts"),
   leftovers: (): Promise<typeof import("./container/leftovers.ts")> => load("./container/leftovers.ts"),
   names: (): Promise<typeof import("./container/names.ts")> => load("./container/names.ts"),

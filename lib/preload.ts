@@ -17,6 +17,7 @@ import "./cgroup/host.ts";
 import "./cgroup/plan.ts";
 import "./cgroup/remove.ts";
 import "./cgroup/usage.ts";
+import "./container/files.ts";
 import "./container/failure.ts";
 import "./container/leftovers.ts";
 import "./container/names.ts";

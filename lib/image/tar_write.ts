@@ -41,12 +41,21 @@ function concat(...parts: Bytes[]): Bytes {
   return whole;
 }
 
-/** A record tells its own length, of which its digits are a part. */
+/** The length of a record whose other bytes are `size`: its own digits are a part of it. */
+function recordLength(size: number): number {
+  let length = size + 1;
+  while (String(length).length + size !== length) length = String(length).length + size;
+  return length;
+}
+
+function textRecord(key: string, value: number | string): string {
+  const rest = ` ${key}=${value}\n`;
+  return `${recordLength(rest.length)}${rest}`;
+}
+
 function record(key: string, value: Bytes): Bytes {
   const rest = concat(encodeName(` ${key}=`), value, encodeName("\n"));
-  let length = rest.length + 1;
-  while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
-  return concat(encodeName(String(length)), rest);
+  return concat(encodeName(String(recordLength(rest.length))), rest);
 }
 
 /** What fits in an octal field of `width` bytes; else undefined. */
@@ -55,8 +64,13 @@ function octal(value: number, width: number): string | undefined {
   return digits.length === width - 1 ? digits : undefined;
 }
 
+function isAscii(name: Bytes): boolean {
+  for (let i = 0; i < name.length; i++) if ((name[i] ?? 0) > 127) return false;
+  return true;
+}
+
 function isPlain(name: Bytes): boolean {
-  return name.length <= NAME && name.every((byte) => byte < 128);
+  return name.length <= NAME && isAscii(name);
 }
 
 function seconds(time: bigint): number {
@@ -68,42 +82,51 @@ function decimalTime(time: bigint): string {
   return `${time < 0n ? "-" : ""}${size / SECOND}.${String(size % SECOND).padStart(9, "0")}`.replace(/\.?0+$/, "");
 }
 
+/** Writes ASCII text; calling the encoder for so little costs more. */
+function put(header: Bytes, at: number, text: string): void {
+  for (let i = 0; i < text.length; i++) header[at + i] = text.charCodeAt(i);
+}
+
 function block(entry: TarEntry, letter: string, name: Bytes, target: Bytes): Bytes {
   const header = new Uint8Array(BLOCK);
-  const put = (at: number, text: string): void => header.set(encodeName(text), at);
   const number = (at: number, width: number, value: number): void =>
-    put(at, octal(value, width) ?? octal(0, width) ?? "");
+    put(header, at, octal(value, width) ?? "0".repeat(width - 1));
   header.set(name.subarray(0, NAME));
   number(100, 8, entry.mode);
   number(108, 8, entry.uid);
   number(116, 8, entry.gid);
   number(124, 12, entry.size);
   number(136, 12, seconds(entry.mtime));
-  put(156, letter);
+  put(header, 148, "        ");
+  put(header, 156, letter);
   header.set(target.subarray(0, NAME), 157);
-  put(257, "ustar\x0000");
+  put(header, 257, "ustar\x0000");
   number(329, 8, entry.major);
   number(337, 8, entry.minor);
-  header.fill(32, 148, 156);
-  put(148, `${octal(header.reduce((sum, byte) => sum + byte, 0), 7)}\0`);
+  let sum = 0;
+  for (let i = 0; i < BLOCK; i++) sum += header[i] ?? 0;
+  put(header, 148, `${octal(sum, 7)}\0`);
   return header;
 }
 
+/** Records of ASCII text, which are encoded together: calling the encoder costs more than they do. */
+function textRecords({ size, uid, gid, mtime, sparse }: TarEntry): string {
+  return [
+    octal(size, 12) === undefined ? textRecord("size", size) : "",
+    octal(uid, 8) === undefined ? textRecord("uid", uid) : "",
+    octal(gid, 8) === undefined ? textRecord("gid", gid) : "",
+    mtime % SECOND || octal(seconds(mtime), 12) === undefined ? textRecord("mtime", decimalTime(mtime)) : "",
+    sparse ? textRecord("GNU.sparse.major", 1) + textRecord("GNU.sparse.minor", 0) : "",
+    sparse ? textRecord("GNU.sparse.realsize", sparse.size) : "",
+  ].join("");
+}
+
 function extendedRecords(entry: TarEntry, name: Bytes, target: Bytes): Bytes[] {
-  const text = (key: string, value: number | string): Bytes => record(key, encodeName(String(value)));
-  const records: Bytes[] = [];
+  const records: Bytes[] = [], text = textRecords(entry);
   if (!isPlain(name)) records.push(record("path", name));
   if (!isPlain(target)) records.push(record("linkpath", target));
-  if (octal(entry.size, 12) === undefined) records.push(text("size", entry.size));
-  if (octal(entry.uid, 8) === undefined) records.push(text("uid", entry.uid));
-  if (octal(entry.gid, 8) === undefined) records.push(text("gid", entry.gid));
-  if (entry.mtime % SECOND || octal(seconds(entry.mtime), 12) === undefined) {
-    records.push(text("mtime", decimalTime(entry.mtime)));
-  }
-  if (entry.sparse) {
-    records.push(text("GNU.sparse.major", 1), text("GNU.sparse.minor", 0), record("GNU.sparse.name", name));
-    records.push(text("GNU.sparse.realsize", entry.sparse.size));
-  }
+  if (text) records.push(encodeName(text));
+  if (entry.sparse) records.push(record("GNU.sparse.name", name));
   for (const [key, value] of [...entry.xattrs].sort(([a], [b]) => a < b ? -1 : 1)) {
     records.push(record(`SCHILY.xattr.${key}`, value));
   }
