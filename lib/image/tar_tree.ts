@@ -150,7 +150,7 @@ export function* archiveTree(top: number, options: TreeOptions = {}): Generator<
     }
     const stored = pieces.reduce((sum, [, length]) => sum + length, 0);
     yield* put({ ...entry, size: stored, sparse: { size, pieces } });
-    yield sparseMapBlock(pieces);
+    yield sparseMapBlock({ size, pieces });
     for (const [offset, length] of pieces) {
       seekTo(fd, offset);
       yield* body(fd, length);

@@ -134,8 +134,11 @@ function extendedRecords(entry: TarEntry, name: Bytes, target: Bytes): Bytes[] {
 }
 
 /** The block, or more, in front of the data of a file with holes, in GNU's format 1.0: where the pieces belong. */
-export function sparseMapBlock(pieces: SparseMap["pieces"]): Uint8Array<ArrayBuffer> {
-  const map = encodeName([pieces.length, ...pieces.flat()].map((number) => `${number}\n`).join(""));
+export function sparseMapBlock({ size, pieces }: SparseMap): Uint8Array<ArrayBuffer> {
+  const [offset, length] = pieces.at(-1) ?? [0, 0];
+  // A hole at the end is told by an empty piece behind it.
+  const all = offset + length < size ? [...pieces, [size, 0]] : pieces;
+  const map = encodeName([all.length, ...all.flat()].map((number) => `${number}\n`).join(""));
   return concat(map, tarPadding(map.length));
 }
 
@@ -145,7 +148,7 @@ export function sparseMapBlock(pieces: SparseMap["pieces"]): Uint8Array<ArrayBuf
  */
 export function tarHeader(entry: TarEntry): Uint8Array<ArrayBuffer> {
   const { sparse } = entry, name = encodeName(entry.name), target = encodeName(entry.target);
-  const stored = sparse ? { ...entry, size: entry.size + sparseMapBlock(sparse.pieces).length } : entry;
+  const stored = sparse ? { ...entry, size: entry.size + sparseMapBlock(sparse).length } : entry;
   const records = concat(...extendedRecords(stored, name, target));
   const header = block(stored, LETTERS[entry.type], sparse ? SPARSE_NAME : name, target);
   if (records.length === 0) return header;
