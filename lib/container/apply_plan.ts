@@ -4,7 +4,17 @@
  * @module
  */
 
-import { close, read, readLinkAt, readNames, S_IF, type Status, statusAt, SystemError } from "../../ffi/fs.ts";
+import {
+  close,
+  getXattr,
+  read,
+  readLinkAt,
+  readNames,
+  S_IF,
+  type Status,
+  statusAt,
+  SystemError,
+} from "../../ffi/fs.ts";
 import { InputError } from "../errors.ts";
 import { failedWith, openDirectory } from "../image/tree.ts";
 import { atPlace, inFolder, splitPath, withContent } from "./apply_write.ts";
@@ -143,6 +153,16 @@ function judge(change: Change, upper: number, machine: number, since: bigint, ma
       atPlace(parent, name, (fd) => withContent(fd, status, (open) => changedInside(open, since, mount)));
   }
 
+  /** Whether the container has not made it, but changed what the image had: overlayfs marks such files. */
+  function isCopiedUp(): boolean {
+    return inFolder(upper, folder, (above) =>
+      atPlace(above, name, (place, status) => {
+        const type = status.mode & S_IF.MT;
+        if (type !== S_IF.REG && type !== S_IF.DIR) return kind === "changed";
+        return withContent(place, status, (fd) => getXattr(fd, "trusted.overlay.origin") !== undefined);
+      }));
+  }
+
   function withThere(parent: number, there: Status): Verdict {
     if (there.mount !== mount) return impossible(OBSTACLES.EXDEV ?? "");
     if (kind === "deleted") return newer(parent, there) ? forcible("it was changed here meanwhile") : "write";
@@ -161,15 +181,14 @@ function judge(change: Change, upper: number, machine: number, since: bigint, ma
     return inFolder(machine, folder, (parent) => {
       const there = lookUp(parent, name);
       if (there) return withThere(parent, there);
-      return kind === "changed" ? forcible("it was removed here meanwhile") : kind === "added" ? "write" : "nothing";
+      if (kind === "deleted") return "nothing";
+      return isCopiedUp() ? forcible("it was removed here meanwhile") : "write";
     });
   } catch (error) {
-    const obstacle = error instanceof SystemError ? OBSTACLES[error.code] : undefined;
-    if (obstacle === undefined) throw error;
-    if (failedWith(error, "ENOENT", "ENOTDIR")) {
-      if (kind === "deleted") return "nothing";
-      if (made.has(folder === "." ? "/" : `/${folder}`)) return "write";
-    }
+    const obstacle = error instanceof SystemError && OBSTACLES[error.code];
+    if (!obstacle) throw error;
+    if (made.has(`/${folder}`) && error.code !== "EXDEV") return "write";
+    if (kind === "deleted" && failedWith(error, "ENOENT", "ENOTDIR")) return "nothing";
     return impossible(obstacle);
   }
 }
