@@ -21,6 +21,7 @@ import { EXEC_FLAGS, EXEC_SHORT } from "./exec.ts";
 import type { Flag, Flags } from "./flag.ts";
 import { FLAGS, SHORT } from "./flags.ts";
 import { life } from "./app_life.ts";
+import { apply, cp, diff, exportContainer } from "./app_files.ts";
 import { commit, images } from "./app_images.ts";
 import { events, logs } from "./app_logs.ts";
 import { network } from "./app_network.ts";
@@ -186,6 +187,10 @@ const routes = {
   rm,
   inspect,
   logs,
+  cp,
+  diff,
+  export: exportContainer,
+  apply,
   events,
   top,
   stats,

@@ -20,6 +20,7 @@ export const VERSION = "0.1.0";
 export const COMMANDS: ReadonlySet<string> = new Set(
   [
     ...["run", "create", "start", "stop", "kill", "wait", "restart", "rename", "exec", "attach", "ps", "rm", "inspect"],
+    ...["cp", "diff", "export", "apply"],
     ...["logs", "events", "top", "stats", "pause", "unpause", "update"],
     ...["commit", "images", "network", "explain", "gc", "doctor", "completions"],
   ],

@@ -30,6 +30,11 @@ function containers(): Proposal[] {
   ]);
 }
 
+/** A container's side of a copy. */
+function place({ word, brief }: Proposal): Proposal {
+  return { word: `${word}:`, brief };
+}
+
 function images(): Proposal[] {
   const found = listImages(findFolders().images).map(({ name, kind }) => ({ word: name, brief: kind }));
   return [{ word: "host", brief: "this machine's own files" }, ...found.filter(({ word }) => word !== "host")];
@@ -46,7 +51,7 @@ const APART: readonly Proposal[] = [
 ];
 
 const OF_CONTAINERS: ReadonlySet<string> = new Set([
-  ...["pause", "unpause", "update"],
+  ...["pause", "unpause", "update", "diff", "export", "apply"],
   ...[
     "start",
     "stop",
@@ -77,6 +82,7 @@ export async function complete(words: readonly string[], context: Context): Prom
   const partial = words.at(-1) ?? "";
   const matching = (proposals: Proposal[]): Proposal[] => proposals.filter(({ word }) => word.startsWith(partial));
   if (words.length <= 1 && !partial.startsWith("-")) return matching([...await fromParser([""], context), ...images()]);
+  if (first === "cp" && !partial.startsWith("-")) return matching(containers().map(place));
   if (OF_CONTAINERS.has(first) && (first !== "exec" || rest.length === 1 || partial.startsWith("-"))) {
     return matching(partial.startsWith("-") ? await fromParser([first, "--"], context) : containers());
   }

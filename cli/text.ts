@@ -28,6 +28,18 @@ export function say(text: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(text + "\n"));
 }
 
+/** A name of a file on one line: what is no printable character, and the bytes of a name that is no text, are escaped. */
+export function showName(name: string): string {
+  const hex = (code: number): string => `\\x${code.toString(16).padStart(2, "0")}`;
+  return name.replaceAll(/[\p{Cc}\\]|\p{Cs}|[\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, (character) => {
+    const code = character.charCodeAt(0);
+    if (character === "\\") return "\\\\";
+    if (character === "\n") return "\\n";
+    if (code >= 0xdc80 && code <= 0xdcff) return hex(code - 0xdc00);
+    return code < 0x100 ? hex(code) : `\\u{${code.toString(16)}}`;
+  });
+}
+
 /** Writes to standard output or error, all of it. A reader that has gone away ends the program quietly. */
 export function printBytes(stream: "stdout" | "stderr", bytes: Uint8Array): void {
   const out = stream === "stdout" ? Deno.stdout : Deno.stderr;

@@ -166,6 +166,13 @@ export function dup(fd: Descriptor, to: number): Call {
   return call("dup3", fd, to, 0);
 }
 
+const WHENCE = { SET: 0, DATA: 3, HOLE: 4 } as const;
+
+/** lseek(2). */
+export function seek(fd: Descriptor, offset: number | Register, whence: keyof typeof WHENCE): Call {
+  return call("lseek", fd, offset, named(WHENCE[whence], `SEEK_${whence}`));
+}
+
 /** write(2) of a text. */
 export function write(fd: Descriptor, text: string): Call {
   return call("write", fd, ...counted(text));

@@ -44,6 +44,12 @@ export interface Status {
   rdev: string;
   /** The time of the last modification, in nanoseconds since the epoch. */
   mtime: bigint;
+  /** The time of the last change of the content or of anything in here, in nanoseconds since the epoch. */
+  ctime: bigint;
+  /** The bytes that it takes on disk: fewer than its size if it has holes. */
+  stored: number;
+  /** The number of the mount it was reached through. */
+  mount: number;
 }
 
 /** The type bits of {@linkcode Status.mode} (`inode(7)`). */
@@ -62,7 +68,8 @@ export const S_IF = {
 export const AT_FDCWD = -100;
 
 const AT_EMPTY_PATH = 0x1000, AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200;
-const STATX_BASIC = 0x7ff;
+const STATX_BASIC = 0x7ff, STATX_MNT_ID = 0x1000;
+const RENAME_EXCHANGE = 2;
 const TMPFS_MAGIC = 0x01021994, DEVPTS_MAGIC = 0x1cd1;
 const ENOENT = 2, ENOTDIR = 20, EINTR = 4, EAGAIN = 11, SEEK_SET = 0;
 const LOCK_EX = 2, LOCK_SH = 1, LOCK_NB = 4, LOCK_UN = 8;
@@ -70,6 +77,13 @@ const ERANGE = 34, ENODATA = 61, EOPNOTSUPP = 95;
 const PATH_MAX = 4096, XATTR_MAX = 65536;
 const CLOEXEC = flags("O", "CLOEXEC").value;
 const nothing = new Uint8Array([0]);
+// Used again by each call: most files have no attributes.
+const listed = new Uint8Array(1024), status = new Uint8Array(256), statusView = new DataView(status.buffer);
+// statfs(2): file systems whose files are made up by the kernel when they are read.
+const KERNEL_MAGIC: ReadonlySet<number> = new Set([
+  ...[0x9fa0, 0x62656572, 0x27e0eb, 0x63677270, 0x1cd1, 0x19800202, 0x64626720, 0x74726163, 0x73636673, 0xcafe4a11],
+  ...[0x6165676c, 0xde5e81e4, 0x62656570, 0x65735543, 0x42494e4d, 0x6e736673],
+]);
 
 function check(result: number, call: SyscallName, subject: string | number): number {
   if (result < 0) throw new SystemError(call, typeof subject === "number" ? `descriptor ${subject}` : subject, -result);
@@ -87,8 +101,19 @@ export function openAt(dirfd: number, path: string, how: Flags, mode = 0): numbe
  * `RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS`).
  */
 export function openIn(root: number, path: string, how: Flags, mode = 0): number {
-  const resolve = flags("RESOLVE", "IN_ROOT", "NO_MAGICLINKS").value;
-  const openHow = new BigUint64Array([BigInt(how.value + CLOEXEC), BigInt(mode), BigInt(resolve)]);
+  return openResolved(root, path, how, flags("RESOLVE", "IN_ROOT", "NO_MAGICLINKS"), mode);
+}
+
+/**
+ * Opens `path` below `root` just as it is written: `ELOOP` if a symbolic link is on the way, `EXDEV` if another mount or
+ * a `..` that climbs out is (`openat2(2)` with `RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS|RESOLVE_NO_XDEV`).
+ */
+export function openBelow(root: number, path: string, how: Flags): number {
+  return openResolved(root, path, how, flags("RESOLVE", "BENEATH", "NO_SYMLINKS", "NO_XDEV"));
+}
+
+function openResolved(root: number, path: string, how: Flags, resolve: Flags, mode = 0): number {
+  const openHow = new BigUint64Array([BigInt(how.value + CLOEXEC), BigInt(mode), BigInt(resolve.value)]);
   const name = cPath(path);
   // EAGAIN: a rename went on meanwhile, and the kernel could not be sure.
   for (let tries = 0;; tries++) {
@@ -165,6 +190,26 @@ export function unlinkAt(dirfd: number, path: string, directory = false): void {
   check(shim.ib("unlinkat", dirfd, cPath(path), how), "unlinkat", path);
 }
 
+/** Renames `from` to `to`, replacing what is there; with `exchange`, both must exist and change places. */
+export function renameAt(fromDir: number, from: string, toDir: number, to: string, exchange = false): void {
+  const how = exchange ? RENAME_EXCHANGE : 0;
+  check(shim.ibib("renameat2", fromDir, cPath(from), toDir, cPath(to), how), "renameat2", to);
+}
+
+/** A detached copy of the mount at `path`, without those below it; it goes with its descriptor (`open_tree(2)`). */
+export function openMount(path: string): number {
+  return check(
+    shim.ib("open_tree", AT_FDCWD, cPath(path), flags("OPEN_TREE", "CLONE", "CLOEXEC").value),
+    "open_tree",
+    path,
+  );
+}
+
+/** Writes all that is not yet on disk of the file system that an open file lies on. */
+export function syncFileSystem(fd: number): void {
+  check(shim.i("syncfs", fd), "syncfs", fd);
+}
+
 /** Sets owner and group of `path` itself (not of what a link points at); of `dirfd` if `path` is empty. */
 export function chownAt(dirfd: number, path: string, uid: number, gid: number): void {
   const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
@@ -197,11 +242,16 @@ export function setXattr(fd: number, name: string, value: Uint8Array<ArrayBuffer
   check(shim.ibb("fsetxattr", fd, cPath(name), bytes, value.length), "fsetxattr", name);
 }
 
+/** Removes an extended attribute of an open file. */
+export function removeXattr(fd: number, name: string): void {
+  check(shim.ib("fremovexattr", fd, cPath(name)), "fremovexattr", name);
+}
+
 /** The names of an open file's extended attributes; none where the file system has no such thing. */
 export function listXattrs(fd: number): string[] {
-  for (let buffer = new Uint8Array(1024);;) {
+  for (let buffer = listed;;) {
     const n = shim.ib("flistxattr", fd, buffer, buffer.length);
-    if (n === -EOPNOTSUPP) return [];
+    if (n === 0 || n === -EOPNOTSUPP) return [];
     if (n !== -ERANGE) return decodeName(buffer.slice(0, check(n, "flistxattr", fd))).split("\0").slice(0, -1);
     buffer = new Uint8Array(XATTR_MAX);
   }
@@ -240,10 +290,8 @@ export function readNames(fd: number): string[] {
 
 /** What `path` below `dirfd` is, without following a last symbolic link; `dirfd` itself if `path` is empty. */
 export function statusAt(dirfd: number, path = ""): Status {
-  const buffer = new Uint8Array(256);
-  const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  check(shim.ibiib("statx", dirfd, cPath(path), how, STATX_BASIC, buffer), "statx", path || dirfd);
-  const view = new DataView(buffer.buffer);
+  const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW, view = statusView;
+  check(shim.ibiib("statx", dirfd, cPath(path), how, STATX_BASIC | STATX_MNT_ID, status), "statx", path || dirfd);
   const u32 = (offset: number): number => view.getUint32(offset, true);
   return {
     nlink: u32(16),
@@ -252,7 +300,10 @@ export function statusAt(dirfd: number, path = ""): Status {
     mode: view.getUint16(28, true),
     ino: view.getBigUint64(32, true),
     size: Number(view.getBigUint64(40, true)),
+    stored: Number(view.getBigUint64(48, true)) * 512,
+    ctime: view.getBigInt64(96, true) * 1_000_000_000n + BigInt(u32(104)),
     mtime: view.getBigInt64(112, true) * 1_000_000_000n + BigInt(u32(120)),
+    mount: Number(view.getBigUint64(144, true)),
     rdev: `${u32(128)}:${u32(132)}`,
     dev: `${u32(136)}:${u32(140)}`,
   };
@@ -272,6 +323,11 @@ export function isInMemory(fd: number): boolean {
 /** Whether an open file lies on a devpts. */
 export function isAmongTerminals(fd: number): boolean {
   return fileSystemOf(fd) === DEVPTS_MAGIC;
+}
+
+/** Whether an open file lies on a file system like proc and sysfs, whose files are made up when they are read. */
+export function isMadeUp(fd: number): boolean {
+  return KERNEL_MAGIC.has(fileSystemOf(fd));
 }
 
 /** The mode of what is at `path`, symbolic links followed; undefined if nothing is. Quicker than an exception. */

@@ -37,6 +37,7 @@ export const SYSCALLS = {
   fgetxattr: [193, 10],
   flistxattr: [196, 13],
   flock: [73, 32],
+  fremovexattr: [199, 16],
   fsconfig: [431, 431],
   fsetxattr: [190, 7],
   fsmount: [432, 432],

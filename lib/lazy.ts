@@ -29,6 +29,7 @@ export const lazy = {
   stop: (): Promise<typeof import("./container/stop.ts")> => load("./container/stop.ts"),
   rename: (): Promise<typeof import("./container/rename.ts")> => load("./container/rename.ts"),
   freezer: (): Promise<typeof import("./cgroup/freezer.ts")> => load("./cgroup/freezer.ts"),
+  files: (): Promise<typeof import("./container/files.ts")> => load("./container/files.ts"),
   failure: (): Promise<typeof import("./container/failure.ts")> => load("./container/failure.ts"),
   leftovers: (): Promise<typeof import("./container/leftovers.ts")> => load("./container/leftovers.ts"),
   names: (): Promise<typeof import("./container/names.ts")> => load("./container/names.ts"),

@@ -22,6 +22,7 @@ import "./container/start.ts";
 import "./container/stop.ts";
 import "./container/rename.ts";
 import "./cgroup/freezer.ts";
+import "./container/files.ts";
 import "./container/failure.ts";
 import "./container/leftovers.ts";
 import "./container/names.ts";

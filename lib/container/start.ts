@@ -16,9 +16,10 @@ import type { ContainerOptions } from "./options.ts";
 import { awaitEnd, signalProcess } from "./owner.ts";
 import { inPlace, placeOf, type Plan, planContainer, recordOf } from "./plan.ts";
 import { checkOptions, prepare } from "./prepare.ts";
-import { type ContainerRecord, readRecord, statusOf, writeRecord } from "./record.ts";
+import { type ContainerRecord, readRecord, writeRecord } from "./record.ts";
 import { parseRestart } from "./restart.ts";
 import { createState } from "./state.ts";
+import { withStopped } from "./stopped.ts";
 import { clearLiveness, createContainer, livenessOf, own, removeContainer } from "./store.ts";
 
 const SIGKILL = 9;
@@ -132,15 +133,26 @@ export async function runDetached(
   }
 }
 
-/** Refuses to start what is not there to be started, or is somebody's. */
-function claim(containers: string, record: ContainerRecord): void {
-  const { id } = record;
-  if (own(containers, id)) return;
-  const status = statusOf(record, livenessOf(containers, id));
-  throw new ContainerError(`container ${id} cannot be started: it is ${status === "exited" ? "just ending" : status}`, {
-    code: status === "exited" ? "container-busy" : "container-running",
-    facts: { id, status },
-    hint: status === "exited" ? "try again in a moment" : `sauropod restart ${id} ends it first`,
+/**
+ * Takes a container that does not run, so that nobody else starts it or mounts its files. It is as new then: its record
+ * says nothing of an end.
+ *
+ * @throws {ContainerError} `container-running`, `container-busy`.
+ */
+function claim(containers: string, query: string): Promise<ContainerRecord> {
+  const { id } = findContainer(containers, query);
+  return withStopped(containers, id, (record) => {
+    if (!own(containers, id)) {
+      throw new ContainerError(`container ${id} is being removed, or is just ending`, {
+        code: "container-busy",
+        facts: { id },
+        hint: "try again in a moment",
+      });
+    }
+    const { ended: _, ...fresh } = record;
+    createState(`${containers}/${id}`);
+    writeRecord(`${containers}/${id}`, fresh);
+    return record;
   });
 }
 
@@ -165,7 +177,7 @@ function imageOf({ image, imageDigest, lower, id }: ContainerRecord): Image {
  * Starts a container that has been made or has ended, with all that was asked when it was made. It outlives this
  * process. Resolves when the command has been executed, with the number of its process.
  *
- * @throws {ContainerError} `container-not-found`, `container-running`.
+ * @throws {ContainerError} `container-not-found`, `container-running`, `container-busy`.
  * @throws {ImageError} `image-gone`.
  * @throws whatever `run` throws. The container is as before then.
  */
@@ -175,8 +187,7 @@ export async function start(
 ): Promise<number> {
   const { containers } = findFolders(options);
   await reclaim(containers);
-  const record = findContainer(containers, container);
-  claim(containers, record);
+  const record = await claim(containers, container);
   const { id, name, keep, command } = record;
   const folder = `${containers}/${id}`;
   try {
@@ -184,7 +195,6 @@ export async function start(
     const image = imageOf(record);
     const spec = await prepare(id, image, command, asked, folder);
     const { ended: _, ...fresh } = record;
-    createState(folder);
     return await beginInPlace({ spec, image, containers, options: asked }, fresh);
   } catch (error) {
     await clean(containers, record);

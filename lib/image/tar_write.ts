@@ -5,11 +5,14 @@
  */
 
 import { encodeName } from "../../ffi/names.ts";
+import type { SparseMap } from "./sparse.ts";
 import type { TarEntry, TarType } from "./tar.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
 const BLOCK = 512, NAME = 100, SECOND = 1_000_000_000n;
+// What those see who do not know the format; the name is in a record.
+const SPARSE_NAME = encodeName("GNUSparseFile.0/entry");
 const LETTERS: Readonly<Record<TarType, string>> = {
   file: "0",
   link: "1",
@@ -38,12 +41,21 @@ function concat(...parts: Bytes[]): Bytes {
   return whole;
 }
 
-/** A record tells its own length, of which its digits are a part. */
+/** The length of a record whose other bytes are `size`: its own digits are a part of it. */
+function recordLength(size: number): number {
+  let length = size + 1;
+  while (String(length).length + size !== length) length = String(length).length + size;
+  return length;
+}
+
+function textRecord(key: string, value: number | string): string {
+  const rest = ` ${key}=${value}\n`;
+  return `${recordLength(rest.length)}${rest}`;
+}
+
 function record(key: string, value: Bytes): Bytes {
   const rest = concat(encodeName(` ${key}=`), value, encodeName("\n"));
-  let length = rest.length + 1;
-  while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
-  return concat(encodeName(String(length)), rest);
+  return concat(encodeName(String(recordLength(rest.length))), rest);
 }
 
 /** What fits in an octal field of `width` bytes; else undefined. */
@@ -52,8 +64,13 @@ function octal(value: number, width: number): string | undefined {
   return digits.length === width - 1 ? digits : undefined;
 }
 
+function isAscii(name: Bytes): boolean {
+  for (let i = 0; i < name.length; i++) if ((name[i] ?? 0) > 127) return false;
+  return true;
+}
+
 function isPlain(name: Bytes): boolean {
-  return name.length <= NAME && name.every((byte) => byte < 128);
+  return name.length <= NAME && isAscii(name);
 }
 
 function seconds(time: bigint): number {
@@ -65,49 +82,75 @@ function decimalTime(time: bigint): string {
   return `${time < 0n ? "-" : ""}${size / SECOND}.${String(size % SECOND).padStart(9, "0")}`.replace(/\.?0+$/, "");
 }
 
+/** Writes ASCII text; calling the encoder for so little costs more. */
+function put(header: Bytes, at: number, text: string): void {
+  for (let i = 0; i < text.length; i++) header[at + i] = text.charCodeAt(i);
+}
+
 function block(entry: TarEntry, letter: string, name: Bytes, target: Bytes): Bytes {
   const header = new Uint8Array(BLOCK);
-  const put = (at: number, text: string): void => header.set(encodeName(text), at);
   const number = (at: number, width: number, value: number): void =>
-    put(at, octal(value, width) ?? octal(0, width) ?? "");
+    put(header, at, octal(value, width) ?? "0".repeat(width - 1));
   header.set(name.subarray(0, NAME));
   number(100, 8, entry.mode);
   number(108, 8, entry.uid);
   number(116, 8, entry.gid);
   number(124, 12, entry.size);
   number(136, 12, seconds(entry.mtime));
-  put(156, letter);
+  put(header, 148, "        ");
+  put(header, 156, letter);
   header.set(target.subarray(0, NAME), 157);
-  put(257, "ustar\x0000");
+  put(header, 257, "ustar\x0000");
   number(329, 8, entry.major);
   number(337, 8, entry.minor);
-  header.fill(32, 148, 156);
-  put(148, `${octal(header.reduce((sum, byte) => sum + byte, 0), 7)}\0`);
+  let sum = 0;
+  for (let i = 0; i < BLOCK; i++) sum += header[i] ?? 0;
+  put(header, 148, `${octal(sum, 7)}\0`);
   return header;
 }
 
+/** Records of ASCII text, which are encoded together: calling the encoder costs more than they do. */
+function textRecords({ size, uid, gid, mtime, sparse }: TarEntry): string {
+  return [
+    octal(size, 12) === undefined ? textRecord("size", size) : "",
+    octal(uid, 8) === undefined ? textRecord("uid", uid) : "",
+    octal(gid, 8) === undefined ? textRecord("gid", gid) : "",
+    mtime % SECOND || octal(seconds(mtime), 12) === undefined ? textRecord("mtime", decimalTime(mtime)) : "",
+    sparse ? textRecord("GNU.sparse.major", 1) + textRecord("GNU.sparse.minor", 0) : "",
+    sparse ? textRecord("GNU.sparse.realsize", sparse.size) : "",
+  ].join("");
+}
+
 function extendedRecords(entry: TarEntry, name: Bytes, target: Bytes): Bytes[] {
-  const text = (key: string, value: number | string): Bytes => record(key, encodeName(String(value)));
-  const records: Bytes[] = [];
+  const records: Bytes[] = [], text = textRecords(entry);
   if (!isPlain(name)) records.push(record("path", name));
   if (!isPlain(target)) records.push(record("linkpath", target));
-  if (octal(entry.size, 12) === undefined) records.push(text("size", entry.size));
-  if (octal(entry.uid, 8) === undefined) records.push(text("uid", entry.uid));
-  if (octal(entry.gid, 8) === undefined) records.push(text("gid", entry.gid));
-  if (entry.mtime % SECOND || octal(seconds(entry.mtime), 12) === undefined) {
-    records.push(text("mtime", decimalTime(entry.mtime)));
-  }
+  if (text) records.push(encodeName(text));
+  if (entry.sparse) records.push(record("GNU.sparse.name", name));
   for (const [key, value] of [...entry.xattrs].sort(([a], [b]) => a < b ? -1 : 1)) {
     records.push(record(`SCHILY.xattr.${key}`, value));
   }
   return records;
 }
 
-/** All that stands before the body of `entry`. A directory's name ends with a slash. */
+/** The block, or more, in front of the data of a file with holes, in GNU's format 1.0: where the pieces belong. */
+export function sparseMapBlock({ size, pieces }: SparseMap): Uint8Array<ArrayBuffer> {
+  const [offset, length] = pieces.at(-1) ?? [0, 0];
+  // A hole at the end is told by an empty piece behind it.
+  const all = offset + length < size ? [...pieces, [size, 0]] : pieces;
+  const map = encodeName([all.length, ...all.flat()].map((number) => `${number}\n`).join(""));
+  return concat(map, tarPadding(map.length));
+}
+
+/**
+ * All that stands before the body of `entry`. A directory's name ends with a slash. The body of a file with `sparse`
+ * begins with its {@linkcode sparseMapBlock}, which its `size` does not count.
+ */
 export function tarHeader(entry: TarEntry): Uint8Array<ArrayBuffer> {
-  const name = encodeName(entry.name), target = encodeName(entry.target);
-  const records = concat(...extendedRecords(entry, name, target));
-  const header = block(entry, LETTERS[entry.type], name, target);
+  const { sparse } = entry, name = encodeName(entry.name), target = encodeName(entry.target);
+  const stored = sparse ? { ...entry, size: entry.size + sparseMapBlock(sparse).length } : entry;
+  const records = concat(...extendedRecords(stored, name, target));
+  const header = block(stored, LETTERS[entry.type], sparse ? SPARSE_NAME : name, target);
   if (records.length === 0) return header;
   const about = { ...entry, mode: 0o644, uid: 0, gid: 0, mtime: 0n, size: records.length, major: 0, minor: 0 };
   const extended = block(about, "x", encodeName("PaxHeaders.0/entry"), new Uint8Array());

@@ -51,6 +51,13 @@ export interface UnpackOptions {
   layer?: boolean;
   /** Whether device nodes are made. Default: `skip`. */
   devices?: "create" | "skip";
+  /**
+   * What becomes of what is there already: `replace` puts the archive's in its place; with `merge` folders that are there
+   * stay as they are, and none takes the place of something else or the other way round. Default: `replace`.
+   */
+  existing?: "replace" | "merge";
+  /** Changes each entry's attributes before it is applied. Default: they stay. */
+  change?: (entry: TarEntry) => TarEntry;
   /** What to refuse. Default: see {@linkcode UnpackLimits}. */
   limits?: Partial<UnpackLimits>;
 }
@@ -87,6 +94,17 @@ function tooLarge(what: string, limit: number): ImageError {
   });
 }
 
+function occupied(name: string, there: "folder" | "other"): ImageError {
+  const why = there === "folder"
+    ? "there is a folder, which it does not replace"
+    : "is a folder; what is there is none";
+  return new ImageError(`${quoteName(name)}: ${why}`, {
+    code: "occupied",
+    facts: { entry: name },
+    hint: "remove or rename one of them",
+  });
+}
+
 function isWhiteout(status: { mode: number; rdev: string }): boolean {
   return (status.mode & S_IF.MT) === S_IF.CHR && status.rdev === "0:0";
 }
@@ -114,7 +132,8 @@ function creationMask(root: number): number | undefined {
 }
 
 function applyTo(root: number, options: UnpackOptions) {
-  const { layer = false, devices = "skip" } = options;
+  const { layer = false, devices = "skip", change = (entry) => entry } = options;
+  const merge = options.existing === "merge";
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const superuser = Deno.uid() === 0;
   const directories = new Map<string, TarEntry>();
@@ -204,6 +223,7 @@ function applyTo(root: number, options: UnpackOptions) {
     } catch (error) {
       if (!failedWith(error, "EEXIST")) throw error;
     }
+    if (merge && (statusAt(parent, name).mode & S_IF.MT) === S_IF.DIR) throw occupied(subject, "folder");
     removeTree(parent, name);
     sources.reset();
     return make();
@@ -294,7 +314,7 @@ function applyTo(root: number, options: UnpackOptions) {
     const path = componentsOf(entry.name), name = path.at(-1);
     if (name === undefined) {
       if (entry.type !== "directory") throw unsafe(entry.name, `is the root folder, yet a ${entry.type}`);
-      directories.set("", entry);
+      if (!merge) directories.set("", entry);
       return;
     }
     const parent = tree.enter(path, path.length - 1);
@@ -302,8 +322,11 @@ function applyTo(root: number, options: UnpackOptions) {
     else if (entry.type === "file") {
       beginFile(parent, name, entry);
     } else if (entry.type === "directory") {
-      makeDirectory(parent, name, () => true);
-      directories.set(path.join("/"), entry);
+      const made = makeDirectory(parent, name, () => {
+        if (merge) throw occupied(entry.name, "other");
+        return true;
+      });
+      if (made || !merge) directories.set(path.join("/"), entry);
     } else if (entry.type === "link") link(parent, name, entry);
     else special(parent, name, entry);
   }
@@ -352,7 +375,7 @@ function applyTo(root: number, options: UnpackOptions) {
   }
 
   const reader = tarReader({
-    entry: begin,
+    entry: (entry) => begin(change(entry)),
     body: (part) => file?.write(part),
     end: endFile,
   }, options.mayLackEnd);

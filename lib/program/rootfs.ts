@@ -8,10 +8,10 @@
  */
 
 import * as call from "../../ffi/calls.ts";
-import { flags } from "../../ffi/flags.ts";
-import { type Program, register, step } from "../../ffi/program.ts";
+import { type Flags, flags } from "../../ffi/flags.ts";
+import { type Program, register, type Step, step } from "../../ffi/program.ts";
 import { openFiles } from "./network.ts";
-import type { BindMount, ContainerSpec, TmpfsMount, UserMount } from "../spec.ts";
+import type { BindMount, ContainerSpec, Rootfs, TmpfsMount, UserMount } from "../spec.ts";
 
 /** Every folder on the way to `path`, topmost first, and `path` itself. */
 function ancestry(path: string): string[] {
@@ -35,10 +35,6 @@ function makeFile(path: string): Program {
 // Both overlay's option parser and its list of lower folders read a backslash as an escape.
 function escaped(path: string): string {
   return path.replace(/[\\:,]/g, "\\$&");
-}
-
-function source(mount: BindMount): string {
-  return `source:${mount.target}`;
 }
 
 function isBind(mount: UserMount): mount is BindMount {
@@ -65,19 +61,20 @@ function commonFolder(paths: readonly string[]): string {
 }
 
 /**
- * Mounts the overlay on the container's folder. The kernel takes one page of options: names of many layers are written
- * as seen from the folder that they are in.
+ * Mounts the overlay on the container's folder; with `upper`, the container's on the image. The kernel takes one page of
+ * options: names of many layers are written as seen from the folder that they are in.
  */
-function mountOverlay(spec: ContainerSpec): Program {
-  const { folder, lower, volatile } = spec.rootfs;
+export function mountOverlay(
+  { folder, lower, volatile }: Pick<Rootfs, "folder" | "lower" | "volatile">,
+  how: Flags,
+  upper = true,
+): Program {
   const parent = lower.length > 1 ? commonFolder(lower) : undefined;
   const names = parent === undefined ? lower : lower.map((path) => path.slice(parent.length).replace(/^\/+/, ""));
   const own = parent === undefined ? "" : `${escaped(folder)}/`;
+  const changes = upper ? `,upperdir=${own}upper,workdir=${own}work` : "";
   // Without volatile the end of a container waits until the whole file system below it is synchronized.
-  const data = `lowerdir=${names.map(escaped).join(":")},upperdir=${own}upper,workdir=${own}work${
-    volatile ? ",volatile" : ""
-  }`;
-  const how = flags("MS", ...restrictions(spec));
+  const data = `lowerdir=${names.map(escaped).join(":")}${changes}${volatile ? ",volatile" : ""}`;
   return [
     parent === undefined
       ? step("go to the container's folder", call.chdir(folder))
@@ -86,21 +83,36 @@ function mountOverlay(spec: ContainerSpec): Program {
   ];
 }
 
-/** Makes the overlay the root of the container and lets go of the host's. */
-export function enterRootfs(spec: ContainerSpec): Program {
-  const { folder, mode, uid, gid } = spec.rootfs;
+/** Makes the mount on `folder` the root, and lets go of what was the root before. */
+export function pivot(folder: string): Program {
   return [
-    step("make every mount private", call.mount(null, "/", null, flags("MS", "REC", "PRIVATE"))),
-    ...spec.mounts.filter(isBind).map((mount) =>
-      step(`open ${mount.source} for ${mount.target}`, call.openTree(mount.source), { save: source(mount) })
-    ),
-    ...openFiles(spec),
-    ...mountOverlay(spec),
     step("go to the new root", call.chdir(folder)),
     step("pivot into the new root", call.pivotRoot(".", ".")),
     // As long as the old root lies on the new one, ".." at the top leads to it: a link of the image could too.
     step("detach the old root", call.umount(".", flags("MNT", "DETACH"))),
     step("go to the new root's top", call.chdir("/")),
+  ];
+}
+
+/** The register that keeps the tree of a volume. */
+export function source(mount: BindMount): string {
+  return `source:${mount.target}`;
+}
+
+/** Opens the host's side of a volume; before the pivot. */
+export function openSource(mount: BindMount): Step {
+  return step(`open ${mount.source} for ${mount.target}`, call.openTree(mount.source), { save: source(mount) });
+}
+
+/** Makes the overlay the root of the container and lets go of the host's. */
+export function enterRootfs(spec: ContainerSpec): Program {
+  const { folder, mode, uid, gid } = spec.rootfs;
+  return [
+    step("make every mount private", call.mount(null, "/", null, flags("MS", "REC", "PRIVATE"))),
+    ...spec.mounts.filter(isBind).map(openSource),
+    ...openFiles(spec),
+    ...mountOverlay(spec.rootfs, flags("MS", ...restrictions(spec))),
+    ...pivot(folder),
     step("create files with the modes given", call.umask(0)),
     step("give the root the image's mode", call.chmod("/", mode)),
     ...(uid || gid ? [step("and its owner", call.chown("/", uid, gid))] : []),

@@ -1,0 +1,67 @@
+/**
+ * Steps that mount the files of a container that does not run, for us to look at: in a mount namespace that is gone at
+ * once, so that what is left is a tree attached nowhere, which goes with its descriptor.
+ *
+ * @module
+ */
+
+import * as call from "../../ffi/calls.ts";
+import { flags } from "../../ffi/flags.ts";
+import { callerStep, type Program, register, step } from "../../ffi/program.ts";
+import type { BindMount } from "../spec.ts";
+import { mountOverlay, openSource, pivot, source } from "./rootfs.ts";
+
+/** What to look at. */
+export interface View {
+  /** The folder to mount it on, the container's own: `upper` and `work` are in it. */
+  readonly folder: string;
+  /** The folders of the image, absolute, uppermost first. */
+  readonly lower: readonly string[];
+  /** The image alone, or the container. */
+  readonly shows: "image" | "container";
+  /** What can be written: everything, what volumes hold, or nothing. */
+  readonly writable: "all" | "volumes" | "nothing";
+  /** Volumes to show. Those whose target is not there any more are left out. */
+  readonly volumes: readonly BindMount[];
+}
+
+/** Register names that are read after a run. */
+export const VIEW = { pidfd: "pidfd", tree: "view" } as const;
+
+function attach(mount: BindMount): Program {
+  const tree = register(source(mount));
+  return [
+    ...(mount.readOnly
+      ? [step(`restrict ${mount.target}`, call.setTreeAttributes(tree, flags("MOUNT_ATTR", "RDONLY")))]
+      : []),
+    step(`mount ${mount.source} on ${mount.target}`, call.attach(tree, mount.target), {
+      ignore: ["ENOENT", "ENOTDIR", "ELOOP"],
+    }),
+  ];
+}
+
+/** The program that leaves a descriptor of the tree's top in the register `VIEW.tree`. Pure. */
+export function compileView({ folder, lower, shows, writable, volumes }: View): Program {
+  const made = register("tree"), restricted = flags("MS", "NOSUID", "NODEV", "NOEXEC");
+  const rootOnly = flags("MS", "REMOUNT", "BIND", "RDONLY", "NOSUID", "NODEV", "NOEXEC");
+  const attributes = flags(
+    "MOUNT_ATTR",
+    "NODEV",
+    "NOSUID",
+    "NOEXEC",
+    ...(writable === "nothing" ? ["RDONLY"] as const : []),
+  );
+  return [
+    callerStep("start a process in its own mount namespace", call.clone3(flags("CLONE", "PIDFD", "NEWNS"), VIEW.pidfd)),
+    step("make every mount private", call.mount(null, "/", null, flags("MS", "REC", "PRIVATE"))),
+    ...volumes.map(openSource),
+    ...mountOverlay({ folder, lower, volatile: false }, restricted, shows === "container"),
+    ...pivot(folder),
+    ...volumes.flatMap(attach),
+    ...(writable === "volumes" ? [step("make the root read-only", call.mount(null, "/", null, rootOnly))] : []),
+    step("copy the tree of mounts, attached nowhere", call.openTree("/"), { save: "tree" }),
+    step("restrict it", call.setTreeAttributes(made, attributes)),
+    callerStep("take it", call.pidfdGetfd(register(VIEW.pidfd), made), { save: VIEW.tree }),
+    step("end, and the namespace with it", call.exit),
+  ];
+}
