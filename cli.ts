@@ -12,7 +12,7 @@ import { run } from "./cli/run.ts";
 // No literal in the import: Deno would read all modules behind it at every start. `deno task compile` names it.
 const OTHER = "./cli/other.ts";
 
-const TABLES = { run: FLAG_TABLE, create: FLAG_TABLE, explain: FLAG_TABLE, exec: EXEC_TABLE };
+const TABLES = { run: FLAG_TABLE, create: FLAG_TABLE, fork: FLAG_TABLE, explain: FLAG_TABLE, exec: EXEC_TABLE };
 
 /** Runs one command line and returns its exit code. */
 async function main(words: readonly string[]): Promise<number> {
@@ -21,7 +21,8 @@ async function main(words: readonly string[]): Promise<number> {
   if (!Object.hasOwn(TABLES, name) || rest[0] === "--help") return (await other()).parse([name, ...rest]);
   try {
     if (name === "exec") return await exec(rest);
-    const { flags, image, command } = readWords(rest);
+    const { flags, image: named, command } = readWords(rest);
+    const image = name === "fork" ? `container:${named}` : named;
     if (name === "explain") return await (await other()).explain(flags, image, command);
     if (name === "create" || flags.detach) return await (await other()).create(name, flags, image, command);
     const { code, warning } = await run(flags, image, command);

@@ -130,7 +130,20 @@ export async function apply(container: string, options: ApplyOptions & FolderOpt
   return await apply(container, options);
 }
 
-export { create, exec, kill, remove, rename, restart, runDetached, start, stop, wait } from "./lib/containers.ts";
+export {
+  create,
+  exec,
+  fork,
+  forkDetached,
+  kill,
+  remove,
+  rename,
+  restart,
+  runDetached,
+  start,
+  stop,
+  wait,
+} from "./lib/containers.ts";
 export type { ExecOptions, ExecOutput, ExecProcess } from "./lib/container/exec.ts";
 export type { DetachedOptions } from "./lib/container/start.ts";
 export type { RemoveOptions, StopOptions } from "./lib/container/stop.ts";

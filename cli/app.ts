@@ -80,6 +80,18 @@ const create = documented(FLAGS, SHORT, "IMAGE", {
     "Takes the options of run, prints the container's id.\n\n  sauropod create --name web -p 8080:80 alpine httpd -f",
 });
 
+const fork = documented(FLAGS, SHORT, "CONTAINER", {
+  brief: "Run a command in a new container with the files of another one",
+  fullDescription: [
+    "Takes the options of run; those that are not given, and the command, are the other container's, but for its name",
+    "and published ports. Its files are there as they are now, copy-on-write, and it goes on undisturbed. One that runs is",
+    "frozen while what it has changed is copied; one that does not run is forked at once, whatever its size.",
+    "",
+    "  sauropod fork -d --name web2 -p 8081:80 web",
+    "  sauropod fork --rm db pg_dump app",
+  ].join("\n"),
+});
+
 const exec = documented(EXEC_FLAGS, EXEC_SHORT, "CONTAINER", {
   brief: "Run one more command in a running container",
   fullDescription: [
@@ -181,6 +193,7 @@ const completions = buildCommand<Record<never, never>, ["bash" | "zsh" | "fish"]
 const routes = {
   run,
   create,
+  fork,
   ...life,
   exec,
   ps,

@@ -19,7 +19,22 @@ export const VERSION = "0.1.0";
 /** The names of all commands. */
 export const COMMANDS: ReadonlySet<string> = new Set(
   [
-    ...["run", "create", "start", "stop", "kill", "wait", "restart", "rename", "exec", "attach", "ps", "rm", "inspect"],
+    ...[
+      "run",
+      "create",
+      "fork",
+      "start",
+      "stop",
+      "kill",
+      "wait",
+      "restart",
+      "rename",
+      "exec",
+      "attach",
+      "ps",
+      "rm",
+      "inspect",
+    ],
     ...["cp", "diff", "export", "apply"],
     ...["logs", "events", "top", "stats", "pause", "unpause", "update"],
     ...["commit", "images", "network", "explain", "gc", "doctor", "completions"],

@@ -60,6 +60,7 @@ const OF_CONTAINERS: ReadonlySet<string> = new Set([
     "restart",
     "rename",
     "exec",
+    "fork",
     "attach",
     "rm",
     "inspect",
@@ -83,7 +84,7 @@ export async function complete(words: readonly string[], context: Context): Prom
   const matching = (proposals: Proposal[]): Proposal[] => proposals.filter(({ word }) => word.startsWith(partial));
   if (words.length <= 1 && !partial.startsWith("-")) return matching([...await fromParser([""], context), ...images()]);
   if (first === "cp" && !partial.startsWith("-")) return matching(containers().map(place));
-  if (OF_CONTAINERS.has(first) && (first !== "exec" || rest.length === 1 || partial.startsWith("-"))) {
+  if (OF_CONTAINERS.has(first) && (!["exec", "fork"].includes(first) || rest.length === 1 || partial.startsWith("-"))) {
     return matching(partial.startsWith("-") ? await fromParser([first, "--"], context) : containers());
   }
   if (first === "network" && ["rm", "inspect"].includes(rest[0] ?? "") && rest.length > 1 && !partial.startsWith("-")) {

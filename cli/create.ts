@@ -7,6 +7,7 @@
 import { create, runDetached } from "../lib/container/start.ts";
 import { findFolders } from "../lib/folders.ts";
 import { type ContainerFlags, containerOptions } from "./flags.ts";
+import { inherited } from "./run.ts";
 import { forwardSignals } from "./signals.ts";
 import { print } from "./text.ts";
 
@@ -18,7 +19,7 @@ export async function createContainer(
   command: readonly string[],
 ): Promise<void> {
   const { early } = forwardSignals();
-  const options = await containerOptions(flags, findFolders(flags));
+  const options = await inherited(image, await containerOptions(flags, findFolders(flags)), flags);
   const make = how === "create" ? create : runDetached;
   print(await make(image, command, { ...options, keep: !flags.rm, signal: early }) + "\n");
 }

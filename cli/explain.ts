@@ -10,7 +10,8 @@ import { completeFromImage, hostnameOf, prepare } from "../lib/container/prepare
 import { newId } from "../lib/container/store.ts";
 import { explain as explainProgram, formatProgram } from "../lib/explain.ts";
 import { findFolders } from "../lib/folders.ts";
-import { resolveImage } from "../lib/image/resolve.ts";
+import { InputError } from "../lib/errors.ts";
+import { FORK, resolveImage } from "../lib/image/resolve.ts";
 import { lazy } from "../lib/lazy.ts";
 import { requestNetwork } from "../lib/network/request.ts";
 import type { ContainerSpec } from "../lib/spec.ts";
@@ -47,6 +48,12 @@ export async function explain(flags: ContainerFlags, image: string, asked: reado
   const folders = findFolders(flags);
   const id = newId();
   const wishes = { ...await containerOptions(flags, folders), keep: !flags.rm };
+  if (image.startsWith(FORK)) {
+    throw new InputError("explain takes an image: what a fork is made of is only known when it is made", {
+      code: "explain-unsupported",
+      hint: "name the container's image",
+    });
+  }
   const found = await resolveImage(image, folders.images, { ...wishes, pull: wishes.pull ?? "never" });
   found.release?.();
   const { command, options } = await completeFromImage(found, asked, wishes);

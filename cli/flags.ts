@@ -303,7 +303,7 @@ export async function containerOptions(flags: ContainerFlags, folders: Folders):
     capAdd: flags.capAdd,
     capDrop: flags.capDrop,
     privileged: flags.privileged,
-    allowNewPrivileges: allowsNewPrivileges(flags.securityOpt ?? []),
+    allowNewPrivileges: flags.securityOpt && allowsNewPrivileges(flags.securityOpt),
     cgroupParent: flags.cgroupParent,
     ...detachedOptions(flags),
   };

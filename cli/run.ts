@@ -5,10 +5,24 @@
  */
 
 import { run as start } from "../lib/container/run.ts";
+import type { ContainerOptions } from "../lib/container/options.ts";
 import { findFolders } from "../lib/folders.ts";
+import { FORK } from "../lib/image/resolve.ts";
+import { lazy } from "../lib/lazy.ts";
 import { formatSize } from "../lib/size.ts";
 import { type ContainerFlags, containerOptions } from "./flags.ts";
 import { forwardSignals } from "./signals.ts";
+
+/** With the options of the container that is forked, if one is. */
+export async function inherited(
+  image: string,
+  options: ContainerOptions,
+  flags: ContainerFlags,
+): Promise<ContainerOptions> {
+  if (!image.startsWith(FORK)) return options;
+  const { forkOptions } = await lazy.fork();
+  return forkOptions(findFolders(flags).containers, image.slice(FORK.length), options);
+}
 
 /** Runs the command to its end. Returns its exit code, and what the user should know beside. */
 export async function run(
@@ -16,7 +30,7 @@ export async function run(
   image: string,
   command: readonly string[],
 ): Promise<{ code: number; warning?: string }> {
-  const options = await containerOptions(flags, findFolders(flags));
+  const options = await inherited(image, await containerOptions(flags, findFolders(flags)), flags);
   const { early, connect } = forwardSignals();
   await using container = await start(image, command, {
     ...options,

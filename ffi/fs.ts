@@ -34,6 +34,8 @@ export interface Status {
   gid: number;
   /** The size in bytes. */
   size: number;
+  /** How many blocks of 512 bytes it takes. */
+  blocks: number;
   /** The inode's number. */
   ino: bigint;
   /** The number of hard links. */
@@ -68,6 +70,7 @@ export const S_IF = {
 export const AT_FDCWD = -100;
 
 const AT_EMPTY_PATH = 0x1000, AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200;
+const FICLONE = 0x40049409, MOST_AT_ONCE = 1 << 30;
 const STATX_BASIC = 0x7ff, STATX_MNT_ID = 0x1000;
 const RENAME_EXCHANGE = 2;
 const TMPFS_MAGIC = 0x01021994, DEVPTS_MAGIC = 0x1cd1;
@@ -160,6 +163,25 @@ export function rewrite(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
   check(shim.i("lseek", fd, 0, SEEK_SET), "lseek", fd);
   writeAll(fd, bytes);
   check(shim.i("ftruncate", fd, bytes.length), "ftruncate", fd);
+}
+
+/** Makes the empty file `to` share all blocks of `from` until one is written to; false where the file system cannot. */
+export function shareBlocks(from: number, to: number): boolean {
+  return shim.i("ioctl", to, FICLONE, from) === 0;
+}
+
+/** Copies bytes between files of one file system, from and to where their offsets are (`copy_file_range(2)`). */
+export function copyBytes(from: number, to: number, length: number): void {
+  for (let left = length; left > 0;) {
+    const n = check(shim.copyRange(from, to, Math.min(left, MOST_AT_ONCE)), "copy_file_range", from);
+    if (n === 0) return;
+    left -= n;
+  }
+}
+
+/** Makes an open file `size` bytes long; what is new of it is a hole. */
+export function setSize(fd: number, size: number): void {
+  Deno.truncateSync(`/proc/self/fd/${fd}`, size);
 }
 
 /** Makes a directory. */
@@ -300,6 +322,7 @@ export function statusAt(dirfd: number, path = ""): Status {
     mode: view.getUint16(28, true),
     ino: view.getBigUint64(32, true),
     size: Number(view.getBigUint64(40, true)),
+    blocks: Number(view.getBigUint64(48, true)),
     stored: Number(view.getBigUint64(48, true)) * 512,
     ctime: view.getBigInt64(96, true) * 1_000_000_000n + BigInt(u32(104)),
     mtime: view.getBigInt64(112, true) * 1_000_000_000n + BigInt(u32(120)),

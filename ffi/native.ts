@@ -100,6 +100,8 @@ export const shim = {
     call(syscallNumber(name), IBIB, a | 0, b | 0, c | 0, 0, p, q),
   ibiib: (name: SyscallName, a: number, p: Buffer, b: number, c: number, q: Buffer): number =>
     call(syscallNumber(name), IBIIB, a | 0, b | 0, c | 0, 0, p, q),
+  copyRange: (from: number, to: number, length: number): number =>
+    call(syscallNumber("copy_file_range"), IBIB, from, to, length, 0, null, null),
   wait: (name: SyscallName, a: number, p: Buffer, b = 0, c = 0, d = 0): Promise<number> =>
     wait(syscallNumber(name), IB, a | 0, b | 0, c | 0, d | 0, p, null),
 };

@@ -7,6 +7,7 @@
  */
 
 import type { ExecOptions, ExecProcess } from "./container/exec.ts";
+import { type Container, run, type RunOptions } from "./container/run.ts";
 import type { DetachedOptions } from "./container/start.ts";
 import type { RemoveOptions, StopOptions } from "./container/stop.ts";
 import { findFolders, type FolderOptions } from "./folders.ts";
@@ -69,6 +70,39 @@ export async function create(
 export async function start(container: string, options: FolderOptions = {}): Promise<void> {
   const { start } = await lazy.start();
   await start(container, options);
+}
+
+/**
+ * Runs a command, by default the same, in a new container whose files are those of another one as they are now,
+ * copy-on-write. Options that are not given are the other's, but for its name and what only one container can have, such
+ * as published ports. The other goes on undisturbed; if it runs it is frozen while what it has changed is copied, if not
+ * the fork takes the same time whatever its size. Call it on the main thread.
+ *
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-busy`.
+ * @throws whatever `run` throws.
+ */
+export async function fork(
+  container: string,
+  command: readonly string[] = [],
+  options: RunOptions = {},
+): Promise<Container> {
+  const { forkOptions } = await lazy.fork();
+  return run(`container:${container}`, command, forkOptions(findFolders(options).containers, container, options));
+}
+
+/**
+ * Makes a fork as {@linkcode fork} does, which outlives this process. Returns its id.
+ *
+ * @throws whatever `fork` throws.
+ */
+export async function forkDetached(
+  container: string,
+  command: readonly string[] = [],
+  options: DetachedOptions = {},
+): Promise<string> {
+  const { forkOptions } = await lazy.fork();
+  const own = forkOptions(findFolders(options).containers, container, options);
+  return runDetached(`container:${container}`, command, own);
 }
 
 /**

@@ -30,6 +30,7 @@ export const lazy = {
   rename: (): Promise<typeof import("./container/rename.ts")> => load("./container/rename.ts"),
   freezer: (): Promise<typeof import("./cgroup/freezer.ts")> => load("./cgroup/freezer.ts"),
   files: (): Promise<typeof import("./container/files.ts")> => load("./container/files.ts"),
+  fork: (): Promise<typeof import("./container/fork.ts")> => load("./container/fork.ts"),
   failure: (): Promise<typeof import("./container/failure.ts")> => load("./container/failure.ts"),
   leftovers: (): Promise<typeof import("./container/leftovers.ts")> => load("./container/leftovers.ts"),
   names: (): Promise<typeof import("./container/names.ts")> => load("./container/names.ts"),

@@ -23,6 +23,7 @@ import "./container/stop.ts";
 import "./container/rename.ts";
 import "./cgroup/freezer.ts";
 import "./container/files.ts";
+import "./container/fork.ts";
 import "./container/failure.ts";
 import "./container/leftovers.ts";
 import "./container/names.ts";

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { COMMANDS, normalize, VERSION } from "../cli/argv.ts";
 import { complete } from "../cli/complete.ts";
 import type { Context } from "../cli/context.ts";
+import { EXEC_TABLE } from "../cli/exec.ts";
 import { FLAG_TABLE } from "../cli/flags.ts";
 import { commandLine, makeWorld, type World } from "./helpers/world.ts";
 
@@ -53,8 +54,10 @@ const MEANINGS = [
   ["-v /a:/b:ro -w /b host sh", "run --volume=/a:/b:ro --workdir=/b -- host sh"],
   ["-h web host sh", "run --hostname=web -- host sh"],
   ["-t host sh", "run --tty -- host sh"],
-  ["-it host sh", "run --tty -- host sh"],
-  ["-ti host sh", "run --tty -- host sh"],
+  ["-it host sh", "run --interactive --tty -- host sh"],
+  ["-ti host sh", "run --tty --interactive -- host sh"],
+  ["-dit host sh", "run --detach --interactive --tty -- host sh"],
+  ["exec -it -e A=1 web sh -c x", "exec --interactive --tty --env=A=1 -- web sh -c x"],
   ["--interactive --tty host sh", "run --interactive --tty -- host sh"],
   // a value is a value, whatever it looks like
   ["--memory-swap -1 --pids-limit -1 host sh", "run --memory-swap=-1 --pids-limit=-1 -- host sh"],
@@ -78,7 +81,7 @@ const MEANINGS = [
 
 Deno.test("what people type means what it should", () => {
   for (const [typed, meant] of MEANINGS) {
-    const found = normalize(words(typed), { run: FLAG_TABLE, explain: FLAG_TABLE });
+    const found = normalize(words(typed), { run: FLAG_TABLE, explain: FLAG_TABLE, exec: EXEC_TABLE });
     assert.deepEqual(found, words(meant), `sauropod ${typed}`);
   }
 });
@@ -192,7 +195,7 @@ Deno.test("completion proposes commands, flags, images and containers where they
   const first = await proposed(world, [""]);
   for (const word of [...COMMANDS, "host", "busybox"]) assert(first.includes(word), `${word} is not in ${first}`);
   const table: [string[], string[]][] = [
-    [["ex"], ["explain"]],
+    [["exp"], ["explain", "export"]],
     [["bu"], ["busybox"]],
     [["run", "bu"], ["busybox"]],
     [["explain", "ho"], ["host"]],

@@ -565,8 +565,7 @@ Deno.test("a folder that holds the container, or the copy itself, is copied with
     await copyTo("box", small.home, "/copy", small.folders);
     const out = `${small.home}/out`;
     await copyFrom("box", "/copy", out, small.folders);
-    const [id = ""] = listed(`${out}/containers`);
-    assert.match(id, /^\.live\/$/);
+    assert(listed(`${out}/containers`).includes(".live/"));
     // The copy is beneath what is copied: a volume shows it.
     const data = `${small.home}/data`;
     Deno.mkdirSync(data);

@@ -398,7 +398,11 @@ Deno.test("a container's changes become a layer upon its image's, or upon the fo
   await host("mknod", `${upper}/etc/kept`, "c", "0", "0");
   const image = documents(images, "docker.io/a/b:1");
   const changes = { Cmd: ["/new"] };
-  const made = await commitContainer(images, { upper, image }, "c/d", { message: "m", author: "me", changes });
+  const made = await commitContainer(images, { changes: [upper], image }, "c/d", {
+    message: "m",
+    author: "me",
+    changes,
+  });
   assert.equal(made.name, "docker.io/c/d:latest");
   const { config, manifest } = documents(images, made.name);
   assert.equal(manifest.layers.length, 4);
@@ -412,9 +416,11 @@ Deno.test("a container's changes become a layer upon its image's, or upon the fo
   const rootfs = await unpackedByUmoci(world, `${world.home}/layout`, made.name);
   assert.deepEqual((await treeOf(rootfs)).map((line) => line.split(" ")[0]), ["etc", "etc/new", "link", "run"]);
 
-  const base = await commitContainer(images, { upper, lower: [`${images}/busybox`] }, "c/base");
+  const base = await commitContainer(images, { changes: [upper], lower: [`${images}/busybox`] }, "c/base");
   assert.equal(documents(images, base.name).manifest.layers.length, 2);
-  await assert.rejects(commitContainer(images, { upper, lower: ["/"] }, "c/h"), { code: "commit-unsupported" });
+  await assert.rejects(commitContainer(images, { changes: [upper], lower: ["/"] }, "c/h"), {
+    code: "commit-unsupported",
+  });
 });
 
 const wrongLayer = { ...LAYERS[0] ?? { plain: new Uint8Array(), type: "" }, blob: bytesOf("no tar at all") };

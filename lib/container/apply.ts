@@ -10,7 +10,7 @@ import { ContainerError, messageOf } from "../errors.ts";
 import { quoteName } from "../image/tar.ts";
 import { type ApplyPlan, chooseChanges, planApply } from "./apply_plan.ts";
 import { type ChangeWriter, changeWriter, inFolder, splitPath } from "./apply_write.ts";
-import { type Change, changesBetween, lookUp, stateOf, withLayers } from "./changes.ts";
+import { type Change, changesOfRecord, lookUp, stateOf, withChanged } from "./changes.ts";
 import { findContainer } from "./names.ts";
 import type { ContainerRecord } from "./record.ts";
 import { withStopped } from "./stopped.ts";
@@ -98,11 +98,11 @@ export async function applyChanges(
     containers,
     found.id,
     (record) =>
-      withLayers(containers, record, async (upper, image) => {
+      withChanged(containers, record, async (upper) => {
         const root = openAt(AT_FDCWD, machine, flags("O", "RDONLY", "DIRECTORY"));
         try {
-          const chosen = chooseChanges(changesBetween(record, upper, image), paths);
-          const plan = planApply(chosen, upper, root, BigInt(Date.parse(record.created)) * 1_000_000n);
+          const chosen = chooseChanges(changesOfRecord(containers, record), paths);
+          const plan = planApply(chosen, upper, root, BigInt(Date.parse(record.line ?? record.created)) * 1_000_000n);
           const isRefused = plan.conflicts.some(({ forcible }) => !force || !forcible);
           if (dryRun || isRefused || plan.changes.length === 0) return { ...plan, applied: false };
           if (!await confirm(plan)) return { ...plan, applied: false };

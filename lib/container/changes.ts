@@ -11,6 +11,7 @@ import { ContainerError } from "../errors.ts";
 import { quoteName } from "../image/tar.ts";
 import { failedWith, openDirectory } from "../image/tree.ts";
 import { sameXattrs } from "./attributes.ts";
+import { mergeChanges } from "./merge_changes.ts";
 import { findContainer } from "./names.ts";
 import type { ContainerRecord } from "./record.ts";
 import { openImage } from "./view.ts";
@@ -210,43 +211,64 @@ function walk(record: ContainerRecord, upper: number, image: number): Change[] {
   return inFolder(upper, image, "", 0).changes;
 }
 
-/** Runs `work` on open descriptors of a container's upper folder and of its image. */
-export async function withLayers<T>(
-  containers: string,
-  record: ContainerRecord,
-  work: (upper: number, image: number) => T | Promise<T>,
-): Promise<T> {
-  const folder = `${containers}/${record.id}`;
-  const upper = openAt(AT_FDCWD, `${folder}/upper`, flags("O", "RDONLY", "DIRECTORY", "NOFOLLOW"));
+function withFolders<T>(upper: number, image: number, work: (upper: number, image: number) => T): T {
+  const top = openDirectory(upper, ".");
   try {
-    const image = openImage(folder, record.lower);
-    try {
-      return await work(upper, image);
-    } finally {
-      close(image);
-    }
+    return work(top, image);
   } finally {
-    close(upper);
+    close(top);
+    close(image);
   }
 }
 
-/** The changes between an image and the upper folder of a container of it, both open, by path. */
-export function changesBetween(record: ContainerRecord, upper: number, image: number): Change[] {
-  const top = openDirectory(upper, ".");
+function openUpper(path: string): number {
+  return openAt(AT_FDCWD, path, flags("O", "RDONLY", "DIRECTORY", "NOFOLLOW"));
+}
+
+/** What one folder changes in those that lie below it. */
+function changesIn(record: ContainerRecord, folder: string, upper: string, lower: readonly string[]): Change[] {
+  const fd = openUpper(upper);
   try {
-    return walk(record, top, image);
+    return withFolders(fd, openImage(folder, lower), (above, below) => walk(record, above, below));
   } finally {
-    close(top);
+    close(fd);
   }
+}
+
+/**
+ * What a container, which must not be started meanwhile, has changed in its image's files, by path.
+ *
+ * @throws {ContainerError} `view-failed`, `too-deep`, `overlay-redirect`, `changes-unknown`.
+ */
+export function changesOfRecord(containers: string, record: ContainerRecord): Change[] {
+  const folder = `${containers}/${record.id}`, { layers = [], lower } = record;
+  const uppers = [`${folder}/upper`, ...layers];
+  // From the lowest layer on: each changes what those below it have made of the image.
+  return uppers.map((upper, i) => changesIn(record, folder, upper, [...layers.slice(i), ...lower])).reverse()
+    .reduce(mergeChanges);
 }
 
 /**
  * What the container that `query` names has changed in its image's files, by path; folders stand before what is in them.
  * What is mounted in it does not count, nor what was made to mount it on. It may run.
  *
- * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `view-failed`, `too-deep`, `overlay-redirect`.
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`, and those of {@linkcode changesOfRecord}.
  */
-export async function changesOf(containers: string, query: string): Promise<Change[]> {
-  const record = findContainer(containers, query);
-  return await withLayers(containers, record, (upper, image) => changesBetween(record, upper, image));
+export function changesOf(containers: string, query: string): Change[] {
+  return changesOfRecord(containers, findContainer(containers, query));
+}
+
+/** Runs `work` on an open descriptor of all that a container has changed, for reading what was added or changed. */
+export async function withChanged<T>(
+  containers: string,
+  record: ContainerRecord,
+  work: (changed: number) => T | Promise<T>,
+): Promise<T> {
+  const folder = `${containers}/${record.id}`, { layers = [] } = record;
+  const fd = layers.length === 0 ? openUpper(`${folder}/upper`) : openImage(folder, [`${folder}/upper`, ...layers]);
+  try {
+    return await work(fd);
+  } finally {
+    close(fd);
+  }
 }

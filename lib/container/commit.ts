@@ -9,7 +9,9 @@ import type { Folders } from "../folders.ts";
 import { commitContainer as commitImage, type CommitOptions } from "../image/commit.ts";
 import type { ImageDocuments, StoredImage } from "../image/store.ts";
 import { blobPath, makeStore, readImage, storeFolder } from "../image/store.ts";
-import { findContainer } from "./names.ts";
+import { snapshot } from "./fork.ts";
+import { removeStaleLayers } from "./layers.ts";
+import { findContainer, listContainers } from "./names.ts";
 import type { ContainerRecord } from "./record.ts";
 
 function documentsOf(store: string, { id, image, imageDigest }: ContainerRecord): ImageDocuments | undefined {
@@ -28,10 +30,10 @@ function documentsOf(store: string, { id, image, imageDigest }: ContainerRecord)
 }
 
 /**
- * Makes an image of a container: its own image, and a layer with everything that it has changed. A container that runs
- * is not stopped for it: what it writes meanwhile may or may not be in the layer.
+ * Makes an image of a container: its own image, and layers with everything that it has changed. One that runs is frozen
+ * while its changes are copied, as for a fork.
  *
- * @throws {ContainerError} `container-not-found`, `image-gone`.
+ * @throws {ContainerError} `container-not-found`, `image-gone`, and what `snapshot` throws.
  * @throws {ImageError} if the image cannot be made. The store is as before then.
  */
 export async function commitContainer(
@@ -40,9 +42,15 @@ export async function commitContainer(
   name: string,
   options: CommitOptions = {},
 ): Promise<StoredImage> {
-  const record = findContainer(containers, query);
   const store = storeFolder(images);
   makeStore(store);
-  const upper = `${containers}/${record.id}/upper`;
-  return await commitImage(images, { upper, lower: record.lower, image: documentsOf(store, record) }, name, options);
+  const image = documentsOf(store, findContainer(containers, query));
+  const { record: { id, layers = [], lower }, release } = await snapshot(containers, query);
+  try {
+    const changes = layers.length > 0 ? layers.toReversed() : [`${containers}/${id}/upper`];
+    return await commitImage(images, { changes, lower, image }, name, options);
+  } finally {
+    release();
+    await removeStaleLayers(containers, listContainers(containers));
+  }
 }

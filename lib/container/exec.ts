@@ -18,7 +18,7 @@ import type { ProcessSpec } from "../spec.ts";
 import { Child, type CommandStatus, type Written } from "./child.ts";
 import type { Failure } from "./failure.ts";
 import { hostnameOf, prepareProcess } from "./prepare.ts";
-import type { ContainerRecord } from "./record.ts";
+import { type ContainerRecord, lowerOf } from "./record.ts";
 import { readReport } from "./report.ts";
 import { findRunning, type Running } from "./running.ts";
 import { connect, type Connection, type StreamOptions } from "./streams.ts";
@@ -50,12 +50,13 @@ const SIGKILL = 9;
 /** What the command is to be: the container's own process, with another command. */
 function processOf(
   containers: string,
-  { id, lower, options }: ContainerRecord,
+  record: ContainerRecord,
   command: readonly string[],
   { env, cwd, user, privileged }: ExecOptions,
 ): Promise<ProcessSpec> {
+  const { id, options } = record;
   return prepareProcess(
-    [`${containers}/${id}/upper`, ...lower],
+    [`${containers}/${id}/upper`, ...lowerOf(record)],
     command,
     {
       ...options,

@@ -8,6 +8,7 @@ import { thawGroups } from "../cgroup/freezer.ts";
 import { killGroup, removeGroups } from "../cgroup/remove.ts";
 import { leave, leftNetworks } from "../network/attach.ts";
 import { recordEvent } from "./event.ts";
+import { removeStaleLayers } from "./layers.ts";
 import { listContainers, orphanedIds, removeStaleNames } from "./names.ts";
 import {
   type ContainerRecord,
@@ -85,6 +86,7 @@ export async function reclaim(containers: string): Promise<Reclaimed> {
     if (!result.damaged.includes(id)) result[await finish(containers, id, livenessOf(containers, id))].push(id);
   }
   removeStaleNames(containers);
+  if (result.damaged.length === 0) await removeStaleLayers(containers, listContainers(containers));
   const gone = [...result.ended, ...result.removed];
   if (gone.length > 0 || leftNetworks()) await leave(gone);
   return result;

@@ -45,6 +45,14 @@ export async function planContainer<Options extends ContainerOptions>(
   return { spec, image, containers, options };
 }
 
+function foldersOf(
+  { layers = [], line }: Image,
+  lower: readonly string[],
+): Pick<ContainerRecord, "lower" | "layers" | "line"> {
+  if (line === undefined) return { lower };
+  return { lower: lower.slice(layers.length), ...(layers.length ? { layers } : {}), line };
+}
+
 /** The record of a planned container. */
 export function recordOf({ spec, image, options }: Plan, place?: Place): ContainerRecord {
   return {
@@ -53,7 +61,7 @@ export function recordOf({ spec, image, options }: Plan, place?: Place): Contain
     ...(options.name === undefined ? {} : { name: options.name }),
     image: image.name,
     ...(image.digest === undefined ? {} : { imageDigest: image.digest }),
-    lower: spec.rootfs.lower,
+    ...foldersOf(image, spec.rootfs.lower),
     command: spec.process.args,
     options: keptOptions(options),
     created: new Date().toISOString(),

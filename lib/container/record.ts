@@ -67,6 +67,12 @@ export interface ContainerRecord {
   readonly imageDigest?: string;
   /** The folders of the image, uppermost first. */
   readonly lower: readonly string[];
+  /** Folders that lie on those of the image, uppermost first: what had been changed when it was forked, or was a fork. */
+  readonly layers?: readonly string[];
+  /** The uppermost of them, while it is being made of the container's upper folder. */
+  readonly forking?: string;
+  /** When the first of those that it was forked of was made. Default: it is no fork. */
+  readonly line?: string;
   /** The command and its arguments. */
   readonly command: readonly string[];
   /** What was asked, completed from the image. */
@@ -150,6 +156,11 @@ export function formatMark({ pid, startTime }: ProcessMark): string {
 export function parseMark(text: string): { boot: string; mark: ProcessMark } | undefined {
   const [, boot, pid, startTime] = /^(\w+) (\d+)\.(\d+)$/.exec(text) ?? [];
   return boot === undefined ? undefined : { boot, mark: { pid: Number(pid), startTime: Number(startTime) } };
+}
+
+/** All folders below the container's upper one, uppermost first. */
+export function lowerOf({ layers = [], lower }: Pick<ContainerRecord, "layers" | "lower">): readonly string[] {
+  return [...layers, ...lower];
 }
 
 /** Writes the record into the container's folder, replacing what is there. */

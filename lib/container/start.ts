@@ -16,7 +16,7 @@ import type { ContainerOptions } from "./options.ts";
 import { awaitEnd, signalProcess } from "./owner.ts";
 import { inPlace, placeOf, type Plan, planContainer, recordOf } from "./plan.ts";
 import { checkOptions, prepare } from "./prepare.ts";
-import { type ContainerRecord, readRecord, writeRecord } from "./record.ts";
+import { type ContainerRecord, lowerOf, readRecord, writeRecord } from "./record.ts";
 import { parseRestart } from "./restart.ts";
 import { createState } from "./state.ts";
 import { withStopped } from "./stopped.ts";
@@ -156,7 +156,8 @@ function claim(containers: string, query: string): Promise<ContainerRecord> {
   });
 }
 
-function imageOf({ image, imageDigest, lower, id }: ContainerRecord): Image {
+function imageOf(record: ContainerRecord): Image {
+  const { image, imageDigest, id } = record, lower = lowerOf(record);
   for (const folder of lower) {
     try {
       if (Deno.statSync(folder).isDirectory) continue;

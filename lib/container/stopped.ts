@@ -8,6 +8,7 @@ import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
 import { flags } from "../../ffi/flags.ts";
 import { ContainerError } from "../errors.ts";
 import { failedWith } from "../image/tree.ts";
+import { lazy } from "../lazy.ts";
 import { type ContainerRecord, readRecord, statusOf } from "./record.ts";
 import { livenessOf } from "./store.ts";
 
@@ -28,6 +29,12 @@ async function lockFolder(folder: string, id: string): Promise<number> {
   return fd;
 }
 
+async function settled(containers: string, record: ContainerRecord): Promise<ContainerRecord> {
+  if (record.forking === undefined) return record;
+  const { settleFork } = await lazy.fork();
+  return settleFork(containers, record);
+}
+
 /**
  * Runs `work` on a container that has ended or never was started, and that nobody starts meanwhile: one process at a time mounts its upper
  * folder. Who starts it holds the lock until `.live` says so. Waits for others. The kernel takes the lock from a process
@@ -45,7 +52,7 @@ export async function withStopped<T>(
     const record = readRecord(folder);
     if (!record) throw notFound(id);
     const liveness = livenessOf(containers, id), status = statusOf(record, liveness);
-    if (!liveness || status === "exited") return await work(record);
+    if (!liveness || status === "exited") return await work(await settled(containers, record));
     throw new ContainerError(`the container ${id} is ${status === "created" ? "being started" : "running"}`, {
       code: "container-running",
       facts: { id, status },

@@ -10,7 +10,7 @@ import { requireRunning } from "./groups.ts";
 import { findContainer } from "./names.ts";
 import { readProcessFile, statOf } from "./process_usage.ts";
 import { processesOf } from "./processes.ts";
-import type { ContainerRecord } from "./record.ts";
+import { type ContainerRecord, lowerOf } from "./record.ts";
 
 /** A process of a container. */
 export interface ContainerProcess {
@@ -46,9 +46,9 @@ function identityOf(pid: number): { pids: number[]; uid: number } | undefined {
 const ROOT = [0, "root"] as const;
 
 /** The names of users by id. What the container has made of its /etc/passwd is not to be trusted, but for that. */
-function userNames(containers: string, { id, lower }: ContainerRecord): ReadonlyMap<number, string> {
+function userNames(containers: string, record: ContainerRecord): ReadonlyMap<number, string> {
   try {
-    const text = readImageFile([`${containers}/${id}/upper`, ...lower], "/etc/passwd") ?? "";
+    const text = readImageFile([`${containers}/${record.id}/upper`, ...lowerOf(record)], "/etc/passwd") ?? "";
     const users = text.split("\n").map((line) => line.split(":"));
     const named = users.flatMap(([name, , uid = ""]) =>
       name && /^\d+$/.test(uid) ? [[Number(uid), name] as const] : []

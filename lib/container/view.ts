@@ -16,7 +16,7 @@ import { compileView, VIEW, type View } from "../program/view.ts";
 import type { BindMount } from "../spec.ts";
 import { findContainer } from "./names.ts";
 import { parseMounts } from "./parse.ts";
-import { type ContainerRecord, isAlive, type ProcessMark, statusOf } from "./record.ts";
+import { type ContainerRecord, isAlive, lowerOf, type ProcessMark, statusOf } from "./record.ts";
 import { withStopped } from "./stopped.ts";
 import { livenessOf } from "./store.ts";
 
@@ -73,7 +73,7 @@ export function openImage(folder: string, lower: readonly string[]): number {
 }
 
 function openStopped(folder: string, record: ContainerRecord, access: "read" | "write"): number {
-  const { lower, options } = record;
+  const { options } = record, lower = lowerOf(record);
   const writable = access === "read" ? "nothing" : options.readOnly ? "volumes" : "all";
   return mount({ folder, lower, shows: "container", writable, volumes: volumesOf(record) });
 }

@@ -13,8 +13,8 @@ import { hasBlob, type ImageDocuments, setName, type StoredImage, storeFolder } 
 
 /** What a container consists of. */
 export interface CommitSource {
-  /** The folder that holds what it has changed: the upper folder of its overlay. */
-  readonly upper: string;
+  /** The folders that hold what it has changed, as upper folders of overlays, lowest first. Each becomes a layer. */
+  readonly changes: readonly string[];
   /** The image it was made of; undefined if that was a folder, an archive or the host. */
   readonly image?: ImageDocuments;
   /** The folders of its image, uppermost first; needed where there is no `image`. */
@@ -73,14 +73,15 @@ export async function commitContainer(
 ): Promise<StoredImage> {
   const full = newName(name);
   return await withSpool(storeFolder(images), async (spool) => {
-    const { store } = spool, { image, upper, lower = [] } = source, { signal, ...rest } = options;
+    const { store } = spool, { image, changes, lower = [] } = source, { signal, ...rest } = options;
     const below = image ? imageLayers(store, image) : await packLowers(spool, lower, signal);
-    const top = await layerOfFolder(spool, upper, signal);
+    const above: NewLayer[] = [];
+    for (const folder of changes) above.push(await layerOfFolder(spool, folder, signal));
     const descriptor = await writeImage(store, {
       ...rest,
       base: image ? rawConfig(store, image.manifest.config) : {},
-      layers: [...below, top],
-      added: 1 + (image ? 0 : below.length),
+      layers: [...below, ...above],
+      added: above.length + (image ? 0 : below.length),
       createdBy: "sauropod commit",
     });
     setName(store, full, descriptor);

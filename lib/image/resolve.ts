@@ -5,7 +5,7 @@ import type { ImageSettings } from "./oci.ts";
 import type { StoredOptions } from "./stored.ts";
 
 /** What an image is kept as. */
-export type ImageKind = "host" | "folder" | "archive" | "stored";
+export type ImageKind = "host" | "folder" | "archive" | "stored" | "container";
 
 /** An image, ready to be mounted. */
 export interface Image {
@@ -15,6 +15,10 @@ export interface Image {
   lower: readonly string[];
   /** What it is kept as. */
   kind: ImageKind;
+  /** Folders on those, of a container that is forked, uppermost first. Default: none. */
+  layers?: readonly string[];
+  /** When the first container was made that it comes of. Default: it comes of none. */
+  line?: string;
   /** The digest of its manifest, if it is in the store. */
   digest?: string;
   /** What its maker says that containers of it are to be. Default: nothing. */
@@ -47,6 +51,9 @@ export function archiveName(path: string): string | undefined {
 export function storeOf(imagesFolder: string): string {
   return `${imagesFolder}/.unpacked`;
 }
+
+/** What the name of an image begins with that is a fork of a container. */
+export const FORK = "container:";
 
 const NAME = /^[A-Za-z0-9_.:-]+$/;
 const MAX_DEPTH = 4;
@@ -111,12 +118,16 @@ function locate(name: string, imagesFolder: string): Place | undefined {
 /**
  * Finds the image `name`: `host` is the host's own root; else it is the folder `name` of `imagesFolder`, or an archive
  * of that name, which is unpacked once into the folder `.unpacked` there; else the image of that name in the store,
- * which is pulled if it is missing.
+ * which is pulled if it is missing. `container:NAME` is a fork of a container's files.
  *
  * Throws {@linkcode InputError} `invalid-image-name`, {@linkcode ImageError} `image-not-found`, and those of
  * `unpackOnce` in `archive.ts` and of `resolveStored` in `stored.ts`.
  */
 export async function resolveImage(name: string, imagesFolder: string, options: StoredOptions = {}): Promise<Image> {
+  if (name.startsWith(FORK) && options.containers !== undefined) {
+    const { resolveFork } = await lazy.fork();
+    return resolveFork(options.containers, name.slice(FORK.length));
+  }
   const place = locate(name, imagesFolder);
   if (place?.kind === "host") return { name, lower: ["/"], kind: "host" };
   if (place?.kind === "folder") return { name, lower: [Deno.realPathSync(place.path)], kind: "folder" };

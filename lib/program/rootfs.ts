@@ -61,14 +61,32 @@ function commonFolder(paths: readonly string[]): string {
 }
 
 /**
+ * Mounts this machine's root by itself. The kernel refuses lower folders of which one lies in another, as all lie in the
+ * machine's root; on an overlay of its own that is not the same file system any more.
+ */
+function mountBase(folder: string, how: Flags): Program {
+  const base = `${folder}/base`;
+  // An overlay without an upper folder wants two lower ones; the other is empty.
+  const data = `lowerdir=/:${escaped(base)}/empty`;
+  return [
+    step(`make ${base}`, call.mkdir(base, 0o700), { ignore: ["EEXIST"] }),
+    step(`mount tmpfs on ${base}`, call.mount("tmpfs", base, "tmpfs", flags("MS", "NOSUID", "NODEV"), "size=4k")),
+    ...["empty", "merged"].map((name) => step(`make ${base}/${name}`, call.mkdir(`${base}/${name}`, 0o755))),
+    step("mount this machine's root by itself", call.mount("overlay", `${base}/merged`, "overlay", how, data)),
+  ];
+}
+
+/**
  * Mounts the overlay on the container's folder; with `upper`, the container's on the image. The kernel takes one page of
  * options: names of many layers are written as seen from the folder that they are in.
  */
 export function mountOverlay(
-  { folder, lower, volatile }: Pick<Rootfs, "folder" | "lower" | "volatile">,
+  { folder, lower: asked, volatile }: Pick<Rootfs, "folder" | "lower" | "volatile">,
   how: Flags,
   upper = true,
 ): Program {
+  const based = asked.length > 1 && asked.includes("/");
+  const lower = based ? asked.map((path) => path === "/" ? `${folder}/base/merged` : path) : asked;
   const parent = lower.length > 1 ? commonFolder(lower) : undefined;
   const names = parent === undefined ? lower : lower.map((path) => path.slice(parent.length).replace(/^\/+/, ""));
   const own = parent === undefined ? "" : `${escaped(folder)}/`;
@@ -76,6 +94,7 @@ export function mountOverlay(
   // Without volatile the end of a container waits until the whole file system below it is synchronized.
   const data = `lowerdir=${names.map(escaped).join(":")}${changes}${volatile ? ",volatile" : ""}`;
   return [
+    ...(based ? mountBase(folder, flags("MS", "RDONLY")) : []),
     parent === undefined
       ? step("go to the container's folder", call.chdir(folder))
       : step("go to the folder of the image's layers", call.chdir(parent)),

@@ -1,0 +1,161 @@
+/**
+ * Forks: containers whose files are those of another one, copy-on-write.
+ *
+ * What a container that does not run has changed becomes a layer below it and its fork, in constant time. Of one that
+ * runs the changes are copied while it is frozen: its overlay goes on writing to its upper folder, which therefore cannot
+ * be shared. Where the file system can share blocks (XFS, Btrfs) no data are copied.
+ *
+ * @module
+ */
+
+import { AT_FDCWD, chmodAt, chownAt } from "../../ffi/fs.ts";
+import { ContainerError } from "../errors.ts";
+import type { Image } from "../image/resolve.ts";
+import type { ImageSettings } from "../image/oci.ts";
+import { cloneTree } from "./clone_tree.ts";
+import { holdLayers, newLayer } from "./layers.ts";
+import { findContainer } from "./names.ts";
+import type { ContainerOptions } from "./options.ts";
+import { freeze } from "./pause.ts";
+import { type ContainerRecord, lowerOf, statusOf, writeRecord } from "./record.ts";
+import { withStopped } from "./stopped.ts";
+import { livenessOf, namesIn } from "./store.ts";
+
+/** Makes an upper folder like the one that was there: its mode and owner are those of the container's root. */
+function renewUpper(layer: string, upper: string): void {
+  const { mode, uid, gid } = Deno.statSync(layer);
+  Deno.mkdirSync(upper, { mode: 0o755 });
+  chownAt(AT_FDCWD, upper, uid ?? 0, gid ?? 0);
+  chmodAt(AT_FDCWD, upper, (mode ?? 0o755) & 0o7777);
+}
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** Finishes, or takes back, a fork whose process was killed; for whoever holds the container's folder. */
+export function settleFork(containers: string, record: ContainerRecord): ContainerRecord {
+  const { forking, ...settled } = record;
+  if (forking === undefined) return record;
+  const folder = `${containers}/${record.id}`;
+  const done = exists(forking);
+  if (done && !exists(`${folder}/upper`)) renewUpper(forking, `${folder}/upper`);
+  const layers = (record.layers ?? []).filter((layer) => done || layer !== forking);
+  const result = { ...settled, layers };
+  writeRecord(folder, result);
+  return result;
+}
+
+/** Makes a layer of all that a container has changed which does not run. */
+function giveLayer(containers: string, record: ContainerRecord): ContainerRecord {
+  const folder = `${containers}/${record.id}`, upper = `${folder}/upper`;
+  if (namesIn(upper).length === 0) return record;
+  const layer = newLayer(containers);
+  const changed = { ...record, layers: [layer, ...record.layers ?? []] };
+  // The record comes first: what it names is there, or is found out not to be, but is never forgotten.
+  writeRecord(folder, { ...changed, forking: layer });
+  Deno.renameSync(upper, layer);
+  renewUpper(layer, upper);
+  writeRecord(folder, changed);
+  return changed;
+}
+
+/** Makes a layer of a copy of what a container that runs has changed up to now. */
+async function copyLayer(containers: string, record: ContainerRecord): Promise<ContainerRecord> {
+  const layer = newLayer(containers);
+  const thaw = await freeze(containers, record);
+  try {
+    cloneTree(`${containers}/${record.id}/upper`, layer);
+  } finally {
+    thaw();
+  }
+  return { ...record, layers: [layer, ...record.layers ?? []] };
+}
+
+/** What a container consists of when it is forked, and until when its layers are kept from being taken away. */
+export interface Snapshot {
+  /** The container, with the layers that its fork is to have. */
+  readonly record: ContainerRecord;
+  /** To be called when a record names the layers. */
+  readonly release: () => void;
+}
+
+/**
+ * Makes what a container has changed up to now a layer that nobody changes any more.
+ *
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `container-busy` if it is just being started.
+ * @throws {CgroupError} if one that runs cannot be frozen.
+ */
+export async function snapshot(containers: string, query: string): Promise<Snapshot> {
+  const found = findContainer(containers, query), { id } = found;
+  const release = holdLayers(containers);
+  try {
+    const liveness = livenessOf(containers, id), status = statusOf(found, liveness);
+    if (status === "running") return { record: await copyLayer(containers, found), release };
+    if (liveness && status !== "exited") {
+      throw new ContainerError(`container ${id} is just being started`, {
+        code: "container-busy",
+        facts: { id, status },
+        hint: "try again in a moment",
+      });
+    }
+    return { record: await withStopped(containers, id, (record) => giveLayer(containers, record)), release };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+function settingsOf({ command, options }: ContainerRecord): ImageSettings {
+  const { env = {}, cwd, user } = options;
+  return {
+    Cmd: command,
+    Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+    ...(cwd === undefined ? {} : { WorkingDir: cwd }),
+    ...(user === undefined ? {} : { User: user }),
+  };
+}
+
+/**
+ * The image `container:NAME`: the files of a container, as they are now, with its command, environment, directory and
+ * user.
+ *
+ * @throws whatever {@linkcode snapshot} throws.
+ */
+export async function resolveFork(containers: string, query: string): Promise<Image> {
+  const { record, release } = await snapshot(containers, query);
+  const { image, imageDigest, layers = [], line = record.created } = record;
+  return {
+    name: image,
+    kind: "container",
+    lower: lowerOf(record),
+    layers,
+    line,
+    ...(imageDigest === undefined ? {} : { digest: imageDigest }),
+    settings: settingsOf(record),
+    release,
+  };
+}
+
+/** Of which two containers cannot have the same. */
+const OWN = ["publish", "publishAll", "containerAddress", "hostname", "networkAliases"] as const;
+
+/** The options of a container's fork: its own, under those that are given, but for what only one can have. */
+export function forkOptions<Options extends ContainerOptions>(
+  containers: string,
+  query: string,
+  options: Options,
+): Options {
+  const inherited: ContainerOptions = { ...findContainer(containers, query).options };
+  for (const name of OWN) delete inherited[name];
+  const given = Object.entries(options).filter(([, value]) =>
+    value !== undefined && !(Array.isArray(value) && value.length === 0)
+  );
+  const limits = { ...inherited.limits, ...options.limits };
+  return { ...inherited, ...options, ...Object.fromEntries(given), limits };
+}
