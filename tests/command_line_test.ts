@@ -192,7 +192,7 @@ Deno.test("completion proposes commands, flags, images and containers where they
   const first = await proposed(world, [""]);
   for (const word of [...COMMANDS, "host", "busybox"]) assert(first.includes(word), `${word} is not in ${first}`);
   const table: [string[], string[]][] = [
-    [["ex"], ["explain"]],
+    [["ex"], ["explain", "export"]],
     [["bu"], ["busybox"]],
     [["run", "bu"], ["busybox"]],
     [["explain", "ho"], ["host"]],
@@ -206,6 +206,9 @@ Deno.test("completion proposes commands, flags, images and containers where they
     [["rm", "we"], ["web"]],
     [["inspect", "we"], ["web"]],
     [["rm", "--fo"], ["--force"]],
+    [["cp", "we"], ["web:"]],
+    [["diff", "we"], ["web"]],
+    [["apply", "--dr"], ["--dry-run"]],
     [["ps", "--js"], ["--json"]],
     [["completions", "z"], ["zsh"]],
     [["zzz"], []],

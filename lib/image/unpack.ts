@@ -21,6 +21,7 @@ import {
   statusAt,
   symlinkAt,
   SystemError,
+  unlinkAt,
   utimesAt,
   writeAll,
 } from "../../ffi/fs.ts";
@@ -216,6 +217,14 @@ function applyTo(root: number, options: UnpackOptions) {
     }
   }
 
+  function removeFile(parent: number, name: string): void {
+    try {
+      unlinkAt(parent, name);
+    } catch (error) {
+      throw failedWith(error, "EISDIR") ? occupied(subject, "folder") : error;
+    }
+  }
+
   /** Calls `make`, which must not replace anything; if something is in its way, removes that first. */
   function replacing<T>(parent: number, name: string, make: () => T): T {
     try {
@@ -223,8 +232,8 @@ function applyTo(root: number, options: UnpackOptions) {
     } catch (error) {
       if (!failedWith(error, "EEXIST")) throw error;
     }
-    if (merge && (statusAt(parent, name).mode & S_IF.MT) === S_IF.DIR) throw occupied(subject, "folder");
-    removeTree(parent, name);
+    if (merge) removeFile(parent, name);
+    else removeTree(parent, name);
     sources.reset();
     return make();
   }
