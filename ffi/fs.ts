@@ -243,9 +243,14 @@ export function chmod(fd: number, mode: number): void {
   check(shim.i("fchmod", fd, mode), "fchmod", fd);
 }
 
-/** Sets the permission bits of `path`; follows a symbolic link in its last component. */
+/** Sets the permission bits of `path` itself; a symbolic link has none: `EOPNOTSUPP`. */
 export function chmodAt(dirfd: number, path: string, mode: number): void {
-  check(shim.ib("fchmodat", dirfd, cPath(path), mode), "fchmodat", path);
+  const fd = openAt(dirfd, path, flags("O", "PATH", "NOFOLLOW"));
+  try {
+    check(shim.ib("fchmodat", AT_FDCWD, cPath(`/proc/self/fd/${fd}`), mode), "fchmodat", path);
+  } finally {
+    close(fd);
+  }
 }
 
 /** Sets access and modification time of `path` itself, in nanoseconds since the epoch; of `dirfd` if `path` is empty. */

@@ -3,7 +3,19 @@ import { copyFrom, copyTo, exportTar } from "../mod.ts";
 import { parsePlace } from "../cli/cp.ts";
 import { showName } from "../cli/text.ts";
 import { flags } from "../ffi/flags.ts";
-import { AT_FDCWD, chownAt, close, linkAt, mknodAt, openAt, S_IF, setXattr, symlinkAt, utimesAt } from "../ffi/fs.ts";
+import {
+  AT_FDCWD,
+  chmodAt,
+  chownAt,
+  close,
+  linkAt,
+  mknodAt,
+  openAt,
+  S_IF,
+  setXattr,
+  symlinkAt,
+  utimesAt,
+} from "../ffi/fs.ts";
 import { placeCopy } from "../lib/container/copy_place.ts";
 import { readRecord, writeRecord } from "../lib/container/record.ts";
 import { withStopped } from "../lib/container/stopped.ts";
@@ -409,6 +421,14 @@ Deno.test("links of a container lead only into it, in both directions", async ()
   }
   assert.deepEqual(listed(secret), ["marker"]);
   assert.equal(Deno.readTextFileSync(`${secret}/marker`), "host");
+});
+
+Deno.test("the mode of a FIFO that has become a link meanwhile is not set on what the link leads to", () => {
+  const here = folder();
+  Deno.writeTextFileSync(`${here}/host`, "", { mode: 0o600 });
+  Deno.symlinkSync(`${here}/host`, `${here}/fifo`);
+  assert.throws(() => chmodAt(AT_FDCWD, `${here}/fifo`, 0o666), { code: "EOPNOTSUPP" });
+  assert.equal((Deno.statSync(`${here}/host`).mode ?? 0) & 0o777, 0o600);
 });
 
 Deno.test("links that a container's files meet on this machine are not written through", async () => {

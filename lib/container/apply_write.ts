@@ -20,15 +20,17 @@ import {
   openBelow,
   read,
   readLinkAt,
+  readNames,
   renameAt,
   S_IF,
   type Status,
   statusAt,
   symlinkAt,
+  unlinkAt,
   utimesAt,
   writeAll,
 } from "../../ffi/fs.ts";
-import { failedWith, openDirectory, removeTree } from "../image/tree.ts";
+import { failedWith, openDirectory } from "../image/tree.ts";
 import { copyXattrs } from "./attributes.ts";
 
 const FOLDER = flags("O", "RDONLY", "DIRECTORY"), PLACE = flags("O", "PATH", "NOFOLLOW");
@@ -120,6 +122,23 @@ function make(source: number, status: Status, folder: number, name: string): voi
   utimesAt(folder, name, mtime);
 }
 
+/** Removes a name with all that is in it. Whoever moves folders meanwhile leads it nowhere else. */
+function removeAll(folder: number, name: string): void {
+  try {
+    return unlinkAt(folder, name);
+  } catch (error) {
+    if (failedWith(error, "ENOENT")) return;
+    if (!failedWith(error, "EISDIR")) throw error;
+  }
+  const fd = openDirectory(folder, name);
+  try {
+    for (const child of readNames(fd)) removeAll(fd, child);
+  } finally {
+    close(fd);
+  }
+  unlinkAt(folder, name, true);
+}
+
 /** Calls `make` with a new name, and puts what it made in the place of `name`, whatever is there. */
 function putInPlace(folder: number, name: string, make: (temporary: string) => void): void {
   const temporary = `.sauropod-${crypto.getRandomValues(new Uint8Array(8)).toHex()}`;
@@ -133,7 +152,7 @@ function putInPlace(folder: number, name: string, make: (temporary: string) => v
     }
   } finally {
     // What was there before, or what could not be put in place.
-    removeTree(folder, temporary);
+    removeAll(folder, temporary);
   }
 }
 
@@ -182,7 +201,7 @@ export function changeWriter(source: number, target: number): ChangeWriter {
     },
     remove(path) {
       const [folder, name] = splitPath(path);
-      inFolder(target, folder, (fd) => removeTree(fd, name));
+      inFolder(target, folder, (fd) => removeAll(fd, name));
     },
     finish() {
       for (const [path, mtime] of [...folders].reverse()) {

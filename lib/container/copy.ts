@@ -10,8 +10,9 @@ import { AT_FDCWD, close, S_IF, type Status, statusAt, SystemError } from "../..
 import { ImageError } from "../errors.ts";
 import { type ByteSource, decompress } from "../image/decompress.ts";
 import { quoteName, type TarEntry } from "../image/tar.ts";
-import { archiveTree, joined, type TreeOptions } from "../image/tar_tree.ts";
-import { unpack } from "../image/unpack.ts";
+import { readTree, type TreeOptions } from "../image/read_tree.ts";
+import { archiveTree, joined } from "../image/tar_tree.ts";
+import { unpack, type Unpacked, type UnpackOptions, writeTree } from "../image/unpack.ts";
 import { placeCopy, type Refusal } from "./copy_place.ts";
 import { failure, HOST, inside, openFolder, openSource, openTarget, type Side, type Source } from "./copy_side.ts";
 import { findContainer } from "./names.ts";
@@ -31,7 +32,7 @@ export interface CopyOptions {
 export interface CopyResult {
   /** Files, folders and links. */
   readonly entries: number;
-  /** Their bytes, as an archive holds them. */
+  /** The bytes of the files without holes; those of an archive if that was copied. */
   readonly bytes: number;
   /** Names of what was left out: sockets; devices, unless this machine's go to a container; what was gone meanwhile. */
   readonly leftOut: readonly string[];
@@ -45,7 +46,6 @@ export interface FilePlace {
   readonly path: string;
 }
 
-const BREATH = 1 << 22;
 const SET_IDS = 0o6000;
 // What a file tree holds is bounded by itself.
 const NO_LIMITS = { entries: Infinity, bytes: Infinity, fileSize: Infinity };
@@ -70,24 +70,23 @@ function arrival(to: Side, { archive = false }: CopyOptions): ((entry: TarEntry)
   });
 }
 
-/** Lets the program's other work have its turn now and then. */
-async function* breathing(chunks: AsyncIterable<Uint8Array<ArrayBuffer>>): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  let since = 0;
+async function* untilAborted(chunks: ByteSource, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   for await (const chunk of chunks) {
+    signal?.throwIfAborted();
     yield chunk;
-    since += chunk.length;
-    if (since < BREATH) continue;
-    since = 0;
-    await new Promise((resolve) => setTimeout(resolve));
   }
 }
 
-/** Unpacks below an open folder; what fails is told as a copy's failure. */
-async function arrive(chunks: ByteSource, fd: number, from: Side, to: Side, options: CopyOptions) {
+/** Runs `write`, which fills an open folder; what fails is told as a copy's failure. */
+async function arrive(
+  from: Side,
+  to: Side,
+  options: CopyOptions,
+  write: (options: UnpackOptions) => Promise<Unpacked>,
+): Promise<Unpacked> {
   const devices = to.root && !from.root ? "create" : "skip";
   try {
-    const change = arrival(to, options);
-    return await unpack(chunks, fd, { existing: "merge", devices, change, limits: NO_LIMITS });
+    return await write({ existing: "merge", devices, change: arrival(to, options), limits: NO_LIMITS });
   } catch (error) {
     if (!(error instanceof ImageError) || !["unpack-failed", "occupied"].includes(error.code)) throw error;
     const name = quoteName(String(error.facts.entry));
@@ -136,8 +135,9 @@ async function copyTree(source: Source, from: Side, to: Side, path: string, cont
     const { name } = placement, leftOut: string[] = [];
     const omit = omission({ fd: target.fd, name }, from, to, containers, leftOut);
     const onLeftOut = (gone: string): void => void leftOut.push(gone);
-    const chunks = breathing(joined(archiveTree(source.fd, { name, omit, onLeftOut }), options.signal));
-    return { ...await arrive(chunks, target.fd, from, to, options), leftOut };
+    const parts = readTree(source.fd, { name, omit, onLeftOut });
+    const copied = await arrive(from, to, options, (how) => writeTree(parts, target.fd, how, options.signal));
+    return { ...copied, leftOut };
   } catch (error) {
     throw error instanceof SystemError ? failure(from, error.message, "copy-failed", undefined, error) : error;
   } finally {
@@ -203,7 +203,8 @@ export async function unpackInto(
   return await withSide(containers, to, "write", async (side) => {
     const fd = openFolder(side, to.path);
     try {
-      return { ...await arrive(breathing(decompress(archive)), fd, HOST, side, options), leftOut: [] };
+      const chunks = untilAborted(decompress(archive), options.signal);
+      return { ...await arrive(HOST, side, options, (how) => unpack(chunks, fd, how)), leftOut: [] };
     } finally {
       close(fd);
     }

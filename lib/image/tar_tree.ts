@@ -1,228 +1,36 @@
 /**
- * Makes a tar archive of a tree of files that somebody else may be changing: every name is looked up once, in an open
- * directory, and what it then is, is what is archived. Nothing but regular files and directories is ever opened.
+ * Makes tar archives of trees of files.
  *
  * @module
  */
 
-import { extentsOf, seekTo } from "../../ffi/extents.ts";
-import { flags } from "../../ffi/flags.ts";
-import {
-  AT_FDCWD,
-  close,
-  getXattr,
-  isMadeUp,
-  listXattrs,
-  openAt,
-  read,
-  readLinkAt,
-  readNames,
-  S_IF,
-  type Status,
-  statusAt,
-} from "../../ffi/fs.ts";
-import { ImageError } from "../errors.ts";
-import { quoteName, type TarEntry, type TarType } from "./tar.ts";
+import { readTree, type TreeOptions } from "./read_tree.ts";
 import { sparseMapBlock, TAR_END, tarHeader, tarPadding } from "./tar_write.ts";
-import { failedWith, openDirectory } from "./tree.ts";
-import { DEFAULT_LIMITS, isKept } from "./unpack.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
-type Piece = readonly [offset: number, length: number];
 
-/** How to archive a tree. */
-export interface TreeOptions {
-  /** The top's name in the archive. Default: none, it is `./` and what is in it has no other name in front. */
-  readonly name?: string;
-  /** Whether it is the upper folder of an overlay, whose whiteouts and opaque folders become a layer's. Default: false. */
-  readonly layer?: boolean;
-  /** Whether what is mounted below the top is left out, but for what it is mounted on. Default: false. */
-  readonly oneMount?: boolean;
-  /** Whether to leave out `name` of the directory `parent`. Default: nothing is left out. */
-  readonly omit?: (name: string, status: Status, parent: Status | undefined) => boolean;
-  /** Hears of each entry. */
-  readonly onEntry?: (entry: TarEntry) => void;
-  /** Hears of what an archive cannot hold: sockets, and names that are gone before they can be read. */
-  readonly onLeftOut?: (name: string) => void;
-}
+const CHUNK = 1 << 18;
 
-const READ_CHUNK = 1 << 18;
-const WHITEOUT = ".wh.", OPAQUE = ".wh..wh..opq";
-const MAX_PIECES = 50_000, SMALLEST_HOLE = 4096;
-const PLACE = flags("O", "PATH", "NOFOLLOW"), CONTENT = flags("O", "RDONLY", "NONBLOCK", "NOCTTY");
-const OVERLAY = /^(?:trusted|user)\.overlay\.(.*)$/;
-const TYPES: Readonly<Record<number, TarType>> = {
-  [S_IF.REG]: "file",
-  [S_IF.DIR]: "directory",
-  [S_IF.LNK]: "symlink",
-  [S_IF.CHR]: "character",
-  [S_IF.BLK]: "block",
-  [S_IF.IFO]: "fifo",
-};
-const blank = { size: 0, target: "", major: 0, minor: 0, xattrs: new Map<string, Bytes>() };
-
-function unsupported(name: string, why: string): ImageError {
-  return new ImageError(`an archive cannot hold ${quoteName(name)}: ${why}`, {
-    code: "image-unsupported",
-    facts: { entry: name },
-  });
-}
-
-/** The extended attributes of an open file: those that an archive has, and those by which overlayfs remembers things. */
-function xattrsOf(fd: number) {
-  const xattrs = new Map<string, Bytes>(), overlay = new Map<string, string>();
-  for (const name of listXattrs(fd)) {
-    const [, own] = OVERLAY.exec(name) ?? [];
-    const value = own !== undefined || isKept(name) ? getXattr(fd, name) : undefined;
-    if (!value) continue;
-    if (own === undefined) xattrs.set(name, value);
-    else overlay.set(own, String.fromCharCode(...value));
-  }
-  return { xattrs, overlay };
-}
-
-function entryOf(name: string, type: TarType, status: Status): TarEntry {
-  const { mode, uid, gid, mtime } = status, [major = 0, minor = 0] = status.rdev.split(":").map(Number);
-  const device = type === "character" || type === "block";
-  return { ...blank, name, type, mode: mode & 0o7777, uid, gid, mtime, ...device ? { major, minor } : {} };
-}
-
-/** What something is mounted on, of which nothing is known but its kind. */
-function mountPoint(name: string, type: TarType, { mtime }: Status): TarEntry {
-  return { ...blank, name, type, mode: type === "directory" ? 0o755 : 0o644, uid: 0, gid: 0, mtime };
-}
-
-/** A whiteout of `name` in the folder whose name in the archive is `prefix`. */
-function whiteout(prefix: string, name: string, { mtime }: Status): TarEntry {
-  return { ...blank, name: `${prefix}${WHITEOUT}${name}`, type: "file", mode: 0o600, uid: 0, gid: 0, mtime };
-}
-
-/** Where the data of a file is, if it has holes worth a map; small ones count as data where there are very many. */
-function piecesOf(fd: number, { size, stored }: Status): Piece[] | undefined {
-  if (size - stored < SMALLEST_HOLE) return undefined;
-  const pieces: [offset: number, length: number][] = [];
-  for (const [offset, length] of extentsOf(fd, size)) {
-    const last = pieces.at(-1);
-    if (last && (pieces.length === MAX_PIECES || last[0] + last[1] === offset)) last[1] = offset + length - last[0];
-    else pieces.push([offset, length]);
-  }
-  const [first] = pieces;
-  return first?.[0] === 0 && first[1] === size ? undefined : pieces;
-}
-
-function* body(fd: number, size: number): Generator<Bytes> {
-  let left = size;
-  while (left > 0) {
-    const buffer = new Uint8Array(Math.min(READ_CHUNK, left)), n = read(fd, buffer);
-    // It was cut meanwhile: its header is written already.
-    left -= n || buffer.length;
-    yield n ? buffer.subarray(0, n) : buffer;
-  }
-}
-
-/**
- * The archive of what `top` is open on, be it with `O_PATH`; a last symbolic link is none that is followed. The same
- * tree always gives the same bytes. Memory use does not grow with the files, but with the number of hard links.
- *
- * Throws {@linkcode ImageError} `image-unsupported` for what an archive cannot say, and `SystemError` if something cannot
- * be read.
- */
+/** The archive of what {@linkcode readTree} reads, in chunks that are valid until the next. Throws what that throws. */
 export function* archiveTree(top: number, options: TreeOptions = {}): Generator<Uint8Array<ArrayBuffer>> {
-  const { layer = false, oneMount = false, omit, onEntry, onLeftOut } = options;
-  const linked = new Map<string, string>();
-  const home = statusAt(top).mount;
-
-  function* put(entry: TarEntry): Generator<Bytes> {
-    onEntry?.(entry);
-    yield tarHeader(entry);
+  let size = 0;
+  for (const part of readTree(top, options)) {
+    if (part instanceof Uint8Array) {
+      yield part;
+      continue;
+    }
+    if (size > 0) yield tarPadding(size);
+    size = part.size;
+    yield tarHeader(part);
+    if (part.sparse) yield sparseMapBlock(part.sparse);
   }
-
-  function* file(fd: number, path: string, status: Status, prefix: string, name: string): Generator<Bytes> {
-    const { xattrs, overlay } = xattrsOf(fd), { size } = status;
-    if (layer && overlay.has("whiteout")) return yield* put(whiteout(prefix, name, status));
-    if (layer && overlay.has("metacopy")) throw unsupported(path, "overlayfs keeps its content elsewhere");
-    const entry = { ...entryOf(path, "file", status), size, xattrs };
-    const pieces = layer ? undefined : piecesOf(fd, status);
-    if (!pieces) {
-      yield* put(entry);
-      yield* body(fd, size);
-      return yield tarPadding(size);
-    }
-    const stored = pieces.reduce((sum, [, length]) => sum + length, 0);
-    yield* put({ ...entry, size: stored, sparse: { size, pieces } });
-    yield sparseMapBlock({ size, pieces });
-    for (const [offset, length] of pieces) {
-      seekTo(fd, offset);
-      yield* body(fd, length);
-    }
-    yield tarPadding(stored);
-  }
-
-  function* directory(fd: number, prefix: string, status: Status, depth: number): Generator<Bytes> {
-    if (depth > DEFAULT_LIMITS.depth) throw unsupported(prefix, "it is nested too deep");
-    const { xattrs, overlay } = xattrsOf(fd);
-    if (layer && overlay.has("redirect")) throw unsupported(prefix, "overlayfs keeps its content elsewhere");
-    yield* put({ ...entryOf(prefix || "./", "directory", status), xattrs });
-    if (layer && overlay.get("opaque") === "y") yield* put({ ...whiteout(prefix, "", status), name: prefix + OPAQUE });
-    if (!layer && isMadeUp(fd)) return;
-    for (const name of readNames(fd).sort()) yield* child(fd, prefix, name, depth, status);
-  }
-
-  function* child(parent: number, prefix: string, name: string, depth: number, above: Status): Generator<Bytes> {
-    let fd = -1;
-    try {
-      fd = openAt(parent, name, PLACE);
-      const status = statusAt(fd);
-      if (!omit?.(name, status, above)) yield* node(fd, prefix, name, status, depth);
-    } catch (error) {
-      // It is gone since.
-      if (!failedWith(error, "ENOENT", "ESTALE")) throw error;
-      onLeftOut?.(prefix + name);
-    } finally {
-      close(fd);
-    }
-  }
-
-  /** One entry, whatever it is; `at` is open on it with `O_PATH`. */
-  function* node(at: number, prefix: string, name: string, status: Status, depth: number): Generator<Bytes> {
-    const type = TYPES[status.mode & S_IF.MT], path = prefix + name;
-    if (layer && type === "character" && status.rdev === "0:0") return yield* put(whiteout(prefix, name, status));
-    if (layer && name.startsWith(WHITEOUT)) {
-      throw unsupported(path, `names that begin with ${WHITEOUT} are reserved in layers`);
-    }
-    if (type === undefined) return onLeftOut?.(path);
-    if (oneMount && status.mount !== home) {
-      return yield* put(mountPoint(type === "directory" ? `${path}/` : path, type, status));
-    }
-    if (type === "directory") {
-      return yield* opened(openDirectory(at, "."), (fd) => directory(fd, path && `${path}/`, status, depth));
-    }
-    const inode = `${status.dev} ${status.ino}`, first = linked.get(inode);
-    if (first !== undefined) return yield* put({ ...entryOf(path, "link", status), target: first });
-    // The link leads to the very file that was looked at.
-    if (type === "file") {
-      yield* opened(openAt(AT_FDCWD, `/proc/self/fd/${at}`, CONTENT), (fd) => file(fd, path, status, prefix, name));
-    } else if (type === "symlink") yield* put({ ...entryOf(path, type, status), target: readLinkAt(at, "") });
-    else yield* put(entryOf(path, type, status));
-    if (status.nlink > 1) linked.set(inode, path);
-  }
-
-  function* opened(fd: number, use: (fd: number) => Generator<Bytes>): Generator<Bytes> {
-    try {
-      yield* use(fd);
-    } finally {
-      close(fd);
-    }
-  }
-
-  const status = statusAt(top);
-  if (!omit?.("", status, undefined)) yield* node(top, "", options.name ?? "", status, 0);
+  if (size > 0) yield tarPadding(size);
   yield TAR_END;
 }
 
-/** Joins small chunks. */
+/** Copies chunks together to larger ones. */
 export async function* joined(source: Iterable<Bytes>, signal?: AbortSignal): AsyncGenerator<Bytes> {
-  let whole = new Uint8Array(READ_CHUNK), filled = 0;
+  let whole = new Uint8Array(CHUNK), filled = 0;
   for (const chunk of source) {
     for (let at = 0; at < chunk.length;) {
       const part = chunk.subarray(at, at + whole.length - filled);
@@ -232,7 +40,7 @@ export async function* joined(source: Iterable<Bytes>, signal?: AbortSignal): As
       if (filled < whole.length) continue;
       signal?.throwIfAborted();
       yield whole;
-      [whole, filled] = [new Uint8Array(READ_CHUNK), 0];
+      [whole, filled] = [new Uint8Array(CHUNK), 0];
     }
   }
   yield whole.subarray(0, filled);

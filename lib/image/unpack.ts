@@ -21,12 +21,14 @@ import {
   statusAt,
   symlinkAt,
   SystemError,
+  unlinkAt,
   utimesAt,
   writeAll,
 } from "../../ffi/fs.ts";
 import { flags } from "../../ffi/flags.ts";
 import { ImageError } from "../errors.ts";
 import type { ByteSource } from "./decompress.ts";
+import type { TreePart } from "./read_tree.ts";
 import { sparseWriter } from "./sparse.ts";
 import { quoteName, type TarEntry, tarReader } from "./tar.ts";
 import { failedWith, openDirectory, removeTree, walker } from "./tree.ts";
@@ -72,7 +74,7 @@ export interface Unpacked {
 
 /** How much an archive may hold unless the caller says otherwise. */
 export const DEFAULT_LIMITS: UnpackLimits = { entries: 1_000_000, bytes: 64 * 2 ** 30, depth: 128, fileSize: 2 ** 40 };
-const MAX_NAME = 4095;
+const MAX_NAME = 4095, BREATH_MS = 20;
 const SETGID = 0o2000, PERMISSIONS = 0o777;
 const WHITEOUT = ".wh.", OPAQUE = ".wh..wh..opq";
 const NEW_FILE = flags("O", "WRONLY", "CREAT", "EXCL", "NOFOLLOW");
@@ -216,6 +218,14 @@ function applyTo(root: number, options: UnpackOptions) {
     }
   }
 
+  function removeFile(parent: number, name: string): void {
+    try {
+      unlinkAt(parent, name);
+    } catch (error) {
+      throw failedWith(error, "EISDIR") ? occupied(subject, "folder") : error;
+    }
+  }
+
   /** Calls `make`, which must not replace anything; if something is in its way, removes that first. */
   function replacing<T>(parent: number, name: string, make: () => T): T {
     try {
@@ -223,8 +233,8 @@ function applyTo(root: number, options: UnpackOptions) {
     } catch (error) {
       if (!failedWith(error, "EEXIST")) throw error;
     }
-    if (merge && (statusAt(parent, name).mode & S_IF.MT) === S_IF.DIR) throw occupied(subject, "folder");
-    removeTree(parent, name);
+    if (merge) removeFile(parent, name);
+    else removeTree(parent, name);
     sources.reset();
     return make();
   }
@@ -374,20 +384,17 @@ function applyTo(root: number, options: UnpackOptions) {
     }
   }
 
-  const reader = tarReader({
-    entry: (entry) => begin(change(entry)),
-    body: (part) => file?.write(part),
-    end: endFile,
-  }, options.mayLackEnd);
-
   return {
-    push(chunk: Uint8Array<ArrayBuffer>): void {
-      bytes += chunk.length;
+    entry: (entry: TarEntry): void => begin(change(entry)),
+    body: (part: Uint8Array<ArrayBuffer>): void => file?.write(part),
+    end: endFile,
+    guarded,
+    /** Counts bytes of the stream. */
+    count(length: number): void {
+      bytes += length;
       if (bytes > limits.bytes) throw tooLarge("bytes", limits.bytes);
-      guarded(() => reader.push(chunk));
     },
     finish(): Unpacked {
-      reader.finish();
       guarded(finishDirectories);
       return { entries, bytes };
     },
@@ -405,13 +412,53 @@ function applyTo(root: number, options: UnpackOptions) {
  * caller is root; of the extended attributes, `security.capability` and `user.*` are.
  *
  * Throws {@linkcode ImageError} `archive-unsafe` (`..`, a way through a symbolic link, a bad whiteout),
- * `archive-too-large`, `archive-malformed`, `archive-truncated`, `archive-unsupported` or `unpack-failed`; the
- * directory then holds a part of the archive.
+ * `archive-too-large`, `archive-malformed`, `archive-truncated`, `archive-unsupported` or `unpack-failed`, and `occupied`
+ * if nothing is to be replaced; the directory then holds a part of the archive.
  */
 export async function unpack(source: ByteSource, root: number, options: UnpackOptions = {}): Promise<Unpacked> {
-  const applied = applyTo(root, options);
+  const applied = applyTo(root, options), reader = tarReader(applied, options.mayLackEnd);
   try {
-    for await (const chunk of source) applied.push(chunk);
+    for await (const chunk of source) {
+      applied.count(chunk.length);
+      applied.guarded(() => reader.push(chunk));
+    }
+    reader.finish();
+    return applied.finish();
+  } finally {
+    applied.close();
+  }
+}
+
+/**
+ * Like {@linkcode unpack}, of what an archive would consist of. Now and then the thread's other work has its turn.
+ *
+ * @param signal Gives up when aborted.
+ */
+export async function writeTree(
+  parts: Iterable<TreePart>,
+  root: number,
+  options: UnpackOptions = {},
+  signal?: AbortSignal,
+): Promise<Unpacked> {
+  const applied = applyTo(root, options);
+  const take = (part: TreePart): void => {
+    if (part instanceof Uint8Array) {
+      applied.count(part.length);
+      return applied.body(part);
+    }
+    applied.end();
+    applied.entry(part);
+  };
+  try {
+    let since = performance.now();
+    for (const part of parts) {
+      applied.guarded(() => take(part));
+      if (performance.now() - since < BREATH_MS) continue;
+      await new Promise((resolve) => setTimeout(resolve));
+      signal?.throwIfAborted();
+      since = performance.now();
+    }
+    applied.guarded(applied.end);
     return applied.finish();
   } finally {
     applied.close();
