@@ -21,7 +21,7 @@ async function main(words: readonly string[]): Promise<number> {
   if (!Object.hasOwn(TABLES, name) || rest[0] === "--help") return (await other()).parse([name, ...rest]);
   try {
     if (name === "exec") return await exec(rest);
-    const { flags, image: named, command } = readWords(rest);
+    const { flags, image: named, command } = readWords(rest, name);
     const image = name === "fork" ? `container:${named}` : named;
     if (name === "explain") return await (await other()).explain(flags, image, command);
     if (name === "create" || flags.detach) return await (await other()).create(name, flags, image, command);

@@ -179,10 +179,16 @@ export const FLAG_TABLE: FlagTable = tableOf(FLAGS, SHORT);
  *
  * @throws {InputError} `unknown-flag`, `bad-flag`, `no-image`.
  */
-export function readWords(words: readonly string[]): { flags: ContainerFlags; image: string; command: string[] } {
-  const { values: flags, rest: [image, ...command] } = readFlags("run", FLAGS, words);
+export function readWords(
+  words: readonly string[],
+  name = "run",
+): { flags: ContainerFlags; image: string; command: string[] } {
+  const { values: flags, rest: [image, ...command] } = readFlags(name, FLAGS, words);
   if (image === undefined) {
-    throw new InputError("there is no image to run", { code: "no-image", hint: "for example: sauropod host /bin/sh" });
+    const [message, example] = name === "fork"
+      ? ["there is no container to fork", "sauropod fork --rm web sh"]
+      : ["there is no image to run", "sauropod host /bin/sh"];
+    throw new InputError(message, { code: "no-image", hint: `for example: ${example}` });
   }
   return { flags, image, command };
 }
