@@ -21,8 +21,11 @@ import {
 } from "../../ffi/fs.ts";
 import { flags } from "../../ffi/flags.ts";
 import { ImageError } from "../errors.ts";
+import { type ByteSource, CHUNK, joined, writeChunks } from "./chunks.ts";
+import { measure, measuring } from "./measure.ts";
 import { quoteName, type TarEntry, type TarType } from "./tar.ts";
 import { TAR_END, tarHeader, tarPadding } from "./tar_write.ts";
+import { gzip } from "./transform.ts";
 import { failedWith, openDirectory } from "./tree.ts";
 import { DEFAULT_LIMITS, isKept } from "./unpack.ts";
 
@@ -40,7 +43,6 @@ export interface PackedLayer {
   entries: number;
 }
 
-const READ_CHUNK = 1 << 18, LEVEL = 6;
 const WHITEOUT = ".wh.", OPAQUE = ".wh..wh..opq";
 // A FIFO that has taken the file's place must not make it wait.
 const FILE = flags("O", "RDONLY", "NOFOLLOW", "NONBLOCK");
@@ -97,7 +99,7 @@ function* archive(root: number, count: () => void): Generator<Bytes> {
   function* body(fd: number, size: number): Generator<Bytes> {
     let left = size;
     while (left > 0) {
-      const buffer = new Uint8Array(Math.min(READ_CHUNK, left)), n = read(fd, buffer);
+      const buffer = new Uint8Array(Math.min(CHUNK, left)), n = read(fd, buffer);
       // It was cut meanwhile: its header is written already.
       left -= n || buffer.length;
       yield n ? buffer.subarray(0, n) : buffer;
@@ -163,68 +165,10 @@ function* archive(root: number, count: () => void): Generator<Bytes> {
   yield TAR_END;
 }
 
-/** Joins small chunks, and lets others have their turn in between. */
-async function* joined(source: Iterable<Bytes>, signal?: AbortSignal): AsyncGenerator<Bytes> {
-  let whole = new Uint8Array(READ_CHUNK), filled = 0;
-  for (const chunk of source) {
-    for (let at = 0; at < chunk.length;) {
-      const part = chunk.subarray(at, at + whole.length - filled);
-      whole.set(part, filled);
-      filled += part.length;
-      at += part.length;
-      if (filled < whole.length) continue;
-      signal?.throwIfAborted();
-      yield whole;
-      [whole, filled] = [new Uint8Array(READ_CHUNK), 0];
-    }
-  }
-  yield whole.subarray(0, filled);
-}
-
-async function writeTo(path: string, chunks: AsyncIterable<Bytes>): Promise<number> {
-  using file = await Deno.open(path, { write: true, create: true, truncate: true });
-  let size = 0;
-  for await (const chunk of chunks) {
-    for (let at = 0; at < chunk.length;) at += await file.write(chunk.subarray(at));
-    size += chunk.length;
-  }
-  return size;
-}
-
-async function compressTo(path: string, source: AsyncIterable<Bytes>) {
-  const [{ createHash }, { createGzip }, { Readable }] = await Promise.all([
-    import("node:crypto"),
-    import("node:zlib"),
-    import("node:stream"),
-  ]);
-  const inner = createHash("sha256"), outer = createHash("sha256");
-  const gzip = createGzip({ level: LEVEL, chunkSize: READ_CHUNK });
-  const input = Readable.from(
-    (async function* () {
-      for await (const chunk of source) {
-        inner.update(chunk);
-        yield chunk;
-      }
-    })(),
-    { objectMode: true, highWaterMark: 1 },
-  );
-  input.on("error", (error) => gzip.destroy(error));
-  // Whoever reads it hears of it, perhaps later.
-  gzip.on("error", () => {});
-  input.pipe(gzip);
-  const output = async function* () {
-    for await (const chunk of gzip) {
-      outer.update(chunk);
-      yield new Uint8Array(chunk);
-    }
-  };
-  try {
-    const size = await writeTo(path, output());
-    return { size, digest: `sha256:${outer.digest("hex")}`, diffId: `sha256:${inner.digest("hex")}` };
-  } finally {
-    input.destroy();
-    gzip.destroy();
-  }
+async function compressTo(path: string, source: ByteSource) {
+  const inner = measure(), outer = measure();
+  await writeChunks(path, measuring(gzip(measuring(source, inner)), outer));
+  return { ...outer.result(), diffId: inner.result().digest };
 }
 
 /**

@@ -26,7 +26,7 @@ import {
 } from "../../ffi/fs.ts";
 import { flags } from "../../ffi/flags.ts";
 import { ImageError } from "../errors.ts";
-import type { ByteSource } from "./decompress.ts";
+import type { ByteSource } from "./chunks.ts";
 import { sparseWriter } from "./sparse.ts";
 import { quoteName, type TarEntry, tarReader } from "./tar.ts";
 import { failedWith, openDirectory, removeTree, walker } from "./tree.ts";
