@@ -14,6 +14,7 @@ export const lazy = {
   archive: (): Promise<typeof import("./image/archive.ts")> => load("./image/archive.ts"),
   unpack: (): Promise<typeof import("./image/unpack.ts")> => load("./image/unpack.ts"),
   decompress: (): Promise<typeof import("./image/decompress.ts")> => load("./image/decompress.ts"),
+  chunks: (): Promise<typeof import("./image/chunks.ts")> => load("./image/chunks.ts"),
   tree: (): Promise<typeof import("./image/tree.ts")> => load("./image/tree.ts"),
   stored: (): Promise<typeof import("./image/stored.ts")> => load("./image/stored.ts"),
   layers: (): Promise<typeof import("./image/layers.ts")> => load("./image/layers.ts"),

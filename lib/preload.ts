@@ -7,6 +7,7 @@
 import "./image/archive.ts";
 import "./image/unpack.ts";
 import "./image/decompress.ts";
+import "./image/chunks.ts";
 import "./image/tree.ts";
 import "./image/stored.ts";
 import "./image/layers.ts";

@@ -364,6 +364,20 @@ Deno.test("damaged, cut and continued streams are refused", async () => {
   }
 });
 
+Deno.test("damage anywhere in a long stream is told to who reads it", async () => {
+  const bytes = bytesOf(Array.from({ length: 60_000 }, (_, i) => `line ${i * 7919}`).join("\n"));
+  for (const program of ["gzip", "zstd"]) {
+    const packed = await output(program, ["-cq", "-1"], bytes);
+    let seed = 7;
+    const random = (below: number): number => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) % below;
+    for (let round = 0; round < 60; round++) {
+      const at = round < 8 ? packed.length - 1 - round : 20 + random(packed.length - 28);
+      const damaged = packed.with(at, (packed[at] ?? 0) ^ (1 << random(8)));
+      await assert.rejects(decompressed(damaged), { code: "archive-corrupt" }, `${program}, byte ${at}`);
+    }
+  }
+});
+
 Deno.test("xz and bzip2 are refused by name, with what to do", async () => {
   for (const program of ["xz", "bzip2"]) {
     const packed = await output(program, ["-c"], bytesOf("text"));

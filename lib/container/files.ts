@@ -15,7 +15,13 @@ type Bytes = Uint8Array<ArrayBuffer>;
 export type CopyFileOptions = CopyOptions & FolderOptions;
 
 async function send(archive: AsyncIterable<Bytes>, output: WritableStream<Bytes>): Promise<void> {
-  await ReadableStream.from(archive).pipeTo(output, { preventClose: true });
+  const writer = output.getWriter();
+  try {
+    // A chunk is valid until the next is asked for, and who takes it may keep it.
+    for await (const chunk of archive) await writer.write(chunk.slice());
+  } finally {
+    writer.releaseLock();
+  }
 }
 
 /** Copies `source`, a path of this machine or the bytes of an archive, to the path `target` of a container. */

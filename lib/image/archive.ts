@@ -87,7 +87,11 @@ async function unpackInto(temporary: string, archivePath: string, signal?: Abort
   const root = openDirectory(AT_FDCWD, rootfs);
   try {
     // Loaded here only: most runs find their image unpacked.
-    const [{ unpack }, { decompress, fileChunks }] = await Promise.all([lazy.unpack(), lazy.decompress()]);
+    const [{ unpack }, { decompress }, { fileChunks }] = await Promise.all([
+      lazy.unpack(),
+      lazy.decompress(),
+      lazy.chunks(),
+    ]);
     const { entries } = await unpack(decompress(fileChunks(archivePath, signal)), root);
     if (entries === 0) throw new ImageError("the archive is empty", { code: "archive-malformed" });
   } finally {

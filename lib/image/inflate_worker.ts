@@ -4,7 +4,8 @@
  * @module
  */
 
-import { decompress, fileChunks } from "./decompress.ts";
+import { fileChunks } from "./chunks.ts";
+import { decompress } from "./decompress.ts";
 import type { FromInflate, ToInflate } from "./inflate.ts";
 import { packError, serveThread } from "./thread.ts";
 

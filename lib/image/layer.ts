@@ -5,7 +5,8 @@
  */
 
 import { ImageError } from "../errors.ts";
-import { decompress, fileChunks } from "./decompress.ts";
+import { fileChunks } from "./chunks.ts";
+import { decompress } from "./decompress.ts";
 import { applyLayer, type LayerTask, type UnpackedLayer } from "./layer_apply.ts";
 import type { FromLayer, ToLayer } from "./layer_worker.ts";
 import { startThread, type Thread, unpackError } from "./thread.ts";

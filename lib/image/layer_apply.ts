@@ -6,7 +6,7 @@
 
 import { AT_FDCWD, close } from "../../ffi/fs.ts";
 import { ImageError } from "../errors.ts";
-import type { ByteSource } from "./decompress.ts";
+import type { ByteSource } from "./chunks.ts";
 import { openDirectory } from "./tree.ts";
 import { unpack, type UnpackLimits } from "./unpack.ts";
 

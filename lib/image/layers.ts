@@ -25,8 +25,8 @@ export interface LayerProgress {
 }
 
 const AT_ONCE = 3;
-// One keeps two processors busy, and some 100 MB of memory.
-const UNPACKED_AT_ONCE = Math.max(1, navigator.hardwareConcurrency >> 1);
+// Each keeps two processors busy, and takes some 35 MB of memory.
+const UNPACKED_AT_ONCE = Math.min(3, Math.max(1, navigator.hardwareConcurrency >> 1));
 let unpacking = 0;
 const waiting: (() => void)[] = [];
 

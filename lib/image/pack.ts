@@ -7,7 +7,10 @@
 
 import { AT_FDCWD, close, SystemError } from "../../ffi/fs.ts";
 import { ImageError } from "../errors.ts";
-import { archiveTree, joined } from "./tar_tree.ts";
+import { type ByteSource, joined, writeChunks } from "./chunks.ts";
+import { measure, measuring } from "./measure.ts";
+import { archiveTree } from "./tar_tree.ts";
+import { gzip } from "./transform.ts";
 import { openDirectory } from "./tree.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -24,51 +27,10 @@ export interface PackedLayer {
   entries: number;
 }
 
-const READ_CHUNK = 1 << 18, LEVEL = 6;
-async function writeTo(path: string, chunks: AsyncIterable<Bytes>): Promise<number> {
-  using file = await Deno.open(path, { write: true, create: true, truncate: true });
-  let size = 0;
-  for await (const chunk of chunks) {
-    for (let at = 0; at < chunk.length;) at += await file.write(chunk.subarray(at));
-    size += chunk.length;
-  }
-  return size;
-}
-
-async function compressTo(path: string, source: AsyncIterable<Bytes>) {
-  const [{ createHash }, { createGzip }, { Readable }] = await Promise.all([
-    import("node:crypto"),
-    import("node:zlib"),
-    import("node:stream"),
-  ]);
-  const inner = createHash("sha256"), outer = createHash("sha256");
-  const gzip = createGzip({ level: LEVEL, chunkSize: READ_CHUNK });
-  const input = Readable.from(
-    (async function* () {
-      for await (const chunk of source) {
-        inner.update(chunk);
-        yield chunk;
-      }
-    })(),
-    { objectMode: true, highWaterMark: 1 },
-  );
-  input.on("error", (error) => gzip.destroy(error));
-  // Whoever reads it hears of it, perhaps later.
-  gzip.on("error", () => {});
-  input.pipe(gzip);
-  const output = async function* () {
-    for await (const chunk of gzip) {
-      outer.update(chunk);
-      yield new Uint8Array(chunk);
-    }
-  };
-  try {
-    const size = await writeTo(path, output());
-    return { size, digest: `sha256:${outer.digest("hex")}`, diffId: `sha256:${inner.digest("hex")}` };
-  } finally {
-    input.destroy();
-    gzip.destroy();
-  }
+async function compressTo(path: string, source: ByteSource) {
+  const inner = measure(), outer = measure();
+  await writeChunks(path, measuring(gzip(measuring(source, inner)), outer));
+  return { ...outer.result(), diffId: inner.result().digest };
 }
 
 /**

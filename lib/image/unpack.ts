@@ -27,7 +27,7 @@ import {
 } from "../../ffi/fs.ts";
 import { flags } from "../../ffi/flags.ts";
 import { ImageError } from "../errors.ts";
-import type { ByteSource } from "./decompress.ts";
+import type { ByteSource } from "./chunks.ts";
 import type { TreePart } from "./read_tree.ts";
 import { sparseWriter } from "./sparse.ts";
 import { quoteName, type TarEntry, tarReader } from "./tar.ts";

@@ -4,8 +4,9 @@
  * @module
  */
 
-import { decompress, fileChunks } from "./decompress.ts";
-import { measureAll } from "./exchange/bytes.ts";
+import { fileChunks } from "./chunks.ts";
+import { decompress } from "./decompress.ts";
+import { measureAll } from "./measure.ts";
 import { otherDigest } from "./exchange/problems.ts";
 import { ensureLayer } from "./layers.ts";
 import type { Descriptor } from "./oci.ts";

@@ -36,7 +36,7 @@ interface Part {
   mixed: boolean;
 }
 
-const CHUNK = 1024 * 1024;
+const CHUNK = 1 << 18;
 // After so much, a cut connection counts as the first.
 const GOT_ON = 1024 * 1024;
 const RANGE = /^bytes (\d+)-(\d+)\/(\d+|\*)$/;
@@ -115,13 +115,15 @@ async function receive(part: Part, blob: Descriptor, at: Attempt, onProgress?: (
   const { response } = await at.request({ path: `blobs/${blob.digest}`, headers, actions: "pull" });
   await checkAnswer(part, response, blob, at);
   part.mixed = part.size > 0;
-  const reader = response.body?.getReader();
-  for (;;) {
-    const next = await reader?.read().catch((error) => {
+  const reader = response.body?.getReader({ mode: "byob" });
+  // The same memory for all that comes: the garbage of large blobs would be collected late.
+  for (let buffer = new ArrayBuffer(CHUNK);;) {
+    const next = await reader?.read(new Uint8Array(buffer)).catch((error) => {
       throw unreachable(at.task, error);
     });
-    if (!next || next.done) break;
+    if (!next?.value || next.done) break;
     const bytes = next.value;
+    buffer = bytes.buffer;
     at.watch.progress(bytes.length);
     if (part.size + bytes.length > blob.size) {
       await startAgain(part);

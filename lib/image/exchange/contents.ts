@@ -7,7 +7,7 @@
 
 import { AT_FDCWD, close, openIn, S_IF, statusAt, SystemError } from "../../../ffi/fs.ts";
 import { flags } from "../../../ffi/flags.ts";
-import { type ByteSource, fileChunks } from "../decompress.ts";
+import { type ByteSource, fileChunks } from "../chunks.ts";
 import { tarReader } from "../tar.ts";
 import { failedWith, openDirectory } from "../tree.ts";
 import { malformed, tooLarge, unsafeEntry } from "./problems.ts";

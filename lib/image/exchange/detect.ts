@@ -4,7 +4,8 @@
  * @module
  */
 
-import { decompress, fileChunks } from "../decompress.ts";
+import { fileChunks } from "../chunks.ts";
+import { decompress } from "../decompress.ts";
 import { tarReader } from "../tar.ts";
 
 /** What a folder or archive holds. */

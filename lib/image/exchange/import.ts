@@ -6,12 +6,14 @@
 
 import { ImageError, InputError } from "../../errors.ts";
 import { formatReference, parseReference } from "../../registry/reference.ts";
-import { decompress, fileChunks } from "../decompress.ts";
+import { fileChunks, streamBytes } from "../chunks.ts";
+import { decompress } from "../decompress.ts";
 import { ensureLayers } from "../layers.ts";
 import { type Descriptor, type ImageSettings, MEDIA, type Platform } from "../oci.ts";
 import { packLayer } from "../pack.ts";
 import { adoptBlob, readDocument, readImage, setName, type StoredImage, storeFolder } from "../store.ts";
-import { gzip, measure, measureAll, measuring, streamBytes } from "./bytes.ts";
+import { measure, measureAll, measuring } from "../measure.ts";
+import { gzip } from "../transform.ts";
 import { detect } from "./detect.ts";
 import { compressionOf } from "./docker_archive.ts";
 import { findImages } from "./find.ts";

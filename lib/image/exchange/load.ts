@@ -4,11 +4,11 @@
  * @module
  */
 
-import { decompress, fileChunks } from "../decompress.ts";
+import { fileChunks, streamBytes } from "../chunks.ts";
+import { decompress } from "../decompress.ts";
 import { forEachAtOnce } from "../layers.ts";
 import type { Descriptor } from "../oci.ts";
 import { adoptBlob, hasBlob, setName, type StoredImage, storeFolder } from "../store.ts";
-import { streamBytes } from "./bytes.ts";
 import { archiveContents, type Contents, folderContents } from "./contents.ts";
 import { verifyLayer } from "../verify_layer.ts";
 import { findImages } from "./find.ts";

@@ -5,7 +5,8 @@
  */
 
 import { InputError } from "../../errors.ts";
-import { decompress, fileChunks } from "../decompress.ts";
+import { fileChunks, writeAll, writeChunks } from "../chunks.ts";
+import { decompress } from "../decompress.ts";
 import { findImage } from "../manage.ts";
 import { type Descriptor, MEDIA } from "../oci.ts";
 import {
@@ -17,7 +18,7 @@ import {
   storeFolder,
   whileHeld,
 } from "../store.ts";
-import { measure, measureAll, measuring } from "./bytes.ts";
+import { measure, measureAll, measuring } from "../measure.ts";
 import { CONTAINERD_NAME } from "./layout.ts";
 import { about, otherDigest } from "./problems.ts";
 import { type Sink, type TarOutput, tarOutput } from "./tar_output.ts";
@@ -93,8 +94,7 @@ async function writeLayout(store: string, images: readonly NamedImage[], tar: Ta
 async function writeLayoutFolder(store: string, images: readonly NamedImage[], folder: string, signal?: AbortSignal) {
   await Deno.mkdir(`${folder}/blobs/sha256`, { recursive: true });
   for (const blob of blobsOf(images)) {
-    const file = await Deno.create(`${folder}/blobs/sha256/${hexOf(blob.digest)}`);
-    await ReadableStream.from(blobBytes(store, blob, signal)).pipeTo(file.writable);
+    await writeChunks(`${folder}/blobs/sha256/${hexOf(blob.digest)}`, blobBytes(store, blob, signal));
   }
   for (const [name, value] of Object.entries(layoutDocuments(images))) {
     await Deno.writeTextFile(`${folder}/${name}`, JSON.stringify(value));
@@ -145,7 +145,8 @@ const FORMATS = { oci: writeLayout, docker: writeDocker };
 async function withSink(to: string | WritableStream<Uint8Array>, work: (sink: Sink) => Promise<void>): Promise<void> {
   if (typeof to !== "string") {
     const writer = to.getWriter();
-    await work((bytes) => writer.write(bytes)).then(() => writer.close(), async (error) => {
+    // Nobody knows how long a stream holds on to what it is given.
+    await work((bytes) => writer.write(bytes.slice())).then(() => writer.close(), async (error) => {
       await writer.abort(error).catch(() => {});
       throw error;
     });
@@ -157,9 +158,7 @@ async function withSink(to: string | WritableStream<Uint8Array>, work: (sink: Si
   try {
     {
       using file = await Deno.open(path, { write: true, create: plain, truncate: plain });
-      await work(async (bytes) => {
-        for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
-      });
+      await work((bytes) => writeAll(file, bytes));
     }
     if (plain) await Deno.rename(path, to);
   } catch (error) {

@@ -7,7 +7,7 @@
 
 import { createHash } from "node:crypto";
 import { AT_FDCWD, close } from "../../../ffi/fs.ts";
-import type { ByteSource } from "../decompress.ts";
+import type { ByteSource } from "../chunks.ts";
 import { lockFolder, sweep, TEMPORARY } from "../locked_folder.ts";
 import { makeStore, whileHeld } from "../store.ts";
 import { removeTree } from "../tree.ts";
