@@ -9,7 +9,7 @@ import { listContainers } from "../lib/container/names.ts";
 import type { ContainerRecord } from "../lib/container/record.ts";
 import { remove } from "../lib/container/stop.ts";
 import { livenessOf } from "../lib/container/store.ts";
-import { ContainerError, InputError } from "../lib/errors.ts";
+import { InputError, SauropodError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
 import { formatError, print, say } from "./text.ts";
@@ -37,7 +37,7 @@ export async function rm(this: Context, flags: RmFlags, ...queries: string[]): P
       await remove(query, { ...folders, force: flags.force });
       print(query + "\n");
     } catch (error) {
-      if (!(error instanceof ContainerError)) throw error;
+      if (!(error instanceof SauropodError)) throw error;
       say(formatError(error));
       this.process.exitCode = 1;
     }

@@ -9,7 +9,7 @@ import { findFolders } from "../folders.ts";
 import { type Image, resolveImage } from "../image/resolve.ts";
 import { lazy } from "../lazy.ts";
 import { begin } from "./detached.ts";
-import { reclaim } from "./leftovers.ts";
+import { reclaimSome } from "./leftovers.ts";
 import { findContainer } from "./names.ts";
 import type { ContainerOptions } from "./options.ts";
 import { awaitEnd, signalProcess } from "./owner.ts";
@@ -17,7 +17,7 @@ import { inPlace, placeOf, type Plan, planContainer, recordOf } from "./plan.ts"
 import { checkOptions, prepare } from "./prepare.ts";
 import { type ContainerRecord, readRecord, statusOf, writeRecord } from "./record.ts";
 import { parseRestart } from "./restart.ts";
-import { createState } from "./state.ts";
+import { createState, restoreState, saveState } from "./state.ts";
 import { clearLiveness, createContainer, livenessOf, own, removeContainer } from "./store.ts";
 
 const SIGKILL = 9;
@@ -130,16 +130,43 @@ export async function runDetached(
   }
 }
 
-/** Refuses to start what is not there to be started, or is somebody's. */
-function claim(containers: string, record: ContainerRecord): void {
-  const { id } = record;
-  if (own(containers, id)) return;
-  const status = statusOf(record, livenessOf(containers, id));
-  throw new ContainerError(`container ${id} cannot be started: it is ${status === "exited" ? "just ending" : status}`, {
-    code: status === "exited" ? "container-busy" : "container-running",
+/**
+ * Makes the container `id` ours, to be started, and reads its record.
+ *
+ * @throws {ContainerError} `container-running`, `container-busy`, `container-not-found`.
+ */
+function claim(containers: string, id: string): ContainerRecord {
+  const folder = `${containers}/${id}`;
+  if (own(containers, id)) {
+    const record = readRecord(folder);
+    if (record) return record;
+    clearLiveness(containers, id);
+    throw new ContainerError(`container ${id} has just been removed`, { code: "container-not-found", facts: { id } });
+  }
+  const record = readRecord(folder);
+  const status = record ? statusOf(record, livenessOf(containers, id)) : "exited";
+  if (status === "running" || status === "restarting") {
+    throw new ContainerError(`container ${id} cannot be started: it is ${status}`, {
+      code: "container-running",
+      facts: { id, status },
+      hint: `sauropod restart ${id} ends it first`,
+    });
+  }
+  throw new ContainerError(`container ${id} cannot be started: another command is starting, ending or removing it`, {
+    code: "container-busy",
     facts: { id, status },
-    hint: status === "exited" ? "try again in a moment" : `sauropod restart ${id} ends it first`,
+    hint: "try again in a moment",
   });
+}
+
+/** Makes a container's files say what they said before a start that failed. */
+function restore(folder: string, record: ContainerRecord, state: string | undefined): void {
+  try {
+    restoreState(folder, state);
+    writeRecord(folder, record);
+  } catch {
+    // The disk is full: then the new record has not been written either. The error of the start is the one to tell.
+  }
 }
 
 function imageOf({ image, imageDigest, lower, id }: ContainerRecord): Image {
@@ -163,7 +190,7 @@ function imageOf({ image, imageDigest, lower, id }: ContainerRecord): Image {
  * Starts a container that has been made or has ended, with all that was asked when it was made. It outlives this
  * process. Resolves when the command has been executed, with the number of its process.
  *
- * @throws {ContainerError} `container-not-found`, `container-running`.
+ * @throws {ContainerError} `container-not-found`, `container-running`, `container-busy`.
  * @throws {ImageError} `image-gone`.
  * @throws whatever `run` throws. The container is as before then.
  */
@@ -172,11 +199,12 @@ export async function start(
   options: Pick<ContainerOptions, "images" | "containers"> = {},
 ): Promise<number> {
   const { containers } = findFolders(options);
-  await reclaim(containers);
-  const record = findContainer(containers, container);
-  claim(containers, record);
-  const { id, name, keep, command } = record;
+  const { id } = findContainer(containers, container);
+  await reclaimSome(containers, id);
+  const record = claim(containers, id);
+  const { name, keep, command } = record;
   const folder = `${containers}/${id}`;
+  const before = saveState(folder);
   try {
     const asked: ContainerOptions = { ...record.options, keep, ...(name === undefined ? {} : { name }) };
     const image = imageOf(record);
@@ -186,7 +214,7 @@ export async function start(
     return await beginInPlace({ spec, image, containers, options: asked }, fresh);
   } catch (error) {
     await clean(containers, record);
-    writeRecord(folder, record);
+    restore(folder, record, before);
     clearLiveness(containers, id);
     throw error;
   }
