@@ -198,6 +198,11 @@ export function removeTree(path: string): Call {
   return { call: "remove_tree", args: [cwd, path] };
 }
 
+/** Removes a control group and those below it, once their last processes have gone. */
+export function removeGroup(path: string): Call {
+  return { call: "remove_group", args: [path] };
+}
+
 /** readlinkat(2) into `memory`. */
 export function readlink(path: string, memory: Bytes): Call {
   return call("readlinkat", cwd, path, memory, memory.bytes.length);

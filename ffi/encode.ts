@@ -22,6 +22,7 @@ const PSEUDO: Readonly<Record<PseudoCall, number>> = {
   netlink: (1 << 24) + 4,
   go_on_in_child: (1 << 24) + 5,
   remove_tree: (1 << 24) + 6,
+  remove_group: (1 << 24) + 7,
 };
 
 /** A program in the shim's form, and the way back from its numbers. */

@@ -17,6 +17,8 @@ export type RestartPolicy = "no" | "on-failure" | "always";
 export interface Job {
   /** The container's id. */
   readonly id: string;
+  /** The process whose the container is until it is the monitor's. */
+  readonly claimant: number;
   /** The first eight digits of the boot's id. */
   readonly boot: string;
   /** When to start it again. */
@@ -47,7 +49,7 @@ export interface Job {
     readonly live: number;
     /** What to read of the container's standard output and error; -1 is nothing. */
     readonly outputs: readonly [number, number];
-    /** Closed when the container runs, or the monitor has given up. */
+    /** Told which process it is when the container runs; closed then, or when the monitor has given up. */
     readonly report: number;
     /** The first number that is above all others given. */
     readonly base: number;
@@ -117,7 +119,8 @@ function header(job: Job, names: JobRegisters, programs: readonly [Part, Part, P
     [names.pid, names.pidfd, names.terminal].map((name) =>
       name === undefined ? NONE : [...registers.keys()].indexOf(name)
     );
-  write(AT.numbers, [MAGIC, POLICIES.indexOf(job.restart), job.mostRestarts, log?.files ?? 0, job.removes ? 1 : 0, 0]);
+  const { claimant, mostRestarts, removes } = job;
+  write(AT.numbers, [MAGIC, POLICIES.indexOf(job.restart), mostRestarts, log?.files ?? 0, removes ? 1 : 0, claimant]);
   view.setBigUint64(AT.limit, BigInt(log?.limit ?? 0), true);
   write(AT.descriptors, [folder, live, ...outputs, report, base]);
   const [first, again, end, asking] = programs;

@@ -62,7 +62,8 @@ export type PseudoCall =
   | "drop_bounding"
   | "netlink"
   | "go_on_in_child"
-  | "remove_tree";
+  | "remove_tree"
+  | "remove_group";
 
 /** A system call and its arguments. */
 export interface Call {

@@ -21,13 +21,13 @@ struct job {
   uint32_t most_restarts;  // 0: any number
   uint32_t log_files;     // 0: no log
   uint32_t removes;       // whether `end` removes the container
-  uint32_t reserved;
+  uint32_t claimant;      // the process whose the container is until it is the monitor's
   uint64_t log_limit;     // bytes
   // Descriptors. All that the monitor is given are below `base`; NETWORK_PLACE is for programs to use.
   int32_t folder;   // the container's
   int32_t live;     // the folder of marks
   int32_t outputs[2];  // what to read of its standard output and error; -1: nothing
-  int32_t report;   // closed when the container runs, or the monitor gives up; init may use it before
+  int32_t report;   // told when the container runs; closed then, or when the monitor gives up; init may use it, too
   int32_t base;
   // Programs: offsets in this file; 0: none.
   uint32_t first;   // makes the container

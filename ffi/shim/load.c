@@ -14,6 +14,11 @@ struct program *load_program(int fd, uint64_t offset) {
   return address < 0 && address > -4096 ? NULL : (struct program *)((char *)address + offset);
 }
 
+void report_process(int64_t pid, int report) {
+  uint32_t word[] = {PROCESS_REPORT, (uint32_t)pid};
+  SYS3(write, report, word, sizeof word);
+}
+
 void report_failure(const struct program *p, int report) {
   struct {
     uint32_t step, error;

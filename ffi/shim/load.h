@@ -11,6 +11,8 @@ enum { PROCESS_REPORT = 0xffffffff };
 
 // A private copy of the program at an offset of a memory file; NULL if there is no memory for it.
 struct program *load_program(int fd, uint64_t offset);
+// Writes which process goes on.
+void report_process(int64_t pid, int report);
 // Writes the failed step, its error, and what the registers held then.
 void report_failure(const struct program *, int report);
 

@@ -22,11 +22,6 @@ static void open_file(struct log *log) {
   log->size = size < 0 ? 0 : (uint64_t)size;
 }
 
-void log_open(struct log *log, int folder, uint32_t files, uint64_t limit, int place) {
-  *log = (struct log){.folder = folder, .place = place, .fd = -1, .files = files, .limit = limit};
-  open_file(log);
-}
-
 static void rotate(struct log *log) {
   char from[16], to[16];
   if (log->fd >= 0) SYS1(close, log->fd);
@@ -54,6 +49,18 @@ static void flush(struct log *log, const char *bytes, long length) {
     done += n;
   }
   log->size += (uint64_t)length;
+}
+
+void log_open(struct log *log, int folder, uint32_t files, uint64_t limit, int place) {
+  char last = '\n';
+  *log = (struct log){.folder = folder, .place = place, .fd = -1, .files = files, .limit = limit};
+  // A monitor that was killed may have left half a record.
+  int fd = (int)SYS4(openat, folder, "log", O_RDONLY | O_CLOEXEC, 0);
+  long size = fd < 0 ? 0 : SYS3(lseek, fd, 0, SEEK_TO_END);
+  if (size > 0) SYS4(pread64, fd, &last, 1, size - 1);
+  if (fd >= 0) SYS1(close, fd);
+  open_file(log);
+  if (last != '\n') flush(log, "\n", 1);
 }
 
 static void tell_of_loss(struct log *log) {

@@ -10,6 +10,7 @@
 
 #include "health.h"
 #include "job.h"
+#include "load.h"
 #include "log.h"
 #include "modes.h"
 #include "program.h"
@@ -161,6 +162,11 @@ static int wanted_again(struct monitor *m, const struct ending *ending) {
   return ending->code != 0 && (!m->job.most_restarts || m->record.restarts < m->job.most_restarts);
 }
 
+static void kill_container(struct monitor *m) {
+  SYS4(pidfd_send_signal, pidfd_of(m), SIGKILL, 0, 0);
+  reap(m);
+}
+
 static int64_t milliseconds(void) {
   int64_t now[2];
   SYS2(clock_gettime, 1, now);
@@ -183,9 +189,11 @@ static int start_again(struct monitor *m, long *delay) {
     if (!rest(m, *delay)) return 0;
     *delay = *delay * 2 > LONGEST_DELAY ? LONGEST_DELAY : *delay * 2;
     m->record.restarts++;
-    int error = run(m, m->job.again, &pid);
-    if (error) continue;
-    record_start(&m->record, pid);
+    if (run(m, m->job.again, &pid)) continue;
+    if (record_start(&m->record, pid)) {
+      kill_container(m);
+      continue;
+    }
     // Whoever asks us to stop looks at the mark afterwards, and may have seen the one before.
     take_signals(m);
     if (m->stopping) SYS4(pidfd_send_signal, pidfd_of(m), SIGKILL, 0, 0);
@@ -231,11 +239,11 @@ void run_monitor(int file) {
   // An orphan is nobody's to reap but the system's.
   if (SYS(clone, SIGCHLD, 0, 0, 0, 0, 0)) leave(0);
   stand_alone(&m);
-  record_open(&m.record, &m.job);
   int64_t pid;
-  if (run(&m, m.job.first, &pid)) leave(125);
-  record_start(&m.record, pid);
+  if (record_open(&m.record, &m.job) || run(&m, m.job.first, &pid)) leave(125);
+  if (record_start(&m.record, pid)) kill_container(&m), leave(125);
   health_open(&m.health, &m.job, file);
+  report_process(pid, m.job.report);
   SYS1(close, m.job.report);
   give_back_stack();
   supervise(&m);

@@ -104,8 +104,7 @@ static long go_on_in_child(long flags, int report) {
   long pid = SYS(clone, flags | SIGCHLD, 0, 0, 0, 0, 0);
   if (pid <= 0) return pid;
   int status = 0;
-  uint32_t child[] = {PROCESS_REPORT, (uint32_t)pid};
-  if (report >= 0) SYS3(write, report, child, sizeof child);
+  if (report >= 0) report_process(pid, report);
   else SYS4(wait4, pid, &status, __WALL, 0);
   leave(status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff);
 }
@@ -148,6 +147,7 @@ static long perform(struct program *p, uint32_t i, const struct step *s, struct 
     case DROP_BOUNDING: return drop_bounding((uint64_t)a[0]);
     case GO_ON_IN_CHILD: return go_on_in_child(a[0], (int)a[1]);
     case REMOVE_TREE: return remove_tree((int)a[0], (const char *)a[1]);
+    case REMOVE_GROUP: return remove_group((const char *)a[0]);
     case NETLINK: return netlink(a[0], (void *)a[1], (size_t)a[2], (void *)a[3], (size_t)a[4]);
     case __NR_clone3: return child ? start_child(i, (struct clone_args *)a[0], (size_t)a[1], child) : -EINVAL;
     default: return syscall6(s->call, a[0], a[1], a[2], a[3], a[4], a[5]);

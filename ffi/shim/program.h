@@ -18,6 +18,7 @@ enum pseudo {
   GO_ON_IN_CHILD,   // clone with flags a; the parent reports the child on descriptor b and leaves, or, if b is negative, passes
                     // on how it ends
   REMOVE_TREE,      // remove the folder b of folder a and all that is in it
+  REMOVE_GROUP,     // remove the control group at a and those below it
 };
 
 struct step {

@@ -6,7 +6,7 @@
 #include "sys.h"
 #include "text.h"
 
-enum { STATE_SIZE = 512, MODE = 0600, START_TIME = 19 };
+enum { STATE_SIZE = 512, MODE = 0600, START_TIME = 19, LOCK = 2, UNLOCK = 8 };
 
 // When a process started: field 22 of proc_pid_stat(5), the 19th after the one behind its name.
 static uint64_t start_time(uint64_t pid) {
@@ -27,7 +27,7 @@ static uint64_t start_time(uint64_t pid) {
 }
 
 // A link that says which process it is: see lib/container/record.ts.
-static void mark(const struct record *r, uint64_t pid, const char *suffix) {
+static long mark(const struct record *r, uint64_t pid, const char *suffix) {
   char target[64], name[64], temporary[64];
   struct text t = {target, target + sizeof target - 1}, n = {name, name + sizeof name - 1};
   struct text u = {temporary, temporary + sizeof temporary - 1};
@@ -36,8 +36,20 @@ static void mark(const struct record *r, uint64_t pid, const char *suffix) {
   put(&u, "."), put(&u, r->job->id), put(&u, suffix);
   *t.at = *n.at = *u.at = 0;
   SYS3(unlinkat, r->job->live, temporary, 0);
-  SYS3(symlinkat, target, r->job->live, temporary);
-  SYS5(renameat2, r->job->live, temporary, r->job->live, name, 0);
+  long error = SYS3(symlinkat, target, r->job->live, temporary);
+  return error ? error : SYS5(renameat2, r->job->live, temporary, r->job->live, name, 0);
+}
+
+// Whether the mark is still the claimant's: if it has died, another command may be taking the container away.
+static int is_claimed(const struct job *job) {
+  char expected[32], found[32] = "";
+  struct text t = {expected, expected + sizeof expected - 1};
+  put(&t, job->boot), put(&t, " "), put_number(&t, job->claimant), put(&t, ".");
+  *t.at = 0;
+  SYS4(readlinkat, job->live, job->id, found, sizeof found);
+  for (const char *e = expected, *f = found; *e; e++, f++)
+    if (*e != *f) return 0;
+  return 1;
 }
 
 static void member(struct text *t, const char *name, uint64_t value) { put(t, name), put_number(t, value); }
@@ -98,18 +110,24 @@ static void event(const struct record *r, const char *action) {
   end_event(r, &t, line);
 }
 
-void record_open(struct record *r, const struct job *job) {
+long record_open(struct record *r, const struct job *job) {
   *r = (struct record){.job = job, .status = "created", .health = ""};
-  mark(r, (uint64_t)SYS1(getpid, 0), "");
+  // Marks are replaced only under this lock: see lib/container/store.ts.
+  SYS2(flock, job->live, LOCK);
+  long error = is_claimed(job) ? mark(r, (uint64_t)SYS1(getpid, 0), "") : -ESRCH;
+  SYS2(flock, job->live, UNLOCK);
+  return error;
 }
 
-void record_start(struct record *r, int64_t pid) {
-  r->status = "running";
+long record_start(struct record *r, int64_t pid) {
   r->pid = (uint64_t)pid;
-  mark(r, r->pid, ".process");
+  long error = mark(r, r->pid, ".process");
+  if (error) return error;
+  r->status = "running";
   stamp(r->started);
   write_state(r);
   event(r, "start");
+  return 0;
 }
 
 void record_end(struct record *r, const struct ending *ending, int again) {

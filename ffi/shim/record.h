@@ -22,9 +22,10 @@ struct record {
   struct ending ending;
 };
 
-// Marks the container as ours.
-void record_open(struct record *, const struct job *);
-void record_start(struct record *, int64_t pid);
+// Marks the container as ours; an error if it is not the claimant's any more, or there is no room for the mark.
+long record_open(struct record *, const struct job *);
+// Also an error if there is no room for the mark: nobody could find the process then.
+long record_start(struct record *, int64_t pid);
 void record_end(struct record *, const struct ending *, int again);
 void record_health(struct record *, const char *health, uint64_t failures);
 // The last word: it will not be started again, and may be about to be removed.

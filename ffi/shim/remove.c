@@ -2,11 +2,13 @@
 #include "remove.h"
 
 #include <linux/fcntl.h>
+#include <linux/time_types.h>
 
 #include "sys.h"
 #include "text.h"
 
 enum { ENTRIES = 4096, MOST_PASSES = 1 << 20, HOW = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
+enum { GROUP_ENTRIES = 1024, MOST_GROUPS_DEEP = 16, GROUP_TRIES = 200, GROUP_PAUSE = 5000000, FOLDER = 4 };
 
 struct entry {
   uint64_t inode, offset;
@@ -77,4 +79,32 @@ long remove_tree(int parent, const char *name) {
   }
   SYS1(close, top);
   return error ? error : remove_entry(parent, name);
+}
+
+// Once: all groups below, then the group itself.
+static long remove_groups(int parent, const char *name, int levels) {
+  long result = SYS3(unlinkat, parent, name, AT_REMOVEDIR);
+  if (result != -EBUSY || !levels) return result;
+  int group = (int)SYS4(openat, parent, name, HOW, 0);
+  if (group < 0) return group;
+  char entries[GROUP_ENTRIES] __attribute__((aligned(8)));
+  for (long length; (length = SYS3(getdents64, group, entries, GROUP_ENTRIES)) > 0;)
+    for (long at = 0; at < length; at += ((struct entry *)(entries + at))->size) {
+      const struct entry *e = (struct entry *)(entries + at);
+      if (e->type == FOLDER && !is_dot(e->name)) remove_groups(group, e->name, levels - 1);
+    }
+  SYS1(close, group);
+  return SYS3(unlinkat, parent, name, AT_REMOVEDIR);
+}
+
+long remove_group(const char *path) {
+  struct __kernel_timespec pause = {0, GROUP_PAUSE};
+  long result = 0;
+  // Who was just joining is still on its way out.
+  for (int i = 0; i < GROUP_TRIES; i++) {
+    result = remove_groups(AT_FDCWD, path, MOST_GROUPS_DEEP);
+    if (result != -EBUSY) break;
+    SYS2(nanosleep, &pause, 0);
+  }
+  return result;
 }

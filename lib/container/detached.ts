@@ -104,6 +104,7 @@ async function jobOf(
   const { folder, live, outputs, reports: [, report], silence } = outfit;
   return {
     id: spec.id,
+    claimant: Deno.pid,
     boot: bootId(),
     restart,
     mostRestarts: most,
@@ -147,17 +148,16 @@ async function runMonitor(job: Job, outfit: Outfit, spec: ContainerSpec, tty: bo
     if (!outcome.ok) throw await describe(outcome, spec);
     const [ours, theirs] = outfit.reports;
     outfit.close(theirs);
-    const { failure } = readReport(ours, outfit.init ?? NOTHING);
+    const { pid, failure } = readReport(ours, outfit.init ?? NOTHING);
     reapNow(outcome.registers.get("monitor") ?? -1);
     if (failure) throw await describe(failure, spec);
+    if (pid !== undefined) return pid;
     const result = file.outcome();
     if (!result.ok) throw await describe(result, spec);
-    const pid = result.registers.get(REGISTERS.pid) ?? -1;
-    if (pid > 0) return pid;
     throw new SpawnError("the monitor of the container ended before it could start it", {
       code: "monitor-ended",
       exitCode: 125,
-      hint: "somebody has killed it, or there is no memory left",
+      hint: "somebody has killed it, there is no memory left, or no file can be made in the folder of containers",
     });
   } finally {
     close(file.fd);

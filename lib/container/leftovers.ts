@@ -6,6 +6,7 @@
 
 import { thawGroups } from "../cgroup/freezer.ts";
 import { killGroup, removeGroups } from "../cgroup/remove.ts";
+import { messageOf } from "../errors.ts";
 import { leave, leftNetworks } from "../network/attach.ts";
 import { recordEvent } from "./event.ts";
 import { removeStaleLayers } from "./layers.ts";
@@ -20,7 +21,16 @@ import {
   withRecord,
   writeRecord,
 } from "./record.ts";
-import { abandonedIds, clearLiveness, livenessOf, removeContainer } from "./store.ts";
+import {
+  abandonedIds,
+  clearLiveness,
+  inherit,
+  isAbandoned,
+  livenessOf,
+  removeContainer,
+  removeStaleMarks,
+  SAMPLE,
+} from "./store.ts";
 
 const SIGKILL = 9;
 
@@ -32,6 +42,8 @@ export interface Reclaimed {
   removed: string[];
   /** Ids of folders with a damaged record, which are left alone. */
   damaged: string[];
+  /** What could not be taken away, and why; the next time it is tried again. */
+  failed: { id: string; reason: string }[];
 }
 
 const RELEASE_MS = 2000;
@@ -58,7 +70,7 @@ export async function endContainer(containers: string, record: ContainerRecord, 
   removeGroups(cgroups);
 }
 
-/** Finishes one container whose owner is gone. */
+/** Finishes one container whose owner is gone; nobody else does so. */
 async function finish(containers: string, id: string, liveness: Liveness | undefined): Promise<"ended" | "removed"> {
   const record = readRecord(`${containers}/${id}`);
   if (record) await endContainer(containers, record, liveness);
@@ -78,16 +90,41 @@ async function finish(containers: string, id: string, liveness: Liveness | undef
   return "ended";
 }
 
+/** Finishes containers whose owner is gone, but for those that another command finishes or that are damaged. */
+async function finishAll(containers: string, ids: readonly string[], damaged: string[]): Promise<Reclaimed> {
+  const result: Reclaimed = { ended: [], removed: [], damaged, failed: [] };
+  for (const id of ids) {
+    const liveness = livenessOf(containers, id);
+    try {
+      if (damaged.includes(id) || (liveness && !inherit(containers, id))) continue;
+      result[await finish(containers, id, liveness)].push(id);
+    } catch (error) {
+      // One that resists must not keep the others from being finished.
+      result.failed.push({ id, reason: messageOf(error) });
+    }
+  }
+  return result;
+}
+
 /** Takes away what ended or killed commands left in `containers`. Always safe to run. */
 export async function reclaim(containers: string): Promise<Reclaimed> {
-  const result: Reclaimed = { ended: [], removed: [], damaged: [] };
-  listContainers(containers, (id) => result.damaged.push(id));
-  for (const id of [...abandonedIds(containers), ...orphanedIds(containers)]) {
-    if (!result.damaged.includes(id)) result[await finish(containers, id, livenessOf(containers, id))].push(id);
-  }
+  const damaged: string[] = [];
+  listContainers(containers, (id) => damaged.push(id));
+  const result = await finishAll(containers, [...abandonedIds(containers), ...orphanedIds(containers)], damaged);
   removeStaleNames(containers);
   if (result.damaged.length === 0) await removeStaleLayers(containers, listContainers(containers));
+  removeStaleMarks(containers);
   const gone = [...result.ended, ...result.removed];
   if (gone.length > 0 || leftNetworks()) await leave(gone);
   return result;
+}
+
+/**
+ * What a command does on its way: takes away what killed commands left of the container `id`, and of a few others,
+ * chosen at random.
+ */
+export async function reclaimSome(containers: string, id?: string): Promise<void> {
+  const ids = new Set([...id === undefined ? [] : [id], ...abandonedIds(containers, SAMPLE)]);
+  const { ended, removed } = await finishAll(containers, [...ids].filter((one) => isAbandoned(containers, one)), []);
+  if (ended.length + removed.length > 0) await leave([...ended, ...removed]);
 }

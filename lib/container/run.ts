@@ -21,7 +21,7 @@ import { inPlace, type Plan, planContainer, recordOf, specIn } from "./plan.ts";
 import { checkOptions } from "./prepare.ts";
 import type { ContainerOptions } from "./options.ts";
 import { type ContainerRecord, markProcess, type ProcessMark, readRecord, withRecord, writeRecord } from "./record.ts";
-import { abandonedIds, clearLiveness, createContainer, removeContainer, setProcess } from "./store.ts";
+import { abandonedIds, clearLiveness, createContainer, removeContainer, SAMPLE, setProcess } from "./store.ts";
 import { connect, type StreamOptions, type Streams } from "./streams.ts";
 
 /** Options of {@linkcode run}. */
@@ -182,7 +182,7 @@ async function finish(
   containers: string,
   { launched, streams, spec, record, release }: Started,
   gone: () => void,
-): Promise<{ status: RunStatus; removed: Promise<void> }> {
+): Promise<{ status: RunStatus; removed: Promise<unknown> }> {
   const ending: Ending = await reap(launched.pidfd, gone);
   release();
   const last = lastRecord(spec.rootfs.folder, record);
@@ -229,7 +229,7 @@ function checkAttached({ restart = "no", health }: RunOptions): void {
 async function reclaimOnce(containers: string): Promise<void> {
   if (reclaimed.has(containers)) return;
   reclaimed.add(containers);
-  if (abandonedIds(containers).length === 0) return;
+  if (abandonedIds(containers, SAMPLE).length === 0) return;
   const { reclaim } = await lazy.leftovers();
   // What others left must not hurt this run; `gc` says what is wrong with it.
   await reclaim(containers).catch(() => {});

@@ -10,15 +10,15 @@ import { type Image, resolveImage } from "../image/resolve.ts";
 import { lazy } from "../lazy.ts";
 import { begin } from "./detached.ts";
 import { recordEvent } from "./event.ts";
-import { reclaim } from "./leftovers.ts";
+import { reclaimSome } from "./leftovers.ts";
 import { findContainer } from "./names.ts";
 import type { ContainerOptions } from "./options.ts";
 import { awaitEnd, signalProcess } from "./owner.ts";
 import { inPlace, placeOf, type Plan, planContainer, recordOf } from "./plan.ts";
 import { checkOptions, prepare } from "./prepare.ts";
-import { type ContainerRecord, lowerOf, readRecord, writeRecord } from "./record.ts";
+import { type ContainerRecord, lowerOf, readRecord, statusOf, writeRecord } from "./record.ts";
 import { parseRestart } from "./restart.ts";
-import { createState } from "./state.ts";
+import { createState, restoreState, saveState } from "./state.ts";
 import { withStopped } from "./stopped.ts";
 import { clearLiveness, createContainer, livenessOf, own, removeContainer } from "./store.ts";
 
@@ -133,27 +133,66 @@ export async function runDetached(
   }
 }
 
+/** Why a container cannot be started that is somebody's. */
+function refusal(containers: string, id: string): ContainerError {
+  const record = readRecord(`${containers}/${id}`);
+  const status = record ? statusOf(record, livenessOf(containers, id)) : "exited";
+  if (status === "running" || status === "restarting") {
+    return new ContainerError(`container ${id} cannot be started: it is ${status}`, {
+      code: "container-running",
+      facts: { id, status },
+      hint: `sauropod restart ${id} ends it first`,
+    });
+  }
+  return new ContainerError(`container ${id} cannot be started: another command is starting, ending or removing it`, {
+    code: "container-busy",
+    facts: { id, status },
+    hint: "try again in a moment",
+  });
+}
+
+/** A container that is ours, to be started, and what its files said before. */
+interface Claimed {
+  readonly record: ContainerRecord;
+  readonly state: string | undefined;
+}
+
 /**
  * Takes a container that does not run, so that nobody else starts it or mounts its files. It is as new then: its record
  * says nothing of an end.
  *
- * @throws {ContainerError} `container-running`, `container-busy`.
+ * @throws {ContainerError} `container-running`, `container-busy`, `container-not-found`.
  */
-function claim(containers: string, query: string): Promise<ContainerRecord> {
-  const { id } = findContainer(containers, query);
-  return withStopped(containers, id, (record) => {
-    if (!own(containers, id)) {
-      throw new ContainerError(`container ${id} is being removed, or is just ending`, {
-        code: "container-busy",
-        facts: { id },
-        hint: "try again in a moment",
-      });
-    }
-    const { ended: _, ...fresh } = record;
-    createState(`${containers}/${id}`);
-    writeRecord(`${containers}/${id}`, fresh);
-    return record;
-  });
+async function claim(containers: string, id: string): Promise<Claimed> {
+  const folder = `${containers}/${id}`;
+  try {
+    return await withStopped(containers, id, (record) => {
+      if (!own(containers, id)) throw refusal(containers, id);
+      const state = saveState(folder);
+      try {
+        const { ended: _, ...fresh } = record;
+        createState(folder);
+        writeRecord(folder, fresh);
+        return { record, state };
+      } catch (error) {
+        restore(folder, record, state);
+        clearLiveness(containers, id);
+        throw error;
+      }
+    });
+  } catch (error) {
+    throw error instanceof ContainerError && error.code === "container-running" ? refusal(containers, id) : error;
+  }
+}
+
+/** Makes a container's files say what they said before a start that failed. */
+function restore(folder: string, record: ContainerRecord, state: string | undefined): void {
+  try {
+    restoreState(folder, state);
+    writeRecord(folder, record);
+  } catch {
+    // The disk is full: then the new record has not been written either. The error of the start is the one to tell.
+  }
 }
 
 function imageOf(record: ContainerRecord): Image {
@@ -187,9 +226,10 @@ export async function start(
   options: Pick<ContainerOptions, "images" | "containers"> = {},
 ): Promise<number> {
   const { containers } = findFolders(options);
-  await reclaim(containers);
-  const record = await claim(containers, container);
-  const { id, name, keep, command } = record;
+  const { id } = findContainer(containers, container);
+  await reclaimSome(containers, id);
+  const { record, state } = await claim(containers, id);
+  const { name, keep, command } = record;
   const folder = `${containers}/${id}`;
   try {
     const asked: ContainerOptions = { ...record.options, keep, ...(name === undefined ? {} : { name }) };
@@ -199,7 +239,7 @@ export async function start(
     return await beginInPlace({ spec, image, containers, options: asked }, fresh);
   } catch (error) {
     await clean(containers, record);
-    writeRecord(folder, record);
+    restore(folder, record, state);
     clearLiveness(containers, id);
     throw error;
   }

@@ -32,10 +32,32 @@ export interface MonitorState {
 
 const FILE = "state", SIZE = 512, TRIES = 20;
 
+// In place: a full disk has no room for another file, nor for one that was made empty first.
+function write(path: string, text: string): void {
+  using file = Deno.openSync(path, { write: true, create: true, mode: 0o600 });
+  const bytes = new TextEncoder().encode(text);
+  if (file.writeSync(bytes) !== bytes.length) throw new Error(`${path} cannot be written: no room`);
+}
+
 /** Makes the file, as large as it will ever be: a full disk must not keep a monitor from writing. */
 export function createState(folder: string): void {
   const state: MonitorState & Whole = { sequence: 0, status: "created", restarts: 0, startedAt: "", end: 0 };
-  Deno.writeTextFileSync(`${folder}/${FILE}`, JSON.stringify(state).padEnd(SIZE - 1) + "\n", { mode: 0o600 });
+  write(`${folder}/${FILE}`, JSON.stringify(state).padEnd(SIZE - 1) + "\n");
+}
+
+/** Reads the file as it is; undefined if there is none. */
+export function saveState(folder: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(`${folder}/${FILE}`);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** Makes the file as it was when it was saved. */
+export function restoreState(folder: string, saved: string | undefined): void {
+  if (saved !== undefined) write(`${folder}/${FILE}`, saved);
 }
 
 /** A number at both ends: if they differ, the text was read while it was being written. */

@@ -4,17 +4,18 @@
  * @module
  */
 
+import { removeGroups } from "../cgroup/remove.ts";
 import { ContainerError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../folders.ts";
 import { lazy } from "../lazy.ts";
 import { signalNumber } from "../signals.ts";
-import { endContainer } from "./leftovers.ts";
+import { endContainer, reclaimSome } from "./leftovers.ts";
 import { findContainer } from "./names.ts";
 import { awaitEnd, signalProcess } from "./owner.ts";
-import { type ContainerRecord, type Liveness, type ProcessMark, readRecord, statusOf } from "./record.ts";
+import { type ContainerRecord, isOwned, type Liveness, type ProcessMark, readRecord, statusOf } from "./record.ts";
 import { start } from "./start.ts";
 import { parseState } from "./state.ts";
-import { livenessOf, removeContainer } from "./store.ts";
+import { isAbandoned, livenessOf, removeContainer } from "./store.ts";
 
 /** Options of {@linkcode stop}. */
 export interface StopOptions extends FolderOptions {
@@ -41,10 +42,28 @@ function find(query: string, options: FolderOptions): Found {
   return { containers, record, ...(liveness ? { liveness } : {}) };
 }
 
+const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, POLL_MS));
+
+/** Whether a process is the monitor of a container, not a command that starts, finishes or removes it. */
+function isMonitor({ pid }: ProcessMark): boolean {
+  try {
+    return Deno.readTextFileSync(`/proc/${pid}/cmdline`).startsWith("sauropod-monitor\0");
+  } catch {
+    return false;
+  }
+}
+
 /** Asks the monitor of a detached container not to start it again; returns the last process that it has started. */
-async function retire({ containers, record, liveness }: Found): Promise<ProcessMark | undefined> {
-  if (record.detached && liveness) await signalProcess(liveness.owner, SIGTERM);
-  return livenessOf(containers, record.id)?.process;
+async function retire({ containers, record: { id } }: Found): Promise<ProcessMark | undefined> {
+  // Whoever is just starting it, or removing it, is to be done first.
+  const deadline = performance.now() + RELEASE_MS;
+  let liveness = livenessOf(containers, id);
+  while (liveness && !liveness.process && isOwned(liveness) && performance.now() < deadline) {
+    await pause();
+    liveness = livenessOf(containers, id);
+  }
+  if (liveness && isMonitor(liveness.owner)) await signalProcess(liveness.owner, SIGTERM);
+  return livenessOf(containers, id)?.process;
 }
 
 /** Lets a paused container run, so that it can be ended. */
@@ -56,22 +75,23 @@ async function thaw({ containers, record }: Found): Promise<void> {
 }
 
 /** Resolves when whoever held a container has let go of it; not for ever. Its siblings on networks forget it. */
-async function released(found: Found): Promise<void> {
-  await awaitRelease(found);
-  const { record: { id, networks = [] } } = found;
+async function released({ containers, record }: Found): Promise<void> {
+  const { id, networks = [] } = readRecord(`${containers}/${record.id}`) ?? record;
+  await awaitRelease(containers, id);
   if (networks.length === 0) return;
   const { leave } = await lazy.networkAttach();
   await leave([id]);
 }
 
-async function awaitRelease({ containers, record: { id, detached }, liveness }: Found): Promise<void> {
-  if (detached && liveness && !await awaitEnd(liveness.owner, RELEASE_MS)) return;
+async function awaitRelease(containers: string, id: string): Promise<void> {
+  const liveness = livenessOf(containers, id);
+  if (!liveness) return;
+  // The end of an attached one is its caller's to write down, who lives on.
   const deadline = performance.now() + RELEASE_MS;
-  // The end of an attached one is its caller's to write down.
   while (performance.now() < deadline) {
     const now = livenessOf(containers, id);
-    if (!now || now.owner.pid !== liveness?.owner.pid) return;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    if (!now || now.owner.pid !== liveness.owner.pid || !isOwned(now)) return;
+    await pause();
   }
 }
 
@@ -120,9 +140,11 @@ export async function kill(
     facts: { id: record.id, status },
     hint: "sauropod ps -a shows what it did",
   });
-  if (status !== "running" || !liveness?.process) throw notRunning;
+  const isWaiting = status === "restarting" && number === SIGKILL;
+  if ((status !== "running" && !isWaiting) || !liveness?.process) throw notRunning;
   const process = number === SIGKILL ? await retire(found) : liveness.process;
-  if (!process || !await signalProcess(process, number)) throw notRunning;
+  const sent = process && await signalProcess(process, number);
+  if (!sent && !isWaiting) throw notRunning;
   if (number === SIGKILL) await thaw(found);
 }
 
@@ -141,6 +163,16 @@ function textOf(file: Deno.FsFile): string {
   return new TextDecoder().decode(bytes.subarray(0, file.readSync(bytes) ?? 0));
 }
 
+/** Resolves when nobody who lives has a container any more. */
+async function awaitEndOf(containers: string, id: string): Promise<void> {
+  for (let now; (now = livenessOf(containers, id)) && isOwned(now);) {
+    // An attached one's caller lives on. Whoever is just starting it is done soon.
+    const holder = isMonitor(now.owner) ? now.owner : now.process;
+    if (holder) await awaitEnd(holder);
+    await pause();
+  }
+}
+
 /**
  * Waits until a container has ended for good, and returns its exit code: that of its last run, if it does not run.
  *
@@ -148,15 +180,13 @@ function textOf(file: Deno.FsFile): string {
  * `exit-code-unknown` if it was removed at its end by the process that ran it.
  */
 export async function wait(container: string, options: FolderOptions = {}): Promise<number> {
-  const found = find(container, options);
-  const { containers, record: { id, detached }, liveness } = found;
+  const { containers, record: { id, detached }, liveness } = find(container, options);
   const folder = `${containers}/${id}`;
   // Its folder may be removed with its end; what is open can still be read.
   using state = detached ? openState(folder) : undefined;
-  if (liveness) {
-    await awaitEnd(detached ? liveness.owner : liveness.process ?? liveness.owner);
-    if (!detached) await released(found);
-  }
+  await awaitEndOf(containers, id);
+  // Nobody has seen the end of one whose monitor was killed.
+  if (isAbandoned(containers, id)) await reclaimSome(containers, id);
   const record = readRecord(folder);
   const told = state && parseState(() => textOf(state));
   const code = record?.ended?.code ?? told?.code;
@@ -192,26 +222,47 @@ export interface RemoveOptions extends FolderOptions {
   force?: boolean;
 }
 
+/** Kills all that runs of a container, and waits until whoever held it has let go of it. */
+async function end(found: Found): Promise<void> {
+  const { containers, record: { id } } = found;
+  const process = await retire(found);
+  const liveness = livenessOf(containers, id);
+  const record = readRecord(`${containers}/${id}`);
+  if (record && liveness) await endContainer(containers, record, process ? { ...liveness, process } : liveness);
+  await released(found);
+}
+
+/** Waits until whoever held a container that has ended has let go of it. Throws if it runs, or is started again. */
+async function awaitEnded({ containers, record: { id } }: Found): Promise<void> {
+  const deadline = performance.now() + RELEASE_MS;
+  for (let liveness; (liveness = livenessOf(containers, id)) && isOwned(liveness); await pause()) {
+    const record = readRecord(`${containers}/${id}`);
+    const status = record ? statusOf(record, liveness) : "exited";
+    if (status === "exited" && performance.now() < deadline) continue;
+    throw new ContainerError(`container ${id} is ${status === "exited" ? "just ending" : status}`, {
+      code: "container-running",
+      facts: { id },
+      hint: "end it first, or use --force",
+    });
+  }
+}
+
 /**
  * Removes a container.
  *
- * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `container-running` unless `force`d.
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `container-running` unless `force`d;
+ * `container-busy`.
  */
 export async function remove(container: string, options: RemoveOptions = {}): Promise<void> {
   const found = find(container, options);
-  const { containers, record, liveness } = found;
-  const status = statusOf(record, liveness);
-  if (liveness) {
-    if (!options.force && status !== "exited") {
-      throw new ContainerError(`container ${record.id} is ${status}`, {
-        code: "container-running",
-        facts: { id: record.id },
-        hint: "end it first, or use --force",
-      });
-    }
-    const process = await retire(found);
-    await endContainer(containers, record, process ? { ...liveness, process } : liveness);
-    await released(found);
-  }
-  await removeContainer(containers, record);
+  const { containers, record: { id } } = found;
+  if (found.liveness) await (options.force ? end(found) : awaitEnded(found));
+  const record = readRecord(`${containers}/${id}`) ?? found.record;
+  if (livenessOf(containers, id) === undefined) removeGroups(record.cgroups);
+  if (await removeContainer(containers, record)) return;
+  throw new ContainerError(`container ${id} cannot be removed: another command is starting or removing it`, {
+    code: "container-busy",
+    facts: { id },
+    hint: "try again in a moment",
+  });
 }

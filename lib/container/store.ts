@@ -9,12 +9,15 @@
  * @module
  */
 
+import { flags } from "../../ffi/flags.ts";
+import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
 import { ContainerError, messageOf } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import { recordEvent } from "./event.ts";
 import {
   type ContainerRecord,
   formatMark,
+  isAlive,
   isOwned,
   type Liveness,
   markProcess,
@@ -76,12 +79,45 @@ export function livenessOf(containers: string, id: string): Liveness | undefined
   return { boot: owner.boot, owner: owner.mark, ...(process?.boot === owner.boot ? { process: process.mark } : {}) };
 }
 
-/** The ids of containers that commands left when they were killed. Quick: it looks at live ones only. */
-export function abandonedIds(containers: string): string[] {
-  return namesIn(`${containers}/${LIVE}`).filter((id) => {
-    const liveness = id.endsWith(PROCESS) ? undefined : livenessOf(containers, id);
-    return liveness !== undefined && !isOwned(liveness);
-  });
+const ID = /^[0-9a-f]{12}$/;
+
+/** How many marks of others a command looks at on its way, so that it costs the same however many containers live. */
+export const SAMPLE = 16;
+
+/** Some of `items`, all if there are no more than `most`: a run of them from a random place on. */
+function some<T>(items: readonly T[], most: number): readonly T[] {
+  if (items.length <= most) return items;
+  const first = Math.floor(Math.random() * items.length);
+  return [...items.slice(first, first + most), ...items.slice(0, Math.max(0, first + most - items.length))];
+}
+
+/** Whether the container `id` is marked as somebody's who is gone. */
+export function isAbandoned(containers: string, id: string): boolean {
+  const liveness = livenessOf(containers, id);
+  return liveness !== undefined && !isOwned(liveness);
+}
+
+/**
+ * The ids of containers that commands left when they were killed. It looks at live ones only, and at no more than
+ * `most` of them, chosen at random.
+ */
+export function abandonedIds(containers: string, most = Infinity): string[] {
+  return some(namesIn(`${containers}/${LIVE}`).filter((name) => ID.test(name)), most).filter((id) =>
+    isAbandoned(containers, id)
+  );
+}
+
+/** Removes marks that say nothing of a container any more: halves of changes whose maker was killed. */
+export function removeStaleMarks(containers: string): void {
+  const names = namesIn(`${containers}/${LIVE}`), ids = new Set(names.filter((name) => ID.test(name)));
+  for (const name of names) {
+    if (ids.has(name.slice(0, 12))) continue;
+    const mark = readMark(`${containers}/${LIVE}/${name}`);
+    const maker = livenessOf(containers, name.slice(1, 13))?.owner;
+    if (mark && !isOwned({ boot: mark.boot, owner: mark.mark }) && (!maker || !isAlive(maker))) {
+      removeFile(`${containers}/${LIVE}/${name}`);
+    }
+  }
 }
 
 /** Says that the container `id` is ours; false if it is somebody's already. */
@@ -96,6 +132,46 @@ export function own(containers: string, id: string): boolean {
     link();
   }
   return true;
+}
+
+/** Runs `work` while no mark changes hands: a mark is replaced only under this lock, also by monitors. */
+function withMarks<T>(containers: string, work: () => T): T {
+  const fd = openAt(AT_FDCWD, `${containers}/${LIVE}`, flags("O", "RDONLY", "DIRECTORY"));
+  try {
+    lock(fd, "exclusive");
+    return work();
+  } finally {
+    close(fd);
+  }
+}
+
+/** Makes the container `id` ours whose owner is gone; false if it is no longer his: another has been quicker. */
+export function inherit(containers: string, id: string): boolean {
+  const temporary = `${containers}/${LIVE}/.${id}.${Deno.pid}`;
+  return withMarks(containers, () => {
+    const liveness = livenessOf(containers, id);
+    if (!liveness || isOwned(liveness)) return false;
+    try {
+      removeFile(temporary);
+      Deno.symlinkSync(formatMark(ownMark()), temporary);
+      Deno.renameSync(temporary, `${containers}/${LIVE}/${id}`);
+    } catch {
+      // A full disk must not keep anything from being taken away.
+    }
+    return true;
+  });
+}
+
+/** Makes the container `id` ours unless it is already; false if somebody alive has it. */
+function take(containers: string, id: string): boolean {
+  try {
+    if (own(containers, id)) return true;
+  } catch {
+    // A full disk must not keep anything from being removed.
+    return true;
+  }
+  const owner = livenessOf(containers, id)?.owner, { pid, startTime } = ownMark();
+  return (owner?.pid === pid && owner.startTime === startTime) || inherit(containers, id);
 }
 
 /** Says which the first process of the container `id` is. */
@@ -137,17 +213,14 @@ export async function createContainer(containers: string, record: ContainerRecor
 
 /**
  * Removes a container and gives its name back. Its processes and control groups must be gone. It is out of sight at
- * once; the promise resolves when its files are gone, which takes milliseconds where freed blocks are discarded.
+ * once; the promise resolves when its files are gone, which takes milliseconds where freed blocks are discarded. False:
+ * somebody alive has it, so that nothing was done.
  */
 export async function removeContainer(
   containers: string,
   { id, name, image }: Pick<ContainerRecord, "id" | "name"> & Partial<Pick<ContainerRecord, "image">>,
-): Promise<void> {
-  try {
-    own(containers, id);
-  } catch {
-    // A full disk must not keep anything from being removed.
-  }
+): Promise<boolean> {
+  if (!take(containers, id)) return false;
   if (name !== undefined) {
     const { releaseName } = await lazy.names();
     releaseName(containers, name, id);
@@ -157,4 +230,5 @@ export async function removeContainer(
   recordEvent(containers, "destroy", { id, name, image });
   await removeFolder(folder);
   clearLiveness(containers, id);
+  return true;
 }

@@ -35,7 +35,7 @@ export interface Estate {
 /** Takes away what must not stay of a container. */
 export function endOf({ groups, folder, marks }: Estate): Program {
   const removeGroup = (path: string): Program => [
-    callerStep(`remove the control group ${path}`, call.rmdir(path), {
+    callerStep(`remove the control group ${path}`, call.removeGroup(path), {
       ignore: ["ENOENT", "EBUSY", "EACCES", "EPERM"],
     }),
   ];
