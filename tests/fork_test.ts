@@ -19,9 +19,12 @@ const NONE = { network: "none", keep: true } as const;
 async function inWorld(work: (world: World, options: typeof NONE & World["folders"]) => Promise<void>): Promise<void> {
   await using world = makeWorld();
   const before = lookAtMachine();
-  await work(world, { ...world.folders, ...NONE });
-  for (const { name } of Deno.readDirSync(world.folders.containers)) {
-    if (/^[0-9a-f]{12}$/.test(name)) await remove(name, { ...world.folders, force: true });
+  try {
+    await work(world, { ...world.folders, ...NONE });
+  } finally {
+    for (const { name } of Deno.readDirSync(world.folders.containers)) {
+      if (/^[0-9a-f]{12}$/.test(name)) await remove(name, { ...world.folders, force: true });
+    }
   }
   assert.equal((await world.cli(["gc"])).code, 0);
   const layers = `${world.folders.containers}/.layers`;
