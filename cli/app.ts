@@ -115,12 +115,21 @@ const ps = buildCommand<PsFlags, [], Context>({
     flags: {
       ...folderFlags,
       all: yes("Also those that have ended"),
+      filter: {
+        kind: "parsed",
+        optional: true,
+        variadic: true,
+        ...word("KEY=VALUE: id, name, status, image, network, health or exited; can be repeated", "KEY=VALUE"),
+      },
       quiet: yes("Ids only"),
       json,
     },
-    aliases: { ...folderAliases, a: "all", q: "quiet" },
+    aliases: { ...folderAliases, a: "all", f: "filter", q: "quiet" },
   },
-  docs: { brief: "List containers", fullDescription: "  sauropod ps -a\n  sauropod ps --json" },
+  docs: {
+    brief: "List containers",
+    fullDescription: "  sauropod ps -a\n  sauropod ps --filter status=exited --filter name=job\n  sauropod ps --json",
+  },
 });
 
 const rm = buildCommand<RmFlags, string[], Context>({

@@ -6,9 +6,8 @@
 
 import { copyLog, type LogLoss, type LogOptions, readLog, requireLog } from "../lib/container/log.ts";
 import type { LogRecord } from "../lib/container/log_format.ts";
+import { isHeld } from "../lib/container/list.ts";
 import { findContainer } from "../lib/container/names.ts";
-import { isOwned, isRunning } from "../lib/container/record.ts";
-import { livenessOf } from "../lib/container/store.ts";
 import { InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
@@ -60,10 +59,7 @@ export async function logs(this: Context, flags: LogsFlags, query: string): Prom
   const { containers } = findFolders(flags);
   const { id } = findContainer(containers, query);
   const folder = `${containers}/${id}`;
-  const follow = (): boolean => {
-    const liveness = livenessOf(containers, id);
-    return liveness !== undefined && (isOwned(liveness) || isRunning(liveness));
-  };
+  const follow = (): boolean => isHeld(containers, id);
   const options: LogOptions = {
     since: flags.since,
     until: flags.until,

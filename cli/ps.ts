@@ -4,15 +4,14 @@
  * @module
  */
 
-import type { ContainerRecord } from "../lib/container/record.ts";
 import { reclaim } from "../lib/container/leftovers.ts";
-import { listContainers } from "../lib/container/names.ts";
-import { type ShownStatus, shownStatusOf } from "../lib/container/pause.ts";
-import { livenessOf } from "../lib/container/store.ts";
+import { type ContainerInfo, listAll } from "../lib/container/list.ts";
+import type { ShownStatus } from "../lib/container/pause.ts";
+import { InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { PublishedPort } from "../lib/network/ports.ts";
 import type { Context } from "./context.ts";
-import { ago, print, printJson, table } from "./text.ts";
+import { ago, print, printJson, span, table } from "./text.ts";
 
 /** The flags of `ps`. */
 export interface PsFlags extends FolderOptions {
@@ -20,14 +19,20 @@ export interface PsFlags extends FolderOptions {
   readonly all?: boolean;
   /** Ids only. */
   readonly quiet?: boolean;
+  /** `KEY=VALUE`: only those that are so. */
+  readonly filter?: readonly string[];
   /** Print JSON. */
   readonly json?: boolean;
 }
 
-function state({ ended }: ContainerRecord, status: ShownStatus): string {
-  if (!ended) return status;
-  const how = ended.lost ? "lost" : ended.oomKilled ? "out of memory" : `exited (${ended.code})`;
-  return `${how} ${ago(ended.at)}`;
+function state({ ended, state, detached }: ContainerInfo, status: ShownStatus): string {
+  if (ended) {
+    const how = ended.lost ? "lost" : ended.oomKilled ? "out of memory" : `exited (${ended.code})`;
+    return `${how} ${ago(ended.at)}`;
+  }
+  const health = state?.health ? ` (${state.health})` : "";
+  const since = detached && state?.startedAt && status === "running" ? ` for ${span(state.startedAt)}` : "";
+  return `${status}${since}${health}`;
 }
 
 function formatPort({ hostAddress, hostPort, containerPort, protocol }: PublishedPort): string {
@@ -35,25 +40,52 @@ function formatPort({ hostAddress, hostPort, containerPort, protocol }: Publishe
   return `${address}:${hostPort}->${containerPort}/${protocol}`;
 }
 
+type Test = (container: ContainerInfo, value: string) => boolean;
+
+const TESTS: Readonly<Record<string, Test>> = {
+  id: ({ id }, value) => value !== "" && id.startsWith(value),
+  name: ({ name }, value) => name !== undefined && name.includes(value),
+  status: ({ status }, value) => status === value,
+  image: ({ image }, value) => image === value || image.replace(/[:@][^/]*$/, "") === value,
+  network: ({ networks }, value) => networks?.some(({ network }) => network === value) ?? false,
+  health: ({ state }, value) => (state?.health ?? "none") === value,
+  exited: ({ ended }, value) => ended !== undefined && String(ended.code) === value,
+};
+
+/** Whether a container is one of those asked for: of filters with the same key one must hold, for each key. */
+function parseFilters(filters: readonly string[]): (container: ContainerInfo) => boolean {
+  const parsed = filters.map((filter) => {
+    const [key = "", value] = filter.split(/=(.*)/s);
+    const test = Object.hasOwn(TESTS, key) ? TESTS[key] : undefined;
+    if (test && value !== undefined) return { test, value };
+    throw new InputError(`${JSON.stringify(filter)} is not a filter of containers`, {
+      code: "bad-filter",
+      facts: { filter },
+      hint: `write KEY=VALUE, where KEY is one of ${Object.keys(TESTS).join(", ")}`,
+    });
+  });
+  const groups = [...Map.groupBy(parsed, ({ test }) => test).values()];
+  return (container) => groups.every((group) => group.some(({ test, value }) => test(container, value)));
+}
+
 /** Lists containers. */
 export async function ps(this: Context, flags: PsFlags): Promise<void> {
+  const isWanted = parseFilters(flags.filter ?? []);
   const { containers } = findFolders(flags);
   await reclaim(containers);
-  const all = listContainers(containers).map((record) => {
-    const liveness = livenessOf(containers, record.id);
-    return { ...record, status: shownStatusOf(record, liveness), pid: liveness?.process?.pid };
-  });
-  const listed = all.filter(({ status }) => flags.all || status !== "exited");
+  // Who asks for a status, or for an exit code, means all.
+  const all = flags.all || flags.filter?.some((filter) => /^(status|exited)=/.test(filter));
+  const listed = listAll(containers).filter((one) => (all || one.status !== "exited") && isWanted(one));
   if (flags.json) return printJson(listed);
   if (flags.quiet) return print(listed.map(({ id }) => id + "\n").join(""));
-  const rows = listed.map((record) => [
-    record.id,
-    record.image,
-    record.command.join(" ").slice(0, 40),
-    ago(record.created),
-    state(record, record.status),
-    record.status === "exited" ? "" : (record.ports ?? []).map(formatPort).join(", "),
-    record.name ?? "",
+  const rows = listed.map((container) => [
+    container.id,
+    container.image,
+    container.command.join(" ").slice(0, 40),
+    ago(container.created),
+    state(container, container.status),
+    container.status === "exited" ? "" : (container.ports ?? []).map(formatPort).join(", "),
+    container.name ?? "",
   ]);
   print(table(["ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAME"], rows));
 }

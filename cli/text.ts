@@ -70,10 +70,15 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
 
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]] as const;
 
-/** How long ago an ISO 8601 time was: `3 minutes ago`. */
-export function ago(time: string, now = Date.now()): string {
+/** How much time has passed since an ISO 8601 time: `3 minutes`. */
+export function span(time: string, now = Date.now()): string {
   const seconds = Math.max(0, Math.round((now - Date.parse(time)) / 1000));
   const [unit, size] = UNITS.find(([, size]) => seconds >= size) ?? ["second", 1];
   const count = Math.floor(seconds / size);
-  return `${count} ${unit}${count === 1 ? "" : "s"} ago`;
+  return `${count} ${unit}${count === 1 ? "" : "s"}`;
+}
+
+/** How long ago an ISO 8601 time was: `3 minutes ago`. */
+export function ago(time: string, now = Date.now()): string {
+  return `${span(time, now)} ago`;
 }

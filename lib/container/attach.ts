@@ -11,10 +11,11 @@ import { findFolders, type FolderOptions } from "../folders.ts";
 import type { TerminalSize } from "../program/wiring.ts";
 import { copyLog, type LogLoss, requireLog } from "./log.ts";
 import type { LogStream } from "./log_format.ts";
+import { isHeld } from "./list.ts";
 import { findContainer } from "./names.ts";
 import { withProcess } from "./owner.ts";
 import { handle, resize, writable } from "./pipes.ts";
-import { isOwned, statusOf } from "./record.ts";
+import { statusOf } from "./record.ts";
 import { livenessOf } from "./store.ts";
 
 /** A connection with a detached container. */
@@ -23,12 +24,6 @@ export interface AttachedContainer extends Disposable {
   readonly input?: WritableStream<Uint8Array>;
   /** Sets the size of its terminal. Default: it has none. */
   readonly resize?: (size: TerminalSize) => void;
-}
-
-/** Whether the container has a monitor, which may start it again. */
-function isHeld(containers: string, id: string): boolean {
-  const liveness = livenessOf(containers, id);
-  return liveness !== undefined && isOwned(liveness);
 }
 
 /**

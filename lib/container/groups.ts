@@ -44,15 +44,18 @@ function exists(path: string): boolean {
   }
 }
 
-/** Of the planned groups, those that a container does not have yet. */
-export function missingGroups({ cgroups }: ContainerRecord, planned: readonly GroupPlan[]): GroupPlan[] {
-  return planned.filter(({ path }) => !cgroups.includes(path) || !exists(path));
+/** Of the planned groups, those that a container is not in yet, or not with all its processes. */
+export function missingGroups(
+  { cgroups, joining = [] }: ContainerRecord,
+  planned: readonly GroupPlan[],
+): GroupPlan[] {
+  return planned.filter(({ path }) => !cgroups.includes(path) || joining.includes(path) || !exists(path));
 }
 
 /**
- * Makes those of the planned groups that a container which runs does not have, and moves it there; for use under the
- * lock of its record ({@linkcode withRecord}). The record names the groups before they are made, so that they are
- * removed whatever happens.
+ * Makes those of the planned groups that a container which runs is not in, and moves it there; for use under the lock of
+ * its record ({@linkcode withRecord}). The record names the groups before they are made, so that they are removed
+ * whatever happens.
  *
  * @returns The record as it is then.
  * @throws {CgroupError} if that fails; then the new groups are gone again, and the record is as it was.
@@ -67,16 +70,19 @@ export function ensureGroups(
   const missing = missingGroups(record, planned);
   if (missing.length === 0) return record;
   const folder = `${containers}/${record.id}`;
-  const changed = { ...record, cgroups: [...new Set([...record.cgroups, ...missing.map(({ path }) => path)])] };
-  writeRecord(folder, changed);
+  const joining = missing.map(({ path }) => path);
+  const changed = { ...record, cgroups: [...new Set([...record.cgroups, ...joining])] };
+  writeRecord(folder, { ...changed, joining: [...new Set([...record.joining ?? [], ...joining])] });
   try {
     adopt(host, missing, process.pid, () => {
       requireRunning(containers, record);
       return processesOf(process.pid);
     });
-    return changed;
   } catch (error) {
-    if (!missing.some(({ path }) => exists(path))) writeRecord(folder, record);
+    if (!joining.some(exists)) writeRecord(folder, record);
     throw error;
   }
+  const settled = { ...changed, joining: record.joining?.filter((path) => !joining.includes(path)) };
+  writeRecord(folder, settled);
+  return settled;
 }

@@ -78,7 +78,8 @@ function applyTo(containers: string, running: Running, asked: Limits, limits: Li
   } catch (error) {
     undo();
     // A group that could not be removed again is still to be named.
-    writeRecord(folder, { ...record, cgroups: (readRecord(folder) ?? record).cgroups });
+    const { cgroups, joining } = readRecord(folder) ?? record;
+    writeRecord(folder, { ...record, cgroups, joining });
     throw error;
   }
   return { id: record.id, limits, running: true, ...(late ? { uncounted: used } : {}) };

@@ -1,17 +1,16 @@
 /**
- * Containers by their names: what can be done with one that runs elsewhere, or does not run.
- *
- * All functions take a container's name, its id, or the beginning of an id that no other shares.
+ * The life of containers, for scripts: also of those that run elsewhere, or do not run.
  *
  * @module
  */
 
-import type { ExecOptions, ExecProcess } from "./container/exec.ts";
-import { type Container, run, type RunOptions } from "./container/run.ts";
-import type { DetachedOptions } from "./container/start.ts";
-import type { RemoveOptions, StopOptions } from "./container/stop.ts";
-import { findFolders, type FolderOptions } from "./folders.ts";
-import { lazy } from "./lazy.ts";
+import type { ExecOptions, ExecProcess } from "../container/exec.ts";
+import { type Container, run, type RunOptions } from "../container/run.ts";
+import type { DetachedOptions } from "../container/start.ts";
+import type { RemoveOptions, StopOptions } from "../container/stop.ts";
+import { findFolders, type FolderOptions } from "../folders.ts";
+import { lazy } from "../lazy.ts";
+import { type ContainerReference, queryOf } from "./reference.ts";
 
 /**
  * Runs one more command in a running container, in all of its namespaces and control groups, with its user and
@@ -22,12 +21,12 @@ import { lazy } from "./lazy.ts";
  * @throws {SpawnError} if the command could not be executed.
  */
 export async function exec(
-  container: string,
+  container: ContainerReference,
   command: readonly string[],
   options: ExecOptions = {},
 ): Promise<ExecProcess> {
   const { exec } = await lazy.exec();
-  return exec(container, command, options);
+  return exec(queryOf(container), command, options);
 }
 
 /**
@@ -67,9 +66,9 @@ export async function create(
  * @throws {ImageError} `image-gone`.
  * @throws whatever `run` throws. The container is as before then.
  */
-export async function start(container: string, options: FolderOptions = {}): Promise<void> {
+export async function start(container: ContainerReference, options: FolderOptions = {}): Promise<void> {
   const { start } = await lazy.start();
-  await start(container, options);
+  await start(queryOf(container), options);
 }
 
 /**
@@ -82,12 +81,16 @@ export async function start(container: string, options: FolderOptions = {}): Pro
  * @throws whatever `run` throws.
  */
 export async function fork(
-  container: string,
+  container: ContainerReference,
   command: readonly string[] = [],
   options: RunOptions = {},
 ): Promise<Container> {
   const { forkOptions } = await lazy.fork();
-  return run(`container:${container}`, command, forkOptions(findFolders(options).containers, container, options));
+  return run(
+    `container:${queryOf(container)}`,
+    command,
+    forkOptions(findFolders(options).containers, queryOf(container), options),
+  );
 }
 
 /**
@@ -96,13 +99,13 @@ export async function fork(
  * @throws whatever `fork` throws.
  */
 export async function forkDetached(
-  container: string,
+  container: ContainerReference,
   command: readonly string[] = [],
   options: DetachedOptions = {},
 ): Promise<string> {
   const { forkOptions } = await lazy.fork();
-  const own = forkOptions(findFolders(options).containers, container, options);
-  return runDetached(`container:${container}`, command, own);
+  const own = forkOptions(findFolders(options).containers, queryOf(container), options);
+  return runDetached(`container:${queryOf(container)}`, command, own);
 }
 
 /**
@@ -111,9 +114,9 @@ export async function forkDetached(
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`.
  * @throws {InputError} `unknown-signal`.
  */
-export async function stop(container: string, options: StopOptions = {}): Promise<void> {
+export async function stop(container: ContainerReference, options: StopOptions = {}): Promise<void> {
   const { stop } = await lazy.stop();
-  await stop(container, options);
+  await stop(queryOf(container), options);
 }
 
 /**
@@ -121,9 +124,9 @@ export async function stop(container: string, options: StopOptions = {}): Promis
  *
  * @throws whatever {@linkcode stop} and {@linkcode start} throw.
  */
-export async function restart(container: string, options: StopOptions = {}): Promise<void> {
+export async function restart(container: ContainerReference, options: StopOptions = {}): Promise<void> {
   const { restart } = await lazy.stop();
-  await restart(container, options);
+  await restart(queryOf(container), options);
 }
 
 /**
@@ -134,12 +137,12 @@ export async function restart(container: string, options: StopOptions = {}): Pro
  * @throws {InputError} `unknown-signal`.
  */
 export async function kill(
-  container: string,
+  container: ContainerReference,
   signal: string | number = "SIGKILL",
   options: FolderOptions = {},
 ): Promise<void> {
   const { kill } = await lazy.stop();
-  await kill(container, signal, options);
+  await kill(queryOf(container), signal, options);
 }
 
 /**
@@ -148,9 +151,9 @@ export async function kill(
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `not-started`; `exit-code-unknown` if it was
  * removed at its end by the process that ran it.
  */
-export async function wait(container: string, options: FolderOptions = {}): Promise<number> {
+export async function wait(container: ContainerReference, options: FolderOptions = {}): Promise<number> {
   const { wait } = await lazy.stop();
-  return wait(container, options);
+  return wait(queryOf(container), options);
 }
 
 /**
@@ -158,9 +161,9 @@ export async function wait(container: string, options: FolderOptions = {}): Prom
  *
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `container-running` unless `force`d.
  */
-export async function remove(container: string, options: RemoveOptions = {}): Promise<void> {
+export async function remove(container: ContainerReference, options: RemoveOptions = {}): Promise<void> {
   const { remove } = await lazy.stop();
-  await remove(container, options);
+  await remove(queryOf(container), options);
 }
 
 /**
@@ -169,7 +172,7 @@ export async function remove(container: string, options: RemoveOptions = {}): Pr
  * @throws {InputError} `bad-name`.
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `name-taken`.
  */
-export async function rename(container: string, name: string, options: FolderOptions = {}): Promise<void> {
+export async function rename(container: ContainerReference, name: string, options: FolderOptions = {}): Promise<void> {
   const { renameContainer } = await lazy.rename();
-  renameContainer(findFolders(options).containers, container, name);
+  renameContainer(findFolders(options).containers, queryOf(container), name);
 }

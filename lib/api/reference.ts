@@ -1,0 +1,15 @@
+/**
+ * How scripts name containers.
+ *
+ * @module
+ */
+
+import type { Container } from "../container/run.ts";
+
+/** A container: itself, its name, its id or the beginning of its id. */
+export type ContainerReference = string | Pick<Container, "id">;
+
+/** What finds the container. */
+export function queryOf(container: ContainerReference): string {
+  return typeof container === "string" ? container : container.id;
+}

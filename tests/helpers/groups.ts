@@ -1,0 +1,40 @@
+/**
+ * A look at the control groups of one container, whatever else lives on this machine.
+ *
+ * @module
+ */
+
+import { type CgroupHost, type Controller, detectCgroups } from "../../lib/cgroup/host.ts";
+
+/** This host. */
+export const host: CgroupHost = detectCgroups();
+
+/** Every control group of a container that exists, whatever the record says. */
+export function groupsOf(id: string, parent = ""): string[] {
+  const paths = host.hierarchies.map(({ mount }) => `${mount}${parent && `/${parent}`}/sauropod-${id}`);
+  return paths.filter((path) => {
+    try {
+      return Deno.statSync(path).isDirectory;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** The control groups that a container will have besides those that limits ask for: one of v2, where that is all there is. */
+export const always = host.layout === "v2" ? 1 : 0;
+
+/** The folder of a process's group in the hierarchy of `controller`. */
+export function groupOf(pid: number, controller: Controller): string {
+  const hierarchy = host.controllers.get(controller);
+  if (!hierarchy) throw new Error(`${controller} is not on this host`);
+  const name = hierarchy.version === 2 ? "" : hierarchy.name;
+  const line = Deno.readTextFileSync(`/proc/${pid}/cgroup`).split("\n").find((line) => line.split(":")[1] === name);
+  return `${hierarchy.mount}${line?.split(":").slice(2).join(":")}`;
+}
+
+/** What a file of a process's group says. The name of the file in v1, and in v2. */
+export function setting(pid: number, controller: Controller, files: readonly [v1: string, v2: string]): string {
+  const file = files[(host.controllers.get(controller)?.version ?? 1) - 1];
+  return Deno.readTextFileSync(`${groupOf(pid, controller)}/${file}`).trim();
+}
