@@ -10,9 +10,13 @@ import type { GroupPlan, GroupWrite } from "./plan.ts";
 import { groupPids, removeGroups } from "./remove.ts";
 import { hasErrno, isGone } from "./usage.ts";
 
-// A process that forks and ends may be missed by one look, but not by two.
-const CLEAN_LOOKS = 2;
 const PATIENCE_MS = 5000;
+
+/**
+ * Hands every process that is to be moved to `move`, which says whether it had to be moved, until all are; false if that
+ * takes too long.
+ */
+export type ForAll = (move: (pid: number) => boolean, timeoutMs: number) => boolean;
 
 function readIfThere(file: string): string {
   try {
@@ -94,26 +98,20 @@ function join(path: string, pid: number): void {
   }
 }
 
-/** Moves processes until none is found outside. What they fork meanwhile is inside, or is found by another look. */
-function gather(groups: readonly GroupPlan[], find: () => Iterable<number>): void {
-  const deadline = performance.now() + PATIENCE_MS;
-  for (let clean = 0; clean < CLEAN_LOOKS; clean++) {
-    for (const pid of find()) {
-      const places = placesOf(pid);
-      const missing = places ? groups.filter((group) => !isInside(places, group)) : [];
-      if (missing.length === 0) continue;
-      if (performance.now() > deadline) {
-        const paths = groups.map(({ path }) => path);
-        throw new CgroupError(`Processes keep escaping from control group ${paths.join(", ")}`, {
-          code: "group-escaped",
-          facts: { paths, pid },
-          hint: "The container forks too quickly; try again, or end it.",
-        });
-      }
-      missing.forEach(({ path }) => join(path, pid));
-      clean = -1;
-    }
-  }
+function gather(groups: readonly GroupPlan[], forAll: ForAll): void {
+  const done = forAll((pid) => {
+    const places = placesOf(pid);
+    const missing = places ? groups.filter((group) => !isInside(places, group)) : [];
+    missing.forEach(({ path }) => join(path, pid));
+    return missing.length > 0;
+  }, PATIENCE_MS);
+  if (done) return;
+  const paths = groups.map(({ path }) => path);
+  throw new CgroupError(`Processes keep escaping from control group ${paths.join(", ")}`, {
+    code: "group-escaped",
+    facts: { paths },
+    hint: "The container forks too quickly; try again, or end it.",
+  });
 }
 
 /** Where a process of the container was in each hierarchy, as absolute paths. */
@@ -138,19 +136,19 @@ function giveBack(paths: readonly string[], origins: ReadonlyMap<string, string>
  * Makes groups and moves running processes into them, or does nothing. What they fork later is born inside.
  *
  * @param first A process that is to be moved; if something fails, all go back to where it was.
- * @param find Finds all processes that are to be moved. Called again and again, until none is outside.
+ * @param forAll Finds the processes that are to be moved.
  * @throws {CgroupError} `group-failed`; `group-escaped` if after five seconds there are still processes outside.
  */
 export function adopt(
   host: CgroupHost,
   groups: readonly GroupPlan[],
   first: number,
-  find: () => Iterable<number>,
+  forAll: ForAll,
 ): void {
   const origins = originsOf(host, groups, first);
   try {
     groups.forEach(make);
-    gather(groups, find);
+    gather(groups, forAll);
   } catch (error) {
     try {
       giveBack(groups.map(({ path }) => path), origins);

@@ -8,7 +8,7 @@ import { adopt } from "../cgroup/adopt.ts";
 import type { CgroupHost } from "../cgroup/host.ts";
 import type { GroupPlan } from "../cgroup/plan.ts";
 import { ContainerError } from "../errors.ts";
-import { processesOf } from "./processes.ts";
+import { treatProcesses } from "./processes.ts";
 import { type ContainerRecord, type ProcessMark, statusOf, writeRecord } from "./record.ts";
 import { livenessOf } from "./store.ts";
 
@@ -74,9 +74,10 @@ export function ensureGroups(
   const changed = { ...record, cgroups: [...new Set([...record.cgroups, ...joining])] };
   writeRecord(folder, { ...changed, joining: [...new Set([...record.joining ?? [], ...joining])] });
   try {
-    adopt(host, missing, process.pid, () => {
+    adopt(host, missing, process.pid, (move, timeoutMs) => {
+      const done = treatProcesses(process.pid, move, timeoutMs);
       requireRunning(containers, record);
-      return processesOf(process.pid);
+      return done;
     });
   } catch (error) {
     if (!joining.some(exists)) writeRecord(folder, record);

@@ -14,38 +14,89 @@ export interface Member {
   readonly pid: number;
 }
 
+/** Whose a process is: the first process of its container, `outside`, or `gone`. */
+type Owner = number | "outside" | "gone";
+
+/** Makes what says whose a process is. */
+function makeOwnerOf(firsts: Iterable<number>): (pid: number) => Owner {
+  const owners = new Map<string, number | "outside">();
+  for (const first of firsts) {
+    const namespace = namespaceOf(first, "pid");
+    if (namespace !== undefined) owners.set(namespace, first);
+  }
+  const own = namespaceOf("self", "pid");
+  if (own !== undefined) owners.set(own, "outside");
+  return (pid) => {
+    const namespace = namespaceOf(pid, "pid");
+    if (namespace === undefined) return "gone";
+    const known = owners.get(namespace);
+    if (known !== undefined) return known;
+    const around = pidNamespacesOf(pid).find((name) => owners.has(name));
+    const owner = around === undefined ? "outside" : owners.get(around) ?? "outside";
+    owners.set(namespace, owner);
+    return owner;
+  };
+}
+
+function* allPids(): Generator<number> {
+  for (const { name } of Deno.readDirSync("/proc")) {
+    const pid = Number(name);
+    if (pid > 0) yield pid;
+  }
+}
+
 /**
  * Looks through /proc once, for any number of containers, and yields each process as soon as it is seen; processes that
  * have ended but were not waited for are among them.
  *
  * @param firsts The first processes of containers, which must be alive.
  */
-export function* findProcesses(firsts: Iterable<number>): Generator<Member> {
-  const owners = new Map<string, number | undefined>();
-  for (const first of firsts) {
-    const namespace = namespaceOf(first, "pid");
-    if (namespace !== undefined) owners.set(namespace, first);
+export function* findProcesses(firsts: readonly number[]): Generator<Member> {
+  if (firsts.length === 0) return;
+  const ownerOf = makeOwnerOf(firsts);
+  for (const pid of allPids()) {
+    const first = ownerOf(pid);
+    if (typeof first === "number") yield { first, pid };
   }
-  if (owners.size === 0) return;
-  const own = namespaceOf("self", "pid");
-  if (own !== undefined) owners.set(own, undefined);
-  for (const { name } of Deno.readDirSync("/proc")) {
-    const pid = Number(name);
-    const namespace = pid > 0 ? namespaceOf(pid, "pid") : undefined;
-    if (namespace === undefined) continue;
-    if (!owners.has(namespace)) owners.set(namespace, ownerOf(pid, owners));
-    const first = owners.get(namespace);
-    if (first !== undefined) yield { first, pid };
-  }
-}
-
-/** The container in which the pid namespace of a process lies. */
-function ownerOf(pid: number, owners: ReadonlyMap<string, number | undefined>): number | undefined {
-  const known = pidNamespacesOf(pid).find((namespace) => owners.has(namespace));
-  return known === undefined ? undefined : owners.get(known);
 }
 
 /** The numbers of a container's processes, by that of its first one. */
 export function* processesOf(first: number): Generator<number> {
   for (const { pid } of findProcesses([first])) yield pid;
+}
+
+/** The number that the kernel gave last to a process or thread. */
+function lastPid(): number {
+  return Number(Deno.readTextFileSync("/proc/loadavg").trim().split(" ").at(-1));
+}
+
+/**
+ * Treats every process of a container, those that are forked meanwhile included. Numbers of processes rise, so those that
+ * have come since a look are known, even if they have ended again. Treated processes must fork treated ones.
+ *
+ * @param treat Returns whether the process had not been treated before.
+ * @returns Whether none is left; false if time was up.
+ */
+export function treatProcesses(first: number, treat: (pid: number) => boolean, timeoutMs: number): boolean {
+  const deadline = performance.now() + timeoutMs;
+  const ownerOf = makeOwnerOf([first]);
+  let last = Infinity;
+  do {
+    const now = lastPid();
+    // The first look is at all there are, and again when numbers begin anew.
+    const isWhole = now < last;
+    let settled = !isWhole;
+    for (const pid of isWhole ? allPids() : range(last + 1, now)) {
+      const owner = ownerOf(pid);
+      // One that is gone may have forked another, which came later; so may one that was not treated until now.
+      if (owner === first ? treat(pid) : owner === "gone") settled = false;
+    }
+    if (settled) return true;
+    last = now;
+  } while (performance.now() < deadline);
+  return false;
+}
+
+function* range(from: number, to: number): Generator<number> {
+  for (let pid = from; pid <= to; pid++) yield pid;
 }
