@@ -6,7 +6,7 @@
 #include "sys.h"
 #include "text.h"
 
-enum { PREFIX = 64, BUFFER = 16384, SEEK_TO_END = 2, MODE = 0600 };
+enum { PREFIX = 64, SEEK_TO_END = 2, MODE = 0600 };
 
 static void name_of(uint32_t number, char *name, char *end) {
   struct text t = {name, end - 1};
@@ -35,20 +35,16 @@ static void rotate(struct log *log) {
 }
 
 // Writes whole records, or takes back what it wrote of them.
-static void flush(struct log *log, const char *bytes, long length) {
+static void flush(struct log *log, const struct piece *pieces, int count) {
   if (log->fd < 0) open_file(log);
-  long done = 0;
-  while (done < length) {
-    long n = SYS3(write, log->fd, bytes + done, length - done);
-    if (n == -EINTR) continue;
-    if (n <= 0) {
-      SYS2(ftruncate, log->fd, log->size);
-      log->lost += (uint64_t)length;
-      return;
-    }
-    done += n;
+  uint64_t length = 0;
+  for (int i = 0; i < count; i++) length += pieces[i].length;
+  if (SYS3(writev, log->fd, pieces, count) == (long)length) {
+    log->size += length;
+    return;
   }
-  log->size += (uint64_t)length;
+  SYS2(ftruncate, log->fd, log->size);
+  log->lost += length;
 }
 
 void log_open(struct log *log, int folder, uint32_t files, uint64_t limit, int place) {
@@ -72,39 +68,45 @@ static void tell_of_loss(struct log *log) {
   put_number(&t, lost);
   put(&t, " bytes of this log are lost\n");
   log->lost = 0;
-  flush(log, record, t.at - record);
+  flush(log, &(struct piece){record, (size_t)(t.at - record)}, 1);
   if (log->lost) log->lost = lost;
 }
 
+typedef uint64_t word __attribute__((aligned(1), may_alias));
+
 static long line_length(const char *bytes, long length) {
+  const uint64_t ones = ~0ULL / 255;
   long n = 0;
+  for (; n + 8 <= length; n += 8) {
+    uint64_t different = *(const word *)(bytes + n) ^ ones * '\n';
+    if ((different - ones) & ~different & ones << 7) break;
+  }
   while (n < length && bytes[n] != '\n') n++;
   return n;
 }
 
-void log_write(struct log *log, const char *stream, const char *bytes, long length) {
-  static char buffer[BUFFER];
-  char prefix[PREFIX];
-  struct text head = {prefix, prefix + PREFIX};
-  put_time(&head);
-  put(&head, " ");
-  put(&head, stream);
-  put(&head, " F ");
-  long size = head.at - prefix;
-  char *kind = head.at - 2;
+static struct piece prefix_of(const char *stream, const char *kind, char *prefix) {
+  struct text t = {prefix, prefix + PREFIX};
+  put_time(&t), put(&t, " "), put(&t, stream), put(&t, kind);
+  return (struct piece){prefix, (size_t)(t.at - prefix)};
+}
 
+void log_write(struct log *log, const char *stream, const char *bytes, long length) {
+  struct piece *pieces = log->pieces;
+  char whole[PREFIX], partial[PREFIX];
+  const struct piece before = prefix_of(stream, " F ", whole);
+  int count = 0;
   // A rotation falls between records: a file holds whole ones.
   if (log->size >= log->limit) rotate(log);
   if (log->lost) tell_of_loss(log);
-  char *at = buffer;
-  for (long n; length > 0; bytes += n, length -= n) {
-    long text = line_length(bytes, length);
-    n = text < length ? text + 1 : text;
-    *kind = text < length ? 'F' : 'P';
-    if (at + size + text + 1 > buffer + BUFFER) flush(log, buffer, at - buffer), at = buffer;
-    for (long i = 0; i < size; i++) *at++ = prefix[i];
-    for (long i = 0; i < text; i++) *at++ = bytes[i];
-    *at++ = '\n';
+  while (length > 0) {
+    long text = line_length(bytes, length), end = text < length ? text + 1 : text;
+    pieces[count++] = end > text ? before : prefix_of(stream, " P ", partial);
+    pieces[count++] = (struct piece){bytes, (size_t)end};
+    if (end == text) pieces[count++] = (struct piece){"\n", 1};
+    bytes += end, length -= end;
+    if (length > 0 && count < PIECES - 3) continue;
+    flush(log, pieces, count);
+    count = 0;
   }
-  flush(log, buffer, at - buffer);
 }

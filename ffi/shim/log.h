@@ -2,7 +2,15 @@
 #ifndef SAUROPOD_LOG_H
 #define SAUROPOD_LOG_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+enum { PIECES = 128 };
+
+struct piece {
+  const char *bytes;
+  size_t length;
+};
 
 struct log {
   int folder;      // where `log`, `log.1`, ... are
@@ -12,6 +20,7 @@ struct log {
   uint64_t limit;  // the size at which one is put away
   uint64_t size;   // of `log`
   uint64_t lost;   // bytes for which the disk had no room, and of which nobody has been told
+  struct piece pieces[PIECES];  // of what is about to be written
 };
 
 void log_open(struct log *, int folder, uint32_t files, uint64_t limit, int place);

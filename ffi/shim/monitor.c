@@ -17,7 +17,7 @@
 #include "record.h"
 #include "sys.h"
 
-enum { SIGNAL_SET_SIZE = 8, BUFFER = 8192, SEEK_TO_END = 2, STANDARD_STREAMS = 3 };
+enum { SIGNAL_SET_SIZE = 8, BUFFER = 32768, SEEK_TO_END = 2, STANDARD_STREAMS = 3, READS = 8, PAGE = 4096, QUIET = 1000 };
 enum { FIRST_DELAY = 100, LONGEST_DELAY = 60000, STEADY = 10000, MOST_FAILED_STARTS = 10 };
 enum { MOST_GIVEN = 1024, USED_STACK = 65536 };
 enum { OUT = 0, ERR = 1, GONE = 2, SIGNALS = 3, SOURCES = 4 };
@@ -32,6 +32,7 @@ struct monitor {
   int outputs[2];
   int stopping;  // asked not to start it again
   uint64_t oom_kills;
+  int burst;  // the buffer has been used beyond its first page
 };
 
 static int pidfd_of(const struct monitor *m) { return m->job.base + PIDFD_PLACE; }
@@ -74,7 +75,7 @@ static int run(struct monitor *m, uint32_t offset, int64_t *pid) {
 // Gives back the stack below us, of which the programs have used much. There are many monitors, and all are idle.
 static void give_back_stack(void) {
   char here;
-  long page = ((long)&here & ~4095L) - 4096;
+  long page = ((long)&here & ~(PAGE - 1L)) - PAGE;
   SYS3(madvise, page - USED_STACK, USED_STACK, MADV_DONTNEED);
 }
 
@@ -94,17 +95,27 @@ static uint64_t oom_kills(const struct monitor *m) {
   return 0;
 }
 
-// Reads once; false if there is nothing, or no more.
-static int take(struct monitor *m, int which) {
-  static char buffer[BUFFER];
-  long n = SYS3(read, m->outputs[which], buffer, BUFFER);
-  if (n == -EINTR) return 1;
+static char buffer[BUFFER];
+
+// Gives back what a burst of output has used: there are many monitors, and most are idle.
+static void give_back_buffer(struct monitor *m) {
+  long first = ((long)buffer + PAGE - 1) & -PAGE, last = ((long)buffer + BUFFER) & -PAGE;
+  if (m->burst) SYS3(madvise, first, last - first, MADV_DONTNEED);
+  m->burst = 0;
+}
+
+// Reads once; 0 if there is nothing, or no more.
+static long take(struct monitor *m, int which) {
+  long n;
+  do n = SYS3(read, m->outputs[which], buffer, BUFFER);
+  while (n == -EINTR);
   if (n <= 0) {
     if (n != -EAGAIN) m->outputs[which] = -1;
     return 0;
   }
+  m->burst |= n > PAGE;
   if (m->job.log_files) log_write(&m->log, which == OUT ? "stdout" : "stderr", buffer, n);
-  return 1;
+  return n;
 }
 
 static void take_signals(struct monitor *m) {
@@ -125,14 +136,17 @@ static void serve(struct monitor *m) {
                                   {m->outputs[ERR], POLLIN, 0},
                                   {pidfd_of(m), POLLIN, 0},
                                   {m->signals, POLLIN, 0}};
-    wait_for(m, fds, SOURCES, health_pause(&m->health));
+    long pause = health_pause(&m->health);
+    wait_for(m, fds, SOURCES, m->burst && (pause < 0 || pause > QUIET) ? QUIET : pause);
+    if (!fds[OUT].revents && !fds[ERR].revents) give_back_buffer(m);
     for (int which = OUT; which <= ERR; which++)
-      if (fds[which].revents) take(m, which);
+      for (int i = 0; fds[which].revents && i < READS && take(m, which) == BUFFER; i++) {
+      }
     if (fds[GONE].revents) break;
     health_check(&m->health, &m->record);
   }
   for (int which = OUT; which <= ERR; which++)
-    while (m->outputs[which] >= 0 && take(m, which)) {
+    while (m->outputs[which] >= 0 && take(m, which) > 0) {
     }
 }
 
