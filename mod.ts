@@ -39,6 +39,17 @@ export {
   wait,
 } from "./lib/api/containers.ts";
 export { apply, changes, copyFrom, copyTo, exportTar } from "./lib/api/files.ts";
+export {
+  commitContainer,
+  importImage,
+  listImages,
+  loadImages,
+  pullImage,
+  pushImage,
+  removeImage,
+  saveImages,
+  tagImage,
+} from "./lib/api/images.ts";
 export { createNetwork, listNetworks, removeNetwork } from "./lib/api/networks.ts";
 export { events, inspect, list, logs, type LogsOptions } from "./lib/api/observe.ts";
 export type { ContainerReference } from "./lib/api/reference.ts";
@@ -73,6 +84,16 @@ export type { NetworkOptions } from "./lib/network/definition.ts";
 export type { NetworkInfo } from "./lib/network/manage.ts";
 export type { TerminalSize } from "./lib/program/wiring.ts";
 export type { FolderOptions } from "./lib/folders.ts";
+export type { CommitOptions } from "./lib/image/commit.ts";
+export type { ImportOptions } from "./lib/image/exchange/import.ts";
+export type { LoadOptions, Source } from "./lib/image/exchange/load.ts";
+export type { SaveFormat, SaveOptions } from "./lib/image/exchange/save.ts";
+export type { LayerProgress } from "./lib/image/layers.ts";
+export type { ImageSummary } from "./lib/image/manage.ts";
+export type { Descriptor, ImageSettings, Platform } from "./lib/image/oci.ts";
+export type { PullOptions } from "./lib/image/pull.ts";
+export type { PushOptions } from "./lib/image/push.ts";
+export type { StoredImage } from "./lib/image/store.ts";
 export type { Limits } from "./lib/cgroup/limits.ts";
 export {
   CgroupError,

@@ -6,26 +6,11 @@
 
 import { run } from "../mod.ts";
 import { makeImage } from "./image.ts";
-import { type Contender, machine, measure, report, timed } from "./measure.ts";
+import { type Contender, machine, measure, peakMemory, report, timed } from "./measure.ts";
 import { command, launchPeers, openDocker, watchLeftovers } from "./peers.ts";
 
 const CLI = new URL("../cli.ts", import.meta.url).pathname;
 const LAUNCH_ROUNDS = 100, CLI_ROUNDS = 30, MEMORY_ROUNDS = 5;
-
-/** The most memory that a command used, in KiB; the command must sleep at its end. */
-async function peakMemory(words: readonly string[]): Promise<number> {
-  const [program = "", ...args] = words;
-  const child = new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "inherit" }).spawn();
-  const deadline = performance.now() + 1500;
-  let peak = 0;
-  while (performance.now() < deadline) {
-    const status = await Deno.readTextFile(`/proc/${child.pid}/status`).catch(() => "");
-    peak = Math.max(peak, Number(/^VmHWM:\s*(\d+)/m.exec(status)?.[1] ?? 0));
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  await child.status;
-  return peak;
-}
 
 const home = Deno.makeTempDirSync({ prefix: "sauropod-bench-" });
 const memory = Deno.makeTempDirSync({ prefix: "sauropod-bench-", dir: "/dev/shm" });

@@ -25,6 +25,8 @@ export interface Measured {
   values: readonly number[];
 }
 
+const POLL_MS = 10;
+
 function middle(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
 }
@@ -42,6 +44,21 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   await work();
   return performance.now() - start;
+}
+
+/** Runs a command, which must succeed, and returns the most memory that it used, in KiB. Its last moments do not count. */
+export async function peakMemory(words: readonly string[]): Promise<number> {
+  const [program = "", ...args] = words;
+  const child = new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "inherit" }).spawn();
+  let peak = 0, running = true;
+  const ended = child.status.finally(() => running = false);
+  while (running) {
+    const status = await Deno.readTextFile(`/proc/${child.pid}/status`).catch(() => "");
+    peak = Math.max(peak, Number(/^VmHWM:\s*(\d+)/m.exec(status)?.[1] ?? 0));
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  if (!(await ended).success) throw new Error(`${words.join(" ")} failed`);
+  return peak;
 }
 
 /** Measures all contenders in `rounds` alternating rounds, after one that does not count. */

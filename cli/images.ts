@@ -6,22 +6,8 @@
 
 import { InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
-import { commitContainer } from "../lib/container/commit.ts";
-import { importImage as importSource } from "../lib/image/exchange/import.ts";
-import { loadImages } from "../lib/image/exchange/load.ts";
-import { saveImages } from "../lib/image/exchange/save.ts";
+import { lazy } from "../lib/lazy.ts";
 import type { ImageSettings } from "../lib/image/oci.ts";
-import {
-  historyOf,
-  inspectImage,
-  listSummaries,
-  pruneStore,
-  removeImage,
-  tagImage,
-  verifyImages,
-} from "../lib/image/manage.ts";
-import { pullImage } from "../lib/image/pull.ts";
-import { pushImage } from "../lib/image/push.ts";
 import { listImages } from "../lib/image/resolve.ts";
 import { familiarReference, parseReference } from "../lib/registry/reference.ts";
 import { formatSize } from "../lib/size.ts";
@@ -48,8 +34,9 @@ function familiar(name: string): string {
 }
 
 /** Lists images. */
-export function ls(this: Context, flags: ListFlags): void {
+export async function ls(this: Context, flags: ListFlags): Promise<void> {
   const { images } = findFolders(flags);
+  const { listSummaries } = await lazy.imageManage();
   const own = listImages(images);
   const stored = listSummaries(images, (name, why) => say(`sauropod: ${name}: ${why}`));
   if (flags.json) return printJson([...own, ...stored.map((image) => ({ ...image, kind: "stored" }))]);
@@ -83,6 +70,7 @@ async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Prom
 /** Pulls images and prints their digests. */
 export async function pull(this: Context, flags: PullFlags, ...names: string[]): Promise<void> {
   const { images } = findFolders(flags);
+  const { pullImage } = await lazy.pull();
   for (const name of names) {
     const view = flags.quiet ? undefined : progressView();
     const { descriptor } = await interruptible((signal) =>
@@ -95,6 +83,7 @@ export async function pull(this: Context, flags: PullFlags, ...names: string[]):
 
 /** Pushes an image and prints its digest. */
 export async function push(this: Context, flags: FolderOptions, name: string, to?: string): Promise<void> {
+  const { pushImage } = await lazy.push();
   const view = progressView();
   const digest = await interruptible((signal) =>
     pushImage(name, findFolders(flags).images, { to, signal, onProgress: view.update })
@@ -104,13 +93,15 @@ export async function push(this: Context, flags: FolderOptions, name: string, to
 }
 
 /** Prints what images consist of, as JSON. */
-export function inspect(this: Context, flags: FolderOptions, ...names: string[]): void {
+export async function inspect(this: Context, flags: FolderOptions, ...names: string[]): Promise<void> {
+  const { inspectImage } = await lazy.imageManage();
   const { images } = findFolders(flags);
   printJson(names.map((name) => inspectImage(images, name)));
 }
 
 /** Prints how an image was made. */
-export function history(this: Context, flags: ListFlags, name: string): void {
+export async function history(this: Context, flags: ListFlags, name: string): Promise<void> {
+  const { historyOf } = await lazy.imageManage();
   const lines = historyOf(findFolders(flags).images, name);
   if (flags.json) return printJson(lines);
   const rows = lines.map(({ created, created_by = "", size, comment = "" }) => [
@@ -123,18 +114,21 @@ export function history(this: Context, flags: ListFlags, name: string): void {
 }
 
 /** Gives an image another name. */
-export function tag(this: Context, flags: FolderOptions, name: string, other: string): void {
+export async function tag(this: Context, flags: FolderOptions, name: string, other: string): Promise<void> {
+  const { tagImage } = await lazy.imageManage();
   tagImage(findFolders(flags).images, name, other);
 }
 
 /** Removes images. */
 export async function rm(this: Context, flags: FolderOptions & { force?: boolean }, ...names: string[]): Promise<void> {
   const { images } = findFolders(flags);
+  const { removeImage } = await lazy.imageManage();
   for (const name of names) print(familiar(await removeImage(images, name, flags.force)) + "\n");
 }
 
 /** Takes away what no image and no container needs. */
 export async function prune(this: Context, flags: ListFlags): Promise<void> {
+  const { pruneStore } = await lazy.imageManage();
   const pruned = await pruneStore(findFolders(flags).images);
   if (flags.json) return printJson(pruned);
   print(`${pruned.layers.length} layers and ${pruned.blobs.length} blobs, ${formatSize(pruned.bytes)}\n`);
@@ -142,6 +136,7 @@ export async function prune(this: Context, flags: ListFlags): Promise<void> {
 
 /** Reads everything again; ends with 1 if something is wrong. */
 export async function verify(this: Context, flags: ListFlags): Promise<void> {
+  const { verifyImages } = await lazy.imageManage();
   const damage = await verifyImages(findFolders(flags).images);
   if (flags.json) printJson(damage);
   else print(damage.map(({ name, problem }) => `${familiar(name)}: ${problem}\n`).join(""));
@@ -190,16 +185,18 @@ function changes({ entrypoint, cmd, env, workdir, user }: ChangeFlags): ImageSet
 
 /** Makes an image of a folder, an archive or standard input, and prints its name. */
 export async function importImage(this: Context, flags: ChangeFlags, source: string, name: string): Promise<void> {
+  const { importImage } = await lazy.importImage();
   const from = source === "-" ? Deno.stdin.readable : source;
   const options = { changes: changes(flags), message: flags.message };
   const image = await interruptible((signal) =>
-    importSource(findFolders(flags).images, from, name, { ...options, signal })
+    importImage(findFolders(flags).images, from, name, { ...options, signal })
   );
   print(familiar(image.name) + "\n");
 }
 
 /** Loads the images of an archive, and prints their names. */
 export async function load(this: Context, flags: FolderOptions & { input?: string }): Promise<void> {
+  const { loadImages } = await lazy.loadImages();
   const from = flags.input ?? Deno.stdin.readable;
   const loaded = await interruptible((signal) => loadImages(findFolders(flags).images, from, { signal }));
   print(loaded.map(({ name }) => (name.startsWith("sha256:") ? name : familiar(name)) + "\n").join(""));
@@ -221,12 +218,14 @@ export async function save(this: Context, flags: SaveFlags, ...names: string[]):
       hint: "name a file with -o, or redirect the output",
     });
   }
+  const { saveImages } = await lazy.saveImages();
   await saveImages(findFolders(flags).images, names, flags.output ?? Deno.stdout.writable, flags.format ?? "docker");
 }
 
 /** `sauropod commit`: makes an image of a container. */
 export async function commit(this: Context, flags: ChangeFlags, container: string, name: string): Promise<void> {
   const options = { changes: changes(flags), message: flags.message, author: flags.author };
+  const { commitContainer } = await lazy.commit();
   const image = await commitContainer(findFolders(flags), container, name, options);
   print(familiar(image.name) + "\n");
 }

@@ -53,7 +53,7 @@ function noise(size: number, seed: number): Bytes {
 /** A layer above the size from which threads are used. */
 const large = tar(
   { name: "d/", type: "5", mode: 0o755 },
-  ...Array.from({ length: 40 }, (_, i): Item => ({ name: `d/f${i}`, body: noise(20_000 + i, i) })),
+  ...Array.from({ length: 40 }, (_, i): Item => ({ name: `d/f${i}`, body: noise(60_000 + i, i) })),
   { name: "d/hard", type: "1", target: "d/f1" },
   { name: "d/.wh.gone" },
 );
@@ -123,7 +123,7 @@ Deno.test("an aborted unpacking ends soon and leaves no descriptor open", () =>
     const many = Array.from({ length: 5000 }, (_, i) => item({ name: `d${i % 100}/f${i}`, body: "x".repeat(5000) }));
     const archive = concat(
       ...many,
-      tar(...[1, 2, 3].map((i): Item => ({ name: `noise${i}`, body: noise(400_000, i) }))),
+      tar(...[1, 2, 3].map((i): Item => ({ name: `noise${i}`, body: noise(800_000, i) }))),
     );
     for (const packed of [archive, await output("gzip", ["-1c"], archive)]) {
       const stop = new AbortController();
@@ -143,7 +143,7 @@ Deno.test("layers are unpacked several at once", () =>
       return await unpackLayer(`${box}/blob`, MEDIA, `${box}/${i}`);
     }));
     assert.equal(new Set(layers.map(({ diffId }) => diffId)).size, 1);
-    assert.equal(Deno.statSync(`${box}/5/d/hard`).size, 20_001);
+    assert.equal(Deno.statSync(`${box}/5/d/hard`).size, 60_001);
   }));
 
 Deno.test("a layer grows to a thousand times its blob's size at most", () =>

@@ -56,7 +56,8 @@ void log_open(struct log *log, int folder, uint32_t files, uint64_t limit, int p
   if (size > 0) SYS4(pread64, fd, &last, 1, size - 1);
   if (fd >= 0) SYS1(close, fd);
   open_file(log);
-  if (last != '\n') flush(log, "\n", 1);
+  struct piece newline = {"\n", 1};
+  if (last != '\n') flush(log, &newline, 1);
 }
 
 static void tell_of_loss(struct log *log) {

@@ -32,7 +32,7 @@ export interface UnpackLayerOptions {
 
 const ALWAYS_ALLOWED = 64 * 2 ** 20;
 /** Below this, starting threads takes longer than the work. */
-const SMALL_BLOB = 1 << 19;
+const SMALL_BLOB = 1 << 21;
 
 function layerName(blobPath: string): string {
   const name = blobPath.slice(blobPath.lastIndexOf("/") + 1);
