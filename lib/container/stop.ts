@@ -12,6 +12,7 @@ import { signalNumber } from "../signals.ts";
 import { endContainer, reclaimSome } from "./leftovers.ts";
 import { findContainer } from "./names.ts";
 import { awaitEnd, signalProcess } from "./owner.ts";
+import { shownStatusOf } from "./pause.ts";
 import { type ContainerRecord, isOwned, type Liveness, type ProcessMark, readRecord, statusOf } from "./record.ts";
 import { start } from "./start.ts";
 import { parseState } from "./state.ts";
@@ -237,7 +238,7 @@ async function awaitEnded({ containers, record: { id } }: Found): Promise<void> 
   const deadline = performance.now() + RELEASE_MS;
   for (let liveness; (liveness = livenessOf(containers, id)) && isOwned(liveness); await pause()) {
     const record = readRecord(`${containers}/${id}`);
-    const status = record ? statusOf(record, liveness) : "exited";
+    const status = record ? shownStatusOf(record, liveness) : "exited";
     if (status === "exited" && performance.now() < deadline) continue;
     throw new ContainerError(`container ${id} is ${status === "exited" ? "just ending" : status}`, {
       code: "container-running",

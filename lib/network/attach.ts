@@ -4,7 +4,7 @@
  * @module
  */
 
-import { request as ask, withNetlink } from "../../ffi/netlink.ts";
+import { NetlinkError, request as ask, withNetlink } from "../../ffi/netlink.ts";
 import { findLink, newRateLimit, setHairpin } from "../../ffi/rtnetlink.ts";
 import type { ContainerOptions } from "../container/options.ts";
 import type { ProcessMark } from "../container/record.ts";
@@ -212,11 +212,16 @@ export function planPlace(tenant: Tenant): Pick<Place, "network" | "files"> & { 
 /** What is left to do with the host's end of an interface. */
 function finishHostEnd({ host, rate }: InterfaceSpec, published: boolean): void {
   if (rate === undefined && !published) return;
-  withNetlink("ROUTE", (fd) => {
-    const link = findLink(fd, host);
-    if (link && rate !== undefined) ask(fd, [newRateLimit(link.index, rate, host)]);
-    if (link && published) ask(fd, [setHairpin(host)]);
-  });
+  try {
+    withNetlink("ROUTE", (fd) => {
+      const link = findLink(fd, host);
+      if (link && rate !== undefined) ask(fd, [newRateLimit(link.index, rate, host)]);
+      if (link && published) ask(fd, [setHairpin(host)]);
+    });
+  } catch (error) {
+    // The container has ended, or has removed its interface, which it may if it is privileged.
+    if (!(error instanceof NetlinkError && error.code === "ENODEV")) throw error;
+  }
 }
 
 /** Takes leases away; siblings forget those who had them. Returns the others. */
