@@ -4,7 +4,7 @@
  * @module
  */
 
-import { freezeGroups, isFrozen, thawGroups } from "../cgroup/freezer.ts";
+import { canFreeze, freezeGroups, isFrozen, thawGroups } from "../cgroup/freezer.ts";
 import { detectCgroups } from "../cgroup/host.ts";
 import { groupName, planCgroups } from "../cgroup/plan.ts";
 import { ContainerError } from "../errors.ts";
@@ -35,6 +35,7 @@ function notFound({ id }: ContainerRecord): ContainerError {
 
 /** Gives a container a group that can be frozen, if it has none. */
 function makeFreezable(containers: string, record: ContainerRecord): ContainerRecord {
+  if (canFreeze(record.cgroups) && !record.joining?.length) return requireRunning(containers, record).record;
   const changed = withRecord(`${containers}/${record.id}`, (current) => {
     const running = requireRunning(containers, current);
     const host = detectCgroups();

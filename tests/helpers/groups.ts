@@ -4,7 +4,10 @@
  * @module
  */
 
+import assert from "node:assert/strict";
 import { type CgroupHost, type Controller, detectCgroups } from "../../lib/cgroup/host.ts";
+import type { Limits } from "../../lib/cgroup/limits.ts";
+import { statOf } from "../../lib/container/process_usage.ts";
 
 /** This host. */
 export const host: CgroupHost = detectCgroups();
@@ -37,4 +40,21 @@ export function groupOf(pid: number, controller: Controller): string {
 export function setting(pid: number, controller: Controller, files: readonly [v1: string, v2: string]): string {
   const file = files[(host.controllers.get(controller)?.version ?? 1) - 1];
   return Deno.readTextFileSync(`${groupOf(pid, controller)}/${file}`).trim();
+}
+
+/** Whether this host has a controller. */
+export function has(controller: Controller): boolean {
+  return host.controllers.has(controller);
+}
+
+/** The first processor, where there is a choice: without the controller there must be one processor only. */
+export function pinned(): Limits {
+  if (has("cpuset")) return { cpusetCpus: "0" };
+  assert.equal(navigator.hardwareConcurrency, 1);
+  return {};
+}
+
+/** Seconds of CPU time that a process has used. */
+export function cpuTime(pid: number): number {
+  return statOf(pid)?.cpuSeconds ?? NaN;
 }
