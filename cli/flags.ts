@@ -30,6 +30,7 @@ export interface ContainerFlags extends FolderOptions {
   readonly workdir?: string;
   readonly user?: string;
   readonly init?: boolean;
+  readonly stopSignal?: string;
   readonly cpu?: number;
   readonly cpuShares?: number;
   readonly cpus?: number;
@@ -100,6 +101,7 @@ export const FLAGS: Flags<ContainerFlags> = {
   workdir: word("DIR", "Working directory, made if missing [default: /]"),
   user: word("USER[:GROUP]", "User and group, by name or number [default: root]"),
   init: yes("Put a PID 1 in front that forwards signals and reaps orphans"),
+  stopSignal: word("SIGNAL", "Signal that asks the command to end [default: the image's, else TERM]"),
   cpu: one("SHARES", "Same as --cpu-shares", number),
   cpuShares: one("SHARES", "Relative weight of CPU time [the kernel's default: 1024]", number),
   cpus: one("N", "CPU time at most, in CPUs", number),
@@ -298,6 +300,7 @@ export async function containerOptions(flags: ContainerFlags, folders: Folders):
     cwd: flags.workdir,
     user: flags.user,
     init: flags.init,
+    stopSignal: flags.stopSignal,
     limits: limitsOf(flags),
     ulimits: flags.ulimit,
     ...networkOptions(flags),

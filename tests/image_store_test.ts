@@ -74,6 +74,38 @@ Deno.test("twenty pulls at once make one copy, and it is verified", async () => 
   assert.deepEqual(await verifyImages(world.folders.images), []);
 });
 
+Deno.test("--pull always downloads nothing while the name stands for the same image, and the new one when it does not", async () => {
+  await using world = makeWorld();
+  const methods = async (work: () => Promise<unknown>): Promise<string[]> => {
+    const before = registry.requests().length;
+    await work();
+    return registry.requests().slice(before).map((line) =>
+      /"(GET|HEAD|PUT|POST|PATCH) \/v2\/\S+/.exec(line)?.[1] ?? ""
+    );
+  };
+  for (const name of ["app:1", "multi:1"]) {
+    const image = await pulled(world, name);
+    const again = () =>
+      world.cli(["--rm", "--pull", "always", "--network", "none", "--entrypoint", "/bin/ls", image, "/"]);
+    assert.deepEqual(await methods(() => pulled(world, name)), ["HEAD"], name);
+    assert.deepEqual(await methods(async () => assert.equal((await again()).code, 0)), ["HEAD"], name);
+    const { descriptor } = findImage(world.folders.images, image);
+    const digested = `${image.replace(/:1$/, "")}@${descriptor.digest}`;
+    await pullImage(digested, world.folders.images);
+    assert.deepEqual(await methods(() => pullImage(digested, world.folders.images)), [], name);
+  }
+  const moved = `${registry.address}/moved:1`;
+  await pushImage(await pulled(world, "app:1"), world.folders.images, { to: moved });
+  const old = await pullImage(moved, world.folders.images);
+  await pushImage(await pulled(world, "tall:1"), world.folders.images, { to: moved });
+  const { descriptor: { digest } } = await pullImage(moved, world.folders.images);
+  assert.notEqual(digest, old.descriptor.digest);
+  assert.equal(digest, findImage(world.folders.images, `${registry.address}/tall:1`).descriptor.digest);
+  const other = await pullImage(`${registry.address}/multi:1`, world.folders.images, { platform: "linux/arm64" });
+  const own = await pulled(world, "multi:1");
+  assert.notEqual(findImage(world.folders.images, own).descriptor.digest, other.descriptor.digest);
+});
+
 Deno.test("a damaged blob is found, and pulled again", async () => {
   await using world = makeWorld();
   const image = await pulled(world);

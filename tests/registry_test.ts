@@ -766,6 +766,50 @@ Deno.test("a push tries again what may pass, opening the content anew, and says 
   await fails("registry-refused", /cannot push manifest 1 of a\/b at .*403: "no quota left"/, work);
 });
 
+Deno.test("a token that expires in the middle of a push is replaced once, wherever that happens", async () => {
+  const small = noise(10_000, 3), large = noise(9 * 2 ** 20, 4);
+  const steps = ["HEAD", "POST", "PATCH", "PUT", "manifest"] as const;
+  for (const expires of steps) {
+    for (const readsBody of [true, false]) {
+      let tokens = 0, received = new Uint8Array(), expired = false;
+      await using registry = serveFaulty(async (request) => {
+        const { pathname, searchParams } = new URL(request.url);
+        if (pathname === "/token") return Response.json({ token: `t${++tokens}` });
+        const step = pathname.includes("/manifests/") ? "manifest" : request.method;
+        const isLast = request.headers.get("authorization") === `Bearer t${tokens}` && tokens > 0;
+        if (isLast && !expired && step === expires) {
+          expired = true;
+          tokens++;
+        } else if (isLast) {
+          if (step === "HEAD") return new Response(null, { status: 404 });
+          if (step === "POST") return new Response(null, { status: 202, headers: { location: "/up/1" } });
+          const body = await request.bytes();
+          if (step === "manifest") return new Response(null, { status: 201 });
+          if (step === "PATCH") received = body;
+          if (step === "PATCH") return new Response(null, { status: 202, headers: { location: "/up/2" } });
+          if (body.length > 0) received = body;
+          const digest = (await describe(received)).digest;
+          return new Response(null, { status: searchParams.get("digest") === digest ? 201 : 400 });
+        }
+        if (readsBody) await request.body?.pipeTo(new WritableStream());
+        const challenge = `Bearer realm="http://${registry.host}/token",service="s"`;
+        return Response.json({ errors: [] }, { status: 401, headers: { "www-authenticate": challenge } });
+      });
+      const there = openRegistry(registry.host, apart());
+      for (const bytes of [large, small]) {
+        const blob = await describe(bytes);
+        const pushed = await pushBlob(there, "a/b", blob, () => new Blob([bytes]).stream());
+        assert.equal(pushed, "sent", `${expires}, ${bytes.length}`);
+        assert.deepEqual(await describe(received), blob);
+      }
+      await pushManifest(there, { repository: "a/b", tag: "1" }, { text: "{}", mediaType: MEDIA.manifest });
+      assert.ok(expired);
+      const asked = registry.asked.filter(({ path }) => path.startsWith("/token")).length;
+      assert.equal(asked, 2, `${expires}: tokens asked for`);
+    }
+  }
+});
+
 Deno.test("a push that fails leaves no file open, and says what is wrong with the content itself", async () => {
   await using registry = serveFaulty((request) => {
     if (request.method === "HEAD") return new Response(null, { status: 404 });

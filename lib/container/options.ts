@@ -47,6 +47,8 @@ export interface ContainerOptions extends FolderOptions {
   user?: string;
   /** Put a PID 1 in front of the command that forwards signals and reaps orphans. Default: false. */
   init?: boolean;
+  /** The signal that asks the command to end, by name or number. Default: what the image says, else `TERM`. */
+  stopSignal?: string | number;
   /** Limits on CPU, memory and processes. Default: none. */
   limits?: Limits;
   /** Resource limits as `NAME=SOFT[:HARD]`, such as `nofile=1024:4096`; -1 or `unlimited` is no limit. */

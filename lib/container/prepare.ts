@@ -15,6 +15,7 @@ import type { ImageUser as User } from "../image/passwd.ts";
 import type { Image } from "../image/resolve.ts";
 import { apartFiles } from "../network/files.ts";
 import { requestNetwork } from "../network/request.ts";
+import { signalNumber } from "../signals.ts";
 import type { CgroupMount, ContainerSpec, Device, ProcessSpec, Rlimit, Rootfs, UserMount } from "../spec.ts";
 import type { ContainerOptions } from "./options.ts";
 
@@ -57,6 +58,7 @@ export function checkOptions(command: readonly string[], options: ContainerOptio
   }
   checkContainerName(options.name);
   checkName(options.hostname, HOSTNAME, "host name");
+  if (options.stopSignal !== undefined) signalNumber(options.stopSignal);
   const words = [...command, ...Object.entries(options.env ?? {}).flat(), options.cwd ?? ""];
   const bad = words.find((word) => word.includes("\0"));
   if (bad !== undefined) {

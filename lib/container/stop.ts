@@ -105,7 +105,7 @@ async function awaitRelease(containers: string, id: string): Promise<void> {
 export async function stop(container: string, options: StopOptions = {}): Promise<void> {
   const found = find(container, options);
   const { record, liveness } = found;
-  const signal = signalNumber(options.signal ?? stopSignalOf(record));
+  const signal = signalNumber(options.signal ?? record.options.stopSignal ?? SIGTERM);
   if (!liveness) return;
   const process = await retire(found);
   if (process && await signalProcess(process, signal)) {
@@ -115,10 +115,6 @@ export async function stop(container: string, options: StopOptions = {}): Promis
     if (!ended) await signalProcess(process, SIGKILL);
   }
   await released(found);
-}
-
-function stopSignalOf(_record: ContainerRecord): string | number {
-  return SIGTERM;
 }
 
 /**

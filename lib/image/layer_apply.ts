@@ -18,6 +18,8 @@ export interface UnpackedLayer {
   bytes: number;
   /** The digest of the uncompressed archive. */
   diffId: string;
+  /** Directories that had no entry. */
+  implied: string[];
 }
 
 /** What to unpack, and where; it can be sent to another thread. */
@@ -49,7 +51,7 @@ export async function applyLayer(
   })();
   const root = openDirectory(AT_FDCWD, task.folder);
   try {
-    const { entries, bytes } = await unpack(hashed, root, {
+    const { entries, bytes, implied } = await unpack(hashed, root, {
       layer: true,
       devices: "create",
       limits: task.limits,
@@ -63,7 +65,7 @@ export async function applyLayer(
         hint: "The image is damaged or was changed on its way: pull it again.",
       });
     }
-    return { entries, bytes, diffId };
+    return { entries, bytes, diffId, implied };
   } finally {
     close(root);
   }

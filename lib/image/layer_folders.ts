@@ -4,6 +4,7 @@
  * @module
  */
 
+import { modeOf } from "../../ffi/fs.ts";
 import { ImageError } from "../errors.ts";
 import type { ImageDocuments } from "./store.ts";
 
@@ -15,6 +16,8 @@ export interface LayerRecord {
   readonly entries: number;
   /** How many bytes its archive has, uncompressed. */
   readonly bytes: number;
+  /** Folders that it has no entry for, yet something in them. Default: none. */
+  readonly implied?: readonly string[];
 }
 
 /** Where a layer with this diff id is unpacked, or will be. */
@@ -22,10 +25,21 @@ export function layerFolder(store: string, diffId: string): string {
   return `${store}/layers/${diffId.slice("sha256:".length, "sha256:".length + 20)}`;
 }
 
-function diffIdOf(folder: string): string | undefined {
+/**
+ * Where the folders of an image are that its layers imply, or will be. See `implied.ts`.
+ */
+export function impliedFolder(store: string, { manifest }: Pick<ImageDocuments, "manifest">): string {
+  return `${store}/layers/i${manifest.config.digest.slice("sha256:".length, "sha256:".length + 20)}`;
+}
+
+function isRecord(value: unknown): value is LayerRecord {
+  return typeof value === "object" && value !== null && "diffId" in value;
+}
+
+function recordIn(folder: string): LayerRecord | undefined {
   try {
-    const record: unknown = JSON.parse(Deno.readTextFileSync(`${folder}/layer.json`));
-    return typeof record === "object" && record !== null && "diffId" in record ? String(record.diffId) : undefined;
+    const value: unknown = JSON.parse(Deno.readTextFileSync(`${folder}/layer.json`));
+    return isRecord(value) ? value : undefined;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return undefined;
     throw error;
@@ -33,21 +47,28 @@ function diffIdOf(folder: string): string | undefined {
 }
 
 /**
- * Whether a layer is unpacked.
+ * What is known of an unpacked layer; undefined if it is not.
  *
  * @throws {ImageError} `digest-mismatch` if another layer has its folder: somebody has made two that begin alike.
  */
-export function isUnpacked(store: string, diffId: string): boolean {
-  const known = diffIdOf(layerFolder(store, diffId));
-  if (known === undefined || known === diffId) return known !== undefined;
-  throw new ImageError(`the layer ${diffId} has the place of ${known} in the store`, {
+export function readLayer(store: string, diffId: string): LayerRecord | undefined {
+  const record = recordIn(layerFolder(store, diffId));
+  if (record === undefined || record.diffId === diffId) return record;
+  throw new ImageError(`the layer ${diffId} has the place of ${record.diffId} in the store`, {
     code: "digest-mismatch",
-    facts: { diffId, known },
+    facts: { diffId, known: record.diffId },
     hint: "one of the two was made to be taken for the other: do not use these images",
   });
 }
 
-/** The folders of an image's layers, uppermost first, as overlay wants them. */
-export function lowerFolders(store: string, { config }: ImageDocuments): string[] {
-  return config.rootfs.diff_ids.map((diffId) => `${layerFolder(store, diffId)}/diff`).reverse();
+/** Whether a layer is unpacked. Throws as {@linkcode readLayer}. */
+export function isUnpacked(store: string, diffId: string): boolean {
+  return readLayer(store, diffId) !== undefined;
+}
+
+/** The folders of an image, uppermost first, as overlay wants them. */
+export function lowerFolders(store: string, documents: ImageDocuments): string[] {
+  const layers = documents.config.rootfs.diff_ids.map((diffId) => `${layerFolder(store, diffId)}/diff`).reverse();
+  const implied = `${impliedFolder(store, documents)}/diff`;
+  return modeOf(implied) === undefined ? layers : [implied, ...layers];
 }

@@ -74,8 +74,8 @@ export async function ensureLayer(
     await Deno.mkdir(diff, { mode: 0o755 });
     await Deno.chmod(diff, 0o755);
     const blob = blobPath(store, digest);
-    const { entries, bytes } = await inTurn(() => unpackLayer(blob, mediaType, diff, { diffId, signal }));
-    const record: LayerRecord = { diffId, entries, bytes };
+    const { entries, bytes, implied } = await inTurn(() => unpackLayer(blob, mediaType, diff, { diffId, signal }));
+    const record: LayerRecord = { diffId, entries, bytes, ...(implied.length ? { implied } : {}) };
     await Deno.writeTextFile(`${temporary}/layer.json`, JSON.stringify(record) + "\n");
     await Deno.chmod(temporary, 0o755);
     await Deno.rename(temporary, folder);

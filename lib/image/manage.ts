@@ -9,7 +9,7 @@ import { listContainers } from "../container/names.ts";
 import type { ContainerRecord } from "../container/record.ts";
 import { ImageError, messageOf } from "../errors.ts";
 import { formatReference, parseReference } from "../registry/reference.ts";
-import { isUnpacked, layerFolder, lowerFolders } from "./layer_folders.ts";
+import { impliedFolder, isUnpacked, layerFolder } from "./layer_folders.ts";
 import { sweep } from "./locked_folder.ts";
 import type { Descriptor, HistoryEntry } from "./oci.ts";
 import {
@@ -146,9 +146,10 @@ function containersOf(store: string): ContainerRecord[] {
 }
 
 /** The containers that are made of an image's layers. */
-function usersOfImage(store: string, documents: ImageDocuments): ContainerRecord[] {
-  const [top] = lowerFolders(store, documents);
-  return top === undefined ? [] : containersOf(store).filter(({ lower }) => lower.includes(top));
+function usersOfImage(store: string, { config }: ImageDocuments): ContainerRecord[] {
+  const top = config.rootfs.diff_ids.at(-1);
+  if (top === undefined) return [];
+  return containersOf(store).filter(({ lower }) => lower.includes(`${layerFolder(store, top)}/diff`));
 }
 
 function checkUnused(store: string, { name, descriptor }: StoredImage): void {
@@ -194,7 +195,8 @@ function namesIn(folder: string): string[] {
 function needed(store: string): { blobs: Set<string>; layers: Set<string> } {
   const blobs = new Set<string>(), layers = new Set<string>();
   for (const { descriptor } of listStored(store)) {
-    const { manifest, config } = readImage(store, descriptor);
+    const documents = readImage(store, descriptor), { manifest, config } = documents;
+    layers.add(impliedFolder(store, documents));
     for (const { digest } of [descriptor, manifest.config, ...manifest.layers]) blobs.add(digest);
     for (const diffId of config.rootfs.diff_ids) layers.add(layerFolder(store, diffId));
   }

@@ -7,7 +7,7 @@
 import { ImageError, InputError } from "../errors.ts";
 import { downloadBlob } from "../registry/download.ts";
 import { openRegistry, type Registry } from "../registry/client.ts";
-import { fetchManifest } from "../registry/manifests.ts";
+import { fetchManifest, lookUpManifest } from "../registry/manifests.ts";
 import { formatReference, parseReference, type Reference } from "../registry/reference.ts";
 import { isUnpacked } from "./layer_folders.ts";
 import { ensureLayer, forEachAtOnce, type LayerProgress } from "./layers.ts";
@@ -15,6 +15,7 @@ import { lockFolder } from "./locked_folder.ts";
 import { AT_FDCWD, close } from "../../ffi/fs.ts";
 import {
   type Descriptor,
+  digestOf,
   hostPlatform,
   type Index,
   isIndex,
@@ -26,9 +27,11 @@ import {
 import {
   addDocument,
   blobPath,
+  findStored,
   hasBlob,
   makeStore,
   readDocument,
+  readImage,
   setName,
   type StoredImage,
   storeFolder,
@@ -36,6 +39,9 @@ import {
 } from "./store.ts";
 import { removeTree } from "./tree.ts";
 import { verifyLayer } from "./verify_layer.ts";
+
+/** The annotation of an image's name that says which index the name stood for. */
+const NAMED_ANNOTATION = "io.sauropod.index";
 
 /** How to pull. */
 export interface PullOptions {
@@ -87,6 +93,8 @@ export function chooseImage({ manifests }: Index, platform: Platform, name: stri
 }
 
 interface Resolved {
+  /** The digest that the name stands for: of the image's manifest, or of the index that it was chosen from. */
+  readonly named: string;
   readonly descriptor: Descriptor;
   readonly text: string;
   readonly manifest: Manifest;
@@ -96,12 +104,47 @@ async function resolve(registry: Registry, reference: Reference, platform: Platf
   const name = formatReference(reference);
   const { descriptor, text } = await fetchManifest(registry, reference);
   const document = parseManifest(text, `the manifest of ${name}`);
-  if (!isIndex(document)) return { descriptor, text, manifest: document };
+  if (!isIndex(document)) return { named: descriptor.digest, descriptor, text, manifest: document };
   const chosen = chooseImage(document, platform, name);
   const found = await fetchManifest(registry, { ...reference, digest: chosen.digest }, chosen);
   const manifest = parseManifest(found.text, `the manifest ${chosen.digest} of ${name}`);
-  if (!isIndex(manifest)) return { ...found, manifest };
+  if (!isIndex(manifest)) return { ...found, named: descriptor.digest, manifest };
   throw new ImageError(`${name} is a list of lists of images`, { code: "image-unsupported", facts: { name } });
+}
+
+/** Whether an image is in the store with all that belongs to it, for this kind of machine. */
+async function isWhole(store: string, descriptor: Descriptor, platform: Platform): Promise<boolean> {
+  try {
+    const { manifest, config } = readImage(store, descriptor);
+    for (const one of [descriptor, manifest.config]) {
+      const bytes = new TextEncoder().encode(readDocument(store, one));
+      if (await digestOf(bytes) !== one.digest) return false;
+    }
+    return config.os === platform.os && config.architecture === platform.architecture &&
+      (platform.variant === undefined || config.variant === platform.variant) &&
+      manifest.layers.every((layer) => hasBlob(store, layer)) &&
+      config.rootfs.diff_ids.every((diffId) => isUnpacked(store, diffId));
+  } catch (error) {
+    if (error instanceof ImageError) return false;
+    throw error;
+  }
+}
+
+/** The image of that name in the store, if the name stands for it still. Asking that is no download. */
+async function current(
+  store: string,
+  registry: Registry,
+  reference: Reference,
+  platform: Platform,
+): Promise<StoredImage | undefined> {
+  const name = formatReference(reference), descriptor = findStored(store, name);
+  if (!descriptor || !await isWhole(store, descriptor, platform)) return undefined;
+  const digest = reference.digest ?? await lookUpManifest(registry, reference).catch((error) => {
+    // Some servers answer nothing but GET.
+    if (!(error instanceof ImageError) || error.code !== "registry-error") throw error;
+  });
+  const known = [descriptor.digest, descriptor.annotations?.[NAMED_ANNOTATION]];
+  return digest !== undefined && known.includes(digest) ? { name, descriptor } : undefined;
 }
 
 /** Downloads a blob unless it is there; who wants the same one waits for the first. Returns whether it did. */
@@ -157,8 +200,10 @@ async function pullInto(
   platform: Platform,
   { signal, onProgress = () => {} }: PullOptions,
 ): Promise<StoredImage> {
+  const there = await current(store, registry, reference, platform);
+  if (there) return there;
   const name = formatReference(reference);
-  const { descriptor, text: document, manifest } = await resolve(registry, reference, platform);
+  const { named, descriptor, text: document, manifest } = await resolve(registry, reference, platform);
   const { repository } = reference;
   await ensureBlob(store, registry, repository, manifest.config, signal, () => {});
   const config = parseConfig(readDocument(store, manifest.config), `the configuration of ${name}`);
@@ -188,6 +233,7 @@ async function pullInto(
       facts: { name, wanted: descriptor.digest, got: added.digest },
     });
   }
-  setName(store, name, added);
-  return { name, descriptor: added };
+  const stored = { ...added, ...(named === added.digest ? {} : { annotations: { [NAMED_ANNOTATION]: named } }) };
+  setName(store, name, stored);
+  return { name, descriptor: stored };
 }

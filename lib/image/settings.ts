@@ -27,7 +27,7 @@ function absolute(path: string): string {
 
 /**
  * The command and options of a container, completed from its image: entry point, command, environment, working
- * directory, user and exposed ports.
+ * directory, user, exposed ports and the signal to stop it.
  *
  * @throws {InputError} `no-command` if neither the user nor the image names a command.
  */
@@ -49,6 +49,7 @@ export function applySettings<T extends ContainerOptions>(
   }
   const cwd = options.cwd ?? (settings.WorkingDir ? absolute(settings.WorkingDir) : undefined);
   const user = options.user ?? settings.User;
+  const stopSignal = options.stopSignal ?? settings.StopSignal;
   const exposed = Object.keys(settings.ExposedPorts ?? {});
   return {
     command: words,
@@ -57,6 +58,7 @@ export function applySettings<T extends ContainerOptions>(
       env: { ...variables(settings.Env), ...options.env },
       ...(cwd === undefined ? {} : { cwd }),
       ...(user === undefined ? {} : { user }),
+      ...(stopSignal === undefined ? {} : { stopSignal }),
       ...(exposed.length ? { expose: [...exposed, ...options.expose ?? []] } : {}),
     },
   };

@@ -7,7 +7,8 @@
  *     partial/HEX                 a blob that is being downloaded, or was when a command was killed
  *     layers/HEX20/diff           an unpacked layer in overlayfs' form; the first 20 digits of its diff id
  *     layers/HEX20/layer.json     what it is
- * *     users/FOLDER                -> a folder of containers that has used the store
+ *     layers/iHEX20               see `implied.ts`
+ *     users/HEX20                 -> a folder of containers that has used the store
  *
  * @module
  */
@@ -204,11 +205,10 @@ export function readImage(store: string, descriptor: Descriptor): ImageDocuments
 }
 
 /** Remembers that a folder of containers uses the store, so that nothing is taken from under them. */
-export function noteUser(store: string, containers: string): void {
-  const name = containers.replaceAll("%", "%25").replaceAll("/", "%2F");
-  const short = name.length < 200 ? name : `${name.slice(0, 100)}…${name.slice(-80)}`;
+export async function noteUser(store: string, containers: string): Promise<void> {
+  const digest = await digestOf(new TextEncoder().encode(containers));
   try {
-    Deno.symlinkSync(containers, `${store}/users/${short}`);
+    Deno.symlinkSync(containers, `${store}/users/${digest.slice("sha256:".length, "sha256:".length + 20)}`);
   } catch (error) {
     if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
   }

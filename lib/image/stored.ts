@@ -4,12 +4,12 @@
  * @module
  */
 
-import { close } from "../../ffi/fs.ts";
+import { close, modeOf } from "../../ffi/fs.ts";
 import type { PullPolicy } from "../container/options.ts";
 import { SauropodError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import { formatReference, parseReference } from "../registry/reference.ts";
-import { isUnpacked, lowerFolders } from "./layer_folders.ts";
+import { impliedFolder, isUnpacked, lowerFolders } from "./layer_folders.ts";
 import type { Image } from "./resolve.ts";
 import { findStored, holdStore, type ImageDocuments, noteUser, readImage, storeFolder } from "./store.ts";
 
@@ -44,6 +44,10 @@ async function ready(store: string, documents: ImageDocuments, signal?: AbortSig
   if (!documents.config.rootfs.diff_ids.every((diffId) => isUnpacked(store, diffId))) {
     const { ensureLayers } = await lazy.layers();
     await ensureLayers(store, documents, signal);
+  }
+  if (modeOf(impliedFolder(store, documents)) === undefined) {
+    const { ensureImplied } = await lazy.implied();
+    await ensureImplied(store, documents);
   }
   return lowerFolders(store, documents);
 }
@@ -90,7 +94,7 @@ export async function resolveStored(
       const documents = descriptor && readImage(store, descriptor);
       if (documents && fits(documents, options.platform)) {
         const lower = await ready(store, documents, options.signal);
-        if (options.containers !== undefined) noteUser(store, options.containers);
+        if (options.containers !== undefined) await noteUser(store, options.containers);
         const { digest } = documents.descriptor;
         return { name, lower, kind: "stored", digest, settings: documents.config.config ?? {}, release };
       }

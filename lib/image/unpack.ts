@@ -70,7 +70,12 @@ export interface Unpacked {
   entries: number;
   /** Bytes of the uncompressed stream. */
   bytes: number;
+  /** Directories that had none, the first {@linkcode MOST_IMPLIED}; the top is the empty one. */
+  implied: string[];
 }
+
+/** How many directories without an entry are remembered. */
+export const MOST_IMPLIED = 10_000;
 
 /** How much an archive may hold unless the caller says otherwise. */
 export const DEFAULT_LIMITS: UnpackLimits = { entries: 1_000_000, bytes: 64 * 2 ** 30, depth: 128, fileSize: 2 ** 40 };
@@ -144,6 +149,8 @@ function applyTo(root: number, options: UnpackOptions) {
   let file: { fd: number; entry: TarEntry; write: (part: Uint8Array<ArrayBuffer>) => void } | undefined;
   let entries = 0, bytes = 0, subject = "";
   let near = "", nearParts: string[] = [];
+  const implied = new Set<string>([""]);
+  let way: readonly string[] = [];
 
   function count(): void {
     if (++entries > limits.entries) throw tooLarge("entries", limits.entries);
@@ -196,14 +203,18 @@ function applyTo(root: number, options: UnpackOptions) {
     return true;
   }
 
-  function makeParent(parent: number, name: string): number {
+  function makeParent(parent: number, name: string, depth: number): number {
     try {
       return openDirectory(parent, name);
     } catch (error) {
       if (!failedWith(error, "ENOENT", "ENOTDIR")) return openParent(parent, name);
     }
-    const made = makeDirectory(parent, name, (status) => layer && isWhiteout(status));
-    if (made) count();
+    let hides = false;
+    const made = makeDirectory(parent, name, (status) => hides = layer && isWhiteout(status));
+    if (made) {
+      count();
+      if (!hides && implied.size < MOST_IMPLIED) implied.add(way.slice(0, depth).join("/"));
+    }
     const directory = openParent(parent, name);
     if (made) chmod(directory, 0o755);
     return directory;
@@ -327,6 +338,7 @@ function applyTo(root: number, options: UnpackOptions) {
       if (!merge) directories.set("", entry);
       return;
     }
+    way = path;
     const parent = tree.enter(path, path.length - 1);
     if (layer && name.startsWith(WHITEOUT)) whiteout(parent, name, entry);
     else if (entry.type === "file") {
@@ -396,7 +408,7 @@ function applyTo(root: number, options: UnpackOptions) {
     },
     finish(): Unpacked {
       guarded(finishDirectories);
-      return { entries, bytes };
+      return { entries, bytes, implied: [...implied].filter((path) => !directories.has(path)) };
     },
     close(): void {
       tree.reset();

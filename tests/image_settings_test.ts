@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { listContainers } from "../lib/container/names.ts";
+import { signalNumber } from "../lib/signals.ts";
+import { importImage, output } from "../mod.ts";
+import { makeWorld, type World } from "./helpers/world.ts";
+
+const network = "none";
+
+/** What a container's record keeps of the signal. */
+async function keptSignal({ folders }: World, image: string, stopSignal?: string | number) {
+  await output(image, ["true"], {
+    ...folders,
+    network,
+    keep: true,
+    ...(stopSignal === undefined ? {} : { stopSignal }),
+  });
+  return listContainers(folders.containers).at(-1)?.options.stopSignal;
+}
+
+Deno.test("signals are named in all of Docker's ways", () => {
+  const rows: readonly (readonly [string | number, number])[] = [
+    ["SIGTERM", 15],
+    ["term", 15],
+    ["15", 15],
+    [9, 9],
+    ["SIGRTMIN", 34],
+    ["RTMIN+3", 37],
+    ["rtmax-2", 62],
+    ["SIGRTMAX", 64],
+  ];
+  for (const [signal, number] of rows) assert.equal(signalNumber(signal), number, String(signal));
+  for (const signal of ["", "NONE", "0", "65", "RTMIN+31", "RTMIN-1", "RTMINX", "RTMAX-99"]) {
+    assert.throws(() => signalNumber(signal), { code: "unknown-signal" }, signal);
+  }
+});
+
+Deno.test("the signal that stops a container is the user's, else the image's", async () => {
+  await using world = makeWorld();
+  const { images } = world.folders;
+  await importImage(`${images}/busybox`, "web", { ...world.folders, changes: { StopSignal: "SIGQUIT" } });
+  await importImage(`${images}/busybox`, "bad", { ...world.folders, changes: { StopSignal: "SIGNONE" } });
+  assert.equal(await keptSignal(world, "busybox"), undefined);
+  assert.equal(await keptSignal(world, "web"), "SIGQUIT");
+  assert.equal(await keptSignal(world, "web", 12), 12);
+  await assert.rejects(keptSignal(world, "bad"), { name: "InputError", code: "unknown-signal" });
+  assert.equal(await keptSignal(world, "bad", "TERM"), "TERM");
+
+  const { code, stdout } = await world.cli([
+    ...["run", "--name", "asked", "--network", "none", "--stop-signal", "INT", "web", "true"],
+  ]);
+  assert.deepEqual([code, stdout], [0, ""]);
+  const [asked] = JSON.parse((await world.cli(["inspect", "asked"])).stdout);
+  assert.equal(asked.options.stopSignal, "INT");
+  const refused = await world.cli(["run", "--stop-signal", "NONE", "web", "true"]);
+  assert.equal(refused.code, 125);
+  assert.match(refused.stderr, /unknown signal NONE/);
+});
