@@ -39,7 +39,8 @@ function exists(path: string): boolean {
 function idOfName(containers: string, name: string): string | undefined {
   try {
     const id = Deno.readLinkSync(`${containers}/${NAMES}/${name}`);
-    return exists(`${containers}/${id}`) ? id : undefined;
+    // One whose record is gone is being removed, which can take long.
+    return exists(`${containers}/${id}/container.json`) ? id : undefined;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
