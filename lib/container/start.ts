@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ContainerError, ImageError, InputError } from "../errors.ts";
+import { ContainerError, ImageError, InputError, SauropodError } from "../errors.ts";
 import { findFolders } from "../folders.ts";
 import { type Image, resolveImage } from "../image/resolve.ts";
 import { lazy } from "../lazy.ts";
@@ -124,7 +124,7 @@ export async function runDetached(
     return record.id;
   } catch (error) {
     await clean(plan.containers, record).then(() => removeContainer(plan.containers, record)).catch(() => {});
-    throw error;
+    throw startFailure(plan.containers, record.id, error);
   } finally {
     found.release?.();
   }
@@ -156,6 +156,17 @@ function claim(containers: string, id: string): ContainerRecord {
     code: "container-busy",
     facts: { id, status },
     hint: "try again in a moment",
+  });
+}
+
+/** What is told of a start that failed: errors of our own as they are, others with what they kept from happening. */
+function startFailure(containers: string, id: string, error: unknown): unknown {
+  if (error instanceof SauropodError || !(error instanceof Error) || !("code" in error)) return error;
+  return new ContainerError(`container ${id} cannot be started: ${error.message}`, {
+    code: "containers-unwritable",
+    facts: { id, containers },
+    hint: `see whether the disk of ${containers} is full`,
+    cause: error,
   });
 }
 
@@ -216,6 +227,6 @@ export async function start(
     await clean(containers, record);
     restore(folder, record, before);
     clearLiveness(containers, id);
-    throw error;
+    throw startFailure(containers, id, error);
   }
 }
