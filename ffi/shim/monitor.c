@@ -166,6 +166,10 @@ static struct ending reap(struct monitor *m) {
   return (struct ending){.code = exited ? status : 128 + status, .signal = exited ? 0 : status, .oom = kills > before};
 }
 
+static int has_restarts_left(const struct monitor *m) {
+  return m->job.restart != ON_FAILURE || !m->job.most_restarts || m->record.restarts < m->job.most_restarts;
+}
+
 static int wanted_again(struct monitor *m, const struct ending *ending) {
   struct job now;
   // The policy may have been changed meanwhile.
@@ -173,7 +177,7 @@ static int wanted_again(struct monitor *m, const struct ending *ending) {
     m->job.restart = now.restart, m->job.most_restarts = now.most_restarts;
   if (m->stopping || !m->job.again || m->job.restart == NO) return 0;
   if (m->job.restart == ALWAYS) return 1;
-  return ending->code != 0 && (!m->job.most_restarts || m->record.restarts < m->job.most_restarts);
+  return ending->code != 0 && has_restarts_left(m);
 }
 
 static void kill_container(struct monitor *m) {
@@ -198,7 +202,7 @@ static int rest(struct monitor *m, long delay) {
 
 // Starts the container again, in spite of some failures; false if it has been asked not to, or cannot be started.
 static int start_again(struct monitor *m, long *delay) {
-  for (int failures = 0; failures < MOST_FAILED_STARTS; failures++) {
+  for (int failures = 0; failures < MOST_FAILED_STARTS && has_restarts_left(m); failures++) {
     int64_t pid;
     if (!rest(m, *delay)) return 0;
     *delay = *delay * 2 > LONGEST_DELAY ? LONGEST_DELAY : *delay * 2;

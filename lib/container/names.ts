@@ -35,15 +35,20 @@ function exists(path: string): boolean {
   }
 }
 
-/** The id of the container that has `name`; undefined if none has. */
-function idOfName(containers: string, name: string): string | undefined {
+/** Whose `name` is or was; undefined if it is free. */
+function holderOf(containers: string, name: string): string | undefined {
   try {
-    const id = Deno.readLinkSync(`${containers}/${NAMES}/${name}`);
-    return exists(`${containers}/${id}`) ? id : undefined;
+    return Deno.readLinkSync(`${containers}/${NAMES}/${name}`);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
+}
+
+/** The id of the container that has `name`; undefined if none has. One without a record is being removed. */
+function idOfName(containers: string, name: string): string | undefined {
+  const id = holderOf(containers, name);
+  return id !== undefined && exists(`${containers}/${id}/container.json`) ? id : undefined;
 }
 
 /**
@@ -70,7 +75,7 @@ export function claimName(containers: string, name: string, id: string, make: ()
 /** Takes `name` away from the container `id`, if it has it. */
 export function releaseName(containers: string, name: string, id: string): void {
   withLock(containers, () => {
-    if (idOfName(containers, name) === id) removeFile(`${containers}/${NAMES}/${name}`);
+    if (holderOf(containers, name) === id) removeFile(`${containers}/${NAMES}/${name}`);
   });
 }
 

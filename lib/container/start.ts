@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ContainerError, ImageError, InputError } from "../errors.ts";
+import { ContainerError, ImageError, InputError, SauropodError } from "../errors.ts";
 import { findFolders } from "../folders.ts";
 import { type Image, resolveImage } from "../image/resolve.ts";
 import { lazy } from "../lazy.ts";
@@ -127,7 +127,7 @@ export async function runDetached(
     return record.id;
   } catch (error) {
     await clean(plan.containers, record).then(() => removeContainer(plan.containers, record)).catch(() => {});
-    throw error;
+    throw startFailure(plan.containers, record.id, error);
   } finally {
     found.release?.();
   }
@@ -177,12 +177,23 @@ async function claim(containers: string, id: string): Promise<Claimed> {
       } catch (error) {
         restore(folder, record, state);
         clearLiveness(containers, id);
-        throw error;
+        throw startFailure(containers, id, error);
       }
     });
   } catch (error) {
     throw error instanceof ContainerError && error.code === "container-running" ? refusal(containers, id) : error;
   }
+}
+
+/** What is told of a start that failed: errors of our own as they are, others with what they kept from happening. */
+function startFailure(containers: string, id: string, error: unknown): unknown {
+  if (error instanceof SauropodError || !(error instanceof Error) || !("code" in error)) return error;
+  return new ContainerError(`container ${id} cannot be started: ${error.message}`, {
+    code: "containers-unwritable",
+    facts: { id, containers },
+    hint: `see whether the disk of ${containers} is full`,
+    cause: error,
+  });
 }
 
 /** Makes a container's files say what they said before a start that failed. */
@@ -241,6 +252,6 @@ export async function start(
     await clean(containers, record);
     restore(folder, record, state);
     clearLiveness(containers, id);
-    throw error;
+    throw startFailure(containers, id, error);
   }
 }

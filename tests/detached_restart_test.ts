@@ -1,0 +1,202 @@
+/** Containers that their monitor starts again, and those that it asks whether they are well. */
+
+import assert from "node:assert/strict";
+import { clear, eventsOf, inspect, leftIn, logged, monitorsOf, stateOf, until } from "./helpers/life.ts";
+import { makeWorld, type World } from "./helpers/world.ts";
+
+const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+const NONE = ["--network", "none"];
+const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+async function cli(world: World, ...words: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await world.cli(words);
+  assert.deepEqual([code, stderr], [0, ""], words.join(" "));
+  return stdout.trimEnd();
+}
+
+function runShell(world: World, script: string, ...options: readonly string[]): Promise<string> {
+  return cli(world, "run", "-d", ...options, "busybox", "sh", "-c", script);
+}
+
+function runs(world: World, id: string): number {
+  return text(logged(world, id, "stdout")).split("run\n").length - 1;
+}
+
+async function ended(world: World, id: string): Promise<void> {
+  await until("ended", () => stateOf(world, id).status === "exited" && monitorsOf(world, id).length === 0);
+}
+
+Deno.test("a container is started again as often as its policy says", async () => {
+  await using world = makeWorld();
+  const cases: [policy: string[], script: string, runs: number][] = [
+    [[], "echo run; exit 1", 1],
+    [["--restart", "no"], "echo run; exit 1", 1],
+    [["--restart", "on-failure:2"], "echo run; exit 1", 3],
+    [["--restart", "on-failure"], "echo run; exit 0", 1],
+    [["--restart", "on-failure"], "echo run; echo x >>/n; [ $(wc -l </n) = 4 ]", 4],
+  ];
+  await Promise.all(cases.map(async ([policy, script, times]) => {
+    const id = await runShell(world, script, ...NONE, ...policy);
+    await ended(world, id);
+    assert.deepEqual([runs(world, id), stateOf(world, id).restarts], [times, times - 1], policy.join(" "));
+  }));
+  await clear(world);
+});
+
+Deno.test("between restarts the pause grows, and a start after the end for good begins anew", async () => {
+  await using world = makeWorld();
+  const id = await runShell(world, "echo run; exit 1", ...NONE, "--restart", "on-failure:4");
+  await ended(world, id);
+  const log = Deno.readTextFileSync(`${world.folders.containers}/${id}/log`);
+  const times = [...log.matchAll(/^(\S+) /gm)].map(([, time = ""]) => Date.parse(time));
+  const pauses = times.slice(1).map((time, i) => time - (times[i] ?? 0));
+  for (const [i, least] of [100, 200, 400, 800].entries()) {
+    assert((pauses[i] ?? 0) >= least && (pauses[i] ?? Infinity) < least * 2 + 500, `pauses of ${pauses} ms`);
+  }
+  await cli(world, "start", id);
+  await until("run again", () => runs(world, id) === 7);
+  assert.equal(stateOf(world, id).restarts, 1);
+  await clear(world);
+});
+
+Deno.test("a container that always is started again ends by stop, kill and rm, also between two runs", async () => {
+  await using world = makeWorld();
+  const ends: [script: string, words: string[]][] = [
+    ["echo run; sleep 1000", ["stop", "-t", "0"]],
+    ["echo run; sleep 1000", ["kill"]],
+    ["echo run; sleep 1000", ["rm", "-f"]],
+    ["echo run; exit 3", ["stop"]],
+    ["echo run; exit 3", ["kill"]],
+    ["echo run; exit 3", ["rm", "-f"]],
+  ];
+  await Promise.all(ends.map(async ([script, words], i) => {
+    const policy = i % 2 ? "always" : "unless-stopped";
+    const id = await runShell(world, script, ...NONE, "--restart", policy);
+    const isWaiting = script.includes("exit");
+    // In the pauses after the third run there is time for a command.
+    await until("run", () => runs(world, id) >= (isWaiting ? 4 : 1));
+    if (isWaiting) assert.equal((await inspect(world, id)).status, "restarting");
+    await cli(world, ...words, id);
+    await until("its monitor gone", () => monitorsOf(world, id).length === 0);
+    if (words[0] === "rm") assert(!leftIn(world).some((path) => path.includes(id)));
+    else {
+      const times = runs(world, id);
+      assert.equal((await inspect(world, id)).status, "exited");
+      await pause(300);
+      assert.equal(runs(world, id), times);
+    }
+  }));
+  await clear(world);
+});
+
+Deno.test("stop finds a container in whatever moment of a restart", async () => {
+  await using world = makeWorld();
+  // Short runs, and pauses that begin at 100 ms: over a few rounds all moments are met.
+  await Promise.all(Array.from({ length: 8 }, async (_, i) => {
+    const id = await runShell(world, "echo run; sleep 0.02", ...NONE, "--restart", "always");
+    await pause(i * 37 % 250);
+    await cli(world, "stop", "-t", "1", id);
+    assert.deepEqual([stateOf(world, id).status, monitorsOf(world, id)], ["exited", []]);
+  }));
+  await clear(world);
+});
+
+Deno.test("kill -9 of its first process counts as an end like others", async () => {
+  await using world = makeWorld();
+  const id = await runShell(world, "echo run; sleep 1000", ...NONE, "--restart", "on-failure:1");
+  for (const times of [1, 2]) {
+    await until("run", () => runs(world, id) === times && stateOf(world, id).restarts === times - 1);
+    const { pid = 0 } = await inspect(world, id);
+    Deno.kill(pid, "SIGKILL");
+  }
+  await ended(world, id);
+  assert.deepEqual([stateOf(world, id).code, runs(world, id)], [137, 2]);
+  await clear(world);
+});
+
+Deno.test("a container that is started again keeps its address, its published port and its name for siblings", async () => {
+  await using world = makeWorld();
+  const serve = "echo run; echo hello | nc -l -p 80";
+  const web = await runShell(world, serve, "--name", "web", "-p", "127.0.0.1::80", "--restart", "always");
+  const { networks, ports } = await inspect(world, web);
+  const port = ports?.[0]?.hostPort ?? assert.fail("no port");
+  const fetchOnce = async (): Promise<string> => {
+    using connection = await Deno.connect({ hostname: "127.0.0.1", port });
+    return text(await new Response(connection.readable).bytes());
+  };
+  for (const times of [1, 2, 3]) {
+    await until("listening", () => runs(world, web) === times);
+    let answer = "";
+    await until("an answer", async () => (answer = await fetchOnce().catch(() => "")) !== "");
+    assert.equal(answer, "hello\n");
+  }
+  const ask = "grep web /etc/hosts; i=0; until nc web 80 </dev/null || [ $((i=i+1)) = 200 ]; do sleep 0.05; done";
+  const { stdout } = await world.cli(["run", "--rm", "busybox", "sh", "-c", ask]);
+  assert.match(stdout, /^10\.10\.10\.\d+\t.*web.*\nhello\n$/);
+  assert.deepEqual((await inspect(world, web)).networks, networks);
+  await clear(world);
+});
+
+Deno.test("a container that cannot be started again is given up, and says how it last ended", async () => {
+  await using world = makeWorld();
+  Deno.mkdirSync(`${world.home}/source`);
+  const script = "echo run; while [ -e /source/stay ]; do sleep 0.02; done; exit 5";
+  Deno.writeTextFileSync(`${world.home}/source/stay`, "");
+  const id = await runShell(world, script, ...NONE, "-v", `${world.home}/source:/source`, "--restart", "on-failure:3");
+  Deno.removeSync(`${world.home}/source`, { recursive: true });
+  await ended(world, id);
+  const { ended: how, state } = await inspect(world, id);
+  assert.deepEqual([how?.code, state?.restarts, runs(world, id)], [5, 3, 1]);
+  assert.match((await world.cli(["start", id])).stderr, /there is no .*\/source\n/);
+  await clear(world);
+});
+
+Deno.test("health goes from starting to healthy to unhealthy and back, each told by an event", async () => {
+  await using world = makeWorld();
+  const id = await runShell(
+    world,
+    "touch /well; sleep 1000",
+    ...[...NONE, "--health-cmd", "test -e /well", "--health-interval", "100ms", "--health-retries", "2"],
+  );
+  const health = (): string | undefined => stateOf(world, id).health;
+  assert.equal((await inspect(world, id)).state?.health, "starting");
+  await until("healthy", () => health() === "healthy");
+  await cli(world, "exec", id, "rm", "/well");
+  await until("one failure", () => stateOf(world, id).failures === 1);
+  assert.equal(health(), "healthy", "one failure is not enough");
+  await until("unhealthy", () => health() === "unhealthy");
+  assert((stateOf(world, id).failures ?? 0) >= 2);
+  await cli(world, "exec", id, "touch", "/well");
+  await until("healthy again", () => health() === "healthy" && stateOf(world, id).failures === 0);
+  const told = eventsOf(world).flatMap(({ health }) => health ?? []);
+  assert.deepEqual(told, ["starting", "healthy", "unhealthy", "healthy"]);
+  await clear(world);
+});
+
+Deno.test("a health check that takes too long is killed and has failed; in the start period failures do not count", async () => {
+  await using world = makeWorld();
+  const often = ["--health-interval", "50ms", "--health-retries", "1"];
+  const [slow, early] = await Promise.all([
+    runShell(world, "sleep 1000", ...NONE, ...often, "--health-cmd", "exec sleep 777", "--health-timeout", "200ms"),
+    runShell(world, "sleep 1000", ...NONE, ...often, "--health-cmd", "false", "--health-start-period", "1500ms"),
+  ]);
+  const begun = Date.parse(stateOf(world, early).startedAt);
+  await until("unhealthy", () => stateOf(world, slow).health === "unhealthy");
+  // The next one may be running.
+  const listing = await cli(world, "exec", slow, "ps");
+  assert(listing.split("\n").filter((line) => line.includes("sleep 777")).length <= 1, listing);
+  await until("unhealthy", () => stateOf(world, early).health === "unhealthy");
+  assert(Date.now() - begun >= 1500, "not before the end of the start period");
+  await clear(world);
+});
+
+Deno.test("a health check runs as the container does: its user, folder, environment, and no terminal of anybody", async () => {
+  await using world = makeWorld();
+  const check =
+    "id -u >/tmp/seen; pwd >>/tmp/seen; echo $A >>/tmp/seen; ls /proc/self/fd | wc -l >>/tmp/seen; mv /tmp/seen /tmp/done";
+  const options = ["-u", "1000", "-w", "/var", "-e", "A=b", "--health-cmd", check, "--health-interval", "50ms"];
+  const id = await runShell(world, "sleep 1000", ...NONE, ...options);
+  await until("healthy", () => stateOf(world, id).health === "healthy");
+  assert.equal(await cli(world, "exec", id, "cat", "/tmp/done"), "1000\n/var\nb\n4");
+  await clear(world);
+});

@@ -1,0 +1,147 @@
+/**
+ * Looking at containers that live on their own: their monitors, their logs, and what they leave.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import type { World } from "./world.ts";
+
+/** What `inspect` tells of a container. */
+export interface Inspected {
+  /** Its id. */
+  readonly id: string;
+  /** What it is doing. */
+  readonly status: string;
+  /** The number of its first process. */
+  readonly pid?: number;
+  /** What its monitor tells. */
+  readonly state?: {
+    readonly status: string;
+    readonly restarts: number;
+    readonly startedAt: string;
+    readonly health?: string;
+    readonly failures?: number;
+  };
+  /** How it ended. */
+  readonly ended?: { readonly code: number; readonly lost?: true; readonly oomKilled?: true; readonly signal?: number };
+  /** Its places on networks. */
+  readonly networks?: readonly { readonly addresses: readonly string[]; readonly host: string }[];
+  /** Its published ports. */
+  readonly ports?: readonly { readonly hostPort: number }[];
+}
+
+/** Waits until `condition` holds; fails after `seconds`. */
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  seconds = 20,
+): Promise<void> {
+  for (const end = Date.now() + seconds * 1000; !await condition();) {
+    assert(Date.now() < end, `in ${seconds} s, not ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** What `inspect` tells. */
+export async function inspect(world: World, container: string): Promise<Inspected> {
+  const { code, stdout, stderr } = await world.cli(["inspect", container]);
+  assert.equal(code, 0, stderr);
+  const [found]: Inspected[] = JSON.parse(stdout);
+  return found ?? assert.fail(`${container} is not there`);
+}
+
+/** What a monitor has written into the file `state` of the container `id`. */
+export function stateOf(world: World, id: string): NonNullable<Inspected["state"]> & { readonly code?: number } {
+  return JSON.parse(Deno.readTextFileSync(`${world.folders.containers}/${id}/state`));
+}
+
+/** The numbers in /proc. */
+export function pids(): number[] {
+  return [...Deno.readDirSync("/proc")].map(({ name }) => Number(name)).filter((pid) => pid > 0);
+}
+
+/** The words of a process's command; none if it is gone. */
+export function wordsOf(pid: number): string[] {
+  try {
+    return Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0").slice(0, -1);
+  } catch {
+    return [];
+  }
+}
+
+/** The processes that have `word` among the words of their command. */
+export function processesWith(word: string): number[] {
+  return pids().filter((pid) => wordsOf(pid).includes(word));
+}
+
+/** What the descriptors of a process lead to, by their number. */
+export function descriptorsOf(pid: number): Map<number, string> {
+  const found = new Map<number, string>();
+  try {
+    for (const { name } of Deno.readDirSync(`/proc/${pid}/fd`)) {
+      found.set(Number(name), Deno.readLinkSync(`/proc/${pid}/fd/${name}`));
+    }
+  } catch {
+    // It has just ended.
+  }
+  return found;
+}
+
+/** The monitors of a world's containers, of `id` only if given. */
+export function monitorsOf(world: World, id = ""): number[] {
+  const folder = `${world.folders.containers}/${id}`;
+  return pids().filter((pid) =>
+    wordsOf(pid)[0] === "sauropod-monitor" &&
+    descriptorsOf(pid).values().some((path) => path.startsWith(folder))
+  );
+}
+
+/** Control groups of the containers `ids`. */
+export function groupsOf(ids: readonly string[]): string[] {
+  const folders = (path: string): string[] =>
+    [...Deno.readDirSync(path)].filter(({ isDirectory }) => isDirectory).map(({ name }) => `${path}/${name}`);
+  const all = ["/sys/fs/cgroup", ...folders("/sys/fs/cgroup")].flatMap(folders);
+  return all.filter((path) => ids.some((id) => path.endsWith(`/sauropod-${id}`)));
+}
+
+/** What a container wrote to one of its streams, as its log has it. */
+export function logged(world: World, id: string, stream: "stdout" | "stderr", files = ["log"]): Uint8Array {
+  const read = (name: string): Uint8Array => Deno.readFileSync(`${world.folders.containers}/${id}/${name}`);
+  const text = files.map((name) => Buffer.from(read(name)).toString("latin1")).join("");
+  const parts = text.split("\n").slice(0, -1).map((line) => {
+    const [, from, kind, rest = ""] =
+      /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) ([FP]) ([^]*)$/.exec(line) ?? assert.fail(line);
+    return from === stream ? rest + (kind === "F" ? "\n" : "") : "";
+  });
+  return Buffer.from(parts.join(""), "latin1");
+}
+
+/** The events of a world's containers. */
+export function eventsOf(world: World): { action: string; id: string; health?: string; exitCode?: number }[] {
+  return Deno.readTextFileSync(`${world.folders.containers}/.events`).trim().split("\n").map((line) =>
+    JSON.parse(line)
+  );
+}
+
+/** Every name below the folder of containers but those that are always there. */
+export function leftIn(world: World): string[] {
+  const { containers } = world.folders;
+  const usual = [".live", ".lock", ".names", ".names/.lock", ".events"];
+  const below = (folder: string): string[] =>
+    [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) => {
+      const path = `${folder}/${name}`;
+      return isDirectory ? [path, ...below(path)] : [path];
+    });
+  return below(containers).map((path) => path.slice(containers.length + 1)).filter((path) => !usual.includes(path))
+    .sort();
+}
+
+/** Removes all containers of a world, and checks that nothing of them is left. */
+export async function clear(world: World): Promise<void> {
+  const { code, stderr } = await world.cli(["rm", "-f", "--all"]);
+  assert.equal(code, 0, stderr);
+  assert.deepEqual(leftIn(world), []);
+  assert.deepEqual(monitorsOf(world), []);
+}
