@@ -195,7 +195,7 @@ Deno.test("with --rm all is gone after the end, also deep and large trees; wait 
   assert.equal((await world.cli(["inspect", ids[0] ?? ""])).code, 125);
   for (const id of ids) {
     const actions = eventsOf(world).filter((event) => event.id === id).map(({ action }) => action);
-    assert.deepEqual(actions, ["start", "die", "destroy"]);
+    assert.deepEqual(actions, ["create", "start", "die", "destroy"]);
   }
   assertUnchanged(before);
 });
