@@ -58,3 +58,7 @@ export function pinned(): Limits {
 export function cpuTime(pid: number): number {
   return statOf(pid)?.cpuSeconds ?? NaN;
 }
+
+/** A script whose processes hold 20 MiB of memory from when it says `up` until it is sent a line. */
+export const HOLD = "exec 3<&0; dd if=/dev/zero bs=20M count=1 2>/dev/null | " +
+  "{ head -c 1 >/dev/null; echo up; read end <&3; }";
