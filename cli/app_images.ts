@@ -157,7 +157,18 @@ export const images: RouteMap<Context> = buildRouteMap({
     }),
   },
   defaultCommand: "ls",
-  docs: { brief: "List, pull, push, make and remove images" },
+  docs: {
+    brief: "List, pull, push, make and remove images",
+    fullDescription: [
+      "Registries without TLS, and mirrors that are asked first, are named in ~/.config/sauropod/registries.json, in",
+      "/etc/sauropod/registries.json, or in the file that $SAUROPOD_REGISTRIES names:",
+      "",
+      '  { "insecure": ["registry.lan:5000"], "mirrors": { "docker.io": ["mirror.lan:5000", "cache.example/hub"] } }',
+      "",
+      "Credentials are those of docker, podman and skopeo: ~/.docker/config.json, $REGISTRY_AUTH_FILE and helpers.",
+      "Authorities of your own, for registries with TLS: /etc/docker/certs.d/HOST/ca.crt, or $SSL_CERT_FILE.",
+    ].join("\n"),
+  },
 });
 
 /** `sauropod commit`. */

@@ -17,6 +17,7 @@ export const lazy = {
   chunks: (): Promise<typeof import("./image/chunks.ts")> => load("./image/chunks.ts"),
   tree: (): Promise<typeof import("./image/tree.ts")> => load("./image/tree.ts"),
   stored: (): Promise<typeof import("./image/stored.ts")> => load("./image/stored.ts"),
+  full: (): Promise<typeof import("./image/full.ts")> => load("./image/full.ts"),
   implied: (): Promise<typeof import("./image/implied.ts")> => load("./image/implied.ts"),
   layers: (): Promise<typeof import("./image/layers.ts")> => load("./image/layers.ts"),
   pull: (): Promise<typeof import("./image/pull.ts")> => load("./image/pull.ts"),

@@ -10,6 +10,7 @@ import "./image/decompress.ts";
 import "./image/chunks.ts";
 import "./image/tree.ts";
 import "./image/stored.ts";
+import "./image/full.ts";
 import "./image/implied.ts";
 import "./image/layers.ts";
 import "./image/pull.ts";

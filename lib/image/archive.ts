@@ -9,6 +9,7 @@ import { AT_FDCWD, close, openAt, statusAt } from "../../ffi/fs.ts";
 import { flags } from "../../ffi/flags.ts";
 import { lazy } from "../lazy.ts";
 import { ImageError, messageOf } from "../errors.ts";
+import { whileRoom } from "./full.ts";
 import { readImageFile } from "./file.ts";
 import { lockFolder, sweep, TEMPORARY } from "./locked_folder.ts";
 import { archiveName, listImages, storeOf } from "./resolve.ts";
@@ -135,7 +136,7 @@ export async function unpackOnce(archivePath: string, storeFolder: string, signa
       return rootfs;
     }
     sweep(storeFolder, temporary);
-    await unpackInto(temporaryPath, archivePath, signal);
+    await whileRoom(storeFolder, () => unpackInto(temporaryPath, archivePath, signal));
     Deno.renameSync(temporaryPath, target);
     return rootfs;
   } catch (error) {

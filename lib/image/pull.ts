@@ -9,9 +9,10 @@ import { downloadBlob } from "../registry/download.ts";
 import { openRegistry, type Registry } from "../registry/client.ts";
 import { fetchManifest, lookUpManifest } from "../registry/manifests.ts";
 import { formatReference, parseReference, type Reference } from "../registry/reference.ts";
+import { whileRoom } from "./full.ts";
 import { isUnpacked } from "./layer_folders.ts";
 import { ensureLayer, forEachAtOnce, type LayerProgress } from "./layers.ts";
-import { lockFolder } from "./locked_folder.ts";
+import { lockFolder, sweep, TEMPORARY } from "./locked_folder.ts";
 import { AT_FDCWD, close } from "../../ffi/fs.ts";
 import {
   type Descriptor,
@@ -156,7 +157,7 @@ async function ensureBlob(
   signal: AbortSignal | undefined,
   onProgress: (done: number) => void,
 ): Promise<boolean> {
-  const lockPath = `${store}/partial/.${descriptor.digest.slice("sha256:".length)}.lock`;
+  const lockPath = `${store}/partial/.${descriptor.digest.slice("sha256:".length)}${TEMPORARY}`;
   const locked = await lockFolder(lockPath, () => {
     signal?.throwIfAborted();
     return hasBlob(store, descriptor);
@@ -186,10 +187,12 @@ export async function pullImage(text: string, images: string, options: PullOptio
   const reference = parseReference(text);
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
   const store = storeFolder(images);
-  makeStore(store);
-  return await whileHeld(store, "shared", () => {
-    const registry = openRegistry(reference.registry, { signal });
-    return pullInto(store, registry, reference, platform, options);
+  return await whileRoom(store, async () => {
+    makeStore(store);
+    return await whileHeld(store, "shared", () => {
+      const registry = openRegistry(reference.registry, { signal });
+      return pullInto(store, registry, reference, platform, options);
+    });
   });
 }
 
@@ -200,6 +203,7 @@ async function pullInto(
   platform: Platform,
   { signal, onProgress = () => {} }: PullOptions,
 ): Promise<StoredImage> {
+  sweep(`${store}/partial`);
   const there = await current(store, registry, reference, platform);
   if (there) return there;
   const name = formatReference(reference);

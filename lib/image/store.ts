@@ -27,6 +27,7 @@ import {
   parseConfig,
   parseManifest,
 } from "./oci.ts";
+import { removeTree } from "./tree.ts";
 
 /** The annotation that holds an image's name. */
 export const NAME_ANNOTATION = "org.opencontainers.image.ref.name";
@@ -60,8 +61,13 @@ export function blobPath(store: string, digest: string): string {
 }
 
 function writeWhole(path: string, text: string): void {
-  Deno.writeTextFileSync(`${path}.${Deno.pid}`, text);
-  Deno.renameSync(`${path}.${Deno.pid}`, path);
+  const temporary = `${path}.${Deno.pid}`;
+  try {
+    Deno.writeTextFileSync(temporary, text);
+    Deno.renameSync(temporary, path);
+  } finally {
+    removeTree(AT_FDCWD, temporary);
+  }
 }
 
 /** Makes the store's folders where they are missing. */
@@ -160,8 +166,12 @@ export async function addDocument(store: string, text: string, mediaType: string
   const bytes = new TextEncoder().encode(text);
   const digest = await digestOf(bytes);
   const path = `${store}/partial/document-${crypto.randomUUID()}`;
-  await Deno.writeFile(path, bytes);
-  adoptBlob(store, path, digest);
+  try {
+    await Deno.writeFile(path, bytes);
+    adoptBlob(store, path, digest);
+  } finally {
+    removeTree(AT_FDCWD, path);
+  }
   return { mediaType, digest, size: bytes.length };
 }
 

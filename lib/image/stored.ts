@@ -42,8 +42,8 @@ async function pull(name: string, images: string, options: StoredOptions): Promi
 
 async function ready(store: string, documents: ImageDocuments, signal?: AbortSignal): Promise<string[]> {
   if (!documents.config.rootfs.diff_ids.every((diffId) => isUnpacked(store, diffId))) {
-    const { ensureLayers } = await lazy.layers();
-    await ensureLayers(store, documents, signal);
+    const [{ ensureLayers }, { whileRoom }] = await Promise.all([lazy.layers(), lazy.full()]);
+    await whileRoom(store, () => ensureLayers(store, documents, signal));
   }
   if (modeOf(impliedFolder(store, documents)) === undefined) {
     const { ensureImplied } = await lazy.implied();

@@ -55,7 +55,7 @@ const STAGES = [
 
 const HINTS = {
   secure:
-    'a registry without TLS is named in "insecure" of registries.json; $DENO_CERT names a file of more certificates',
+    'an authority of your own belongs into /etc/docker/certs.d/HOST/ca.crt, or into the file that $SSL_CERT_FILE names; a registry without TLS is named in "insecure" of registries.json',
   connect: "check the name of the registry, the network, and $HTTPS_PROXY",
   answer: "try again: what has come so far is kept",
 } as const;

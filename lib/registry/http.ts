@@ -4,6 +4,7 @@
  * @module
  */
 
+import { clientFor } from "./certificates.ts";
 import { failure, type Task, unreachable } from "./failure.ts";
 
 /** Ends what does not get on. */
@@ -85,16 +86,19 @@ export function checkedTarget(next: URL, from: URL, task: Task): URL {
  * It ends with `watch`; the caller's own reason to abort is thrown as it is.
  *
  * @throws {ImageError} `registry-unreachable`, `registry-error`, `registry-refused`.
+ * @throws {InputError} `bad-certificates`.
  */
 export async function send(ask: Ask, task: Task, watch: Watch): Promise<Answer> {
   const { method = "GET", headers, authorization, body } = ask;
   let { url } = ask;
   for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
     const foreign = url.origin !== ask.url.origin;
+    const client = clientFor(url);
     let response: Response;
     try {
       response = await fetch(url, {
         method,
+        ...(client ? { client } : {}),
         headers: {
           // Otherwise fetch decodes what is compressed, and no digest is right.
           "accept-encoding": "identity",

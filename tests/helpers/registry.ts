@@ -121,26 +121,36 @@ function freePort(): number {
   return listener.addr.port;
 }
 
-async function isUp(url: string): Promise<boolean> {
+async function isUp(hostname: string, port: number): Promise<boolean> {
   try {
-    const response = await fetch(url);
-    await response.body?.cancel();
+    (await Deno.connect({ hostname, port })).close();
     return true;
   } catch {
     return false;
   }
 }
 
-/** Starts docker-registry on loopback, with {@linkcode USER} if it is to ask for a password. */
-export async function startRegistry({ password = false } = {}): Promise<RealRegistry> {
+/** How to start docker-registry. */
+export interface RealOptions {
+  /** Whether it asks for the password of {@linkcode USER}. Default: false. */
+  password?: boolean;
+  /** Files with its certificate and key. Default: it has no TLS. */
+  tls?: { certificate: string; key: string };
+  /** The address on which it listens. Default: 127.0.0.1. */
+  address?: string;
+}
+
+/** Starts docker-registry. */
+export async function startRegistry(options: RealOptions = {}): Promise<RealRegistry> {
+  const { password = false, tls, address = "127.0.0.1" } = options;
   const folder = Deno.makeTempDirSync({ prefix: "sauropod-registry-" });
-  const host = `127.0.0.1:${freePort()}`;
+  const port = freePort(), host = `${address}:${port}`;
   Deno.writeTextFileSync(`${folder}/htpasswd`, HTPASSWD);
   const configuration = {
     version: 0.1,
     log: { level: "error" },
     storage: { filesystem: { rootdirectory: `${folder}/data` }, delete: { enabled: true } },
-    http: { addr: host },
+    http: { addr: host, ...(tls ? { tls } : {}) },
     ...(password ? { auth: { htpasswd: { realm: "test", path: `${folder}/htpasswd` } } } : {}),
   };
   // JSON is YAML.
@@ -151,7 +161,7 @@ export async function startRegistry({ password = false } = {}): Promise<RealRegi
     stdout: "null",
     stderr: "null",
   }).spawn();
-  for (let tries = 0; !await isUp(`http://${host}/`); tries++) {
+  for (let tries = 0; !await isUp(address, port); tries++) {
     assert.ok(tries < 100, "docker-registry does not answer");
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

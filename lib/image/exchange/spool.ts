@@ -8,6 +8,7 @@
 import { createHash } from "node:crypto";
 import { AT_FDCWD, close } from "../../../ffi/fs.ts";
 import type { ByteSource } from "../chunks.ts";
+import { whileRoom } from "../full.ts";
 import { lockFolder, sweep, TEMPORARY } from "../locked_folder.ts";
 import { makeStore, whileHeld } from "../store.ts";
 import { removeTree } from "../tree.ts";
@@ -86,19 +87,27 @@ function spoolIn(store: string, folder: string): Spool {
   };
 }
 
-/** Runs `work` with a spool, while nothing is pruned from the store. What `work` leaves in the spool is removed. */
+async function withFolder<T>(store: string, work: (spool: Spool) => Promise<T>): Promise<T> {
+  const name = `.${crypto.randomUUID()}${TEMPORARY}`, folder = `${store}/partial/${name}`;
+  const locked = await lockFolder(folder, () => false);
+  if (locked === undefined) throw new Error(`${folder} cannot be locked`);
+  try {
+    sweep(`${store}/partial`, name);
+    return await work(spoolIn(store, folder));
+  } finally {
+    removeTree(AT_FDCWD, folder);
+    close(locked);
+  }
+}
+
+/**
+ * Runs `work` with a spool, while nothing is pruned from the store. What `work` leaves in the spool is removed.
+ *
+ * @throws {ImageError} `store-full`, and what `work` throws.
+ */
 export function withSpool<T>(store: string, work: (spool: Spool) => Promise<T>): Promise<T> {
-  makeStore(store);
-  return whileHeld(store, "shared", async () => {
-    const name = `.${crypto.randomUUID()}${TEMPORARY}`, folder = `${store}/partial/${name}`;
-    const locked = await lockFolder(folder, () => false);
-    if (locked === undefined) throw new Error(`${folder} cannot be locked`);
-    try {
-      sweep(`${store}/partial`, name);
-      return await work(spoolIn(store, folder));
-    } finally {
-      removeTree(AT_FDCWD, folder);
-      close(locked);
-    }
+  return whileRoom(store, async () => {
+    makeStore(store);
+    return await whileHeld(store, "shared", () => withFolder(store, work));
   });
 }

@@ -1,0 +1,36 @@
+/**
+ * Saying that a disk is full, and which.
+ *
+ * @module
+ */
+
+import { ImageError, messageOf } from "../errors.ts";
+
+const FULL: readonly unknown[] = ["ENOSPC", "EDQUOT"];
+
+function isFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  // Errors of threads have lost their cause.
+  const errno = error instanceof ImageError ? error.facts.errno : undefined;
+  return "code" in error && FULL.includes(error.code) || FULL.includes(errno) || isFull(error.cause);
+}
+
+/**
+ * Runs `work`, which writes to `folder` alone.
+ *
+ * @throws {ImageError} `store-full` if there was no room for what it writes, and what `work` throws.
+ */
+export async function whileRoom<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isFull(error)) throw error;
+    throw new ImageError(`there is no space left for ${folder}`, {
+      code: "store-full",
+      facts: { folder, error: messageOf(error) },
+      hint:
+        "make room, perhaps by sauropod images prune, and try again; --images and $SAUROPOD_HOME name another place",
+      cause: error,
+    });
+  }
+}
