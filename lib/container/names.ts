@@ -122,6 +122,8 @@ export function orphanedIds(containers: string): string[] {
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`.
  */
 export function findContainer(containers: string, query: string): ContainerRecord {
+  const exact = ID.test(query) ? readRecord(`${containers}/${query}`) : undefined;
+  if (exact) return exact;
   const named = /^\w[\w.-]*$/.test(query) ? idOfName(containers, query) : undefined;
   const ids = named ? [named] : allIds(containers).filter((id) => query !== "" && id.startsWith(query));
   const [id, ...others] = ids;
