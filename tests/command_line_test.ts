@@ -205,6 +205,8 @@ Deno.test("completion proposes commands, flags, images and containers where they
     [["run", "busybox", "--"], []],
     [["rm", "we"], ["web"]],
     [["inspect", "we"], ["web"]],
+    ...["top", "stats", "pause", "unpause", "update"].map((name): [string[], string[]] => [[name, "we"], ["web"]]),
+    [["update", "--pids"], ["--pids-limit"]],
     [["rm", "--fo"], ["--force"]],
     [["ps", "--js"], ["--json"]],
     [["completions", "z"], ["zsh"]],
