@@ -4,7 +4,7 @@ import { type Limits, sharesToWeight, weightToShares } from "../lib/cgroup/limit
 import { formatSize, parseSize } from "../lib/size.ts";
 import { parseCpuList, validateLimits } from "../lib/cgroup/limits.ts";
 import { parseMountinfo, visibleMounts } from "../lib/cgroup/mountinfo.ts";
-import { type CgroupPlan, planCgroups, type PlanOptions } from "../lib/cgroup/plan.ts";
+import { type CgroupPlan, groupCandidates, groupName, planCgroups, type PlanOptions } from "../lib/cgroup/plan.ts";
 import { groupPids, killGroup, removeGroups } from "../lib/cgroup/remove.ts";
 import { oomKills } from "../lib/cgroup/usage.ts";
 import { CgroupError, InputError } from "../lib/errors.ts";
@@ -402,6 +402,44 @@ Deno.test("limits become groups and writes in the order that each kernel interfa
   for (const [name, files, limits, expected, options] of cases) {
     assert.deepEqual(brief(planCgroups(detect(files), "c1", limits, options)), expected, name);
   }
+});
+
+Deno.test("a container that is to be frozen gets a group of v2 where it is mounted, else of v1's freezer", () => {
+  const plan = (files: Files, limits: Limits = {}, options: PlanOptions = {}): string[][] =>
+    brief(planCgroups(detect(files), "c1", limits, { freezable: true, ...options }));
+  const v1: Files = { ...HYBRID, "/proc/self/cgroup": HYBRID["/proc/self/cgroup"]?.replace(/^0::.*$/m, "") ?? "" };
+  assert.deepEqual(plan(HYBRID), [[`v2 unified clone ${CG}/unified/c1`]]);
+  assert.deepEqual(plan(v1), [[`v1 freezer write ${CG}/freezer/c1`]]);
+  assert.deepEqual(plan(V2), [[`v2 unified clone ${CG}/c1`]], "it has one already");
+  assert.deepEqual(plan(v1, { pids: 5 }, { parent: "a/b" }), [
+    [`v1 pids write ${CG}/pids/a/b/c1`, "pids.max=5"],
+    [`v1 freezer write ${CG}/freezer/a/b/c1`],
+  ]);
+  throws(() => plan(NONE), CgroupError, "freezer-missing");
+});
+
+Deno.test("the places where a container's groups could be hold every plan, and nothing of hierarchies that are read-only", () => {
+  const limits: Limits = { cpus: 1, cpusetCpus: "0", memory: 64 * MiB, pids: 9 };
+  for (const files of [HYBRID, V2, SYSTEMD_HYBRID]) {
+    const host = detect(files);
+    const candidates = groupCandidates(host, "c1", "/a");
+    const possible = Object.fromEntries(
+      Object.entries(limits).filter(([name]) => files !== SYSTEMD_HYBRID || name !== "pids"),
+    );
+    const { groups } = planCgroups(host, groupName("c1"), possible, { parent: "a", freezable: true });
+    for (const { path } of groups) assert.ok(candidates.includes(path), path);
+    assert.equal(new Set(candidates).size, candidates.length);
+  }
+  assert.deepEqual(
+    groupCandidates(detect(HYBRID), "c1").sort(),
+    ["cpu", "cpuset", "freezer", "memory", "pids", "unified"].map((name) => `${CG}/${name}/sauropod-c1`),
+  );
+  const mountinfo = HYBRID["/proc/self/mountinfo"]?.replace("/sys/fs/cgroup/memory rw,", "/sys/fs/cgroup/memory ro,") ??
+    "";
+  const readOnly = groupCandidates(detect({ ...HYBRID, "/proc/self/mountinfo": mountinfo }), "c1");
+  assert.ok(readOnly.length === 5 && !readOnly.some((path) => path.includes("/memory/")));
+  assert.deepEqual(groupCandidates(detect(V2), "c1", "/x.slice"), [`${CG}/x.slice/sauropod-c1`]);
+  assert.deepEqual(groupCandidates(detect(NONE), "c1"), []);
 });
 
 Deno.test("a hybrid host splits a plan over both versions, and a co-mounted cpuset is always filled", () => {
