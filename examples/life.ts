@@ -8,7 +8,9 @@ try {
 
   // The same files for two experiments at once; neither sees the other, nor does the original.
   const experiments = ["a", "b"].map(async (name) => {
-    await using box = await fork(id, ["sh", "-c", `echo ${name} >>/experiment/file; cat /experiment/file`], { stdout: "piped" });
+    await using box = await fork(id, ["sh", "-c", `echo ${name} >>/experiment/file; cat /experiment/file`], {
+      stdout: "piped",
+    });
     return new TextDecoder().decode(await new Blob(await Array.fromAsync(box.stdout)).bytes());
   });
   console.log(await Promise.all(experiments));
