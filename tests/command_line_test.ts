@@ -208,13 +208,10 @@ Deno.test("completion proposes commands, flags, images and containers where they
     [["run", "busybox", "--"], []],
     [["rm", "we"], ["web"]],
     [["inspect", "we"], ["web"]],
-<<<<<<< HEAD
     [["logs", "we"], ["web"]],
     [["logs", "--fol"], ["--follow"]],
-=======
     ...["top", "stats", "pause", "unpause", "update"].map((name): [string[], string[]] => [[name, "we"], ["web"]]),
     [["update", "--pids"], ["--pids-limit"]],
->>>>>>> h-resources
     [["rm", "--fo"], ["--force"]],
     [["cp", "we"], ["web:"]],
     [["diff", "we"], ["web"]],
