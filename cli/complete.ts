@@ -32,6 +32,12 @@ function containers(): Proposal[] {
   ]);
 }
 
+function images(): Proposal[] {
+  const local = listImages(findFolders().images).map(({ name, kind }) => ({ word: name, brief: kind }));
+  const found = [...local, ...storedImages()];
+  return [{ word: "host", brief: "this machine's own files" }, ...found.filter(({ word }) => word !== "host")];
+}
+
 function storedImages(): Proposal[] {
   return listStored(storeFolder(findFolders().images)).map(({ name }) => ({
     word: familiarReference(parseReference(name)),
@@ -40,12 +46,6 @@ function storedImages(): Proposal[] {
 }
 
 const OF_STORED = new Set(["push", "save", "inspect", "history", "tag", "rm"]);
-
-function images(): Proposal[] {
-  const local = listImages(findFolders().images).map(({ name, kind }) => ({ word: name, brief: kind }));
-  const found = [...local, ...storedImages()];
-  return [{ word: "host", brief: "this machine's own files" }, ...found.filter(({ word }) => word !== "host")];
-}
 
 function networks(): Proposal[] {
   const made = networkNames(findFolders().containers).map((word) => ({ word, brief: "network" }));
