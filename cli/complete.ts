@@ -8,8 +8,10 @@ import { proposeCompletions } from "npm:@stricli/core@1.3.0";
 import { listContainers } from "../lib/container/names.ts";
 import { findFolders } from "../lib/folders.ts";
 import { listImages } from "../lib/image/resolve.ts";
+import { listStored, storeFolder } from "../lib/image/store.ts";
 import { networkNames } from "../lib/network/definition.ts";
 import { DEFAULT_NETWORK } from "../lib/network/request.ts";
+import { familiarReference, parseReference } from "../lib/registry/reference.ts";
 import { app } from "./app.ts";
 import { COMMANDS, normalizeRun } from "./argv.ts";
 import type { Context } from "./context.ts";
@@ -36,9 +38,19 @@ function place({ word, brief }: Proposal): Proposal {
 }
 
 function images(): Proposal[] {
-  const found = listImages(findFolders().images).map(({ name, kind }) => ({ word: name, brief: kind }));
+  const local = listImages(findFolders().images).map(({ name, kind }) => ({ word: name, brief: kind }));
+  const found = [...local, ...storedImages()];
   return [{ word: "host", brief: "this machine's own files" }, ...found.filter(({ word }) => word !== "host")];
 }
+
+function storedImages(): Proposal[] {
+  return listStored(storeFolder(findFolders().images)).map(({ name }) => ({
+    word: familiarReference(parseReference(name)),
+    brief: "stored image",
+  }));
+}
+
+const OF_STORED = new Set(["push", "save", "inspect", "history", "tag", "rm"]);
 
 function networks(): Proposal[] {
   const made = networkNames(findFolders().containers).map((word) => ({ word, brief: "network" }));
@@ -89,6 +101,9 @@ export async function complete(words: readonly string[], context: Context): Prom
   }
   if (first === "network" && ["rm", "inspect"].includes(rest[0] ?? "") && rest.length > 1 && !partial.startsWith("-")) {
     return matching(networks());
+  }
+  if (first === "images" && OF_STORED.has(rest[0] ?? "") && rest.length > 1 && !partial.startsWith("-")) {
+    return matching(storedImages());
   }
   const named = COMMANDS.has(first);
   if (named && !OF_IMAGES.has(first)) return await fromParser(words, context);
