@@ -131,7 +131,7 @@ export const FLAGS: Flags<ContainerFlags> = {
   dnsOption: many("OPTION", "Option of resolv.conf [default: this machine's]"),
   addHost: many("NAME:ADDRESS", "Line for /etc/hosts; host-gateway is this machine's address"),
   netRate: one("RATE", "Bits a second that may go each way, as 10mbit", parseRate),
-  volume: many("SOURCE:TARGET[:ro]", "Folder or file of the host in the container"),
+  volume: many("[SOURCE:]TARGET[:ro]", "Folder or file of the host, or a folder of the container's own"),
   tmpfs: many("TARGET[:OPTIONS]", "Folder in memory, such as /run:size=16m,mode=755"),
   device: many("PATH[:TARGET]", "Device of the host"),
   readOnly: yes("Mount the container's root read-only"),

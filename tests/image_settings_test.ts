@@ -59,7 +59,7 @@ Deno.test("the signal that stops a container is the user's, else the image's", a
 Deno.test("completion proposes stored images by their short names, where they can stand", async () => {
   await using world = makeWorld();
   await importImage(`${world.folders.images}/busybox`, "stored/app:2", world.folders);
-  for (const words of [["sto"], ["run", "sto"], ["images", "rm", "sto"], ["images", "tag", "sto"]]) {
+  for (const words of [["stor"], ["run", "sto"], ["images", "rm", "sto"], ["images", "tag", "sto"]]) {
     const { code, stdout } = await world.cli(["__complete", ...words]);
     assert.deepEqual([code, stdout], [0, "stored/app:2\tstored image\n"], words.join(" "));
   }

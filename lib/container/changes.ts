@@ -13,6 +13,7 @@ import { failedWith, openDirectory } from "../image/tree.ts";
 import { sameXattrs } from "./attributes.ts";
 import { mergeChanges } from "./merge_changes.ts";
 import { findContainer } from "./names.ts";
+import { tmpfsTarget, volumeTarget } from "./parse.ts";
 import type { ContainerRecord } from "./record.ts";
 import { openImage } from "./view.ts";
 
@@ -78,8 +79,8 @@ export function lookUp(folder: number | undefined, name: string): Status | undef
 /** Paths that may have been made only to mount something on them, and the folders above them. */
 function mountPoints({ options: { volumes = [], tmpfs = [], cwd = "/" } }: ContainerRecord): ReadonlySet<string> {
   const targets = [
-    ...volumes.map((volume) => volume.split(":")[1] ?? ""),
-    ...tmpfs.map((mount) => mount.split(":")[0] ?? ""),
+    ...volumes.map(volumeTarget),
+    ...tmpfs.map(tmpfsTarget),
   ];
   return new Set([...MOUNT_POINTS, ...targets, cwd].flatMap((path) => {
     const parts = path.split("/").filter((part) => part !== "" && part !== ".");

@@ -81,7 +81,11 @@ export interface ContainerOptions extends FolderOptions {
   addHosts?: readonly string[];
   /** Bits a second that each of its interfaces may send at most. Default: no limit. */
   netRate?: number;
-  /** Files and folders of the host as `SOURCE:TARGET[:ro]`; a relative source begins at the working directory. */
+  /**
+   * Files and folders of the host as `SOURCE:TARGET[:ro]`; a relative source begins at the working directory. `TARGET`
+   * alone is a folder of the container's own, which begins with what the image has there and goes with the container.
+   * Default: the volumes that the image names.
+   */
   volumes?: readonly string[];
   /** Folders in memory as `TARGET[:OPTIONS]`, options as tmpfs(5) has them, and `exec`. */
   tmpfs?: readonly string[];

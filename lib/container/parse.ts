@@ -12,7 +12,13 @@ function refuse(message: string, code: string, facts: Record<string, unknown>, h
   throw new InputError(message, { code, facts, hint });
 }
 
-function containerPath(path: string, option: string, whole: string): string {
+/**
+ * A path in a container on which something can be mounted, without needless parts. `option` and `whole` are named in the
+ * error.
+ *
+ * @throws {InputError} `bad-mount`.
+ */
+export function containerPath(path: string, option: string, whole: string): string {
   const parts = path.split("/");
   if (!path.startsWith("/") || parts.includes("..")) {
     refuse(`${option} ${whole}: the path in the container must be absolute and without ..`, "bad-mount", {
@@ -26,19 +32,58 @@ function containerPath(path: string, option: string, whole: string): string {
   return clean;
 }
 
+function isOwn(volume: string): boolean {
+  return volume.startsWith("/") && !volume.includes(":");
+}
+
+/** Where a volume is in the container, as it was written. */
+export function volumeTarget(volume: string): string {
+  return isOwn(volume) ? volume : volume.split(":")[1] ?? "";
+}
+
+/** Where a file system in memory is in the container, as it was written. */
+export function tmpfsTarget(mount: string): string {
+  return mount.split(":")[0] ?? "";
+}
+
+const LONGEST_NAME = 255;
+
+/** A folder of the container's own: it is called like its target. */
+function ownVolume(text: string, folder: string): BindMount {
+  const target = containerPath(text, "--volume", text);
+  const name = target.slice(1).replaceAll("%", "%25").replaceAll("/", "%2F");
+  if (new TextEncoder().encode(name).length > LONGEST_NAME) {
+    refuse(`--volume ${text}: the path is too long`, "bad-mount", { value: text }, "name a source: SOURCE:TARGET");
+  }
+  return {
+    kind: "bind",
+    source: `${folder}/volumes/${name}`,
+    target,
+    directory: true,
+    readOnly: false,
+  };
+}
+
+/** The volumes that are a container's own. Throws {@linkcode InputError} `bad-mount`. */
+export function ownVolumes(volumes: readonly string[] = [], folder: string): BindMount[] {
+  return volumes.filter(isOwn).map((text) => ownVolume(text, folder));
+}
+
 /**
- * Reads `SOURCE:TARGET[:ro|rw]` and looks the source up.
+ * Reads `SOURCE:TARGET[:ro|rw]` and looks the source up, or `TARGET` alone, which is a folder in `folder`, the
+ * container's.
  *
  * @throws {InputError} `bad-mount`, `mount-source-missing`.
  */
-function parseVolume(text: string): BindMount {
+function parseVolume(text: string, folder: string): BindMount {
+  if (isOwn(text)) return ownVolume(text, folder);
   const [source = "", target, access = "rw", ...rest] = text.split(":");
   if (source === "" || !target || rest.length > 0 || !["ro", "rw"].includes(access)) {
     refuse(
-      `--volume ${text} is not SOURCE:TARGET[:ro]`,
+      `--volume ${text} is not [SOURCE:]TARGET[:ro]`,
       "bad-mount",
       { value: text },
-      "for example ./data:/data:ro; a source with a : in its name needs a link without one",
+      "for example ./data:/data:ro, or /data for a folder of the container's own; a source with a : in its name needs a link without one",
     );
   }
   const path = containerPath(target, "--volume", text);
@@ -163,12 +208,12 @@ export function parseDevices(texts: readonly string[], all: boolean): Device[] {
 }
 
 /**
- * Reads volumes and tmpfs, in an order in which none covers another.
+ * Reads volumes and tmpfs, in an order in which none covers another. `folder` is the container's.
  *
  * @throws {InputError} `bad-mount`, `mount-source-missing`.
  */
-export function parseMounts(volumes: readonly string[], tmpfs: readonly string[]): UserMount[] {
-  const mounts = [...volumes.map(parseVolume), ...tmpfs.map(parseTmpfs)];
+export function parseMounts(volumes: readonly string[], tmpfs: readonly string[], folder: string): UserMount[] {
+  const mounts = [...volumes.map((volume) => parseVolume(volume, folder)), ...tmpfs.map(parseTmpfs)];
   const targets = mounts.map((mount) => mount.target);
   const twice = targets.find((target, i) => targets.indexOf(target) !== i);
   if (twice !== undefined) refuse(`two mounts have the same target ${twice}`, "bad-mount", { target: twice });

@@ -78,7 +78,7 @@ export function checkOptions(command: readonly string[], options: ContainerOptio
 /**
  * The command and options, completed from what the image's maker says.
  *
- * @throws {InputError} `no-command` if there is no command at all.
+ * @throws {InputError} `no-command` if there is no command at all, and what is wrong with what the image says.
  */
 export async function completeFromImage<T extends ContainerOptions>(
   image: Image,
@@ -87,7 +87,10 @@ export async function completeFromImage<T extends ContainerOptions>(
 ): Promise<{ command: readonly string[]; options: T }> {
   if (!image.settings && options.entrypoint === undefined && command.length > 0) return { command, options };
   const { applySettings } = await lazy.imageSettings();
-  return applySettings(command, options, image.settings);
+  const complete = applySettings(command, options, image.settings);
+  if (!image.settings?.Volumes) return complete;
+  const { addImageVolumes } = await lazy.imageVolumes();
+  return { ...complete, options: addImageVolumes(complete.options, image.settings.Volumes) };
 }
 
 // Root needs nothing of the image's: no file of it is read for the usual container.
@@ -106,11 +109,14 @@ function usualOpenFiles(): Rlimit {
 }
 
 /** What is written as text, read by a module that most containers do without. */
-async function parseTexts(options: ContainerOptions): Promise<{ mounts: UserMount[]; devices: Device[] }> {
+async function parseTexts(
+  options: ContainerOptions,
+  folder: string,
+): Promise<{ mounts: UserMount[]; devices: Device[] }> {
   const { volumes = [], tmpfs = [], devices = [], privileged = false } = options;
   if (!privileged && [volumes, tmpfs, devices].every((list) => list.length === 0)) return { mounts: [], devices: [] };
   const { parseDevices, parseMounts } = await lazy.parse();
-  return { mounts: parseMounts(volumes, tmpfs), devices: parseDevices(devices, privileged) };
+  return { mounts: parseMounts(volumes, tmpfs, folder), devices: parseDevices(devices, privileged) };
 }
 
 async function resourceLimits({ ulimits = [] }: ContainerOptions): Promise<Rlimit[]> {
@@ -259,7 +265,7 @@ export async function prepare(
       readOnly: options.readOnly ?? false,
       volatile: !options.keep,
     },
-    ...await parseTexts(options),
+    ...await parseTexts(options, folder),
     ...await apart(options, hostname, folder.slice(0, folder.lastIndexOf("/"))),
     shmSize: options.shmSize ?? SHM_SIZE,
     ...await cgroups(id, options.limits ?? {}, options.cgroupParent),

@@ -2,6 +2,7 @@
  * The folder of containers: making and removing them, and whose they are meanwhile.
  *
  *     ID/container.json, upper/, work/    a container
+ *     ID/volumes/                         volumes of its own
  *     .live/ID -> BOOT OWNER              it is being made, runs or is being removed
  *     .live/ID.process -> BOOT PROCESS    its first process
  *     .names/NAME -> ID                   the name of one
@@ -203,12 +204,23 @@ function makeFolder(containers: string, record: ContainerRecord): void {
 /**
  * Makes a container's folder with its record in it, and takes its name. It is ours from then on.
  *
- * @throws {ContainerError} `name-taken`, `containers-unwritable`.
+ * @throws {ContainerError} `name-taken`, `containers-unwritable`, `volume-on-file`.
  */
 export async function createContainer(containers: string, record: ContainerRecord): Promise<void> {
-  if (record.name === undefined) return makeFolder(containers, record);
-  const { claimName } = await lazy.names();
-  claimName(containers, record.name, record.id, () => makeFolder(containers, record));
+  const { id, name, options: { volumes = [] } } = record;
+  if (name === undefined) makeFolder(containers, record);
+  else {
+    const { claimName } = await lazy.names();
+    claimName(containers, name, id, () => makeFolder(containers, record));
+  }
+  if (volumes.every((volume) => volume.includes(":"))) return;
+  const { makeVolumes } = await lazy.volumes();
+  try {
+    await makeVolumes(`${containers}/${id}`, record);
+  } catch (error) {
+    await removeContainer(containers, record);
+    throw error;
+  }
 }
 
 /**

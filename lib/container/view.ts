@@ -38,10 +38,10 @@ function openRunning(process: ProcessMark): number | undefined {
 }
 
 /** Volumes as they are on the host today; those whose source is gone are left out. */
-function volumesOf({ options }: ContainerRecord): BindMount[] {
+function volumesOf(folder: string, { options }: ContainerRecord): BindMount[] {
   return (options.volumes ?? []).flatMap((volume) => {
     try {
-      return parseMounts([volume], []).filter((mount) => mount.kind === "bind");
+      return parseMounts([volume], [], folder).filter((mount) => mount.kind === "bind");
     } catch (error) {
       if (error instanceof InputError) return [];
       throw error;
@@ -75,7 +75,7 @@ export function openImage(folder: string, lower: readonly string[]): number {
 function openStopped(folder: string, record: ContainerRecord, access: "read" | "write"): number {
   const { options } = record, lower = lowerOf(record);
   const writable = access === "read" ? "nothing" : options.readOnly ? "volumes" : "all";
-  return mount({ folder, lower, shows: "container", writable, volumes: volumesOf(record) });
+  return mount({ folder, lower, shows: "container", writable, volumes: volumesOf(folder, record) });
 }
 
 /** The files of a container, while they can be used. */

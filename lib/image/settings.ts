@@ -16,7 +16,7 @@ function variables(env: readonly string[] = []): Record<string, string> {
 }
 
 /** A path as an image may have it: relative to the root, with `..` at its top. */
-function absolute(path: string): string {
+export function absolute(path: string): string {
   const parts: string[] = [];
   for (const part of path.split("/")) {
     if (part === "..") parts.pop();
