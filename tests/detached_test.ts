@@ -2,12 +2,15 @@
 
 import assert from "node:assert/strict";
 import {
+  assertApart,
+  assertNothingLeft,
   clear,
   descriptorsOf,
   eventsOf,
   inspect,
   leftIn,
   logged,
+  lookApart,
   monitorsOf,
   pids,
   processesWith,
@@ -16,7 +19,7 @@ import {
   wordsOf,
 } from "./helpers/life.ts";
 import { Terminal } from "./helpers/terminal.ts";
-import { assertUnchanged, commandLine, lookAtMachine, makeWorld, type World } from "./helpers/world.ts";
+import { commandLine, makeWorld, type World } from "./helpers/world.ts";
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const NONE = ["--network", "none"];
@@ -179,7 +182,7 @@ Deno.test("create makes what start starts, as often as one likes", async () => {
 Deno.test("with --rm all is gone after the end, also deep and large trees; wait tells the code", async () => {
   await using world = makeWorld();
   await cli(world, "run", "--rm", ...NONE, "busybox", "true");
-  const before = lookAtMachine();
+  const before = lookApart();
   const names = ["short", "deep", "many"];
   const scripts = [
     "sleep 0.6; exit 3",
@@ -191,13 +194,13 @@ Deno.test("with --rm all is gone after the end, also deep and large trees; wait 
   const codes = await Promise.all(names.map((name) => cli(world, "wait", name)));
   assert.deepEqual(codes, ["3", "4", "5"]);
   assert.equal(await cli(world, "gc"), "");
-  assert.deepEqual(leftIn(world), []);
+  assertNothingLeft(world);
   assert.equal((await world.cli(["inspect", ids[0] ?? ""])).code, 125);
   for (const id of ids) {
     const actions = eventsOf(world).filter((event) => event.id === id).map(({ action }) => action);
     assert.deepEqual(actions, ["create", "start", "die", "destroy"]);
   }
-  assertUnchanged(before);
+  assertApart(before);
 });
 
 Deno.test("a file that nobody may remove holds up neither the monitor nor any other command, and gc tells of it", async () => {
@@ -221,7 +224,7 @@ Deno.test("a file that nobody may remove holds up neither the monitor nor any ot
     await attribute("-i");
   }
   assert.equal(await cli(world, "gc"), `removed ${id}`);
-  assert.deepEqual(leftIn(world), []);
+  assertNothingLeft(world);
 });
 
 Deno.test("--init reaps orphans and passes on how the command ended", async () => {
@@ -248,24 +251,24 @@ Deno.test("-dt gives the container a terminal of its own, -di an input that stay
 
 Deno.test("a container that the kernel has killed for lack of memory says so", async () => {
   await using world = makeWorld();
-  const before = lookAtMachine();
+  const before = lookApart();
   const id = await finish(world, "tail /dev/zero", "-m", "16m");
   const { ended } = await inspect(world, id);
   assert.equal(ended?.oomKilled, true);
   assert.match(await cli(world, "ps", "-a"), /out of memory/);
   assert(eventsOf(world).some(({ action }) => action === "oom"));
   await clear(world);
-  assertUnchanged(before);
+  assertApart(before);
 });
 
 Deno.test("control groups that a privileged container made below its own go with it", async () => {
   await using world = makeWorld();
-  const before = lookAtMachine();
+  const before = lookApart();
   const make =
     "for g in /sys/fs/cgroup/pids /sys/fs/cgroup; do mkdir -p $g/a/b && [ -e $g/a/b/pids.max ] && exit 0; done; exit 1";
   const id = await finish(world, make, "--privileged", "--pids-limit", "50");
   assert.equal(stateOf(world, id).code, 0, "it could make them");
-  assertUnchanged(before);
+  assertApart(before);
   await clear(world);
 });
 

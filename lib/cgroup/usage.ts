@@ -97,7 +97,9 @@ export function ranOutOfMemory(groups: readonly string[]): boolean {
 
 /** Whether an error says that a group does not exist (ENOENT), or was removed while its file was open (ENODEV). */
 export function isGone(error: unknown): boolean {
-  return error instanceof Deno.errors.NotFound || hasErrno(error, "ENODEV");
+  if (error instanceof Deno.errors.NotFound || hasErrno(error, "ENODEV")) return true;
+  // Deno knows no name for this one.
+  return error instanceof Error && error.message.includes("(os error 19)");
 }
 
 /** Whether a failed system call gave this errno, such as `EBUSY`. */

@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import type { World } from "./world.ts";
+import { assertUnchanged, lookAtMachine, type Machine, type World } from "./world.ts";
 
 /** What `inspect` tells of a container. */
 export interface Inspected {
@@ -138,10 +138,36 @@ export function leftIn(world: World): string[] {
     .sort();
 }
 
-/** Removes all containers of a world, and checks that nothing of them is left. */
+/** What containers could leave in our namespaces. Other processes may be using Sauropod elsewhere on this machine. */
+export function lookApart(): Pick<Machine, "mounts" | "links"> {
+  const { mounts, links } = lookAtMachine();
+  return { mounts, links };
+}
+
+/** Checks that our namespaces are as they were. */
+export function assertApart(before: Pick<Machine, "mounts" | "links">): void {
+  const { groups, processes } = lookAtMachine();
+  assertUnchanged({ ...before, groups, processes });
+}
+
+/** The ids of all containers that a world has ever started. */
+function idsOf(world: World): string[] {
+  try {
+    return [...new Set(eventsOf(world).map(({ id }) => id))];
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+/** Checks that nothing is left of a world's containers: files, marks, names, monitors, control groups. */
+export function assertNothingLeft(world: World): void {
+  assert.deepEqual([leftIn(world), monitorsOf(world), groupsOf(idsOf(world))], [[], [], []]);
+}
+
+/** Removes all containers of a world, and checks that nothing is left of them. */
 export async function clear(world: World): Promise<void> {
   const { code, stderr } = await world.cli(["rm", "-f", "--all"]);
-  assert.equal(code, 0, stderr);
-  assert.deepEqual(leftIn(world), []);
-  assert.deepEqual(monitorsOf(world), []);
+  assert.deepEqual([code, stderr], [0, ""]);
+  assertNothingLeft(world);
 }
