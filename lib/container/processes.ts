@@ -65,6 +65,9 @@ export function* processesOf(first: number): Generator<number> {
   for (const { pid } of findProcesses([first])) yield pid;
 }
 
+// How many of the last numbers may be those of processes that are still being made, and for how long.
+const UNBORN = 64, GRACE_MS = 10;
+
 /** The number that the kernel gave last to a process or thread. */
 function lastPid(): number {
   return Number(Deno.readTextFileSync("/proc/loadavg").trim().split(" ").at(-1));
@@ -80,19 +83,25 @@ function lastPid(): number {
 export function treatProcesses(first: number, treat: (pid: number) => boolean, timeoutMs: number): boolean {
   const deadline = performance.now() + timeoutMs;
   const ownerOf = makeOwnerOf([first]);
-  let last = Infinity;
+  let last = Infinity, settled = Infinity;
   do {
     const now = lastPid();
     // The first look is at all there are, and again when numbers begin anew.
     const isWhole = now < last;
-    let settled = !isWhole;
+    let changed = isWhole;
     for (const pid of isWhole ? allPids() : range(last + 1, now)) {
       const owner = ownerOf(pid);
       // One that is gone may have forked another, which came later; so may one that was not treated until now.
-      if (owner === first ? treat(pid) : owner === "gone") settled = false;
+      if (owner === first ? treat(pid) : owner === "gone") changed = true;
     }
-    if (settled) return true;
+    // A number is given before there is a process to be seen.
+    for (const pid of isWhole ? [] : range(Math.max(1, last - UNBORN), last)) {
+      if (ownerOf(pid) === first && treat(pid)) changed = true;
+    }
     last = now;
+    if (changed) settled = Infinity;
+    else settled = Math.min(settled, performance.now());
+    if (performance.now() - settled > GRACE_MS) return true;
   } while (performance.now() < deadline);
   return false;
 }
