@@ -1,6 +1,7 @@
 /** Containers that their monitor starts again, and those that it asks whether they are well. */
 
 import assert from "node:assert/strict";
+import { runDetached } from "../mod.ts";
 import { clear, eventsOf, inspect, leftIn, logged, monitorsOf, stateOf, until } from "./helpers/life.ts";
 import { makeWorld, type World } from "./helpers/world.ts";
 
@@ -98,6 +99,29 @@ Deno.test("stop finds a container in whatever moment of a restart", async () => 
     await cli(world, "stop", "-t", "1", id);
     assert.deepEqual([stateOf(world, id).status, monitorsOf(world, id)], ["exited", []]);
   }));
+  await clear(world);
+});
+
+Deno.test("a container is started again, whichever descriptors the script that started it had free", async () => {
+  await using world = makeWorld();
+  const ids: string[] = [];
+  for (let free = 7; free < 16; free++) {
+    const files = Array.from({ length: 60 }, () => Deno.openSync("/dev/null"));
+    files.slice(0, free).forEach((file) => file.close());
+    ids.push(
+      await runDetached("busybox", ["sh", "-c", "echo run; exit 3"], {
+        ...world.folders,
+        network: "none",
+        keep: true,
+        restart: "on-failure:1",
+      }),
+    );
+    files.slice(free).forEach((file) => file.close());
+  }
+  for (const id of ids) {
+    await ended(world, id);
+    assert.deepEqual([runs(world, id), stateOf(world, id).code], [2, 3]);
+  }
   await clear(world);
 });
 

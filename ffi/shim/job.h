@@ -6,7 +6,7 @@
 
 enum { JOB_MAGIC = 0x4a525353, ID_SIZE = 16, ATTRIBUTES_SIZE = 1024, OOM_FILE_SIZE = 256 };
 // Descriptors of the monitor's own, counted from `base`.
-enum place { PIDFD_PLACE, TERMINAL_PLACE, NETWORK_PLACE, SIGNAL_PLACE, LOG_PLACE, PLACES };
+enum place { PIDFD_PLACE, TERMINAL_PLACE, NETWORK_PLACE, SIGNAL_PLACE, LOG_PLACE, JOB_PLACE, PLACES };
 enum restart { NO = 0, ON_FAILURE = 1, ALWAYS = 2 };
 
 // Registers of a program that starts the container.

@@ -252,15 +252,16 @@ static void stand_alone(struct monitor *m) {
 
 void run_monitor(int file) {
   static struct monitor m;
-  m.file = file;
   if (SYS4(pread64, file, &m.job, sizeof m.job, 0) != sizeof m.job || m.job.magic != JOB_MAGIC) leave(125);
+  // Its number is whatever was free: perhaps one of our places.
+  m.file = move_descriptor(file, m.job.base + JOB_PLACE);
   // An orphan is nobody's to reap but the system's.
   if (SYS(clone, SIGCHLD, 0, 0, 0, 0, 0)) leave(0);
   stand_alone(&m);
   int64_t pid;
   if (record_open(&m.record, &m.job) || run(&m, m.job.first, &pid)) leave(125);
   if (record_start(&m.record, pid)) kill_container(&m), leave(125);
-  health_open(&m.health, &m.job, file);
+  health_open(&m.health, &m.job, m.file);
   report_process(pid, m.job.report);
   SYS1(close, m.job.report);
   give_back_stack();

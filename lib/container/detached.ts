@@ -35,9 +35,9 @@ const NOTHING: Walked = { program: [], registers: [] };
 
 type Walked = Parameters<typeof readReport>[1];
 
-/** The first descriptor above all that are given, and above one more that is opened later. */
+/** The first descriptor above all that are given. */
 function baseOf({ given }: Outfit): number {
-  return Math.max(...given) + 2;
+  return Math.max(...given) + 1;
 }
 
 /** What the monitor holds for others. */
