@@ -16,15 +16,19 @@ async function say(world: World, container: string, script: string): Promise<str
 
 const NONE = { network: "none", keep: true } as const;
 
+async function endAll(folders: World["folders"]): Promise<void> {
+  for (const { name } of Deno.readDirSync(folders.containers)) {
+    if (/^[0-9a-f]{12}$/.test(name)) await remove(name, { ...folders, force: true });
+  }
+}
+
 async function inWorld(work: (world: World, options: typeof NONE & World["folders"]) => Promise<void>): Promise<void> {
   await using world = makeWorld();
   const before = lookAtMachine();
   try {
     await work(world, { ...world.folders, ...NONE });
   } finally {
-    for (const { name } of Deno.readDirSync(world.folders.containers)) {
-      if (/^[0-9a-f]{12}$/.test(name)) await remove(name, { ...world.folders, force: true });
-    }
+    await endAll(world.folders);
   }
   assert.equal((await world.cli(["gc"])).code, 0);
   const layers = `${world.folders.containers}/.layers`;
@@ -176,4 +180,54 @@ Deno.test("forks that are refused are told why", async () => {
     await forkDetached("a", [], { ...options, name: "b" });
     assert.equal(await say(world, "b", "cat /proc/1/cmdline | tr '\\0' ' '"), "sleep 1000 ");
   });
+});
+
+/** Whether a file system that can share blocks can be made and mounted here. */
+const XFS = ["mkfs.xfs", "losetup"].every((program) => {
+  try {
+    return new Deno.Command(program, { args: ["-V"], stdout: "null", stderr: "null" }).outputSync().success;
+  } catch {
+    return false;
+  }
+}) && Deno.readTextFileSync("/proc/filesystems").includes("\txfs\n");
+if (!XFS) console.log("the test of shared blocks is ignored: mkfs.xfs, losetup or this kernel's XFS is missing");
+
+Deno.test({
+  name: "where the file system can share blocks, a fork of a running container shares them",
+  ignore: !XFS,
+  async fn(): Promise<void> {
+    await using world = makeWorld();
+    const disk = `${world.home}/disk`, place = `${world.home}/xfs`;
+    const host = async (script: string): Promise<string> => {
+      const { code, stdout, stderr } = await new Deno.Command("sh", { args: ["-ec", script] }).output();
+      assert.equal(code, 0, text(stderr));
+      return text(stdout).trim();
+    };
+    await host(
+      `truncate -s 400m ${disk}; mkfs.xfs -q -m reflink=1 ${disk}; mkdir ${place}; mount -o loop ${disk} ${place}`,
+    );
+    const folders = { images: world.folders.images, containers: `${place}/containers` };
+    const used = async (): Promise<number> => Number(await host(`sync; df --output=used -m ${place} | tail -n 1`));
+    try {
+      const a = await runDetached("busybox", SLEEP, { ...folders, ...NONE });
+      const fill = "head -c 60000000 /dev/urandom >/big; : >/holes; dd if=/dev/null of=/holes bs=1 seek=3G 2>/dev/null";
+      await (await exec(a, ["sh", "-c", fill], folders)).status;
+      const before = await used();
+      const b = await forkDetached(a, [], { ...folders, ...NONE });
+      assert(await used() < before + 10, "the fork takes as much room again");
+      const sums = await Promise.all([a, b].map(async (id) => {
+        const { stdout } = await (await exec(id, ["sh", "-c", "md5sum /big; stat -c %s /big; stat -c %s%b /holes"], {
+          ...folders,
+          stdout: "piped",
+          stderr: "piped",
+        })).output();
+        return text(stdout);
+      }));
+      assert.equal(sums[0], sums[1]);
+      assert.match(sums[0] ?? "", /^[0-9a-f]{32} .*\n60000000\n32212254720\n$/);
+    } finally {
+      await endAll(folders);
+      await host(`umount ${place}`);
+    }
+  },
 });
