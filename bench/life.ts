@@ -135,11 +135,23 @@ function forkOwn(name: string, running: boolean, containers: string): Contender 
   };
 }
 
-async function compareForks(docker: Peer | undefined): Promise<void> {
+/** A file system that can share blocks; undefined if none can be made here. It goes with this mount namespace. */
+async function makeXfs(): Promise<string | undefined> {
+  const disk = `${memory}/disk`, place = `${memory}/xfs`;
+  const script =
+    `truncate -s 2g ${disk}; mkfs.xfs -q -m reflink=1 ${disk}; mkdir ${place}; mount -o loop ${disk} ${place}`;
+  return await runCommand(["sh", "-ec", script]).then(() => place, (error) => {
+    console.error(`left out: XFS: ${error instanceof Error ? error.message.trim() : error}`);
+    return undefined;
+  });
+}
+
+async function compareForks(docker: Peer | undefined, xfs: string | undefined): Promise<void> {
   const contenders = [
     forkOwn(FORK, false, folders.containers),
     forkOwn(FORK_RUNNING, true, folders.containers),
     forkOwn(`${FORK_RUNNING}, in memory`, true, `${memory}/containers`),
+    ...(xfs === undefined ? [] : [forkOwn(`${FORK_RUNNING}, on XFS`, true, `${xfs}/containers`)]),
   ];
   if (docker) {
     await idle(docker, DOCKER_IMAGE, "forked");
@@ -171,7 +183,9 @@ try {
   console.log(machine());
   await compareExec(docker, podman);
   await compareMemory(docker, podman);
-  await compareForks(docker);
+  const xfs = await makeXfs();
+  await compareForks(docker, xfs);
+  if (xfs !== undefined) await runCommand(["umount", xfs]);
 } finally {
   await docker?.room.close();
   await podman?.room.close();
