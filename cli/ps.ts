@@ -7,7 +7,7 @@
 import { reclaim } from "../lib/container/leftovers.ts";
 import { type ContainerInfo, listAll } from "../lib/container/list.ts";
 import type { ShownStatus } from "../lib/container/pause.ts";
-import { InputError } from "../lib/errors.ts";
+import { type Filters, parseFilters } from "../lib/filters.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { PublishedPort } from "../lib/network/ports.ts";
 import type { Context } from "./context.ts";
@@ -40,9 +40,7 @@ function formatPort({ hostAddress, hostPort, containerPort, protocol }: Publishe
   return `${address}:${hostPort}->${containerPort}/${protocol}`;
 }
 
-type Test = (container: ContainerInfo, value: string) => boolean;
-
-const TESTS: Readonly<Record<string, Test>> = {
+const FILTERS: Filters<ContainerInfo> = {
   id: ({ id }, value) => value !== "" && id.startsWith(value),
   name: ({ name }, value) => name !== undefined && name.includes(value),
   status: ({ status }, value) => status === value,
@@ -52,25 +50,9 @@ const TESTS: Readonly<Record<string, Test>> = {
   exited: ({ ended }, value) => ended !== undefined && String(ended.code) === value,
 };
 
-/** Whether a container is one of those asked for: of filters with the same key one must hold, for each key. */
-function parseFilters(filters: readonly string[]): (container: ContainerInfo) => boolean {
-  const parsed = filters.map((filter) => {
-    const [key = "", value] = filter.split(/=(.*)/s);
-    const test = Object.hasOwn(TESTS, key) ? TESTS[key] : undefined;
-    if (test && value !== undefined) return { test, value };
-    throw new InputError(`${JSON.stringify(filter)} is not a filter of containers`, {
-      code: "bad-filter",
-      facts: { filter },
-      hint: `write KEY=VALUE, where KEY is one of ${Object.keys(TESTS).join(", ")}`,
-    });
-  });
-  const groups = [...Map.groupBy(parsed, ({ test }) => test).values()];
-  return (container) => groups.every((group) => group.some(({ test, value }) => test(container, value)));
-}
-
 /** Lists containers. */
 export async function ps(this: Context, flags: PsFlags): Promise<void> {
-  const isWanted = parseFilters(flags.filter ?? []);
+  const isWanted = parseFilters(FILTERS, flags.filter ?? [], "containers");
   const { containers } = findFolders(flags);
   await reclaim(containers);
   // Who asks for a status, or for an exit code, means all.

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { InputError } from "../errors.ts";
+import { type Filters, parseFilters as parse } from "../filters.ts";
 import { parseTime } from "../time.ts";
 import { type ContainerEvent, EVENTS } from "./event.ts";
 import { forEachLine } from "./log_format.ts";
@@ -28,11 +28,11 @@ export interface EventOptions {
   readonly onLoss?: () => void;
 }
 
-type Test = (event: ContainerEvent, value: string) => boolean;
+type Test = Filters<ContainerEvent>[string];
 
 const isAction: Test = ({ action }, value) => action === value;
 
-const TESTS: Readonly<Record<string, Test>> = {
+const FILTERS: Filters<ContainerEvent> = {
   container: ({ id, name }, value) => name === value || (value !== "" && id.startsWith(value)),
   action: isAction,
   event: isAction,
@@ -40,23 +40,12 @@ const TESTS: Readonly<Record<string, Test>> = {
 };
 
 /**
- * The test that `filters` describe.
+ * The test that filters describe.
  *
  * @throws {InputError} `bad-filter`.
  */
 export function parseFilters(filters: readonly string[]): (event: ContainerEvent) => boolean {
-  const parsed = filters.map((filter) => {
-    const [key = "", value] = filter.split(/=(.*)/s);
-    const test = Object.hasOwn(TESTS, key) ? TESTS[key] : undefined;
-    if (test && value !== undefined) return { test, value };
-    throw new InputError(`${JSON.stringify(filter)} is not a filter of events`, {
-      code: "bad-filter",
-      facts: { filter },
-      hint: "write container=NAME, action=start or image=NAME; actions are create, start, die and destroy",
-    });
-  });
-  const groups = [...Map.groupBy(parsed, ({ test }) => test).values()];
-  return (event) => groups.every((group) => group.some(({ test, value }) => test(event, value)));
+  return parse(FILTERS, filters, "events");
 }
 
 function isEvent(value: unknown): value is ContainerEvent {

@@ -19,7 +19,7 @@ import type { ContainerOptions } from "./options.ts";
 import { freeze } from "./pause.ts";
 import { type ContainerRecord, lowerOf, statusOf, writeRecord } from "./record.ts";
 import { withStopped } from "./stopped.ts";
-import { livenessOf, namesIn } from "./store.ts";
+import { isFolder, livenessOf, namesIn } from "./store.ts";
 
 /** Makes an upper folder like the one that was there: its mode and owner are those of the container's root. */
 function renewUpper(layer: string, upper: string): void {
@@ -29,22 +29,13 @@ function renewUpper(layer: string, upper: string): void {
   chmodAt(AT_FDCWD, upper, (mode ?? 0o755) & 0o7777);
 }
 
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isDirectory;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
 /** Finishes, or takes back, a fork whose process was killed; for whoever holds the container's folder. */
 export function settleFork(containers: string, record: ContainerRecord): ContainerRecord {
   const { forking, ...settled } = record;
   if (forking === undefined) return record;
   const folder = `${containers}/${record.id}`;
-  const done = exists(forking);
-  if (done && !exists(`${folder}/upper`)) renewUpper(forking, `${folder}/upper`);
+  const done = isFolder(forking);
+  if (done && !isFolder(`${folder}/upper`)) renewUpper(forking, `${folder}/upper`);
   const layers = (record.layers ?? []).filter((layer) => done || layer !== forking);
   const result = { ...settled, layers };
   writeRecord(folder, result);

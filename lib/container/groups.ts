@@ -10,7 +10,7 @@ import type { GroupPlan } from "../cgroup/plan.ts";
 import { ContainerError } from "../errors.ts";
 import { treatProcesses } from "./processes.ts";
 import { type ContainerRecord, type ProcessMark, statusOf, writeRecord } from "./record.ts";
-import { livenessOf } from "./store.ts";
+import { isFolder, livenessOf } from "./store.ts";
 
 /** A container that runs, and its first process. */
 export interface Running {
@@ -35,21 +35,12 @@ export function requireRunning(containers: string, record: ContainerRecord): Run
   });
 }
 
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isDirectory;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
 /** Of the planned groups, those that a container is not in yet, or not with all its processes. */
 export function missingGroups(
   { cgroups, joining = [] }: ContainerRecord,
   planned: readonly GroupPlan[],
 ): GroupPlan[] {
-  return planned.filter(({ path }) => !cgroups.includes(path) || joining.includes(path) || !exists(path));
+  return planned.filter(({ path }) => !cgroups.includes(path) || joining.includes(path) || !isFolder(path));
 }
 
 /**
@@ -80,7 +71,7 @@ export function ensureGroups(
       return done;
     });
   } catch (error) {
-    if (!joining.some(exists)) writeRecord(folder, record);
+    if (!joining.some(isFolder)) writeRecord(folder, record);
     throw error;
   }
   const settled = { ...changed, joining: record.joining?.filter((path) => !joining.includes(path)) };

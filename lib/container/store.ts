@@ -53,6 +53,16 @@ export function removeFile(path: string): void {
   }
 }
 
+/** Whether there is a folder of that path. */
+export function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
 /** The names in a folder; none if it does not exist. */
 export function namesIn(folder: string): string[] {
   try {
