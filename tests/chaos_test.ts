@@ -394,6 +394,7 @@ Deno.test("after a reboot nobody is taken for whom the numbers are now; containe
       ...(i === 1 ? { keep: false } : {}),
     });
     ids.push(id);
+    await cli(world, "exec", id, "sh", "-c", "until [ -s /n ]; do sleep 0.01; done");
     monitorsOf(world, id).forEach((pid) => Deno.kill(pid, "SIGKILL"));
     await until("gone", () => monitorsOf(world, id).length === 0);
     for (const [name, mark] of [[id, owner], [`${id}.process`, process]] as const) {
@@ -411,7 +412,8 @@ Deno.test("after a reboot nobody is taken for whom the numbers are now; containe
     const record = listContainers(containers).find((one) => one.id === id);
     assert.deepEqual([record?.ended?.code, record?.ended?.lost], [137, true]);
     await start(id, world.folders);
-    assert.equal((await cli(world, "exec", id, "wc", "-l", "/n")).trim(), "2 /n");
+    const lines = "until [ $(wc -l </n) -ge 2 ]; do sleep 0.01; done; wc -l /n";
+    assert.equal((await cli(world, "exec", id, "sh", "-c", lines)).trim(), "2 /n");
   }
   stranger.kill("SIGKILL");
   await stranger.status;
