@@ -51,6 +51,8 @@ export interface Job {
     readonly outputs: readonly [number, number];
     /** Told which process it is when the container runs; closed then, or when the monitor has given up. */
     readonly report: number;
+    /** A lock that is to be held until then; closed then, too. -1 is none. */
+    readonly lock: number;
     /** The first number that is above all others given. */
     readonly base: number;
   };
@@ -84,9 +86,9 @@ export interface JobFile {
 }
 
 const MAGIC = 0x4a525353, NONE = 0xffff;
-const HEADER_SIZE = 1424;
+const HEADER_SIZE = 1432;
 const POLICIES: readonly RestartPolicy[] = ["no", "on-failure", "always"];
-const AT = { numbers: 0, limit: 24, descriptors: 32, programs: 56, boot: 112, id: 128, attributes: 144, oomFile: 1168 };
+const AT = { numbers: 0, limit: 24, descriptors: 32, programs: 60, boot: 116, id: 132, attributes: 148, oomFile: 1172 };
 const SIZES = { attributes: 1024, oomFile: 256 };
 const MFD_CLOEXEC = 1;
 
@@ -112,7 +114,7 @@ function fitting(text: string, size: number): Uint8Array {
 function header(job: Job, names: JobRegisters, programs: readonly [Part, Part, Part, Part?]): Uint8Array {
   const bytes = new Uint8Array(HEADER_SIZE);
   const view = new DataView(bytes.buffer);
-  const { descriptors: { folder, live, outputs, report, base }, health, log } = job;
+  const { descriptors: { folder, live, outputs, report, base, lock }, health, log } = job;
   const write = (at: number, numbers: readonly number[]): void =>
     numbers.forEach((number, i) => view.setInt32(at + i * 4, number, true));
   const indices = ({ registers }: Part): number[] =>
@@ -122,7 +124,7 @@ function header(job: Job, names: JobRegisters, programs: readonly [Part, Part, P
   const { claimant, mostRestarts, removes } = job;
   write(AT.numbers, [MAGIC, POLICIES.indexOf(job.restart), mostRestarts, log?.files ?? 0, removes ? 1 : 0, claimant]);
   view.setBigUint64(AT.limit, BigInt(log?.limit ?? 0), true);
-  write(AT.descriptors, [folder, live, ...outputs, report, base]);
+  write(AT.descriptors, [folder, live, ...outputs, report, base, lock]);
   const [first, again, end, asking] = programs;
   write(AT.programs, [first.offset, again.offset, end.offset, asking?.offset ?? 0]);
   write(AT.programs + 16, [...indices(first), ...indices(again)]);

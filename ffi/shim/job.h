@@ -29,6 +29,7 @@ struct job {
   int32_t outputs[2];  // what to read of its standard output and error; -1: nothing
   int32_t report;   // told when the container runs; closed then, or when the monitor gives up; init may use it, too
   int32_t base;
+  int32_t lock;  // closed with the report; -1: none
   // Programs: offsets in this file; 0: none.
   uint32_t first;   // makes the container
   uint32_t again;   // starts it again

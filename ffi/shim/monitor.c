@@ -264,6 +264,7 @@ void run_monitor(int file) {
   health_open(&m.health, &m.job, m.file);
   report_process(pid, m.job.report);
   SYS1(close, m.job.report);
+  if (m.job.lock >= 0) SYS1(close, m.job.lock);
   give_back_stack();
   supervise(&m);
   record_close(&m.record, m.job.removes);

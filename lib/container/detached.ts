@@ -113,7 +113,7 @@ async function jobOf(
     attributes: attributesOf(record),
     ...(oomFile === undefined ? {} : { oomFile }),
     ...(health ? { health } : {}),
-    descriptors: { folder, live, outputs, report, base },
+    descriptors: { folder, live, outputs, report, base, lock: outfit.lock },
     first: compile(spec, restart === "no" ? wiring : { ...wiring, networkPlace }),
     again: compile(specAgain(spec, networkPlace), { ...wiring, report: silence }),
     end: endOf({
@@ -188,7 +188,7 @@ export async function begin(
 ): Promise<number> {
   const { containers, options } = plan;
   const spec = withFiles(specIn(plan, place));
-  const outfit = makeOutfit(spec, options, containers, place?.publication.descriptors ?? []);
+  const outfit = makeOutfit(spec, options, containers, place);
   try {
     const complete = { ...record, detached: detachedOf(outfit, options) };
     write(complete);

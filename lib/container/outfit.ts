@@ -8,6 +8,7 @@ import { programFile, shimFd } from "../../ffi/execute.ts";
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, openAt } from "../../ffi/fs.ts";
 import { pipe } from "../../ffi/process.ts";
+import type { Place } from "../network/attach.ts";
 import { initCommand } from "../program/process.ts";
 import type { Stream, Wiring } from "../program/wiring.ts";
 import type { ContainerSpec } from "../spec.ts";
@@ -31,6 +32,8 @@ export interface Outfit {
   readonly reports: readonly [ours: number, theirs: number];
   /** /dev/null, which stands for that pipe at later starts. */
   readonly silence: number;
+  /** The lock on networks that is to be held until the container runs; -1 if there is none. */
+  readonly lock: number;
   /** The host's network namespace; -1 if it is not needed. */
   readonly network: number;
   /** With an init: its program. */
@@ -62,12 +65,12 @@ function connections({ interactive, tty }: ContainerOptions, keep: (fd: number) 
   return { streams: [owned(stdin), owned(outOfIt), owned(errOfIt)], outputs, input };
 }
 
-/** Opens what the monitor of `spec` needs; `ports` are descriptors of others that it gets, too. */
+/** Opens what the monitor of `spec` needs; `place` is that of the container on networks. */
 export function makeOutfit(
   spec: ContainerSpec,
   options: ContainerOptions,
   containers: string,
-  ports: readonly number[],
+  place: Place | undefined,
 ): Outfit {
   const opened: number[] = [];
   const keep = (fd: number): number => {
@@ -91,9 +94,16 @@ export function makeOutfit(
     const program = spec.process.init ? initCommand(spec.process, wiring) : undefined;
     const init = program && { program, ...programFile(program) };
     if (init) keep(init.fd);
-    const given = [...opened, ...ports, ...(network < 0 ? [] : [network]), ...(init ? [shimFd] : [])];
+    const lock = place?.lock ?? -1, ports = place?.publication.descriptors ?? [];
+    const given = [
+      ...opened,
+      ...ports,
+      ...(lock < 0 ? [] : [lock]),
+      ...(network < 0 ? [] : [network]),
+      ...(init ? [shimFd] : []),
+    ];
     keep(ours);
-    const outfit = { ...connected, folder, live, silence, reports, network, ...(init ? { init } : {}), given };
+    const outfit = { ...connected, folder, live, silence, reports, lock, network, ...(init ? { init } : {}), given };
     return { ...outfit, close: (fd) => fd === undefined ? closeAll() : closeOne(fd) };
   } catch (error) {
     closeAll();

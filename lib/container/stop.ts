@@ -182,9 +182,14 @@ export async function wait(container: string, options: FolderOptions = {}): Prom
   // Its folder may be removed with its end; what is open can still be read.
   using state = detached ? openState(folder) : undefined;
   await awaitEndOf(containers, id);
-  // Nobody has seen the end of one whose monitor was killed.
-  if (isAbandoned(containers, id)) await reclaimSome(containers, id);
-  const record = readRecord(folder);
+  // Nobody has seen the end of one whose monitor was killed. Another command may be about to find it out.
+  const deadline = performance.now() + RELEASE_MS;
+  let record = readRecord(folder);
+  while (record && !record.ended && livenessOf(containers, id) && performance.now() < deadline) {
+    if (isAbandoned(containers, id)) await reclaimSome(containers, id);
+    else await pause();
+    record = readRecord(folder);
+  }
   const told = state && parseState(() => textOf(state));
   const code = record?.ended?.code ?? told?.code;
   if (code !== undefined) return code;

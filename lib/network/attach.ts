@@ -59,6 +59,8 @@ export interface Place {
   readonly ports: readonly PublishedPort[];
   /** What holds the published ports, and how to let go of it. */
   readonly publication: Publication;
+  /** The lock that keeps others from choosing its addresses, while it is being made. */
+  readonly lock: number;
 }
 
 /** Who asks for a place. */
@@ -270,6 +272,7 @@ async function settle<T>(
   tenant: Tenant,
   networks: readonly Network[],
   publication: Publication,
+  lock: number,
   work: Work<T>,
 ): Promise<T> {
   const bridges: Bridge[] = [];
@@ -290,6 +293,7 @@ async function settle<T>(
     attachments: choices.map(({ attachment }) => attachment),
     ports,
     publication,
+    lock,
   });
   const own = choices.map(({ lease }) => ({
     ...lease,
@@ -310,13 +314,13 @@ async function settle<T>(
  * @throws {InputError} for options that make no sense.
  */
 export function withPlace<T>(tenant: Tenant, work: Work<T>): Promise<T> {
-  return withLock(async () => {
+  return withLock(async (lock) => {
     const { memberships, containers, options } = tenant;
     const networks = memberships.map(({ network }) => findNetwork(containers, network, options.bridgeAddress));
     if (options.bridgeAddress !== undefined) networks.forEach(checkMove);
     const publication = await takePorts(tenant, networks.some(({ subnets }) => subnets.length > 1));
     try {
-      return await settle(tenant, networks, publication, work);
+      return await settle(tenant, networks, publication, lock, work);
     } catch (error) {
       publication.release();
       throw error;

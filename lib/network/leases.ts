@@ -46,8 +46,11 @@ function folder(): string {
 
 let last: Promise<unknown> = Promise.resolve();
 
-/** Runs `work` while nobody else changes networks: neither another process nor another part of this one. */
-export function withLock<T>(work: () => Promise<T>): Promise<T> {
+/**
+ * Runs `work` while nobody else changes networks: neither another process nor another part of this one. It is given the
+ * descriptor of the lock, which another process that has got it holds, too.
+ */
+export function withLock<T>(work: (lock: number) => Promise<T>): Promise<T> {
   const turn = last.then(() => whileLocked(work));
   last = turn.catch(() => {});
   return turn;
@@ -75,11 +78,11 @@ function openLock(): number {
 }
 
 // Waiting must not stop the event loop, on which other containers of this process live.
-async function whileLocked<T>(work: () => Promise<T>): Promise<T> {
+async function whileLocked<T>(work: (lock: number) => Promise<T>): Promise<T> {
   const fd = openLock();
   try {
     while (!lock(fd, "exclusive", false)) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    return await work();
+    return await work(fd);
   } finally {
     close(fd);
   }
