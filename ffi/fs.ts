@@ -74,7 +74,7 @@ const FICLONE = 0x40049409, MOST_AT_ONCE = 1 << 30;
 const STATX_BASIC = 0x7ff, STATX_MNT_ID = 0x1000;
 const RENAME_EXCHANGE = 2;
 const TMPFS_MAGIC = 0x01021994, DEVPTS_MAGIC = 0x1cd1;
-const ENOENT = 2, ENOTDIR = 20, EINTR = 4, EAGAIN = 11, SEEK_SET = 0;
+const ENOENT = 2, ENOTDIR = 20, EINTR = 4, EAGAIN = 11, SEEK_SET = 0, SEEK_END = 2;
 const LOCK_EX = 2, LOCK_SH = 1, LOCK_NB = 4, LOCK_UN = 8;
 const ERANGE = 34, ENODATA = 61, EOPNOTSUPP = 95;
 const PATH_MAX = 4096, XATTR_MAX = 65536;
@@ -87,6 +87,8 @@ const KERNEL_MAGIC: ReadonlySet<number> = new Set([
   ...[0x9fa0, 0x62656572, 0x27e0eb, 0x63677270, 0x1cd1, 0x19800202, 0x64626720, 0x74726163, 0x73636673, 0xcafe4a11],
   ...[0x6165676c, 0xde5e81e4, 0x62656570, 0x65735543, 0x42494e4d, 0x6e736673],
 ]);
+const NEWLINE = 10;
+const lastByte = new Uint8Array(1), newline = new Uint8Array([NEWLINE]);
 
 function check(result: number, call: SyscallName, subject: string | number): number {
   if (result < 0) throw new SystemError(call, typeof subject === "number" ? `descriptor ${subject}` : subject, -result);
@@ -182,6 +184,14 @@ export function copyBytes(from: number, to: number, length: number): void {
 /** Makes an open file `size` bytes long; what is new of it is a hole. */
 export function setSize(fd: number, size: number): void {
   Deno.truncateSync(`/proc/self/fd/${fd}`, size);
+}
+
+/** Adds lines at the end of a file, whose last line may lack its end. */
+export function appendLines(fd: number, lines: Uint8Array<ArrayBuffer>): void {
+  if (shim.i("lseek", fd, -1, SEEK_END) >= 0 && read(fd, lastByte) === 1 && lastByte[0] !== NEWLINE) {
+    writeAll(fd, newline);
+  }
+  writeAll(fd, lines);
 }
 
 /** Makes a directory. */

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { flags } from "../ffi/flags.ts";
+import { appendLines, AT_FDCWD, close, openAt } from "../ffi/fs.ts";
 import { isIP } from "node:net";
 import type { ContainerOptions } from "../lib/container/options.ts";
 import { InputError } from "../lib/errors.ts";
@@ -21,7 +23,7 @@ import type { Lease } from "../lib/network/leases.ts";
 import { parseExposed, parsePort, type PortMapping } from "../lib/network/ports.ts";
 import { networkName, type NetworkRequest, requestNetwork } from "../lib/network/request.ts";
 import { formatResolvers, hostResolvers, parseResolvers, reachableResolvers } from "../lib/network/resolver.ts";
-import { changeHosts, siblingLines } from "../lib/network/siblings.ts";
+import { siblingLines, withoutSiblings } from "../lib/network/siblings.ts";
 import { parseRate } from "../lib/size.ts";
 import { randomFrom } from "./helpers/tar.ts";
 
@@ -497,21 +499,20 @@ const DB = lease(["10.10.10.3", "fd00::3"], ["db", "0123456789ab"]);
 const OWN = `${LOOPBACK}10.10.10.2\tbox\n`;
 const DB_LINES = "10.10.10.3\tdb 0123456789ab\t# sauropod0\nfd00::3\tdb 0123456789ab\t# sauropod0\n";
 
-Deno.test("siblings that join have a line for each address, and none once they have left", () => {
+Deno.test("siblings that have joined have a line for each address, and none once they have left", () => {
   assert.equal(siblingLines(DB), DB_LINES);
-  const joined = changeHosts(OWN, { joined: DB });
-  assert.equal(joined, OWN + DB_LINES);
-  assert.equal(changeHosts(joined, { left: DB }), OWN);
-  assert.equal(changeHosts(joined, { joined: DB }), joined);
-  assert.equal(changeHosts(OWN, { left: DB }), OWN);
-  assert.equal(changeHosts(OWN, {}), OWN);
+  for (const [before, after] of [["", ""], [OWN, ""], ["", OWN], [OWN, OWN]] as const) {
+    assert.equal(withoutSiblings(before + DB_LINES + after, [DB]), before + after);
+    assert.equal(withoutSiblings(before + after, [DB]), before + after);
+    assert.equal(withoutSiblings(before + DB_LINES + DB_LINES + after, [DB]), before + after, "told twice");
+  }
+  assert.equal(withoutSiblings(OWN, []), OWN);
 });
 
-Deno.test("who joins with the address of one who left takes its place", () => {
-  const cache = lease(["10.10.10.3"], ["cache"]);
-  const told = changeHosts(OWN + DB_LINES, { joined: cache });
-  assert.equal(told, `${OWN}fd00::3\tdb 0123456789ab\t# sauropod0\n10.10.10.3\tcache\t# sauropod0\n`);
-  assert.equal(changeHosts(OWN + DB_LINES, { joined: cache, left: DB }), `${OWN}10.10.10.3\tcache\t# sauropod0\n`);
+Deno.test("of several that leave at once all lines go, also lines that were changed behind the address", () => {
+  const cache = lease(["10.10.10.4"], ["cache"]);
+  const lines = `${OWN}10.10.10.3\tother-name\t# sauropod0\n10.10.10.4\tcache\t# sauropod0\nfd00::3\t\t# sauropod0\n`;
+  assert.equal(withoutSiblings(lines, [DB, cache]), OWN);
 });
 
 Deno.test("lines of the container's own that look like a sibling's stay", () => {
@@ -531,22 +532,27 @@ Deno.test("lines of the container's own that look like a sibling's stay", () => 
     "",
     "nonsense",
   ].map((line) => line + "\n").join("");
-  assert.equal(changeHosts(others + DB_LINES + others, { left: DB }), others + others);
-  assert.equal(changeHosts(others, { joined: DB }), others + DB_LINES);
+  assert.equal(withoutSiblings(others + DB_LINES + others, [DB]), others + others);
 });
 
 Deno.test("a sibling that leaves one network stays on the other", () => {
   const elsewhere = lease(["10.10.11.3"], ["db"], "back");
-  const both = changeHosts(changeHosts(OWN, { joined: DB }), { joined: elsewhere });
-  assert.equal(changeHosts(both, { left: DB }), `${OWN}10.10.11.3\tdb\t# back\n`);
-  assert.equal(changeHosts(both, { left: elsewhere }), OWN + DB_LINES);
+  const both = OWN + DB_LINES + siblingLines(elsewhere);
+  assert.equal(withoutSiblings(both, [DB]), `${OWN}10.10.11.3\tdb\t# back\n`);
+  assert.equal(withoutSiblings(both, [elsewhere]), OWN + DB_LINES);
 });
 
-Deno.test("a file without a newline at its end gets one, and an empty one stays empty", () => {
-  assert.equal(changeHosts("10.0.0.1\tx", { joined: DB }), `10.0.0.1\tx\n${DB_LINES}`);
-  assert.equal(changeHosts("", { joined: DB }), DB_LINES);
-  assert.equal(changeHosts(DB_LINES, { left: DB }), "");
-  assert.equal(changeHosts("", { left: DB }), "");
+Deno.test("lines that are added to a file begin a line, also where the last one lacks its end", () => {
+  const path = Deno.makeTempFileSync();
+  for (const [before, after] of [["", DB_LINES], [OWN, OWN + DB_LINES], ["10.0.0.1\tx", `10.0.0.1\tx\n${DB_LINES}`]]) {
+    Deno.writeTextFileSync(path, before ?? "");
+    const fd = openAt(AT_FDCWD, path, flags("O", "RDWR"));
+    appendLines(fd, new TextEncoder().encode(DB_LINES));
+    close(fd);
+    assert.equal(Deno.readTextFileSync(path), after);
+  }
+  Deno.removeSync(path);
+  assert.equal(withoutSiblings(DB_LINES.trimEnd(), [DB]), "");
 });
 
 // Rates

@@ -115,7 +115,7 @@ export async function reclaim(containers: string): Promise<Reclaimed> {
   if (result.damaged.length === 0) await removeStaleLayers(containers, listContainers(containers));
   removeStaleMarks(containers);
   const gone = [...result.ended, ...result.removed];
-  if (gone.length > 0 || leftNetworks()) await leave(gone);
+  if (gone.length > 0 || leftNetworks()) await leave(gone, Infinity);
   return result;
 }
 

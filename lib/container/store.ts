@@ -96,7 +96,7 @@ const ID = /^[0-9a-f]{12}$/;
 export const SAMPLE = 16;
 
 /** Some of `items`, all if there are no more than `most`: a run of them from a random place on. */
-function some<T>(items: readonly T[], most: number): readonly T[] {
+export function some<T>(items: readonly T[], most: number): readonly T[] {
   if (items.length <= most) return items;
   const first = Math.floor(Math.random() * items.length);
   return [...items.slice(first, first + most), ...items.slice(0, Math.max(0, first + most - items.length))];

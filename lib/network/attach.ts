@@ -8,28 +8,29 @@ import { NetlinkError, request as ask, withNetlink } from "../../ffi/netlink.ts"
 import { findLink, newRateLimit, setHairpin } from "../../ffi/rtnetlink.ts";
 import type { ContainerOptions } from "../container/options.ts";
 import type { ProcessMark } from "../container/record.ts";
+import { SAMPLE, some } from "../container/store.ts";
 import { InputError, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import type { FileSpec, InterfaceSpec, NetworkSpec } from "../spec.ts";
 import { formatAddress, formatCidr, parseAddress } from "./address.ts";
-import { type Bridge, bringUp, findDefaultNetwork, lookAtBridge } from "./bridge.ts";
+import { type Bridge, bringUp, findDefaultNetwork, lookAtBridge, portsOf } from "./bridge.ts";
 import { type Network, networkNames, readNetwork } from "./definition.ts";
 import { bridgedFiles } from "./files.ts";
 import {
   allAddresses,
   chooseAddress,
   hostEnd,
+  isDead,
   isLiving,
   type Lease,
   readLeases,
-  takenOn,
   withLock,
   writeLeases,
 } from "./leases.ts";
 import type { PublishedPort } from "./ports.ts";
 import type { Publication } from "./publication.ts";
 import { DEFAULT_NETWORK, type Membership } from "./request.ts";
-import { siblingLines, tellSiblings } from "./siblings.ts";
+import { siblingLines, tellOfJoined, tellOfLeft } from "./siblings.ts";
 
 /** A container's place on one network, as its record tells. */
 export interface Attachment {
@@ -103,18 +104,34 @@ interface Choice {
   readonly attachment: Attachment;
 }
 
-function choose(bridge: Bridge, membership: Membership, index: number, tenant: Tenant): Choice {
+/** The names by which siblings find a container on one of its networks. */
+function namesOf({ id, hostname, options }: Tenant, { aliases }: Membership): string[] {
+  return [...new Set([hostname, ...(options.name === undefined ? [] : [options.name]), id, ...aliases])];
+}
+
+function choose(
+  bridge: Bridge,
+  membership: Membership,
+  index: number,
+  tenant: Tenant,
+  leases: readonly Lease[],
+): Choice {
   const { network, mtu } = bridge;
-  const { id, hostname, options } = tenant;
-  const first = chooseAddress(bridge, takenOn(bridge), membership.address);
+  const { id, options } = tenant;
+  const first = chooseAddress(bridge, leases, membership.address);
   const addresses = allAddresses(bridge, first);
   const host = hostEnd(first);
   const mac = Uint8Array.of(0x02, 0x53, ...first);
   const name = `eth${index}`;
-  const names = new Set([hostname, ...(options.name === undefined ? [] : [options.name]), id, ...membership.aliases]);
   const withPrefix = addresses.map((address, i) => ({ address, prefix: network.subnets[i]?.subnet.prefix ?? 0 }));
   return {
-    lease: { id, network: network.name, host, addresses: addresses.map(formatAddress), names: [...names] },
+    lease: {
+      id,
+      network: network.name,
+      host,
+      addresses: addresses.map(formatAddress),
+      names: namesOf(tenant, membership),
+    },
     spec: {
       name,
       index: FIRST_INDEX + index,
@@ -143,23 +160,38 @@ function choose(bridge: Bridge, membership: Membership, index: number, tenant: T
 
 const RELEASE_MS = 2000, POLL_MS = 2;
 
-function hasDead(bridge: Bridge): boolean {
-  const living = new Set(readLeases().filter(isLiving).map(({ host }) => host));
-  return [...takenOn(bridge)].some((name) => !living.has(name));
+function chooseAll(tenant: Tenant, bridges: readonly Bridge[], leases: readonly Lease[]): Choice[] {
+  return tenant.memberships.flatMap((one, i) => {
+    const bridge = bridges[i];
+    return bridge ? [choose(bridge, one, i, tenant, leases)] : [];
+  });
 }
 
-/** Chooses, if need be once the kernel has taken away the interfaces of the dead: it does so soon, but not at once. */
-async function chooseSoon(bridge: Bridge, membership: Membership, index: number, tenant: Tenant): Promise<Choice> {
+/**
+ * Chooses, if need be once the kernel has taken away the interfaces of the dead: it does so soon, but not at once. Leases
+ * of the dead are looked for among a few; among all if that is not enough.
+ */
+async function chooseSoon(
+  tenant: Tenant,
+  bridges: readonly Bridge[],
+): Promise<{ choices: Choice[]; leases: readonly Lease[] }> {
   const deadline = performance.now() + RELEASE_MS;
-  for (let last = false;;) {
+  for (let most = SAMPLE;; most = Infinity) {
+    const leases = forgetDead(readLeases(), tenant, most);
     try {
-      return choose(bridge, membership, index, tenant);
+      return { choices: chooseAll(tenant, bridges, leases), leases };
     } catch (error) {
-      if (last || !(error instanceof NetworkError)) throw error;
+      const isFinal = most === Infinity && (performance.now() > deadline || !hasDead(bridges, leases));
+      if (isFinal || !(error instanceof NetworkError)) throw error;
     }
-    last = performance.now() > deadline || !hasDead(bridge);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
+}
+
+/** Whether a bridge has a port that is no living container's. */
+function hasDead(bridges: readonly Bridge[], leases: readonly Lease[]): boolean {
+  const living = new Set(leases.filter(isLiving).map(({ host }) => host));
+  return bridges.some(({ network }) => portsOf(network).some((name) => !living.has(name)));
 }
 
 /** An index that no interface has that the kernel numbered. */
@@ -198,12 +230,10 @@ export function planPlace(tenant: Tenant): Pick<Place, "network" | "files"> & { 
   const bridges = memberships.map(({ network }) =>
     lookAtBridge(findNetwork(containers, network, options.bridgeAddress))
   );
-  const choices = memberships.flatMap((one, i) => {
-    const bridge = bridges[i];
-    return bridge ? [choose(bridge, one, i, tenant)] : [];
-  });
+  const leases = readLeases().filter((lease) => !isDead(lease));
+  const choices = chooseAll(tenant, bridges, leases);
   const networks = choices.map(({ lease }) => lease.network);
-  const siblings = readLeases().filter(({ network }) => networks.includes(network));
+  const siblings = leases.filter(({ network }) => networks.includes(network));
   return {
     network: { mode: "own", interfaces: choices.map(({ spec }) => spec) },
     files: filesOf(tenant, choices, siblings),
@@ -227,28 +257,40 @@ function finishHostEnd({ host, rate }: InterfaceSpec, published: boolean): void 
 }
 
 /** Takes leases away; siblings forget those who had them. Returns the others. */
-function forget(leases: readonly Lease[], isGone: (lease: Lease) => boolean): Lease[] {
+function forget(leases: readonly Lease[], isGone: (lease: Lease) => boolean): readonly Lease[] {
   const gone = leases.filter(isGone);
+  if (gone.length === 0) return leases;
   const staying = leases.filter((lease) => !gone.includes(lease));
-  for (const left of gone) tellSiblings(staying.filter(({ network }) => network === left.network), { left });
+  for (const name of new Set(gone.map(({ network }) => network))) {
+    const on = ({ network }: Lease): boolean => network === name;
+    tellOfLeft(staying.filter(on), gone.filter(on));
+  }
   return staying;
 }
 
-/** Takes the leases of the dead away, as when their owner was killed. */
-function forgetDead(leases: readonly Lease[], bridges: readonly Bridge[]): Lease[] {
-  const taken = new Map(bridges.map((bridge) => [bridge.network.name, takenOn(bridge)]));
-  return forget(leases, ({ network, host }) => taken.get(network)?.has(host) === false);
+/**
+ * Takes the leases of the dead away, as when their owner was killed. It looks at no more than `most`, and at those who had
+ * a name that is the tenant's now.
+ */
+function forgetDead(leases: readonly Lease[], tenant: Tenant, most: number): readonly Lease[] {
+  const names = new Set(tenant.memberships.flatMap((membership) => namesOf(tenant, membership)));
+  const dead = new Set(some(leases, most).filter(isDead));
+  return forget(
+    leases,
+    (lease) => dead.has(lease) || (lease.names.some((name) => names.has(name)) && !isLiving(lease)),
+  );
 }
 
 /** Checks that `--bridge-addr` takes the gateway away from nobody who lives. */
 function checkMove({ name, subnets: [wanted] }: Network): void {
-  const users = readLeases().filter((lease) => lease.network === name && isLiving(lease));
-  if (name !== DEFAULT_NETWORK || users.length === 0) return;
+  if (name !== DEFAULT_NETWORK) return;
   const { subnets: [present] } = findDefaultNetwork();
   const [from, to] = [present, wanted].map(({ subnet: { prefix }, gateway }) =>
     formatCidr({ address: gateway, prefix })
   );
   if (from === to) return;
+  const users = readLeases().filter((lease) => lease.network === name && isLiving(lease));
+  if (users.length === 0) return;
   throw new NetworkError(`the network ${name} cannot move from ${from} to ${to}: it is used by ${users.length}`, {
     code: "network-in-use",
     facts: { name, from, to, users: users.map(({ id }) => id) },
@@ -277,12 +319,7 @@ async function settle<T>(
 ): Promise<T> {
   const bridges: Bridge[] = [];
   for (const network of networks) bridges.push(await bringUp(network));
-  const choices: Choice[] = [];
-  for (const [i, membership] of tenant.memberships.entries()) {
-    const bridge = bridges[i];
-    if (bridge) choices.push(await chooseSoon(bridge, membership, i, tenant));
-  }
-  const leases = forgetDead(readLeases(), bridges);
+  const { choices, leases } = await chooseSoon(tenant, bridges);
   const siblings = leases.filter(({ network }) => networks.some(({ name }) => name === network));
   const files = filesOf(tenant, choices, siblings);
   const { ports } = publication;
@@ -302,7 +339,7 @@ async function settle<T>(
   }));
   choices.forEach(({ spec }) => finishHostEnd(spec, ports.length > 0));
   writeLeases([...leases, ...own]);
-  for (const joined of own) tellSiblings(siblings.filter(({ network }) => network === joined.network), { joined });
+  for (const joined of own) tellOfJoined(siblings.filter(({ network }) => network === joined.network), joined);
   return made;
 }
 
@@ -333,11 +370,15 @@ export function leftNetworks(): boolean {
   return readLeases().some((lease) => !isLiving(lease));
 }
 
-/** Takes back the places of containers that have ended, also unseen; their siblings forget them. */
-export function leave(ids: readonly string[]): Promise<void> {
+/**
+ * Takes back the places of containers that have ended; their siblings forget them. Also those of others that have ended
+ * unseen: all, or those among some `most` of them.
+ */
+export function leave(ids: readonly string[], most = SAMPLE): Promise<void> {
   return withLock(() => {
     const leases = readLeases();
-    const staying = forget(leases, (lease) => ids.includes(lease.id) || !isLiving(lease));
+    const dead = new Set(some(leases, most).filter((lease) => !isLiving(lease)));
+    const staying = forget(leases, (lease) => ids.includes(lease.id) || dead.has(lease));
     if (staying.length < leases.length) writeLeases(staying);
     return Promise.resolve();
   });

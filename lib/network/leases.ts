@@ -11,7 +11,7 @@
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
 import { withNetlink } from "../../ffi/netlink.ts";
-import { listLinks } from "../../ffi/rtnetlink.ts";
+import { findLink } from "../../ffi/rtnetlink.ts";
 import { isAlive, type ProcessMark } from "../container/record.ts";
 import { InputError, messageOf, NetworkError } from "../errors.ts";
 import { addressAt, contains, formatAddress, offsetIn, parseAddress, sameAddress, sizeOf } from "./address.ts";
@@ -112,7 +112,11 @@ export function writeLeases(leases: readonly Lease[]): void {
 
 /** The name that the host's end of an interface with this IPv4 address has. */
 export function hostEnd(address: Uint8Array): string {
-  return `veth${address.toHex()}`;
+  return hostEndOf(address.toHex());
+}
+
+function hostEndOf(hex: string): string {
+  return `veth${hex}`;
 }
 
 /** Whether a lease's container still runs. */
@@ -120,15 +124,13 @@ export function isLiving({ process }: Lease): boolean {
   return process !== undefined && isAlive(process);
 }
 
-/**
- * The addresses that are taken, as names of host's ends: the ports of a bridge, and those of the living who have removed
- * their interface, as their published ports still lead there.
- */
-export function takenOn({ index, network }: Bridge): Set<string> {
-  const present = index === 0 ? [] : withNetlink("ROUTE", (fd) => listLinks(fd, index)).map(({ name }) => name);
-  const taken = new Set(present);
-  const lost = readLeases().filter((lease) => lease.network === network.name && !taken.has(lease.host));
-  return new Set([...present, ...lost.filter(isLiving).map(({ host }) => host)]);
+function exists(name: string): boolean {
+  return withNetlink("ROUTE", (fd) => findLink(fd, name)) !== undefined;
+}
+
+/** Whether a lease is nobody's any more: its container has ended, and the kernel has taken its interface away. */
+export function isDead(lease: Lease): boolean {
+  return !isLiving(lease) && !exists(lease.host);
 }
 
 function wantedAddress({ network }: Bridge, text: string): Uint8Array {
@@ -147,15 +149,19 @@ function wantedAddress({ network }: Bridge, text: string): Uint8Array {
 }
 
 /**
- * Chooses a container's IPv4 address: the one that it wants, or the first that is free.
+ * Chooses a container's IPv4 address: the one that it wants, or the first that is free. Taken are those of leases, also of
+ * containers that have removed their interface, as their published ports still lead there, and those of interfaces of
+ * which no lease tells.
  *
  * @throws {InputError} `bad-address`.
  * @throws {NetworkError} `address-taken`, `network-full`.
  */
-export function chooseAddress(bridge: Bridge, taken: ReadonlySet<string>, wanted?: string): Uint8Array {
+export function chooseAddress(bridge: Bridge, leases: readonly Lease[], wanted?: string): Uint8Array {
   const { network } = bridge;
   const [{ subnet, gateway }] = network.subnets;
-  const isTaken = (address: Uint8Array): boolean => sameAddress(address, gateway) || taken.has(hostEnd(address));
+  const leased = new Set(leases.map(({ host }) => host));
+  const isTaken = (address: Uint8Array): boolean =>
+    sameAddress(address, gateway) || leased.has(hostEnd(address)) || exists(hostEnd(address));
   const isFree = (address: Uint8Array): boolean => !isTaken(address) && haveRoom(bridge, address);
   if (wanted !== undefined) {
     const address = wantedAddress(bridge, wanted);
@@ -166,8 +172,11 @@ export function chooseAddress(bridge: Bridge, taken: ReadonlySet<string>, wanted
       hint: "leave the choice to Sauropod, or see: sauropod network inspect " + network.name,
     });
   }
-  for (let n = 1n; n < sizeOf(subnet) - 1n; n++) {
-    const address = addressAt(subnet, n);
+  const start = Number(`0x${addressAt(subnet, 0n).toHex()}`), end = start + Number(sizeOf(subnet)) - 1;
+  for (let number = start + 1; number < end; number++) {
+    const hex = number.toString(16).padStart(8, "0");
+    if (leased.has(hostEndOf(hex))) continue;
+    const address = Uint8Array.fromHex(hex);
     if (isFree(address)) return address;
   }
   throw new NetworkError(`every address of the network ${network.name} is taken`, {

@@ -5,34 +5,56 @@
  */
 
 import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, isInMemory, openAt, openIn, read, rewrite, S_IF, statusAt } from "../../ffi/fs.ts";
+import {
+  appendLines,
+  AT_FDCWD,
+  close,
+  isInMemory,
+  openAt,
+  openIn,
+  read,
+  rewrite,
+  S_IF,
+  statusAt,
+} from "../../ffi/fs.ts";
 import { isAlive } from "../container/record.ts";
 import type { Lease } from "./leases.ts";
 
-/** The lines of `/etc/hosts` for a sibling. Their remark tells them from those that were there from the start. */
-export function siblingLines({ addresses, names, network }: Lease): string {
-  return addresses.map((address) => `${address}\t${names.join(" ")}\t# ${network}\n`).join("");
+function siblingLine(address: string, names: readonly string[], network: string): string {
+  return `${address}\t${names.join(" ")}\t# ${network}\n`;
 }
 
-/** The text of `/etc/hosts` after a sibling has joined or left. */
-export function changeHosts(text: string, { joined, left }: { joined?: Lease; left?: Lease }): string {
-  const changed = [joined, left].flatMap((lease) =>
-    lease?.addresses.map((address) => ({ address, remark: `# ${lease.network}` })) ?? []
-  );
-  const lines = text.split("\n").slice(0, text === "" || text.endsWith("\n") ? -1 : undefined);
-  const kept = lines.filter((line) =>
-    !changed.some(({ address, remark }) => line.startsWith(`${address}\t`) && line.endsWith(`\t${remark}`))
-  );
-  return kept.map((line) => line + "\n").join("") + (joined ? siblingLines(joined) : "");
+/** The lines of `/etc/hosts` for a sibling. Their remark tells them from those that were there from the start. */
+export function siblingLines({ addresses, names, network }: Lease): string {
+  return addresses.map((address) => siblingLine(address, names, network)).join("");
+}
+
+/** The text without a line of its own; undefined if there is none such. */
+function withoutLine(text: string, line: string): string | undefined {
+  const at = text.startsWith(line) ? 0 : text.indexOf(`\n${line}`) + 1;
+  return at > 0 || text.startsWith(line) ? text.slice(0, at) + text.slice(at + line.length) : undefined;
+}
+
+/** The text of `/etc/hosts` after siblings have left, whose lines may have been changed meanwhile. */
+export function withoutSiblings(text: string, left: readonly Lease[]): string {
+  for (const { addresses, network, names } of left) {
+    for (const address of addresses) {
+      text = withoutLine(text, siblingLine(address, names, network)) ?? text;
+      if (!text.includes(`${address}\t`)) continue;
+      const isTheirs = (line: string): boolean => line.startsWith(`${address}\t`) && line.endsWith(`\t# ${network}`);
+      text = text.split("\n").filter((line) => !isTheirs(line)).join("\n");
+    }
+  }
+  return text;
 }
 
 const LARGEST = 1 << 20;
+const buffer = new Uint8Array(LARGEST);
 
 function readAll(fd: number): string {
-  const bytes = new Uint8Array(LARGEST);
   let length = 0;
-  for (let n = 1; n > 0 && length < LARGEST; length += n) n = read(fd, bytes.subarray(length));
-  return new TextDecoder().decode(bytes.subarray(0, length));
+  for (let n = 1; n > 0 && length < LARGEST; length += n) n = read(fd, buffer.subarray(length));
+  return new TextDecoder().decode(buffer.subarray(0, length));
 }
 
 /**
@@ -77,12 +99,24 @@ function withHosts(path: string, work: (fd: number) => void): void {
   }
 }
 
-/** Tells siblings that another has joined or left. */
-export function tellSiblings(siblings: readonly Lease[], change: { joined?: Lease; left?: Lease }): void {
+function changeHosts({ process, hosts }: Lease, work: (fd: number) => void): void {
+  if (hosts !== undefined) withHosts(hosts, work);
+  else if (process && isAlive(process)) withOwnFile(process.pid, "/etc/hosts", "RDWR", work);
+}
+
+/** Tells siblings that another has joined: a line at the end of their files, which are not read. */
+export function tellOfJoined(siblings: readonly Lease[], joined: Lease): void {
+  const lines = new TextEncoder().encode(siblingLines(joined));
+  for (const sibling of siblings) changeHosts(sibling, (fd) => appendLines(fd, lines));
+}
+
+/** Tells siblings that others have left. */
+export function tellOfLeft(siblings: readonly Lease[], left: readonly Lease[]): void {
   const encoder = new TextEncoder();
-  const tell = (fd: number): void => rewrite(fd, encoder.encode(changeHosts(readAll(fd), change)));
-  for (const { process, hosts } of siblings) {
-    if (hosts !== undefined) withHosts(hosts, tell);
-    else if (process && isAlive(process)) withOwnFile(process.pid, "/etc/hosts", "RDWR", tell);
+  for (const sibling of siblings) {
+    changeHosts(sibling, (fd) => {
+      const text = readAll(fd), changed = withoutSiblings(text, left);
+      if (changed !== text) rewrite(fd, encoder.encode(changed));
+    });
   }
 }
