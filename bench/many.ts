@@ -4,12 +4,12 @@
  * @module
  */
 
-import { remove, runDetached } from "../mod.ts";
+import { type DetachedOptions, remove, runDetached } from "../mod.ts";
 import { makeImage } from "./image.ts";
 import { machine, timed } from "./measure.ts";
 
 const CLI = new URL("../cli.ts", import.meta.url).pathname;
-const AROUND = 10;
+const AROUND = 10, WARM_UP = 40;
 const GOAL = 1.5, LIST_GOAL_MS = 500;
 
 interface Folders {
@@ -53,10 +53,19 @@ async function byCommand(folders: Folders, options: readonly string[]): Promise<
   return middle(values);
 }
 
+/** The first starts of a process compile its code: they do not count. */
+async function warmUp(folders: Folders, wishes: DetachedOptions): Promise<void> {
+  for (let i = 0; i < WARM_UP; i++) {
+    const id = await runDetached("busybox", ["sleep", "1000"], { ...folders, ...wishes, keep: true });
+    await remove(id, { ...folders, force: true });
+  }
+}
+
 async function fill(title: string, folders: Folders, count: number, network?: string): Promise<void> {
   const options = network === undefined ? ["--bridge-addr", "10.99.0.1/20"] : ["--network", network];
   const wishes = network === undefined ? { bridgeAddress: "10.99.0.1/20" } : { network };
   const ids: string[] = [], times: number[] = [], commands = new Map<number, number>();
+  await warmUp(folders, wishes);
   const stops = [1, count / 5, count].map(Math.floor);
   try {
     for (let n = 1; n <= count; n++) {

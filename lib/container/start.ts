@@ -124,13 +124,15 @@ export async function runDetached(
   try {
     await makeFolder(plan, { ...record, detached: {} });
     await beginInPlace(plan, record);
-    return record.id;
   } catch (error) {
     await clean(plan.containers, record).then(() => removeContainer(plan.containers, record)).catch(() => {});
     throw startFailure(plan.containers, record.id, error);
   } finally {
     found.release?.();
   }
+  // What others left must not hurt this one; gc says what is wrong with it.
+  await reclaimSome(plan.containers).catch(() => {});
+  return record.id;
 }
 
 /** Why a container cannot be started that is somebody's. */
