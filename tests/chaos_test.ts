@@ -2,13 +2,17 @@
 
 import assert from "node:assert/strict";
 import { exec, runDetached, start, stop, wait } from "../mod.ts";
+import { isGone } from "../lib/cgroup/usage.ts";
 import { listContainers } from "../lib/container/names.ts";
 import { bootId, type ContainerRecord, formatMark, markProcess, statusOf } from "../lib/container/record.ts";
-import { livenessOf } from "../lib/container/store.ts";
+import { flags } from "../ffi/flags.ts";
+import { AT_FDCWD, close, lock, openAt } from "../ffi/fs.ts";
+import { clearLiveness, livenessOf, removeContainer } from "../lib/container/store.ts";
 import {
   assertApart,
   assertNothingLeft,
   groupsOf,
+  inspect,
   leftIn,
   logged,
   lookApart,
@@ -441,6 +445,128 @@ Deno.test("a monitor whose command was killed does not take back what another ha
     await cli(world, "rm", "-f", "--all");
     assertNothingLeft(world);
   }
+});
+
+/** Keeps all marks from changing hands during `work`. */
+async function whileNoMarkMoves(world: World, work: () => Promise<void>): Promise<void> {
+  const fd = openAt(AT_FDCWD, `${world.folders.containers}/.live`, flags("O", "RDONLY", "DIRECTORY"));
+  lock(fd, "exclusive");
+  try {
+    await work();
+  } finally {
+    close(fd);
+  }
+}
+
+function moveMark(world: World, id: string, mark: string): void {
+  Deno.removeSync(`${world.folders.containers}/.live/${id}`);
+  Deno.symlinkSync(mark, `${world.folders.containers}/.live/${id}`);
+}
+
+Deno.test("a monitor leaves a container alone that another took while it was about to", async () => {
+  await using world = makeWorld();
+  const live = `${world.folders.containers}/.live`, seconds = marker();
+  await cli(world, "run", "--rm", "--network", "none", "busybox", "true");
+  const own = formatMark(markProcess(Deno.pid) ?? assert.fail());
+  const begin = async (): Promise<[command: Deno.ChildProcess, id: string]> => {
+    const child = world.start(["run", "-d", "--network", "none", "busybox", "sleep", seconds]);
+    await until("waiting", () => monitorsOf(world).length === 1);
+    const [id = ""] = [...Deno.readDirSync(live)].map(({ name }) => name);
+    return [child, id];
+  };
+  let id = "";
+  await whileNoMarkMoves(world, async () => {
+    const [command, found] = await begin();
+    id = found;
+    command.kill("SIGKILL");
+    await command.output();
+    moveMark(world, id, own);
+  });
+  await until("its monitor gone", () => monitorsOf(world).length === 0);
+  assert.equal(Deno.readLinkSync(`${live}/${id}`), own);
+  assert.deepEqual(processesWith(seconds), []);
+  clearLiveness(world.folders.containers, id);
+  await cli(world, "rm", id);
+
+  // If nobody has taken it, the container lives although its command is gone.
+  await whileNoMarkMoves(world, async () => {
+    const [command, found] = await begin();
+    id = found;
+    command.kill("SIGKILL");
+    await command.output();
+  });
+  await until("running", () => processesWith(seconds).length === 1);
+  assert.match(await cli(world, "ps"), new RegExp(`${id} .*running`));
+  await cli(world, "rm", "-f", id);
+  assertNothingLeft(world);
+});
+
+Deno.test("nobody gets the address of a container whose command was killed before it had its interface", async () => {
+  await using world = makeWorld();
+  await using other = makeWorld();
+  const before = lookApart();
+  const options = { ...other.folders, keep: true };
+  await cli(world, "run", "--rm", "busybox", "true");
+  let second: Promise<string> | undefined, isSecond = false;
+  await whileNoMarkMoves(world, async () => {
+    const command = world.start(["run", "-d", "--name", "first", "busybox", "sleep", "1000"]);
+    await until("waiting", () => monitorsOf(world).length === 1);
+    command.kill("SIGKILL");
+    await command.output();
+    second = runDetached("busybox", ["sleep", "1000"], options).finally(() => isSecond = true);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    assert(!isSecond, "it waits until the first has its address");
+  });
+  const [first, next] = [await inspect(world, "first"), await inspect(other, await second ?? assert.fail())];
+  const addresses = [first, next].map(({ networks }) => networks?.[0]?.addresses[0]);
+  assert.equal(new Set(addresses).size, 2, String(addresses));
+  await until("running", async () => (await inspect(world, "first")).status === "running");
+  await cli(world, "rm", "-f", "first");
+  await cli(other, "rm", "-f", "--all");
+  assertNothingLeft(world);
+  assertApart(before);
+});
+
+Deno.test("gc leaves a container alone that another took while it was about to", async () => {
+  await using world = makeWorld();
+  const { containers } = world.folders;
+  const options = { ...world.folders, network: "none", limits: { pids: 20 } };
+  const ids = [await runDetached("busybox", ["sleep", "1000"], options)];
+  ids.push(await runDetached("busybox", ["sleep", "1000"], { ...options, keep: true }));
+  monitorsOf(world).forEach((pid) => Deno.kill(pid, "SIGKILL"));
+  await until("gone", () => monitorsOf(world).length === 0);
+  const own = formatMark(markProcess(Deno.pid) ?? assert.fail());
+  let result: ReturnType<World["cli"]> | undefined;
+  await whileNoMarkMoves(world, async () => {
+    result = world.cli(["gc"]);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    ids.forEach((id) => moveMark(world, id, own));
+  });
+  assert.deepEqual(await result, { code: 0, stdout: "", stderr: "" });
+  assert.deepEqual(listContainers(containers).map(({ id, ended }) => [id, ended]), ids.map((id) => [id, undefined]));
+  assert.notDeepEqual(groupsOf(ids), []);
+  // Nobody else may remove it either, until we let go of it.
+  const [stranger, first = ""] = [new Deno.Command("sleep", { args: ["1000"] }).spawn(), ...ids];
+  moveMark(world, first, formatMark(markProcess(stranger.pid) ?? assert.fail()));
+  assert.equal(await removeContainer(containers, { id: first }), false);
+  assert(listContainers(containers).some(({ id }) => id === first));
+  stranger.kill("SIGKILL");
+  await stranger.status;
+  ids.slice(1).forEach((id) => moveMark(world, id, "0badb007 1.1"));
+  await cli(world, "gc");
+  await cli(world, "rm", "-f", "--all");
+  assertNothingLeft(world);
+});
+
+Deno.test("a control group that is removed while it is being looked at is gone, and no error", async () => {
+  await using world = makeWorld();
+  const options = { ...world.folders, network: "none", limits: { pids: 20 }, keep: true };
+  const id = await runDetached("busybox", ["sleep", "1000"], options);
+  const [group = ""] = groupsOf([id]);
+  using file = Deno.openSync(`${group}/cgroup.procs`);
+  await cli(world, "rm", "-f", id);
+  assert.throws(() => file.readSync(new Uint8Array(10)), isGone);
+  assertNothingLeft(world);
 });
 
 function isSleep(pid: number): boolean {

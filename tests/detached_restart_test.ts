@@ -1,7 +1,7 @@
 /** Containers that their monitor starts again, and those that it asks whether they are well. */
 
 import assert from "node:assert/strict";
-import { runDetached } from "../mod.ts";
+import { runDetached, stop } from "../mod.ts";
 import { clear, eventsOf, inspect, leftIn, logged, monitorsOf, stateOf, until } from "./helpers/life.ts";
 import { makeWorld, type World } from "./helpers/world.ts";
 
@@ -92,15 +92,26 @@ Deno.test("a container that always is started again ends by stop, kill and rm, a
 
 Deno.test("stop finds a container in whatever moment of a restart", async () => {
   await using world = makeWorld();
-  // Short runs, and pauses that begin at 100 ms: over a few rounds all moments are met.
-  await Promise.all(Array.from({ length: 8 }, async (_, i) => {
-    const id = await runShell(world, "echo run; sleep 0.02", ...NONE, "--restart", "always");
-    await pause(i * 37 % 250);
-    await cli(world, "stop", "-t", "1", id);
-    assert.deepEqual([stateOf(world, id).status, monitorsOf(world, id)], ["exited", []]);
+  const options = { ...world.folders, network: "none", keep: true, restart: "always" };
+  const script = "echo run; [ -e /second ] || { touch /second; exit 1; }; sleep 1000";
+  // The second run begins 100 ms after the first has ended: stop is called around that moment.
+  await Promise.all(Array.from({ length: 4 }, async (_, lane) => {
+    for (let i = 0; i < 12; i++) {
+      const id = await runDetached("busybox", ["sh", "-c", script], options);
+      await until("ended once", () => "finishedAt" in stateOf(world, id));
+      await pause(Math.max(0, 96 + i + lane / 4 - (Date.now() - finishedAt(world, id))));
+      const begin = performance.now();
+      await stop(id, { ...world.folders, timeout: 0 });
+      assert.deepEqual([stateOf(world, id).status, monitorsOf(world, id)], ["exited", []]);
+      assert(performance.now() - begin < 5000, "nobody waits for an end that does not come");
+    }
   }));
   await clear(world);
 });
+
+function finishedAt(world: World, id: string): number {
+  return Date.parse(stateOf(world, id).finishedAt ?? "");
+}
 
 Deno.test("a container is started again, whichever descriptors the script that started it had free", async () => {
   await using world = makeWorld();

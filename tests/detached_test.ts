@@ -7,6 +7,7 @@ import {
   clear,
   descriptorsOf,
   eventsOf,
+  groupsOf,
   inspect,
   leftIn,
   logged,
@@ -268,6 +269,7 @@ Deno.test("control groups that a privileged container made below its own go with
     "for g in /sys/fs/cgroup/pids /sys/fs/cgroup; do mkdir -p $g/a/b && [ -e $g/a/b/pids.max ] && exit 0; done; exit 1";
   const id = await finish(world, make, "--privileged", "--pids-limit", "50");
   assert.equal(stateOf(world, id).code, 0, "it could make them");
+  assert.deepEqual(groupsOf([id]), []);
   assertApart(before);
   await clear(world);
 });

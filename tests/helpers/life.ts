@@ -14,13 +14,18 @@ export interface Inspected {
   readonly id: string;
   /** What it is doing. */
   readonly status: string;
+  /** Its name. */
+  readonly name?: string;
   /** The number of its first process. */
   readonly pid?: number;
+  /** Its control groups. */
+  readonly cgroups?: readonly string[];
   /** What its monitor tells. */
   readonly state?: {
     readonly status: string;
     readonly restarts: number;
     readonly startedAt: string;
+    readonly finishedAt?: string;
     readonly health?: string;
     readonly failures?: number;
   };
@@ -76,26 +81,40 @@ export function processesWith(word: string): number[] {
   return pids().filter((pid) => wordsOf(pid).includes(word));
 }
 
-/** What the descriptors of a process lead to, by their number. */
-export function descriptorsOf(pid: number): Map<number, string> {
-  const found = new Map<number, string>();
+function orNothing<T>(look: () => T): T | undefined {
   try {
-    for (const { name } of Deno.readDirSync(`/proc/${pid}/fd`)) {
-      found.set(Number(name), Deno.readLinkSync(`/proc/${pid}/fd/${name}`));
-    }
+    return look();
   } catch {
-    // It has just ended.
+    // It has just ended, or been closed.
+    return undefined;
   }
-  return found;
+}
+
+/** What the descriptors of a process lead to, by their number; none if it is gone. */
+export function descriptorsOf(pid: number): Map<number, string> {
+  const folder = `/proc/${pid}/fd`;
+  const numbers = orNothing(() => [...Deno.readDirSync(folder)].map(({ name }) => Number(name))) ?? [];
+  return new Map(
+    numbers.flatMap((fd): [number, string][] => {
+      const path = orNothing(() => Deno.readLinkSync(`${folder}/${fd}`));
+      return path === undefined ? [] : [[fd, path]];
+    }),
+  );
+}
+
+function parentOf(pid: number): number {
+  const stat = orNothing(() => Deno.readTextFileSync(`/proc/${pid}/stat`)) ?? "";
+  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
 }
 
 /** The monitors of a world's containers, of `id` only if given. */
 export function monitorsOf(world: World, id = ""): number[] {
   const folder = `${world.folders.containers}/${id}`;
-  return pids().filter((pid) =>
-    wordsOf(pid)[0] === "sauropod-monitor" &&
-    descriptorsOf(pid).values().some((path) => path.startsWith(folder))
+  const found = pids().filter((pid) =>
+    wordsOf(pid)[0] === "sauropod-monitor" && descriptorsOf(pid).values().some((path) => path.startsWith(folder))
   );
+  // A container's process looks like its monitor until it executes its command.
+  return found.filter((pid) => !found.includes(parentOf(pid)));
 }
 
 /** Control groups of the containers `ids`. */

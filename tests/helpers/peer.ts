@@ -15,7 +15,7 @@ import { createInterface } from "node:readline";
 export type Protocol = "tcp" | "tcp6" | "udp";
 
 /** How long an answer may take. */
-const PATIENCE_MS = 400;
+const PATIENCE_MS = 1500;
 
 const DNS = 53;
 
