@@ -9,22 +9,23 @@ import { FLAG_TABLE, readWords } from "./cli/flags.ts";
 import { exec, EXEC_TABLE } from "./cli/exec.ts";
 import { run } from "./cli/run.ts";
 
-// No literal in the import: Deno would read all modules behind it at every start. `deno task compile` names it.
-const OTHER = "./cli/other.ts";
+// No literal in the imports: Deno would read all modules behind them at every start. `cli/pack/` names them.
+const load = (specifier: string) => import(specifier);
+const other = (): Promise<typeof import("./cli/other.ts")> => load("./cli/other.ts");
+const detached = (): Promise<typeof import("./cli/create.ts")> => load("./cli/create.ts");
 
 const TABLES = { run: FLAG_TABLE, create: FLAG_TABLE, fork: FLAG_TABLE, explain: FLAG_TABLE, exec: EXEC_TABLE };
 
 /** Runs one command line and returns its exit code. */
 async function main(words: readonly string[]): Promise<number> {
   const [name = "--help", ...rest] = words[0] === "__complete" ? words : normalize(words, TABLES);
-  const other = (): Promise<typeof import("./cli/other.ts")> => import(OTHER);
   if (!Object.hasOwn(TABLES, name) || rest[0] === "--help") return (await other()).parse([name, ...rest]);
   try {
     if (name === "exec") return await exec(rest);
     const { flags, image: named, command } = readWords(rest, name);
     const image = name === "fork" ? `container:${named}` : named;
     if (name === "explain") return await (await other()).explain(flags, image, command);
-    if (name === "create" || flags.detach) return await (await other()).create(name, flags, image, command);
+    if (name === "create" || flags.detach) return await (await detached()).create(name, flags, image, command);
     const { code, warning } = await run(flags, image, command);
     if (warning !== undefined) (await other()).say(warning);
     return code;

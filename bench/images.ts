@@ -14,8 +14,8 @@ import { makeImage, makeLayers, makeLayout } from "./image.ts";
 import { type Contender, type Goal, judge, machine, measure, peakMemory, report, timed } from "./measure.ts";
 import { openDocker, type Peer, runCommand, watchLeftovers, workingOnes } from "./peers.ts";
 import { serveRegistry } from "./registry.ts";
+import { packed } from "./sauropod.ts";
 
-const CLI = new URL("../cli.ts", import.meta.url).pathname;
 const LARGE_ROUNDS = 5, SMALL_ROUNDS = 9, FILES = 50_000, LAYERS = 4;
 const SAUROPOD = "sauropod images pull", DOCKER = "docker pull", PODMAN = "podman pull";
 const UMOCI = "skopeo copy, umoci unpack", TAR = "tar xzf of each layer";
@@ -29,11 +29,12 @@ const LARGE_GOALS: readonly Goal[] = [
 const MOST_MEMORY = 200 * 2 ** 20;
 
 const home = Deno.makeTempDirSync({ prefix: "sauropod-bench-", dir: "/dev/shm" });
+const sauropod = await packed(`${home}/packed`);
 let peak = 0;
 
 /** Pulls with Sauropod, and takes note of the memory used. */
 async function pull(name: string, images: string): Promise<void> {
-  const words = [Deno.execPath(), "run", "-A", CLI, "images", "pull", "-q", "--images", images, name];
+  const words = [...sauropod, "images", "pull", "-q", "--images", images, name];
   peak = Math.max(peak, 1024 * await peakMemory(words));
 }
 

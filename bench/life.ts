@@ -9,8 +9,8 @@ import { exec, fork, remove, run, runDetached, stop } from "../mod.ts";
 import { makeImage } from "./image.ts";
 import { type Contender, type Goal, judge, machine, measure, report, timed } from "./measure.ts";
 import { command, openDocker, openPodman, type Peer, runCommand, watchLeftovers } from "./peers.ts";
+import { packed } from "./sauropod.ts";
 
-const CLI = new URL("../cli.ts", import.meta.url).pathname;
 const EXEC_ROUNDS = 40, FORK_ROUNDS = 7, IDLE = 10;
 const OWN = "exec()", COMMAND = "sauropod exec", DOCKER = "docker exec";
 const FORK = "fork() of a stopped container", FORK_RUNNING = "fork() of a running container";
@@ -20,6 +20,7 @@ const CHANGE = "dd if=/dev/urandom of=/changed bs=1M count=200 2>/dev/null";
 
 const home = Deno.makeTempDirSync({ prefix: "sauropod-bench-" });
 const memory = Deno.makeTempDirSync({ prefix: "sauropod-bench-", dir: "/dev/shm" });
+const sauropod = await packed(`${home}/packed`);
 const tidy = watchLeftovers();
 const rootfs = `${home}/images/bench`;
 const folders = { images: `${home}/images`, containers: `${home}/containers` };
@@ -46,7 +47,7 @@ const PODMAN_IMAGE = [...ULIMITS, "--rootfs", rootfs], DOCKER_IMAGE = ["bench"];
 
 async function compareExec(docker: Peer | undefined, podman: Peer | undefined): Promise<void> {
   const id = await runDetached("bench", SLEEP, { ...folders, network: "none" });
-  const cli = [Deno.execPath(), "run", "-A", CLI, "exec", "-c", folders.containers, id];
+  const cli = [...sauropod, "exec", "-c", folders.containers, id];
   const contenders: Contender[] = [
     command(COMMAND, [...cli, "/bin/true"]),
     { name: OWN, once: () => timed(async () => (await exec(id, ["/bin/true"], { ...folders, ...QUIET })).status) },

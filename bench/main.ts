@@ -8,8 +8,8 @@ import { run } from "../mod.ts";
 import { makeImage } from "./image.ts";
 import { type Contender, machine, measure, peakMemory, report, timed } from "./measure.ts";
 import { command, launchPeers, openDocker, watchLeftovers } from "./peers.ts";
+import { FROM_SOURCES, packed } from "./sauropod.ts";
 
-const CLI = new URL("../cli.ts", import.meta.url).pathname;
 const LAUNCH_ROUNDS = 100, CLI_ROUNDS = 30, MEMORY_ROUNDS = 5;
 
 const home = Deno.makeTempDirSync({ prefix: "sauropod-bench-" });
@@ -40,7 +40,8 @@ try {
   Deno.writeTextFileSync(`${home}/sleep.ts`, "await new Promise((resolve) => setTimeout(resolve, 1000));");
   // The machine's own network stays as it is.
   const options = ["-i", folders.images, "-c", folders.containers, "--rm", "--network", "none"];
-  const cli = [deno, "run", "-A", CLI, ...options, "busybox"];
+  const words = [...options, "busybox"];
+  const cli = [...await packed(`${home}/packed`), ...words];
 
   console.log(machine());
 
@@ -58,6 +59,7 @@ try {
 
   const byCommand = [
     command("sauropod --rm --network none", [...cli, "/bin/true"]),
+    command("the same from its sources, deno run -A cli.ts", [...FROM_SOURCES, ...words, "/bin/true"]),
     command("deno run of an empty script", [deno, "run", "-A", `${home}/empty.ts`]),
     ...peers,
   ];

@@ -7,8 +7,9 @@
 import { type DetachedOptions, remove, runDetached } from "../mod.ts";
 import { makeImage } from "./image.ts";
 import { machine, timed } from "./measure.ts";
+import { runCommand } from "./peers.ts";
+import { packed } from "./sauropod.ts";
 
-const CLI = new URL("../cli.ts", import.meta.url).pathname;
 const AROUND = 10, WARM_UP = 40;
 const GOAL = 1.5, LIST_GOAL_MS = 500;
 
@@ -19,12 +20,7 @@ interface Folders {
 
 async function sauropod({ images, containers }: Folders, ...words: string[]): Promise<void> {
   const [name = "", ...rest] = words;
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", CLI, name, "--images", images, "--containers", containers, ...rest],
-    stdin: "null",
-    stdout: "null",
-  }).output();
-  if (!success) throw new Error(`${words.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+  await runCommand([...program, name, "--images", images, "--containers", containers, ...rest]);
 }
 
 function middle(values: readonly number[]): number {
@@ -108,6 +104,7 @@ async function fill(title: string, folders: Folders, count: number, network?: st
 
 const count = Number(Deno.args[0] ?? 500);
 const home = Deno.makeTempDirSync({ prefix: "sauropod-bench-", dir: "/dev/shm" });
+const program = await packed(`${home}/packed`);
 try {
   makeImage(`${home}/images/busybox`);
   console.log(machine());

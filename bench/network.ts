@@ -9,9 +9,9 @@ import { run } from "../mod.ts";
 import { makeImage } from "./image.ts";
 import { type Contender, type Goal, judge, machine, measure, report, timed } from "./measure.ts";
 import { bridgedPeers, command, openDocker, openPodman, watchLeftovers } from "./peers.ts";
+import { packed } from "./sauropod.ts";
 import { addIperf, serveByHand, serveHere, serveInDocker, type Server, throughputs } from "./throughput.ts";
 
-const CLI = new URL("../cli.ts", import.meta.url).pathname;
 const OWN_ROUNDS = 150, PEER_ROUNDS = 25, TCP_ROUNDS = 25, PORT_ROUNDS = 9;
 const OWN = "run()", HOST = "run(), network: host", COMMAND = "sauropod --rm", BY_HAND = "bridge made by hand";
 const DOCKER = "docker run --rm";
@@ -22,6 +22,7 @@ if (Deno.networkInterfaces().some(({ name }) => name !== "lo")) {
 
 const home = Deno.makeTempDirSync({ prefix: "sauropod-bench-" });
 const memory = Deno.makeTempDirSync({ prefix: "sauropod-bench-", dir: "/dev/shm" });
+const sauropod = await packed(`${home}/packed`);
 const tidy = watchLeftovers();
 const images = `${home}/images`, rootfs = `${images}/bench`;
 
@@ -51,7 +52,7 @@ async function compareLaunches(peers: readonly Contender[]): Promise<void> {
     ];
     await compare(`Launch of /bin/true from a script, containers on ${where}`, "ms", OWN_ROUNDS, own, goals);
   }
-  const cli = [Deno.execPath(), "run", "-A", CLI, "-i", images, "-c", `${home}/containers`, "--rm", "bench"];
+  const cli = [...sauropod, "-i", images, "-c", `${home}/containers`, "--rm", "bench"];
   const all = [command(COMMAND, [...cli, "/bin/true"]), launch(OWN), ...peers];
   await compare("Launch of /bin/true on the default bridge", "ms", PEER_ROUNDS, all, [
     { of: [OWN, DOCKER], most: 0.03 },

@@ -4,22 +4,23 @@
  * @module
  */
 
-import { create, runDetached } from "../lib/container/start.ts";
+import { create as createStopped, runDetached } from "../lib/container/start.ts";
 import { findFolders } from "../lib/folders.ts";
 import { type ContainerFlags, containerOptions } from "./flags.ts";
 import { inherited } from "./run.ts";
 import { forwardSignals } from "./signals.ts";
 import { print } from "./text.ts";
 
-/** Makes the container, starts it unless it is only to be made, and prints its id. */
-export async function createContainer(
-  how: "create" | "run",
+/** Makes the container, starts it unless it is only to be made, and prints its id. Returns the exit code. */
+export async function create(
+  how: string,
   flags: ContainerFlags,
   image: string,
   command: readonly string[],
-): Promise<void> {
+): Promise<number> {
   const { early } = forwardSignals();
   const options = await inherited(image, await containerOptions(flags, findFolders(flags)), flags);
-  const make = how === "create" ? create : runDetached;
+  const make = how === "create" ? createStopped : runDetached;
   print(await make(image, command, { ...options, keep: !flags.rm, signal: early }) + "\n");
+  return 0;
 }

@@ -7,9 +7,7 @@
 import { run } from "npm:@stricli/core@1.3.0";
 import { app } from "./app.ts";
 import type { Context } from "./context.ts";
-import { createContainer } from "./create.ts";
 import { explain } from "./explain.ts";
-import type { ContainerFlags } from "./flags.ts";
 import { Interrupted } from "./signals.ts";
 import { exitCodeOf, formatError, print, say } from "./text.ts";
 
@@ -37,17 +35,6 @@ export function report(error: unknown): number {
   if (error instanceof Interrupted) return error.exitCode;
   say(formatError(error));
   return exitCodeOf(error);
-}
-
-/** Makes a container that outlives this command. Returns the exit code. */
-export async function create(
-  name: string,
-  flags: ContainerFlags,
-  image: string,
-  command: readonly string[],
-): Promise<number> {
-  await createContainer(name === "create" ? "create" : "run", flags, image, command);
-  return 0;
 }
 
 export { explain, say };

@@ -14,62 +14,87 @@ async function deno(
   return { code, text: new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr) };
 }
 
-/** What `deno task compile` runs, without the output's name. */
+/** The commands `deno compile` of the task `compile`, without their first word. */
 function compileCommands(): string[][] {
   const { tasks } = JSON.parse(Deno.readTextFileSync(`${PROJECT}/deno.json`));
-  const commands: string[] = tasks.compile.split(" && ");
+  const [pack, ...commands]: string[] = tasks.compile.split(" && ");
+  assert.equal(pack, "deno task pack");
   return commands.map((command) => command.split(" ").slice(1));
+}
+
+async function pack(folder: string): Promise<void> {
+  const { code, text } = await deno(["run", "-A", "cli/pack/pack.ts", folder]);
+  assert.deepEqual({ code, text }, { code: 0, text: "" });
 }
 
 Deno.test("the task compile packs the command line for both architectures", () => {
   const commands = compileCommands();
   const targets = commands.map((words) => words[words.indexOf("--target") + 1]);
   assert.deepEqual(targets, ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"]);
-  for (const words of commands) assert.equal(words.at(-1), "cli.ts");
+  for (const words of commands) assert.equal(words.at(-1), "dist/sauropod.js");
 });
 
-Deno.test("packing succeeds up to the base that Deno appends programs to", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
-    const [words = []] = compileCommands();
-    const without = words.filter((_, i) => words[i] !== "--target" && words[i - 1] !== "--target");
-    const output = `${folder}/sauropod`;
-    without[without.indexOf("-o") + 1] = output;
-    // The base cannot be fetched here; Deno itself stands for it, as the program is only appended.
-    const { code, text } = await deno(without, { env: { DENORT_BIN: Deno.execPath() } });
-    assert.equal(code, 0, text);
-    const packed = new TextDecoder("latin1").decode(await Deno.readFile(output));
-    for (const part of ["sauropod-init", "start the terminal pump", "buildRouteMap", "say what this kernel"]) {
-      assert.ok(packed.toLowerCase().includes(part.toLowerCase()), `${part} is not packed`);
-    }
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+Deno.test("compiling succeeds up to the base that Deno appends programs to, and takes every packed file along", async () => {
+  await using world = makeWorld();
+  const folder = world.home;
+  await pack(`${folder}/dist`);
+  const [words = []] = compileCommands();
+  const without = words.filter((_, i) => words[i] !== "--target" && words[i - 1] !== "--target");
+  const files = without.filter((word) => word.endsWith(".js")).map((word) => word.replace("dist/", ""));
+  assert.deepEqual(files.sort(), [...Deno.readDirSync(`${folder}/dist`)].map(({ name }) => name).sort());
+  // The base cannot be fetched here; Deno itself stands for it, as the program is only appended.
+  const { code, text } = await deno(without, { cwd: folder, env: { DENORT_BIN: Deno.execPath() } });
+  assert.equal(code, 0, text);
+  const packed = new TextDecoder("latin1").decode(await Deno.readFile(`${folder}/dist/sauropod-x86_64`));
+  for (const part of ["sauropod-init", "start the terminal pump", "buildRouteMap", "say what this kernel"]) {
+    assert.ok(packed.toLowerCase().includes(part.toLowerCase()), `${part} is not packed`);
   }
 });
 
-Deno.test("a single file in an empty folder runs containers: nothing beside it is needed", async () => {
+Deno.test("the packed command line is whole: it needs nothing but its own files, wherever they lie", async () => {
   await using world = makeWorld();
-  const empty = `${world.home}/empty`;
-  await Deno.mkdir(empty);
-  const bundled = await deno(["bundle", "-q", "cli.ts", "-o", `${empty}/sauropod.js`]);
-  assert.equal(bundled.code, 0, bundled.text);
-  const { code, text } = await deno([
-    "run",
-    "-A",
-    "--no-remote",
-    "sauropod.js",
-    "--rm",
-    "--init",
-    "--network",
-    "none",
-    "busybox",
-    "echo",
-    "hello",
-  ], {
-    cwd: empty,
-    env: { SAUROPOD_HOME: world.home },
-  });
-  assert.deepEqual({ code, text }, { code: 0, text: "hello\n" });
+  const elsewhere = `${world.home}/elsewhere`;
+  await pack(`${world.home}/packed`);
+  Deno.renameSync(`${world.home}/packed`, elsewhere);
+  for (const { name } of Deno.readDirSync(elsewhere)) {
+    const imports = Deno.readTextFileSync(`${elsewhere}/${name}`).match(/^import .*|^} from .*/gm);
+    assert.deepEqual([name, imports], [name, null], "modules that are loaded with it, and always");
+  }
+  const sauropod = (...args: string[]): Promise<{ code: number; text: string }> =>
+    deno(["run", "-A", "--no-remote", "--no-npm", `${elsewhere}/sauropod.js`, ...args], {
+      cwd: elsewhere,
+      env: { SAUROPOD_HOME: world.home, NO_COLOR: "1" },
+    });
+  const says = async (expected: string | RegExp, ...args: string[]): Promise<void> => {
+    const { code, text } = await sauropod(...args);
+    assert.equal(code, 0, text);
+    if (typeof expected === "string") assert.equal(text, expected);
+    else assert.match(text, expected);
+  };
+  await says("hello\n", "--rm", "--init", "--network", "none", "busybox", "echo", "hello");
+  await says("hello\n", "--rm", "--user", "root", "--pids-limit", "20", "busybox", "echo", "hello");
+  await says(/^[0-9a-f]{12}\n$/, "run", "-d", "--name", "one", "--network", "none", "busybox", "sleep", "1000");
+  await says("0\n", "exec", "one", "id", "-u");
+  await says(/ running .* one\n/, "ps");
+  await says("one\n", "rm", "-f", "one");
+  await says(/mount overlay on \//, "explain", "busybox", "true");
+  await says(/^usage|^USAGE/im, "run", "--help");
+  await says(/^images\t/m, "__complete", "im");
+  // Large enough for threads of their own.
+  Deno.mkdirSync(`${world.home}/root/bin`, { recursive: true });
+  Deno.writeFileSync(`${world.home}/root/bin/noise`, crypto.getRandomValues(new Uint8Array(1 << 16)));
+  for (let i = 0; i < 64; i++) Deno.copyFileSync(`${world.home}/root/bin/noise`, `${world.home}/root/bin/noise${i}`);
+  await says(/./, "images", "import", `${world.home}/root`, "noise");
+  await says("", "images", "save", "-o", `${world.home}/noise.tar`, "noise");
+  await says(/./, "images", "rm", "noise");
+  await says(/noise/, "images", "load", "--input", `${world.home}/noise.tar`);
+  await says(/^docker\.io\/library\/noise|noise/m, "images");
+  const { code, text } = await sauropod("--rm", "--pull", "never", "nosuch");
+  assert.equal(code, 125, text);
+  assert.match(text, /^sauropod: no image "nosuch"/);
+  const unknown = await sauropod("run", "--rm", "--network", "nosuch", "busybox", "true");
+  assert.equal(unknown.code, 125, "an error of a part that is loaded later is known as one of ours");
+  assert.match(unknown.text, /^sauropod: .*nosuch/);
 });
 
 function* sources(folder: string): Generator<string> {
@@ -82,7 +107,7 @@ function* sources(folder: string): Generator<string> {
 Deno.test("the product never takes its executable for Deno", () => {
   for (
     const file of ["cli.ts", "mod.ts", ...sources("cli"), ...sources("lib"), ...sources("ffi")].filter((path) =>
-      !path.endsWith("build.ts")
+      !path.endsWith("build.ts") && !path.startsWith("cli/pack/")
     )
   ) {
     const text = Deno.readTextFileSync(`${PROJECT}/${file}`);
