@@ -74,7 +74,7 @@ const FICLONE = 0x40049409, MOST_AT_ONCE = 1 << 30;
 const STATX_BASIC = 0x7ff, STATX_MNT_ID = 0x1000;
 const RENAME_EXCHANGE = 2;
 const TMPFS_MAGIC = 0x01021994, DEVPTS_MAGIC = 0x1cd1;
-const ENOENT = 2, ENOTDIR = 20, EINTR = 4, EAGAIN = 11, SEEK_SET = 0, SEEK_END = 2;
+const EINTR = 4, EAGAIN = 11, SEEK_SET = 0, SEEK_END = 2;
 const LOCK_EX = 2, LOCK_SH = 1, LOCK_NB = 4, LOCK_UN = 8;
 const ERANGE = 34, ENODATA = 61, EOPNOTSUPP = 95;
 const PATH_MAX = 4096, XATTR_MAX = 65536;
@@ -366,15 +366,6 @@ export function isAmongTerminals(fd: number): boolean {
 /** Whether an open file lies on a file system like proc and sysfs, whose files are made up when they are read. */
 export function isMadeUp(fd: number): boolean {
   return KERNEL_MAGIC.has(fileSystemOf(fd));
-}
-
-/** The mode of what is at `path`, symbolic links followed; undefined if nothing is. Quicker than an exception. */
-export function modeOf(path: string): number | undefined {
-  const buffer = new Uint8Array(256);
-  const result = shim.ibiib("statx", AT_FDCWD, cPath(path), 0, STATX_BASIC, buffer);
-  if (result === -ENOENT || result === -ENOTDIR) return undefined;
-  check(result, "statx", path);
-  return new DataView(buffer.buffer).getUint16(28, true);
 }
 
 /** Takes an advisory lock on an open file; false if `wait` is false and another holds it (`flock(2)`). */

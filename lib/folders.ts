@@ -4,6 +4,8 @@
  * @module
  */
 
+import { isFolder } from "../ffi/paths.ts";
+
 /** Where things live, as absolute paths. */
 export interface Folders {
   /** The folder of images. */
@@ -24,14 +26,6 @@ export interface FolderOptions {
 
 function absolute(path: string): string {
   return path.startsWith("/") ? path.replace(/(?<=.)\/+$/, "") : `${Deno.cwd()}/${path.replace(/^(\.\/)+|\/+$/g, "")}`;
-}
-
-function isFolder(path: string): boolean {
-  try {
-    return Deno.statSync(path).isDirectory;
-  } catch {
-    return false;
-  }
 }
 
 function home(): { path: string; rule: Folders["rule"] } {

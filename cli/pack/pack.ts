@@ -19,11 +19,12 @@ interface Part {
 
 const THREADS = ["layer_worker", "inflate_worker"];
 const OTHER = "cli/other.ts";
-const FIRST = ["lib/container/exec.ts", "lib/container/names.ts"];
+const FIRST = ["lib/container/exec.ts", "lib/container/names.ts", "lib/environment.ts"];
 const OFTEN = [
   "cli/create.ts",
-  ...["lib/network/attach.ts", "lib/image/settings.ts", "lib/image/stored.ts", "lib/image/passwd.ts"],
-  ...["lib/cgroup/host.ts", "lib/cgroup/plan.ts", "lib/cgroup/remove.ts", "lib/cgroup/usage.ts"],
+  ...["container/volumes", "container/parse", "container/pump", "network/attach"].map((path) => `lib/${path}.ts`),
+  ...["settings", "stored", "passwd"].map((name) => `lib/image/${name}.ts`),
+  ...["host", "plan", "remove", "usage"].map((name) => `lib/cgroup/${name}.ts`),
 ];
 const SHEBANG = "#!/usr/bin/env -S deno run -A --no-config --no-lock\n";
 /** Where parts leave functions that return the exports of a module, by its path. */

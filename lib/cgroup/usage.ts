@@ -4,6 +4,8 @@
  * @module
  */
 
+import { modeOf } from "../../ffi/paths.ts";
+
 /** Memory of a group, in bytes. */
 export interface GroupMemory {
   /** What its processes use, with the page cache of files that they have used lately. */
@@ -26,6 +28,7 @@ export interface BlockIo {
 const UNLIMITED = 2 ** 62;
 
 function read(file: string): string | undefined {
+  if (modeOf(file) === undefined) return undefined;
   try {
     return Deno.readTextFileSync(file);
   } catch (error) {

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { isFolder } from "../../ffi/paths.ts";
 import { AT_FDCWD, chmodAt, chownAt } from "../../ffi/fs.ts";
 import { ContainerError } from "../errors.ts";
 import type { Image } from "../image/resolve.ts";
@@ -19,7 +20,7 @@ import type { ContainerOptions } from "./options.ts";
 import { freeze } from "./pause.ts";
 import { type ContainerRecord, lowerOf, statusOf, writeRecord } from "./record.ts";
 import { withStopped } from "./stopped.ts";
-import { isFolder, livenessOf, namesIn } from "./store.ts";
+import { livenessOf, namesIn } from "./store.ts";
 
 /** Makes an upper folder like the one that was there: its mode and owner are those of the container's root. */
 function renewUpper(layer: string, upper: string): void {

@@ -4,13 +4,14 @@
  * @module
  */
 
+import { isFolder } from "../../ffi/paths.ts";
 import { adopt } from "../cgroup/adopt.ts";
 import type { CgroupHost } from "../cgroup/host.ts";
 import type { GroupPlan } from "../cgroup/plan.ts";
 import { ContainerError } from "../errors.ts";
 import { treatProcesses } from "./processes.ts";
 import { type ContainerRecord, type ProcessMark, statusOf, writeRecord } from "./record.ts";
-import { isFolder, livenessOf } from "./store.ts";
+import { livenessOf } from "./store.ts";
 
 /** A container that runs, and its first process. */
 export interface Running {

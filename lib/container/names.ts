@@ -6,9 +6,10 @@
 
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
+import { modeOf, readLink, removeFile } from "../../ffi/paths.ts";
 import { ContainerError } from "../errors.ts";
 import { type ContainerRecord, readRecord } from "./record.ts";
-import { livenessOf, namesIn, removeFile } from "./store.ts";
+import { livenessOf, namesIn } from "./store.ts";
 
 const NAMES = ".names", LOCK = ".lock";
 const ID = /^[0-9a-f]{12}$/;
@@ -26,23 +27,12 @@ function withLock<T>(containers: string, work: () => T): T {
 }
 
 function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+  return modeOf(path) !== undefined;
 }
 
 /** Whose `name` is or was; undefined if it is free. */
 function holderOf(containers: string, name: string): string | undefined {
-  try {
-    return Deno.readLinkSync(`${containers}/${NAMES}/${name}`);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+  return readLink(`${containers}/${NAMES}/${name}`);
 }
 
 /** The id of the container that has `name`; undefined if none has. One without a record is being removed. */

@@ -5,6 +5,7 @@
  */
 
 import { RLIMITS } from "../../ffi/calls.ts";
+import { modeOf } from "../../ffi/paths.ts";
 import { hardLimit } from "../../ffi/process.ts";
 import { capabilitiesIn, type Capability, chooseCapabilities } from "../capabilities.ts";
 import type { Limits } from "../cgroup/limits.ts";
@@ -148,13 +149,7 @@ function ownership({ lower: [top = "/"] }: Image): Pick<Rootfs, "mode" | "uid" |
 let unified: boolean | undefined;
 
 function isUnified(): boolean {
-  if (unified !== undefined) return unified;
-  try {
-    unified = Deno.statSync("/sys/fs/cgroup/cgroup.controllers").isFile;
-  } catch {
-    unified = false;
-  }
-  return unified;
+  return unified ??= modeOf("/sys/fs/cgroup/cgroup.controllers") !== undefined;
 }
 
 /** The groups that limits ask for, and the hierarchies to show. Reading the host's costs milliseconds. */

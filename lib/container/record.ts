@@ -7,6 +7,7 @@
 
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt, SystemError } from "../../ffi/fs.ts";
+import { modeOf } from "../../ffi/paths.ts";
 import { ContainerError } from "../errors.ts";
 import type { Attachment } from "../network/attach.ts";
 import type { PublishedPort } from "../network/ports.ts";
@@ -113,9 +114,11 @@ export function bootId(): string {
 
 /** Marks a live process; undefined if it has ended, also if nobody has waited for it yet. */
 export function markProcess(pid: number): ProcessMark | undefined {
+  const file = `/proc/${pid}/stat`;
+  if (modeOf(file) === undefined) return undefined;
   let text: string;
   try {
-    text = Deno.readTextFileSync(`/proc/${pid}/stat`);
+    text = Deno.readTextFileSync(file);
   } catch {
     return undefined;
   }

@@ -12,6 +12,7 @@
 
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
+import { isFolder, makeLink, readLink, removeFile } from "../../ffi/paths.ts";
 import { ContainerError, messageOf } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import { recordEvent } from "./event.ts";
@@ -44,27 +45,9 @@ function ownMark(): ProcessMark {
   return self;
 }
 
-/** Removes a file or link; a missing one is fine. */
-export function removeFile(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
-/** Whether there is a folder of that path. */
-export function isFolder(path: string): boolean {
-  try {
-    return Deno.statSync(path).isDirectory;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
 /** The names in a folder; none if it does not exist. */
 export function namesIn(folder: string): string[] {
+  if (!isFolder(folder)) return [];
   try {
     return [...Deno.readDirSync(folder)].map(({ name }) => name);
   } catch (error) {
@@ -74,12 +57,8 @@ export function namesIn(folder: string): string[] {
 }
 
 function readMark(path: string): ReturnType<typeof parseMark> {
-  try {
-    return parseMark(Deno.readLinkSync(path));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+  const text = readLink(path);
+  return text === undefined ? undefined : parseMark(text);
 }
 
 /** Whose the container `id` is; undefined if nothing happens with it. */
@@ -133,16 +112,9 @@ export function removeStaleMarks(containers: string): void {
 
 /** Says that the container `id` is ours; false if it is somebody's already. */
 export function own(containers: string, id: string): boolean {
-  const link = (): void => Deno.symlinkSync(formatMark(ownMark()), `${containers}/${LIVE}/${id}`);
-  try {
-    link();
-  } catch (error) {
-    if (error instanceof Deno.errors.AlreadyExists) return false;
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    Deno.mkdirSync(`${containers}/${LIVE}`, { recursive: true, mode: 0o700 });
-    link();
-  }
-  return true;
+  const live = `${containers}/${LIVE}`;
+  if (!isFolder(live)) Deno.mkdirSync(live, { recursive: true, mode: 0o700 });
+  return makeLink(formatMark(ownMark()), `${live}/${id}`);
 }
 
 /** Runs `work` while no mark changes hands: a mark is replaced only under this lock, also by monitors. */
@@ -187,7 +159,7 @@ function take(containers: string, id: string): boolean {
 
 /** Says which the first process of the container `id` is. */
 export function setProcess(containers: string, id: string, process: ProcessMark | undefined): void {
-  if (process) Deno.symlinkSync(formatMark(process), `${containers}/${LIVE}/${id}${PROCESS}`);
+  if (process) makeLink(formatMark(process), `${containers}/${LIVE}/${id}${PROCESS}`);
 }
 
 /** Says that nothing happens with the container `id` any more. */

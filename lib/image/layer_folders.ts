@@ -4,7 +4,7 @@
  * @module
  */
 
-import { modeOf } from "../../ffi/fs.ts";
+import { modeOf } from "../../ffi/paths.ts";
 import { ImageError } from "../errors.ts";
 import type { ImageDocuments } from "./store.ts";
 

@@ -1,4 +1,5 @@
-import { modeOf, S_IF } from "../../ffi/fs.ts";
+import { S_IF } from "../../ffi/fs.ts";
+import { modeOf } from "../../ffi/paths.ts";
 import { lazy } from "../lazy.ts";
 import { ImageError, InputError } from "../errors.ts";
 import type { ImageSettings } from "./oci.ts";

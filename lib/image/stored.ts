@@ -4,7 +4,8 @@
  * @module
  */
 
-import { close, modeOf } from "../../ffi/fs.ts";
+import { close } from "../../ffi/fs.ts";
+import { modeOf } from "../../ffi/paths.ts";
 import type { PullPolicy } from "../container/options.ts";
 import { SauropodError } from "../errors.ts";
 import { lazy } from "../lazy.ts";

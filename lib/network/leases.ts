@@ -11,6 +11,7 @@
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
 import { withNetlink } from "../../ffi/netlink.ts";
+import { modeOf } from "../../ffi/paths.ts";
 import { findLink } from "../../ffi/rtnetlink.ts";
 import { isAlive, type ProcessMark } from "../container/record.ts";
 import { InputError, messageOf, NetworkError } from "../errors.ts";
@@ -94,8 +95,10 @@ function isLeases(value: unknown): value is Lease[] {
 
 /** All leases, also of containers that have ended unseen. */
 export function readLeases(): Lease[] {
+  const file = `${folder()}/leases.json`;
+  if (modeOf(file) === undefined) return [];
   try {
-    const value: unknown = JSON.parse(Deno.readTextFileSync(`${folder()}/leases.json`));
+    const value: unknown = JSON.parse(Deno.readTextFileSync(file));
     return isLeases(value) ? value : [];
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return [];
