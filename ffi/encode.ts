@@ -41,6 +41,8 @@ let bytes = new Uint8Array(1 << 16);
 // Both architectures are little-endian, and everything but strings is aligned.
 let words = new Uint32Array(bytes.buffer);
 const encoder = new TextEncoder();
+/** Texts with as many bytes as characters; almost all. */
+const PLAIN = /^[ -~\n\t]*$/;
 
 function reserve(end: number): void {
   if (end <= bytes.length) return;
@@ -62,26 +64,32 @@ function setWord(offset: number, value: number | bigint): void {
   }
 }
 
-function nulCharacter(text: string): TypeError {
-  return new TypeError(`a NUL character cannot be passed on: ${JSON.stringify(text)}`);
-}
+/** Texts as bytes of memory, each once, with its NUL. They are written at once: each call of the encoder costs. */
+class Texts {
+  size = 0;
+  private readonly offsets = new Map<string, number>();
+  private all = "";
 
-/** Writes a text of ASCII characters; false if it holds others. Almost all do, and calling the encoder costs more. */
-function writeAscii(text: string, offset: number): boolean {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code === 0) throw nulCharacter(text);
-    if (code > 127) {
-      if (text.includes("\0")) throw nulCharacter(text);
-      return false;
-    }
-    bytes[offset + i] = code;
+  add(text: string): void {
+    if (this.offsets.has(text)) return;
+    if (text.includes("\0")) throw new TypeError(`a NUL character cannot be passed on: ${JSON.stringify(text)}`);
+    this.offsets.set(text, this.size);
+    this.all += text + "\0";
+    this.size += (PLAIN.test(text) ? text.length : encoder.encode(text).length) + 1;
   }
-  return true;
+
+  offset(text: string): number {
+    return this.offsets.get(text) ?? 0;
+  }
+
+  write(offset: number): void {
+    encoder.encodeInto(this.all, bytes.subarray(offset, offset + this.size));
+  }
 }
 
-/** What a step's arguments need beside the step: registers, and hidden steps that store registers into structures. */
+/** What a step's arguments need beside the step: texts, registers, and steps that store registers into structures. */
 class Needs {
+  readonly texts = new Texts();
   readonly names = new Set<string>();
   readonly cells = new Set<string>();
   stores = 0;
@@ -96,7 +104,8 @@ class Needs {
   }
 
   private visit(argument: Argument, inside: boolean): void {
-    if (argument === null || typeof argument !== "object") return;
+    if (typeof argument === "string") return this.texts.add(argument);
+    if (argument === null || typeof argument !== "object" || "value" in argument || "bytes" in argument) return;
     if ("register" in argument) {
       this.names.add(argument.register);
       if (inside) this.stores++;
@@ -105,6 +114,8 @@ class Needs {
       this.cells.add(argument.cell);
     } else if ("words" in argument) {
       for (const word of argument.words) this.visit(word, true);
+    } else {
+      for (const text of argument) this.texts.add(text);
     }
   }
 }
@@ -115,16 +126,20 @@ class Writer {
   private readonly firstRegister: number;
   private end: number;
   private readonly relocations: number[] = [];
-  private readonly strings = new Map<string, number>();
+  private readonly texts: Texts;
+  private readonly firstText: number;
   readonly memory = new Map<Uint8Array, number>();
 
   constructor(private readonly program: Program) {
     const needs = new Needs(program);
     const count = program.length + needs.stores;
     this.firstRegister = HEADER_SIZE + count * STEP_SIZE;
-    this.end = this.firstRegister + needs.names.size * 8;
+    this.texts = needs.texts;
+    this.firstText = this.firstRegister + needs.names.size * 8;
+    this.end = this.firstText + this.texts.size;
     reserve(this.end);
-    bytes.fill(0, 0, this.end);
+    bytes.fill(0, 0, this.firstText);
+    this.texts.write(this.firstText);
     for (const name of needs.names) {
       const offset = this.firstRegister + this.registers.size * 8;
       setWord(offset, needs.cells.has(name) ? 0 : UNSET);
@@ -146,17 +161,6 @@ class Writer {
     const offset = (this.end + 7) & ~7;
     this.end = offset + size;
     reserve(this.end);
-    return offset;
-  }
-
-  private string(text: string): number {
-    const known = this.strings.get(text);
-    if (known !== undefined) return known;
-    const offset = this.claim(text.length * 3 + 1);
-    const written = writeAscii(text, offset) ? text.length : encoder.encodeInto(text, bytes.subarray(offset)).written;
-    bytes[offset + written] = 0;
-    this.end = offset + written + 1;
-    this.strings.set(text, offset);
     return offset;
   }
 
@@ -210,7 +214,7 @@ class Writer {
   private valueOf(step: Step, argument: Argument): number | bigint {
     if (argument === null) return 0;
     if (typeof argument === "number" || typeof argument === "bigint") return argument;
-    if (typeof argument === "string") return this.string(argument);
+    if (typeof argument === "string") return this.firstText + this.texts.offset(argument);
     if ("value" in argument) return argument.value;
     if ("register" in argument) return this.registerIndex(argument.register);
     if ("cell" in argument) return this.registerIndex(argument.cell);
