@@ -35,6 +35,14 @@ function state({ ended, state, detached }: ContainerInfo, status: ShownStatus): 
   return `${status}${since}${health}`;
 }
 
+const WIDTH = 40;
+
+/** A command in one short line that moves no cursor. */
+function shown(command: readonly string[]): string {
+  const line = command.join(" ").replace(/\s+/g, " ").replace(/\p{Cc}/gu, "?");
+  return line.length > WIDTH ? line.slice(0, WIDTH - 1) + "…" : line;
+}
+
 function formatPort({ hostAddress, hostPort, containerPort, protocol }: PublishedPort): string {
   const address = hostAddress.includes(":") ? `[${hostAddress}]` : hostAddress;
   return `${address}:${hostPort}->${containerPort}/${protocol}`;
@@ -63,7 +71,7 @@ export async function ps(this: Context, flags: PsFlags): Promise<void> {
   const rows = listed.map((container) => [
     container.id,
     container.image,
-    container.command.join(" ").slice(0, 40),
+    shown(container.command),
     ago(container.created),
     state(container, container.status),
     container.status === "exited" ? "" : (container.ports ?? []).map(formatPort).join(", "),

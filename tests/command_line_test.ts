@@ -318,3 +318,13 @@ Deno.test("a reader that goes away early ends the program quietly", async () => 
   assert.equal(first, "On the host, as far as it has not been done yet:");
   assert.equal(code, "0");
 });
+
+Deno.test("ps shows every command in one short line, whatever is in it", async () => {
+  await using world = makeWorld();
+  const script = `true; : '\n\t\x1b[2J' ${"and so on ".repeat(9)}`;
+  await world.cli(["--network", "none", "busybox", "sh", "-c", script]);
+  const { stdout } = await world.cli(["ps", "-a"]);
+  const [, row = "", ...others] = stdout.trimEnd().split("\n");
+  assert.deepEqual(others, []);
+  assert.match(row, /  sh -c true; : ' \?\[2J' and so on and so …  /);
+});
