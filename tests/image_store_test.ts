@@ -3,6 +3,7 @@ import { listContainers } from "../lib/container/names.ts";
 import { findImage, listSummaries, pruneStore, removeImage, tagImage, verifyImages } from "../lib/image/manage.ts";
 import { pullImage } from "../lib/image/pull.ts";
 import { pushImage } from "../lib/image/push.ts";
+import { forEachAtOnce } from "../lib/image/layers.ts";
 import { blobPath, storeFolder } from "../lib/image/store.ts";
 import { output, run } from "../mod.ts";
 import { text } from "./helpers/inside.ts";
@@ -236,4 +237,27 @@ Deno.test("the command line pushes, saves and imports through pipes, and refuses
   assert.deepEqual([imported.code, imported.stdout], [0, "own:1\n"]);
   const { code, stderr } = await world.cli(["images", "import", "--cmd", "[1]", "saved.tar", "bad:1"]);
   assert.deepEqual([code, /no list of words/.test(stderr)], [125, true]);
+});
+
+Deno.test("when work on one layer fails, that on the others ends before the error is told", async () => {
+  const log: string[] = [];
+  const work = forEachAtOnce(["wrong", "slow", "never"], async (item, signal) => {
+    log.push(`${item} begins`);
+    if (item === "wrong") throw new Error("wrong");
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    log.push(`${item} ends`);
+    signal.throwIfAborted();
+  });
+  await assert.rejects(work, /^Error: wrong$/);
+  assert.deepEqual(
+    log.filter((line) => line.endsWith("begins")).length,
+    log.filter((line) => line.endsWith("ends")).length + 1,
+  );
+  const stop = new AbortController();
+  const stopped = forEachAtOnce([1, 2], (_, signal) =>
+    new Promise((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason));
+    }), stop.signal);
+  stop.abort(new Error("stopped"));
+  await assert.rejects(stopped, /stopped/);
 });

@@ -88,13 +88,23 @@ export async function ensureLayer(
   }
 }
 
-/** Runs `work` for every item, a few at a time. */
-export async function forEachAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const rest = [...items];
+/**
+ * Runs `work` for every item, a few at a time. When one fails, those that run are told to end by their signal, and
+ * nothing goes on when the first error is thrown.
+ */
+export async function forEachAtOnce<T>(
+  items: readonly T[],
+  work: (item: T, signal: AbortSignal) => Promise<void>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const rest = [...items], failed = new AbortController();
+  const ending = AbortSignal.any([failed.signal, ...(signal ? [signal] : [])]);
   const worker = async (): Promise<void> => {
-    for (let item = rest.shift(); item !== undefined; item = rest.shift()) await work(item);
+    for (let item = rest.shift(); item !== undefined && !ending.aborted; item = rest.shift()) await work(item, ending);
   };
-  await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, worker));
+  const workers = Array.from({ length: Math.min(AT_ONCE, items.length) }, worker);
+  await Promise.all(workers.map((working) => working.catch((error) => failed.abort(error))));
+  ending.throwIfAborted();
 }
 
 /** Unpacks all layers of an image that are not. */
@@ -104,7 +114,7 @@ export async function ensureLayers(
   signal?: AbortSignal,
 ): Promise<void> {
   const layers = manifest.layers.map((layer, i) => ({ ...layer, diffId: config.rootfs.diff_ids[i] ?? "" }));
-  await forEachAtOnce(layers, async ({ digest, mediaType, diffId }) => {
+  await forEachAtOnce(layers, async ({ digest, mediaType, diffId }, signal) => {
     await ensureLayer(store, digest, mediaType, diffId, signal);
-  });
+  }, signal);
 }

@@ -196,6 +196,25 @@ export async function pullImage(text: string, images: string, options: PullOptio
   });
 }
 
+/** Fetches the configuration of an image, and says what its layers are when they are decompressed. */
+async function fetchDiffIds(
+  store: string,
+  registry: Registry,
+  reference: Reference,
+  manifest: Manifest,
+  signal: AbortSignal | undefined,
+): Promise<readonly string[]> {
+  await ensureBlob(store, registry, reference.repository, manifest.config, signal, () => {});
+  const name = formatReference(reference);
+  const config = parseConfig(readDocument(store, manifest.config), `the configuration of ${name}`);
+  const diffIds = config.rootfs.diff_ids, { length } = manifest.layers;
+  if (diffIds.length === length) return diffIds;
+  throw new ImageError(`${name} has ${length} layers and names ${diffIds.length}`, {
+    code: "image-malformed",
+    facts: { name },
+  });
+}
+
 async function pullInto(
   store: string,
   registry: Registry,
@@ -209,27 +228,24 @@ async function pullInto(
   const name = formatReference(reference);
   const { named, descriptor, text: document, manifest } = await resolve(registry, reference, platform);
   const { repository } = reference;
-  await ensureBlob(store, registry, repository, manifest.config, signal, () => {});
-  const config = parseConfig(readDocument(store, manifest.config), `the configuration of ${name}`);
-  const diffIds = config.rootfs.diff_ids;
-  if (diffIds.length !== manifest.layers.length) {
-    throw new ImageError(`${name} has ${manifest.layers.length} layers and names ${diffIds.length}`, {
-      code: "image-malformed",
-      facts: { name },
-    });
-  }
-  const layers = manifest.layers.map((layer, i) => ({ ...layer, diffId: diffIds[i] ?? "" }));
+  const diffIds = fetchDiffIds(store, registry, reference, manifest, signal);
+  const { layers } = manifest, wrong = new AbortController();
+  diffIds.catch((error) => wrong.abort(error));
   for (const { digest, size } of layers) onProgress({ digest, phase: "waiting", done: 0, total: size });
-  await forEachAtOnce(layers, async ({ diffId, ...layer }) => {
+  const work = forEachAtOnce([...layers.entries()], async ([i, layer], signal) => {
     const { digest, size: total } = layer;
     const isNew = await ensureBlob(store, registry, repository, layer, signal, (done) => {
       onProgress({ digest, phase: "downloading", done, total });
     });
+    const diffId = (await diffIds)[i] ?? "";
     if (!isUnpacked(store, diffId)) onProgress({ digest, phase: "unpacking", done: total, total });
     if (isNew) await verifyLayer(store, layer, diffId, signal);
     else await ensureLayer(store, digest, layer.mediaType, diffId, signal);
     onProgress({ digest, phase: "done", done: total, total });
-  });
+  }, AbortSignal.any([wrong.signal, ...(signal ? [signal] : [])]));
+  await Promise.allSettled([work, diffIds]);
+  await work;
+  await diffIds;
   const added = await addDocument(store, document, descriptor.mediaType);
   if (added.digest !== descriptor.digest) {
     throw new ImageError(`the manifest of ${name} cannot be kept as it came: it is ${added.digest} then`, {

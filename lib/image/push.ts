@@ -40,7 +40,7 @@ export async function pushImage(text: string, images: string, options: PushOptio
     const { manifest } = readImage(store, descriptor);
     const registry = openRegistry(reference.registry, { signal });
     const { repository } = reference;
-    await forEachAtOnce([...manifest.layers, manifest.config], async (blob) => {
+    await forEachAtOnce([...manifest.layers, manifest.config], async (blob, signal) => {
       const { digest, size: total } = blob;
       onProgress({ digest, phase: "waiting", done: 0, total });
       await pushBlob(registry, repository, blob, () => contentOf(blobPath(store, digest)), {
@@ -48,7 +48,7 @@ export async function pushImage(text: string, images: string, options: PushOptio
         onProgress: (done) => onProgress({ digest, phase: "uploading", done, total }),
       });
       onProgress({ digest, phase: "done", done: total, total });
-    });
+    }, signal);
     const text = readDocument(store, descriptor), { mediaType } = descriptor;
     return (await pushManifest(registry, reference, { text, mediaType })).digest;
   });

@@ -59,9 +59,9 @@ export async function takeImage(store: string, image: FoundImage, signal?: Abort
   const unique = new Map(layers.map((layer) => [`${layer.descriptor.digest} ${layer.diffId}`, layer]));
   // One after the other where several blobs claim to be the same layer: only one of them is unpacked.
   const groups = Map.groupBy(unique.values(), ({ diffId }) => diffId);
-  await forEachAtOnce([...groups.values()], async (group) => {
+  await forEachAtOnce([...groups.values()], async (group, signal) => {
     for (const { descriptor, diffId } of group) await verifyLayer(store, descriptor, diffId, signal);
-  });
+  }, signal);
   const { mediaType, digest, size } = image.manifest.descriptor;
   return { mediaType, digest, size };
 }
