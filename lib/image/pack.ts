@@ -9,6 +9,7 @@ import { AT_FDCWD, close, SystemError } from "../../ffi/fs.ts";
 import { ImageError } from "../errors.ts";
 import { type ByteSource, joined, writeChunks } from "./chunks.ts";
 import { measure, measuring } from "./measure.ts";
+import type { TarEntry } from "./tar.ts";
 import { archiveTree } from "./tar_tree.ts";
 import { gzip } from "./transform.ts";
 import { openDirectory } from "./tree.ts";
@@ -25,6 +26,14 @@ export interface PackedLayer {
   diffId: string;
   /** How many entries the archive has. */
   entries: number;
+}
+
+/** How to pack a layer. */
+export interface PackOptions {
+  /** Gives up when aborted. */
+  readonly signal?: AbortSignal;
+  /** Changes each entry. Default: they stay. */
+  readonly change?: (entry: TarEntry) => TarEntry;
 }
 
 async function compressTo(path: string, source: ByteSource) {
@@ -44,14 +53,14 @@ async function compressTo(path: string, source: ByteSource) {
 export async function packLayer(
   upper: string,
   toPath: string,
-  { signal }: { signal?: AbortSignal } = {},
+  { signal, change }: PackOptions = {},
 ): Promise<PackedLayer> {
   let entries = 0, root = -1;
   try {
     root = openDirectory(AT_FDCWD, upper);
     const packed = await compressTo(
       toPath,
-      joined(archiveTree(root, { layer: true, onEntry: () => void entries++ }), signal),
+      joined(archiveTree(root, { layer: true, change, onEntry: () => void entries++ }), signal),
     );
     return { ...packed, entries };
   } catch (error) {

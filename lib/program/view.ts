@@ -21,6 +21,8 @@ export interface View {
   readonly shows: "image" | "container";
   /** What can be written: everything, what volumes hold, or nothing. */
   readonly writable: "all" | "volumes" | "nothing";
+  /** Whether what is written need not reach the disk. Default: it must. */
+  readonly volatile?: boolean;
   /** Volumes to show. Those whose target is not there any more are left out. */
   readonly volumes: readonly BindMount[];
 }
@@ -41,7 +43,7 @@ function attach(mount: BindMount): Program {
 }
 
 /** The program that leaves a descriptor of the tree's top in the register `VIEW.tree`. Pure. */
-export function compileView({ folder, lower, shows, writable, volumes }: View): Program {
+export function compileView({ folder, lower, shows, writable, volumes, volatile = false }: View): Program {
   const made = register("tree"), restricted = flags("MS", "NOSUID", "NODEV", "NOEXEC");
   const rootOnly = flags("MS", "REMOUNT", "BIND", "RDONLY", "NOSUID", "NODEV", "NOEXEC");
   const attributes = flags(
@@ -55,7 +57,7 @@ export function compileView({ folder, lower, shows, writable, volumes }: View): 
     callerStep("start a process in its own mount namespace", call.clone3(flags("CLONE", "PIDFD", "NEWNS"), VIEW.pidfd)),
     step("make every mount private", call.mount(null, "/", null, flags("MS", "REC", "PRIVATE"))),
     ...volumes.map(openSource),
-    ...mountOverlay({ folder, lower, volatile: false }, restricted, shows === "container"),
+    ...mountOverlay({ folder, lower, volatile }, restricted, shows === "container"),
     ...pivot(folder),
     ...volumes.flatMap(attach),
     ...(writable === "volumes" ? [step("make the root read-only", call.mount(null, "/", null, rootOnly))] : []),

@@ -1,0 +1,121 @@
+/**
+ * What RUN does: a container on the image so far, whose changes become a layer.
+ *
+ * @module
+ */
+
+import { flags } from "../../../ffi/flags.ts";
+import { AT_FDCWD, close, openAt, openBelow, S_IF, statusAt, unlinkAt } from "../../../ffi/fs.ts";
+import type { RunOptions } from "../../container/run.ts";
+import { runOn } from "../../container/run.ts";
+import { ImageError, SpawnError } from "../../errors.ts";
+import type { Folders } from "../../folders.ts";
+import { formatSize } from "../../size.ts";
+import { layerOfFolder } from "../exchange/import.ts";
+import type { Spool } from "../exchange/spool.ts";
+import type { NewLayer } from "../exchange/write_image.ts";
+import type { PackOptions } from "../pack.ts";
+import { failedWith } from "../tree.ts";
+import type { Deed } from "./evaluate.ts";
+import type { Position } from "./problems.ts";
+
+/** Hears of what commands write. */
+export type OnOutput = (bytes: Uint8Array<ArrayBuffer>) => void;
+
+/** Where and how commands run. */
+export interface RunPlace extends Pick<RunOptions, "network" | "limits"> {
+  /** The folders of images and containers. */
+  readonly folders: Folders;
+  /** The folders of the image so far, uppermost first. */
+  readonly lower: readonly string[];
+  /** What the container's record calls its image. */
+  readonly name: string;
+  /** Hears of what the command writes. */
+  readonly onOutput?: OnOutput;
+  /** Changes the entries of the layer. */
+  readonly pack: PackOptions;
+}
+
+const FOLDER = flags("O", "RDONLY", "DIRECTORY");
+/** What every container has something mounted on. */
+const FOLDERS = ["dev", "proc", "sys"], FILES = ["hosts", "hostname", "resolv.conf"];
+
+function removeUnused(folder: number, name: string, isFolder: boolean): void {
+  try {
+    const { mode, size } = statusAt(folder, name), type = mode & S_IF.MT;
+    if (isFolder ? type === S_IF.DIR : type === S_IF.REG && size === 0) unlinkAt(folder, name, isFolder);
+  } catch (error) {
+    if (!failedWith(error, "ENOENT", "ENOTEMPTY")) throw error;
+  }
+}
+
+/** Takes away what was only made to mount something on it, of a folder that holds what a container has changed. */
+function removeMountPoints(upper: string): void {
+  const top = openAt(AT_FDCWD, upper, FOLDER);
+  let etc = -1;
+  try {
+    for (const name of FOLDERS) removeUnused(top, name, true);
+    etc = openBelow(top, "etc", FOLDER);
+    for (const name of FILES) removeUnused(etc, name, false);
+  } catch (error) {
+    if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
+  } finally {
+    close(etc);
+    close(top);
+  }
+}
+
+async function drain(stream: ReadableStream<Uint8Array<ArrayBuffer>>, onOutput?: OnOutput): Promise<void> {
+  for await (const chunk of stream) onOutput?.(chunk);
+}
+
+function failed({ file, line }: Position, step: string, why: string, exitCode: number, cause?: unknown): ImageError {
+  const facts = { file, line, step, exitCode };
+  return new ImageError(`${file}:${line}: ${step}: ${why}`, { code: "run-failed", facts, cause });
+}
+
+/**
+ * Runs a command and makes a layer of what it changes. `step` names it in errors.
+ *
+ * @throws {ImageError} `run-failed` if it ends with another code than 0; nothing is left of it then.
+ */
+export async function runStep(
+  spool: Spool,
+  at: Position,
+  step: string,
+  { command, env, cwd, user }: Extract<Deed, { kind: "run" }>,
+  { folders, lower, name, network, limits, onOutput, pack }: RunPlace,
+): Promise<NewLayer> {
+  const { signal } = pack;
+  let layer: NewLayer | undefined;
+  const harvest = async (folder: string): Promise<void> => {
+    signal?.throwIfAborted();
+    removeMountPoints(`${folder}/upper`);
+    layer = await layerOfFolder(spool, `${folder}/upper`, pack);
+  };
+  const wishes: RunOptions = {
+    network,
+    limits,
+    ...(user === undefined ? {} : { user }),
+    env,
+    cwd,
+    hostname: "build",
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    signal,
+  };
+  try {
+    await using container = await runOn({ name, lower, kind: "stored" }, command, wishes, folders, harvest);
+    const written = Promise.all([container.stdout, container.stderr].map((stream) => drain(stream, onOutput)));
+    const { code, oomKilled, memoryLimit } = await container.status;
+    await written;
+    signal?.throwIfAborted();
+    if (layer) return layer;
+    const memory = memoryLimit === undefined ? "" : ` at its limit of ${formatSize(memoryLimit)}`;
+    throw failed(at, step, `it ended with exit code ${code}${oomKilled ? `, out of memory${memory}` : ""}`, code);
+  } catch (error) {
+    if (!(error instanceof SpawnError)) throw error;
+    throw failed(at, step, error.message, error.exitCode, error);
+  }
+}
