@@ -60,7 +60,10 @@ function linkAtName(parent: number, name: string): string | undefined {
   return (statusAt(parent, name).mode & S_IF.MT) === S_IF.LNK ? readLinkAt(parent, name) : undefined;
 }
 
-function openFolderIn(top: number, path: string, { time, owner }: DraftOptions, links = 0): number {
+type Made = (fd: number) => void;
+
+/** Opens a folder; hears of those that are made. */
+function openFolderIn(top: number, path: string, made: Made, links = 0): number {
   try {
     return openIn(top, path || "/", FOLDER);
   } catch (error) {
@@ -68,18 +71,16 @@ function openFolderIn(top: number, path: string, { time, owner }: DraftOptions, 
   }
   const clean = path.replace(/\/+$/, ""), at = clean.lastIndexOf("/");
   const above = clean.slice(0, Math.max(at, 0)), name = clean.slice(at + 1);
-  const parent = openFolderIn(top, above, { time, owner }, links);
+  const parent = openFolderIn(top, above, made, links);
   try {
     mkdirAt(parent, name, 0o755);
-    const made = openDirectory(parent, name);
-    if (owner) chownAt(made, "", owner.uid, owner.gid);
-    utimesAt(made, "", time);
-    return made;
+    made(openDirectory(parent, name));
+    return openDirectory(parent, name);
   } catch (error) {
     const link = failedWith(error, "EEXIST") && links < MAX_LINKS ? linkAtName(parent, name) : undefined;
     // A link to what is not there yet: that is what is to be made.
     if (link === undefined) throw error;
-    return openFolderIn(top, link.startsWith("/") ? link : `${above}/${link}`, { time, owner }, links + 1);
+    return openFolderIn(top, link.startsWith("/") ? link : `${above}/${link}`, made, links + 1);
   } finally {
     close(parent);
   }
@@ -135,11 +136,20 @@ export async function draftLayer(
   const below = lower.length > 0 ? lower : [`${folder}/nothing`];
   const before = openImage(folder, below);
   try {
-    const top = openDraft(folder, below);
+    const top = openDraft(folder, below), made: number[] = [], { owner, time } = options;
     try {
-      await work({ top, openFolder: (path) => openFolderIn(top, path, options) });
+      await work({
+        top,
+        openFolder: (path) =>
+          openFolderIn(top, path, (fd) => {
+            made.push(fd);
+            if (owner) chownAt(fd, "", owner.uid, owner.gid);
+          }),
+      });
+      // What is put into them changes their time.
+      for (const fd of made) utimesAt(fd, "", time);
     } finally {
-      close(top);
+      for (const fd of [...made, top]) close(fd);
     }
     const change = (entry: TarEntry): TarEntry => entryOf(before, entry, options);
     return await layerOfFolder(spool, `${folder}/upper`, { change, signal: options.signal });

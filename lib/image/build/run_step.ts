@@ -5,7 +5,7 @@
  */
 
 import { flags } from "../../../ffi/flags.ts";
-import { AT_FDCWD, close, openAt, openBelow, S_IF, statusAt, unlinkAt } from "../../../ffi/fs.ts";
+import { AT_FDCWD, close, openAt, openBelow, S_IF, type Status, statusAt, unlinkAt } from "../../../ffi/fs.ts";
 import type { RunOptions } from "../../container/run.ts";
 import { runOn } from "../../container/run.ts";
 import { ImageError, SpawnError } from "../../errors.ts";
@@ -40,23 +40,51 @@ const FOLDER = flags("O", "RDONLY", "DIRECTORY");
 /** What every container has something mounted on. */
 const FOLDERS = ["dev", "proc", "sys"], FILES = ["hosts", "hostname", "resolv.conf"];
 
-function removeUnused(folder: number, name: string, isFolder: boolean): void {
+function isFolder(status: Status): boolean {
+  return (status.mode & S_IF.MT) === S_IF.DIR;
+}
+
+/** What a folder is in an image, whose folders are `lower`; undefined if it is none there. */
+function folderBelow(lower: readonly string[], name: string): Status | undefined {
+  for (const path of lower) {
+    const top = openAt(AT_FDCWD, path, FOLDER);
+    try {
+      return statusAt(top, name);
+    } catch (error) {
+      if (!failedWith(error, "ENOENT")) throw error;
+    } finally {
+      close(top);
+    }
+  }
+  return undefined;
+}
+
+/** Takes a folder away that only became one of the changed because something was mounted in it. */
+function removeUnchanged(top: number, name: string, lower: readonly string[]): void {
+  const { mode, uid, gid } = statusAt(top, name), below = folderBelow(lower, name);
+  const before = below ?? { mode: S_IF.DIR | 0o755, uid: 0, gid: 0 };
+  if (mode === before.mode && uid === before.uid && gid === before.gid) removeUnused(top, name);
+}
+
+/** Takes an empty file or folder away. */
+function removeUnused(folder: number, name: string): void {
   try {
-    const { mode, size } = statusAt(folder, name), type = mode & S_IF.MT;
-    if (isFolder ? type === S_IF.DIR : type === S_IF.REG && size === 0) unlinkAt(folder, name, isFolder);
+    const status = statusAt(folder, name), type = status.mode & S_IF.MT;
+    if (isFolder(status) || type === S_IF.REG && status.size === 0) unlinkAt(folder, name, isFolder(status));
   } catch (error) {
     if (!failedWith(error, "ENOENT", "ENOTEMPTY")) throw error;
   }
 }
 
 /** Takes away what was only made to mount something on it, of a folder that holds what a container has changed. */
-function removeMountPoints(upper: string): void {
+function removeMountPoints(upper: string, lower: readonly string[]): void {
   const top = openAt(AT_FDCWD, upper, FOLDER);
   let etc = -1;
   try {
-    for (const name of FOLDERS) removeUnused(top, name, true);
+    for (const name of FOLDERS) removeUnused(top, name);
     etc = openBelow(top, "etc", FOLDER);
-    for (const name of FILES) removeUnused(etc, name, false);
+    for (const name of FILES) removeUnused(etc, name);
+    removeUnchanged(top, "etc", lower);
   } catch (error) {
     if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
   } finally {
@@ -90,7 +118,7 @@ export async function runStep(
   let layer: NewLayer | undefined;
   const harvest = async (folder: string): Promise<void> => {
     signal?.throwIfAborted();
-    removeMountPoints(`${folder}/upper`);
+    removeMountPoints(`${folder}/upper`, lower);
     layer = await layerOfFolder(spool, `${folder}/upper`, pack);
   };
   const wishes: RunOptions = {
