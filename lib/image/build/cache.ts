@@ -85,10 +85,10 @@ export function rememberedLayers(store: string): NewLayer[] {
   return entriesOf(store).map(read).flatMap((made) => made?.layer ?? []);
 }
 
-/** Forgets the steps whose layers are gone; for whoever prunes the store. */
-export function forgetStale(store: string): void {
+/** Forgets the steps whose layers are gone, and with `all` those without one; for whoever prunes the store. */
+export function forgetStale(store: string, all: boolean): void {
   for (const path of entriesOf(store)) {
     const made = read(path);
-    if (!made || !isThere(store, made)) removeTree(AT_FDCWD, path);
+    if (!made || !isThere(store, made) || all && !made.layer) removeTree(AT_FDCWD, path);
   }
 }
