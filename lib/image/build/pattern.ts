@@ -15,7 +15,7 @@ export function isPattern(name: string): boolean {
 }
 
 function quoted(character: string): string {
-  return character.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+  return character.replace(/[^\w\u0080-\uffff]/g, (one) => `\\u{${one.charCodeAt(0).toString(16)}}`);
 }
 
 /** Reads `[a-z]`, `[^a]` from `at`, behind the bracket. */
@@ -108,7 +108,7 @@ function clean(pattern: string): string {
 export function readIgnored(text: string): Ignored {
   const rules = text.replace(/^\ufeff/, "").split(/\r?\n/).flatMap((line) => {
     if (line.startsWith("#") || line.trim() === "") return [];
-    const negated = line.trim().startsWith("!"), pattern = clean(line.trim().replace(/^!\s*/, ""));
+    const negated = line.trim().startsWith("!"), pattern = clean(line.trim().replace(/^!\s*/, "")).replace(/(\*\*\/)+/g, "**/");
     if (pattern === "") return [];
     return [{ negated, expression: new RegExp(`^${sourceOf(pattern, true)}(?:/.*)?$`, "su") }];
   });
