@@ -83,7 +83,10 @@ function epochOf({ sourceDateEpoch }: BuildOptions): number | undefined {
   });
 }
 
-async function writeBuilt(store: string, { config, settings, history, layers, created }: Built): Promise<Descriptor> {
+async function writeBuilt(store: string, built: Built, latest: number | undefined): Promise<Descriptor> {
+  const { config, settings, layers } = built, now = Math.min(Date.now(), (latest ?? Infinity) * 1000);
+  const created = built.created ?? new Date(now).toISOString();
+  const history = built.history.map((entry) => ({ created, ...entry }));
   return await writeDocuments(store, { ...config, created, config: settings, history }, layers);
 }
 
@@ -93,13 +96,15 @@ async function buildStages(
   context: Context,
   stages: readonly PlannedStage[],
   options: BuildOptions,
+  epoch: number | undefined,
 ): Promise<Built | undefined> {
   const built = new Map<number, Built>();
   const steps = stages.reduce((sum, { tasks }) => sum + tasks.length + 1, 0);
-  const epoch = epochOf(options), { names = [], onProgress, cache = true, ...rest } = options;
+  const { names = [], onProgress, cache = true, ...rest } = options;
   let step = 0, last: Built | undefined;
   const tell = (text: string, cached = false): string => {
-    onProgress?.({ step: ++step, steps, text, cached });
+    step++;
+    onProgress?.({ step, steps, text, cached });
     return `[${step}/${steps}] ${text}`;
   };
   for (const stage of stages) {
@@ -136,7 +141,7 @@ function checkEarly(dockerfile: Dockerfile, context: Context, { buildArgs = {}, 
 export async function buildImage(folders: Folders, folder: string, options: BuildOptions = {}): Promise<BuiltImage> {
   const { buildArgs = {}, target, platform, pull, signal, onPull } = options, { images, containers } = folders;
   const names = (options.names ?? []).map(newName);
-  epochOf(options);
+  const epoch = epochOf(options);
   const { file, text } = await readDockerfile(folder, options);
   const dockerfile = parseDockerfile(file, text);
   using context = await openContext(folder, options.file);
@@ -153,10 +158,10 @@ export async function buildImage(folders: Folders, folder: string, options: Buil
       });
     const stages = await planBuild(dockerfile, { buildArgs, target, platform }, find);
     context.openSources(stages);
-    const built = await buildStages(spool, folders, context, stages, options);
+    const built = await buildStages(spool, folders, context, stages, options, epoch);
     if (!built) throw new Error("there is no stage");
     signal?.throwIfAborted();
-    const descriptor = await writeBuilt(store, built);
+    const descriptor = await writeBuilt(store, built, epoch);
     for (const name of names) setName(store, name, descriptor);
     return { names, descriptor };
   });

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { close, openIn, S_IF, statusAt } from "../../../ffi/fs.ts";
+import { flags } from "../../../ffi/flags.ts";
+import { close, openBelow, openIn, S_IF, statusAt, utimesAt } from "../../../ffi/fs.ts";
 import { type Copied, placeCopy, type Refusal } from "../../container/copy_place.ts";
 import { openTarget, type Side } from "../../container/copy_side.ts";
 import { ImageError } from "../../errors.ts";
@@ -38,12 +39,23 @@ export interface Owner {
 }
 
 const NO_LIMITS = { entries: Infinity, bytes: Infinity, fileSize: Infinity };
+const FOLDER = flags("O", "RDONLY", "DIRECTORY");
 const MOST_LOOKED_AT = 1 << 20;
 const REFUSALS: Readonly<Record<Refusal, string>> = {
   "no-folder": "there is no such folder",
   "not-a-folder": "it is a file and no folder",
   "folder-onto-file": "there is a file, and a folder is copied",
 };
+
+/** Gives a folder that an archive has no entry for a time that does not depend on when it was unpacked. */
+function setTime(top: number, path: string, time: bigint): void {
+  const fd = openBelow(top, path, FOLDER);
+  try {
+    utimesAt(fd, "", time);
+  } finally {
+    close(fd);
+  }
+}
 
 /** Whom --chown names; a number alone is a group's too. */
 export function ownerOf(lower: readonly string[], chown: string | undefined): Owner | undefined {
@@ -129,7 +141,8 @@ export async function copyInto(
     try {
       const owned = task.chown ? { change: (entry: TarEntry) => ({ ...entry, ...owner }) } : {};
       const chunks = decompress(fileChunks(pathOf(source), signal));
-      await unpack(chunks, fd, { devices: "create", limits: NO_LIMITS, ...owned });
+      const { implied } = await unpack(chunks, fd, { devices: "create", limits: NO_LIMITS, ...owned });
+      for (const path of implied) if (path !== "") setTime(fd, path, time);
     } finally {
       close(fd);
     }

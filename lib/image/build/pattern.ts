@@ -108,7 +108,8 @@ function clean(pattern: string): string {
 export function readIgnored(text: string): Ignored {
   const rules = text.replace(/^\ufeff/, "").split(/\r?\n/).flatMap((line) => {
     if (line.startsWith("#") || line.trim() === "") return [];
-    const negated = line.trim().startsWith("!"), pattern = clean(line.trim().replace(/^!\s*/, "")).replace(/(\*\*\/)+/g, "**/");
+    const negated = line.trim().startsWith("!"),
+      pattern = clean(line.trim().replace(/^!\s*/, "")).replace(/(\*\*\/)+/g, "**/");
     if (pattern === "") return [];
     return [{ negated, expression: new RegExp(`^${sourceOf(pattern, true)}(?:/.*)?$`, "su") }];
   });

@@ -34,10 +34,10 @@ export interface Built {
   readonly settings: Settings;
   /** Its layers, lowest first. */
   readonly layers: readonly NewLayer[];
-  /** How it was made. */
+  /** How it was made; what has no time was made with what comes next. */
   readonly history: readonly HistoryEntry[];
-  /** When the last of it was made, as an RFC 3339 time. */
-  readonly created: string;
+  /** When the last of it was made, as an RFC 3339 time. Default: nothing was, on an image that does not say. */
+  readonly created?: string;
 }
 
 /** What stages are built with. */
@@ -133,8 +133,8 @@ export async function buildStage(
   }
 
   function note({ createdBy }: Task, empty: boolean): void {
-    created ??= now();
-    history.push({ created, created_by: createdBy, ...(empty ? { empty_layer: true } : {}) });
+    const when = created === undefined ? {} : { created };
+    history.push({ ...when, created_by: createdBy, ...(empty ? { empty_layer: true } : {}) });
   }
 
   async function run(task: Task, deed: Extract<Deed, { kind: "run" }>): Promise<void> {
@@ -220,5 +220,5 @@ export async function buildStage(
       throw located(task, error);
     }
   }
-  return { config, settings: objectOf(settings), layers, history, created: created ?? now() };
+  return { config, settings: objectOf(settings), layers, history, ...(created === undefined ? {} : { created }) };
 }
