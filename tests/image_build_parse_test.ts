@@ -211,7 +211,7 @@ Deno.test("arguments come from the command, their defaults, what stands before F
 });
 
 Deno.test("only the stages that are needed are planned, and unknown ones refused", async () => {
-  const empty: Base = { config: {}, layers: [] };
+  const empty: Base = { config: {}, layers: () => Promise.resolve([]) };
   const text =
     "FROM a AS one\nENV X=1\nFROM b AS two\nFROM one AS three\nCOPY --from=img /x /y\nFROM scratch\nCOPY --from=2 / /";
   const asked: string[] = [];
@@ -225,7 +225,7 @@ Deno.test("only the stages that are needed are planned, and unknown ones refused
   assert.deepEqual((await plan("TWO")).map(({ number }) => number), [1]);
   assert.deepEqual((await plan("three")).at(-1)?.settings, { Env: ["X=1"] });
   await assert.rejects(plan("four"), { code: "unknown-stage", hint: "there is: one, two, three, 3" });
-  const triggers: Base = { config: { config: { OnBuild: ["RUN x"] } }, layers: [] };
+  const triggers: Base = { config: { config: { OnBuild: ["RUN x"] } }, layers: () => Promise.resolve([]) };
   const parsed = parseDockerfile("D", "FROM a");
   await assert.rejects(planBuild(parsed, { buildArgs: {} }, () => Promise.resolve(triggers)), /D:1: a has ONBUILD/);
 });

@@ -8,7 +8,7 @@
 import { AT_FDCWD, close, SystemError } from "../../ffi/fs.ts";
 import { ImageError } from "../errors.ts";
 import { type ByteSource, joined, writeChunks } from "./chunks.ts";
-import { measure, measuring } from "./measure.ts";
+import { measure, measureAll, measuring } from "./measure.ts";
 import type { TarEntry } from "./tar.ts";
 import { archiveTree } from "./tar_tree.ts";
 import { gzip } from "./transform.ts";
@@ -40,6 +40,16 @@ async function compressTo(path: string, source: ByteSource) {
   const inner = measure(), outer = measure();
   await writeChunks(path, measuring(gzip(measuring(source, inner)), outer));
   return { ...outer.result(), diffId: inner.result().digest };
+}
+
+/** The digest that the layer of a folder has uncompressed, without packing it. */
+export async function diffIdOf(folder: string, signal?: AbortSignal): Promise<string> {
+  const root = openDirectory(AT_FDCWD, folder);
+  try {
+    return (await measureAll(joined(archiveTree(root, { layer: true }), signal))).digest;
+  } finally {
+    close(root);
+  }
 }
 
 /**

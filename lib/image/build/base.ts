@@ -4,11 +4,13 @@
  * @module
  */
 
+import { ImageError } from "../../errors.ts";
 import { imageLayers, packLowers } from "../commit.ts";
 import { rawConfig } from "../exchange/import.ts";
 import type { Spool } from "../exchange/spool.ts";
 import type { NewLayer } from "../exchange/write_image.ts";
 import { digestOf, hostPlatform, MEDIA } from "../oci.ts";
+import { diffIdOf } from "../pack.ts";
 import { type Image, resolveImage } from "../resolve.ts";
 import { blobPath, readImage } from "../store.ts";
 import { ready, type StoredOptions } from "../stored.ts";
@@ -19,44 +21,46 @@ async function keyOf(text: string): Promise<string> {
   return await digestOf(new TextEncoder().encode(text));
 }
 
-/** The one layer of an image that is a folder or an archive; an archive, which does not change, is packed once. */
-async function packed(spool: Spool, { kind, lower }: Image, signal?: AbortSignal): Promise<NewLayer[]> {
-  const [folder = "/"] = lower, { ino, birthtime, mtime } = Deno.statSync(folder);
-  const key = await keyOf(JSON.stringify(["archive", folder, ino, birthtime, mtime]));
-  const known = kind === "archive" ? recall(spool.store, key) : undefined;
+/** The one layer of an image that is a folder or an unpacked archive, which is packed only when it has changed. */
+async function packed(spool: Spool, { lower }: Image, signal?: AbortSignal): Promise<NewLayer[]> {
+  const [folder = "/"] = lower, diffId = await diffIdOf(folder, signal);
+  const key = await keyOf(JSON.stringify(["folder", diffId])), known = recall(spool.store, key);
   if (known?.layer) return [known.layer];
   const layers = await packLowers(spool, lower, signal), [layer] = layers;
-  if (kind === "archive") remember(spool.store, key, { layer, created: new Date().toISOString() });
+  if (layer?.diffId === diffId) remember(spool.store, key, { layer, created: new Date().toISOString() });
   return layers;
+}
+
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => result ??= work();
 }
 
 /**
  * Finds the image `name`, which is pulled if need be; `scratch` is empty.
  *
- * @throws {InputError}, {ImageError} if there is none.
+ * @throws {InputError}, {ImageError} if there is none, or it is the host's own file system.
  */
-export async function findBase(
-  spool: Spool,
-  images: string,
-  name: string,
-  options: StoredOptions,
-): Promise<Base> {
-  const { platform } = options;
+export async function findBase(spool: Spool, images: string, name: string, options: StoredOptions): Promise<Base> {
+  const { platform, signal } = options, { store } = spool;
   if (name === "scratch") {
-    return { config: { ...platform === undefined ? hostPlatform() : platformOf(platform) }, layers: [] };
+    const config = platform === undefined ? hostPlatform() : platformOf(platform);
+    return { config: { ...config }, layers: () => Promise.resolve([]) };
   }
-  const image = await resolveImage(name, images, options);
-  try {
-    const { digest } = image;
-    if (digest === undefined) {
-      return { config: { ...hostPlatform() }, layers: await packed(spool, image, options.signal) };
-    }
-    const { size } = Deno.statSync(blobPath(spool.store, digest));
-    const documents = readImage(spool.store, { mediaType: "", digest, size });
-    return { config: rawConfig(spool.store, documents.manifest.config), layers: imageLayers(spool.store, documents) };
-  } finally {
-    image.release?.();
+  const image = await resolveImage(name, images, options), { digest, kind } = image;
+  image.release?.();
+  if (kind === "host") {
+    throw new ImageError("host is this machine's own file system, on which no image is built", {
+      code: "build-unsupported",
+      hint: "sauropod images import makes an image of a folder",
+    });
   }
+  if (digest === undefined) {
+    return { config: { ...hostPlatform() }, layers: once(() => packed(spool, image, signal)) };
+  }
+  const { size } = Deno.statSync(blobPath(store, digest));
+  const documents = readImage(store, { mediaType: "", digest, size }), layers = imageLayers(store, documents);
+  return { config: rawConfig(store, documents.manifest.config), layers: () => Promise.resolve(layers) };
 }
 
 /** The folders of layers that have no image of their own, uppermost first. */

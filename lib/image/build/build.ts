@@ -144,7 +144,7 @@ export async function buildImage(folders: Folders, folder: string, options: Buil
   const epoch = epochOf(options);
   const { file, text } = await readDockerfile(folder, options);
   const dockerfile = parseDockerfile(file, text);
-  using context = await openContext(folder, options.file);
+  using context = await openContext(folder, options.text === undefined ? options.file : undefined);
   checkEarly(dockerfile, context, options);
   return await withSpool(storeFolder(images), async (spool) => {
     const { store } = spool;

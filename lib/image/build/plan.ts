@@ -16,8 +16,8 @@ import { objectOf, type Settings, textsOf } from "./settings.ts";
 export interface Base {
   /** Its configuration as JSON. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** Its layers, lowest first. */
-  readonly layers: readonly NewLayer[];
+  /** Its layers, lowest first; of a folder they are only made now. */
+  layers(): Promise<readonly NewLayer[]>;
 }
 
 /** Where the files of a COPY are: a stage, by number, or an image. */

@@ -93,6 +93,17 @@ function removeMountPoints(upper: string, lower: readonly string[]): void {
   }
 }
 
+async function packChanges(
+  spool: Spool,
+  upper: string,
+  lower: readonly string[],
+  pack: PackOptions,
+): Promise<NewLayer> {
+  pack.signal?.throwIfAborted();
+  removeMountPoints(upper, lower);
+  return await layerOfFolder(spool, upper, pack);
+}
+
 async function drain(stream: ReadableStream<Uint8Array<ArrayBuffer>>, onOutput?: OnOutput): Promise<void> {
   for await (const chunk of stream) onOutput?.(chunk);
 }
@@ -115,11 +126,11 @@ export async function runStep(
   { folders, lower, name, network, limits, onOutput, pack }: RunPlace,
 ): Promise<NewLayer> {
   const { signal } = pack;
-  let layer: NewLayer | undefined;
+  let packed: Promise<NewLayer> | undefined;
   const harvest = async (folder: string): Promise<void> => {
-    signal?.throwIfAborted();
-    removeMountPoints(`${folder}/upper`, lower);
-    layer = await layerOfFolder(spool, `${folder}/upper`, pack);
+    packed = packChanges(spool, `${folder}/upper`, lower, pack);
+    // What goes wrong with it is told when the container is gone.
+    await packed.catch(() => {});
   };
   const wishes: RunOptions = {
     network,
@@ -139,7 +150,7 @@ export async function runStep(
     const { code, oomKilled, memoryLimit } = await container.status;
     await written;
     signal?.throwIfAborted();
-    if (layer) return layer;
+    if (packed) return await packed;
     const memory = memoryLimit === undefined ? "" : ` at its limit of ${formatSize(memoryLimit)}`;
     throw failed(at, step, `it ended with exit code ${code}${oomKilled ? `, out of memory${memory}` : ""}`, code);
   } catch (error) {

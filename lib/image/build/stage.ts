@@ -109,10 +109,15 @@ export async function buildStage(
   };
   // Folders that are made on the way have a time that does not depend on when.
   const time = nanoseconds(textOf(config.created) ?? "");
-  const layers: NewLayer[] = [...begun?.layers ?? (typeof base === "number" ? [] : base.layers)];
+  const layers: NewLayer[] = [...begun?.layers ?? (typeof base === "number" ? [] : await base.layers())];
   const history: HistoryEntry[] = [...begun?.history ?? historyOf(config)];
   let created = begun?.created ?? textOf(config.created);
   const lowerNow = (): Promise<string[]> => foldersOf(store, layers, signal);
+  const emptyFolder = (): string => {
+    const folder = spool.newPath();
+    Deno.mkdirSync(folder, { mode: 0o755 });
+    return folder;
+  };
   const draft = (): DraftOptions => ({ time, signal, ...(latest === undefined ? {} : { latest }) });
 
   async function keyOf(...parts: unknown[]): Promise<string> {
@@ -140,20 +145,19 @@ export async function buildStage(
   async function run(task: Task, deed: Extract<Deed, { kind: "run" }>): Promise<void> {
     const { command, env, cwd, user } = deed;
     const key = await keyOf("run", command, withoutProxies(env), cwd, user);
-    await once(task, key, async (step) =>
-      await runStep(spool, task, step, deed, {
-        ...options,
-        lower: await lowerNow(),
-        pack: { signal, ...noLater(latest) },
-      }));
+    await once(task, key, async (step) => {
+      const lower = await lowerNow(), pack = { signal, ...noLater(latest) };
+      // An overlay needs something to lie on.
+      const below = lower.length > 0 ? lower : [emptyFolder()];
+      return await runStep(spool, task, step, deed, { ...options, lower: below, pack });
+    });
   }
 
   async function makeFolder(task: Task, { path, user }: Extract<Deed, { kind: "folder" }>): Promise<void> {
     const key = await keyOf("folder", path, user);
     await once(task, key, async () => {
-      const lower = await lowerNow(), folder = spool.newPath();
-      Deno.mkdirSync(folder);
-      if (hasFolder(folder, lower, path)) return undefined;
+      const lower = await lowerNow();
+      if (hasFolder(emptyFolder(), lower, path)) return undefined;
       const owner = ownerOf(lower, user);
       const how = { ...draft(), ...(owner ? { owner } : {}) };
       return await draftLayer(spool, lower, how, ({ openFolder }) => Promise.resolve(close(openFolder(path))));
@@ -183,9 +187,8 @@ export async function buildStage(
     const { from, sources: patterns, files, target } = deed.copy,
       source = from === undefined ? undefined : sources.get(from);
     if (from === undefined || !source) return await copyFrom(task, deed, context.sourcesOf(task), context.origin);
-    const there = "stage" in source ? built.get(source.stage)?.layers ?? [] : source.base.layers;
-    const folder = spool.newPath(), lower = await foldersOf(store, there, signal);
-    Deno.mkdirSync(folder);
+    const there = "stage" in source ? built.get(source.stage)?.layers ?? [] : await source.base.layers();
+    const folder = emptyFolder(), lower = await foldersOf(store, there, signal);
     const name = "stage" in source ? `the stage ${from}` : `the image ${from}`;
     const top = openImage(folder, lower.length > 0 ? lower : [folder]);
     const origin: Origin = { top, name, ignored: NOTHING_IGNORED, isContext: false };
