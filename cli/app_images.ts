@@ -52,7 +52,7 @@ const read = <T>({ brief, placeholder = "", read }: Flag<T>) =>
 
 const buildFlags = {
   ...folderFlags,
-  tag: repeated("Name for the image; without one it is kept until images prune", "NAME"),
+  tag: repeated("Name for the image; without one only what its steps made is kept, for later builds", "NAME"),
   file: text("The Dockerfile, - for standard input [default: Dockerfile of the context]", "FILE"),
   buildArg: repeated("Value of an ARG; NAME alone takes the caller's", "NAME=VALUE"),
   target: text("Stage to build [default: the last]", "STAGE"),

@@ -41,6 +41,8 @@ export interface BuildFlags extends FolderOptions {
   readonly json?: boolean;
 }
 
+const MOST_KEPT = 1 << 16;
+
 async function readArgs(words: readonly string[] = []): Promise<Record<string, string>> {
   const bad = words.find((word) => !/^[A-Za-z_][A-Za-z0-9_]*(=|$)/.test(word));
   if (bad !== undefined) {
@@ -55,13 +57,28 @@ async function dockerfileOf(file: string | undefined): Promise<{ file?: string; 
   return file === undefined ? {} : { file };
 }
 
+/** Keeps the last of what a step writes, for the case that it fails. */
+function quietly(unsaid: Uint8Array[]) {
+  let size = 0;
+  return {
+    onProgress(): void {
+      unsaid.length = size = 0;
+    },
+    onOutput(bytes: Uint8Array): void {
+      unsaid.push(bytes.slice());
+      size += bytes.length;
+      while (size > MOST_KEPT && unsaid.length > 1) size -= unsaid.shift()?.length ?? 0;
+    },
+  };
+}
+
 /** Builds an image and prints its digest. */
 export async function build(this: Context, flags: BuildFlags, context: string): Promise<void> {
   const { tag: names, target, pull, platform, network, memory, cpus, quiet = false } = flags;
   const buildArgs = await readArgs(flags.buildArg), dockerfile = await dockerfileOf(flags.file);
   const { buildImage } = await lazy.buildImage();
-  const view = quiet ? undefined : progressView();
-  const heard = quiet ? {} : {
+  const view = quiet ? undefined : progressView(), unsaid: Uint8Array[] = [];
+  const heard = quiet ? quietly(unsaid) : {
     onPull: view?.update,
     onProgress: ({ step, steps, text, cached }: { step: number; steps: number; text: string; cached: boolean }): void =>
       say(`[${step}/${steps}] ${text}${cached ? " (cached)" : ""}`),
@@ -88,6 +105,7 @@ export async function build(this: Context, flags: BuildFlags, context: string): 
     else print(`${descriptor.digest}\n`);
   } catch (error) {
     if (!(error instanceof ImageError) || error.code !== "run-failed") throw error;
+    for (const bytes of unsaid) printBytes("stderr", bytes);
     say(formatError(error));
     this.process.exitCode = Number(error.facts.exitCode);
   }

@@ -365,7 +365,10 @@ Deno.test("nothing is made before everything is checked, and errors name the lin
     assert.match(stderr, message);
   }
   assert.match((await build(world, "--target", "x", folder)).stderr, /there is no stage x\n {2}there is: 0/);
-  assert.match((await build(world, `${folder}/none`)).stderr, /^sauropod: there is no .*none\/Dockerfile and no/);
+  assert.match(
+    (await build(world, `${folder}/none`)).stderr,
+    /none is no folder that an image can be built of\n {2}name the folder/,
+  );
   assert.match((await build(world, "--build-arg", "1=2", folder)).stderr, /--build-arg 1=2 is not NAME=VALUE/);
   assert.match((await build(world, "-t", "NO!", folder)).stderr, /NO!/);
   assert.deepEqual(namesIn(`${storeFolder(world.folders.images)}/build`), []);
@@ -402,6 +405,12 @@ Deno.test("a context cannot show more than itself, nor an image lead a copy out 
     `symbolic link\n${home}/secret\nfifo\nsymbolic link\n${home}/outside\nsymbolic link\n/proc/self/root/etc/passwd\n` +
       "symbolic link\n../../secret\nf\n",
   );
+  Deno.removeSync(`${folder}/Dockerfile`);
+  Deno.symlinkSync(`${world.home}/secret`, `${folder}/Dockerfile`);
+  assert.match((await build(world, folder)).stderr, /there is no .*\/Dockerfile and no .*\/Containerfile/);
+  await new Deno.Command("mkfifo", { args: [`${folder}/Containerfile`] }).output();
+  assert.match((await build(world, folder)).stderr, /Containerfile in .* is no file/);
+  for (const name of ["Dockerfile", "Containerfile"]) Deno.removeSync(`${folder}/${name}`);
   for (const source of ["away", "climbing", "d/up", "d/proc", "away/file", "loop", "d/folder/file", "away/*"]) {
     dockerfile(`COPY ${source} /x/`);
     const { code, stderr } = await build(world, folder);
@@ -520,6 +529,8 @@ Deno.test("a RUN that fails leaves nothing, and its exit code is told", async ()
     stderr,
     /\n\[3\/3\] RUN echo doing; [^\n]*\ndoing\nsauropod: Dockerfile:3: \[3\/3\] RUN echo doing; .*: it ended with exit code 7\n$/,
   );
+  const quiet = await build(world, "-q", folder);
+  assert.match(quiet.stderr, /^doing\nsauropod: Dockerfile:3: [^\n]*exit code 7\n$/);
   const made = blobs(world);
   assert.deepEqual(await listImages(world.folders), []);
   assert.deepEqual(namesIn(`${storeFolder(world.folders.images)}/partial`), []);

@@ -34,7 +34,7 @@ export interface BuildProgress {
 
 /** How to build an image. All are optional. */
 export interface BuildOptions extends Pick<RunOptions, "network" | "limits"> {
-  /** Names for the image. Default: none; without one it is kept until `images prune`. */
+  /** Names for the image. Default: none; only what its steps made is kept then, for later builds. */
   readonly names?: readonly string[];
   /** The Dockerfile; relative to the working directory. Default: `Dockerfile` or `Containerfile` of the context. */
   readonly file?: string;
@@ -142,9 +142,9 @@ export async function buildImage(folders: Folders, folder: string, options: Buil
   const { buildArgs = {}, target, platform, pull, signal, onPull } = options, { images, containers } = folders;
   const names = (options.names ?? []).map(newName);
   const epoch = epochOf(options);
-  const { file, text } = await readDockerfile(folder, options);
+  using context = openContext(folder, options.text === undefined ? options.file : undefined);
+  const { file, text } = readDockerfile(folder, options);
   const dockerfile = parseDockerfile(file, text);
-  using context = await openContext(folder, options.text === undefined ? options.file : undefined);
   checkEarly(dockerfile, context, options);
   return await withSpool(storeFolder(images), async (spool) => {
     const { store } = spool;

@@ -6,14 +6,15 @@
 
 import { flags } from "../../../ffi/flags.ts";
 import { AT_FDCWD, close, openAt } from "../../../ffi/fs.ts";
-import { InputError } from "../../errors.ts";
+import { ImageError, InputError, messageOf } from "../../errors.ts";
+import { readImageFile } from "../file.ts";
 import { failedWith } from "../tree.ts";
 import type { Dockerfile } from "./dockerfile.ts";
 import type { Task } from "./evaluate.ts";
 import { findSources, type Origin, type Source } from "./origin.ts";
 import { NOTHING_IGNORED, PatternError, readIgnored } from "./pattern.ts";
 import type { PlannedStage } from "./plan.ts";
-import { malformed } from "./problems.ts";
+import { checkTarget } from "./problems.ts";
 
 /** The folder that an image is built of. */
 export interface Context extends Disposable {
@@ -26,15 +27,30 @@ export interface Context extends Disposable {
 }
 
 const PLACE = flags("O", "PATH", "DIRECTORY");
-const NAMES = ["Dockerfile", "Containerfile"];
+const NAMES = ["Dockerfile", "Containerfile"], IGNORE = ".dockerignore";
 
-async function textIn(path: string): Promise<string | undefined> {
+/** A text of the context; undefined if it has none of that name. Links are not followed out of it, nor are pipes read. */
+function textIn(folder: string, name: string): string | undefined {
   try {
-    return await Deno.readTextFile(path);
+    return readImageFile([folder], name);
+  } catch (error) {
+    if (!(error instanceof ImageError)) throw error;
+    throw new InputError(`${name} in ${folder} is no file of at most 1 MiB, or a link that leads in circles`, {
+      code: "bad-file",
+      facts: { folder, name },
+      cause: error,
+    });
+  }
+}
+
+/** A text that the user names. */
+function textAt(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw new InputError(`${path} cannot be read: ${error instanceof Error ? error.message : error}`, {
-      code: "file-not-found",
+    throw new InputError(`${path} cannot be read: ${messageOf(error)}`, {
+      code: "bad-file",
       facts: { path },
       cause: error,
     });
@@ -42,23 +58,23 @@ async function textIn(path: string): Promise<string | undefined> {
 }
 
 /**
- * Reads the Dockerfile. Returns what it is called in messages, and its text.
+ * Reads the Dockerfile of the open folder. Returns what it is called in messages, and its text.
  *
- * @throws {InputError} `no-dockerfile`.
+ * @throws {InputError} `no-dockerfile`, `bad-file`.
  */
-export async function readDockerfile(
+export function readDockerfile(
   folder: string,
   { file, text }: { readonly file?: string; readonly text?: string },
-): Promise<{ file: string; text: string }> {
+): { file: string; text: string } {
   if (text !== undefined) return { file: file ?? "Dockerfile", text };
-  const paths = file === undefined ? NAMES.map((name) => `${folder.replace(/\/+$/, "")}/${name}`) : [file];
-  for (const path of paths) {
-    const found = await textIn(path);
-    if (found !== undefined) return { file: file ?? path.slice(path.lastIndexOf("/") + 1), text: found };
+  for (const name of file === undefined ? NAMES : [file]) {
+    const found = file === undefined ? textIn(folder, name) : textAt(file);
+    if (found !== undefined) return { file: name, text: found };
   }
-  throw new InputError(`there is no ${paths.join(" and no ")}`, {
+  const looked = file === undefined ? NAMES.map((name) => `${folder}/${name}`) : [file];
+  throw new InputError(`there is no ${looked.join(" and no ")}`, {
     code: "no-dockerfile",
-    facts: { looked: paths },
+    facts: { looked },
     hint: "-f names another file; the last word is the folder that COPY takes files from",
   });
 }
@@ -76,19 +92,15 @@ function openFolder(folder: string): number {
   }
 }
 
-async function ignoredIn(folder: string, file: string | undefined): Promise<Origin["ignored"]> {
-  const own = file === undefined ? undefined : `${file}.dockerignore`;
-  for (const path of [...(own ? [own] : []), `${folder}/.dockerignore`]) {
-    const text = await textIn(path);
-    if (text === undefined) continue;
-    try {
-      return readIgnored(text);
-    } catch (error) {
-      if (!(error instanceof PatternError)) throw error;
-      throw new InputError(`${path}: ${error.message}`, { code: "bad-dockerignore", facts: { path } });
-    }
+function ignoredIn(folder: string, file: string | undefined): Origin["ignored"] {
+  const own = file === undefined ? undefined : textAt(`${file}.dockerignore`);
+  const text = own ?? textIn(folder, IGNORE), path = own === undefined ? IGNORE : `${file}.dockerignore`;
+  try {
+    return text === undefined ? NOTHING_IGNORED : readIgnored(text);
+  } catch (error) {
+    if (!(error instanceof PatternError)) throw error;
+    throw new InputError(`${path}: ${error.message}`, { code: "bad-dockerignore", facts: { path } });
   }
-  return NOTHING_IGNORED;
 }
 
 /** Checks what steps take by names without variables, before images are looked for. */
@@ -101,13 +113,20 @@ export function checkTasks({ stages }: Dockerfile, { origin }: Context): void {
 }
 
 /**
- * Opens the folder.
+ * Opens the folder. `file` is the Dockerfile, if it is not the folder's own.
  *
- * @throws {InputError} `no-context`, `bad-dockerignore`.
+ * @throws {InputError} `no-context`, `bad-dockerignore`, `bad-file`.
  */
-export async function openContext(folder: string, file?: string): Promise<Context> {
-  const ignored = await ignoredIn(folder, file);
-  const origin: Origin = { top: openFolder(folder), name: "the context", ignored, isContext: true };
+export function openContext(folder: string, file?: string): Context {
+  const top = openFolder(folder);
+  let ignored: Origin["ignored"];
+  try {
+    ignored = ignoredIn(folder, file);
+  } catch (error) {
+    close(top);
+    throw error;
+  }
+  const origin: Origin = { top, name: "the context", ignored, isContext: true };
   const opened = new Map<Task, Source[]>();
   return {
     origin,
@@ -116,9 +135,7 @@ export async function openContext(folder: string, file?: string): Promise<Contex
         if (task.deed.kind !== "copy" || task.deed.copy.from !== undefined) continue;
         const { sources, files, target } = task.deed.copy, found = findSources(task, origin, sources);
         opened.set(task, found);
-        if (found.length + files.length > 1 && !target.endsWith("/")) {
-          throw malformed(task, `several files go into a folder: ${target} must end with a /`);
-        }
+        checkTarget(task, found.length + files.length, target);
       }
     },
     sourcesOf: (task) => opened.get(task) ?? [],

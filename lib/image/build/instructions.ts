@@ -5,7 +5,7 @@
  */
 
 import type { Heredoc, Line } from "./lines.ts";
-import { malformed, type Position, unsupported } from "./problems.ts";
+import { checkTarget, malformed, type Position, unsupported } from "./problems.ts";
 import { splitWords } from "./words.ts";
 
 /** A command: words, or a line for a shell. */
@@ -163,10 +163,7 @@ const copy: Parse = (line, _, escape) => {
   if (target === undefined || target === "" || sources.length + line.documents.length === 0) {
     throw malformed(line, `${kind} takes what to copy and where to`, `${kind} SOURCE… DESTINATION`);
   }
-  const many = sources.length + line.documents.length > 1;
-  if (many && !target.endsWith("/") && !target.includes("$")) {
-    throw malformed(line, `several files go into a folder: ${target} must end with a /`, `${kind} … ${target}/`);
-  }
+  if (!target.includes("$")) checkTarget(line, sources.length + line.documents.length, target);
   const url = kind === "ADD" && sources.find((source) => /^(https?|ftp|git|ssh):\/\/|^git@/.test(source));
   if (url) {
     throw unsupported(line, `ADD of ${url}`, "fetch it with RUN, such as RUN wget URL, or put it into the context");

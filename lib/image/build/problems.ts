@@ -30,6 +30,12 @@ export function malformed(at: Position, why: string, hint?: string): InputError 
   return wrong(at, why, "bad-dockerfile", hint);
 }
 
+/** Refuses to copy several things to what is no folder. */
+export function checkTarget(at: Position, count: number, target: string): void {
+  if (count <= 1 || target.endsWith("/")) return;
+  throw malformed(at, `several files go into a folder: ${target} must end with a /`, `write ${target}/`);
+}
+
 /** An error of one step, as one that says where it stands. */
 export function located({ file, line }: Position, error: unknown): unknown {
   const known = error instanceof SauropodError || error instanceof SystemError;

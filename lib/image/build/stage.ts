@@ -22,7 +22,7 @@ import { type Deed, PROXIES, type Task } from "./evaluate.ts";
 import { findSources, type Origin, type Source } from "./origin.ts";
 import { NOTHING_IGNORED } from "./pattern.ts";
 import type { PlannedStage } from "./plan.ts";
-import { located, malformed } from "./problems.ts";
+import { checkTarget, located, malformed } from "./problems.ts";
 import { type OnOutput, runStep } from "./run_step.ts";
 import { objectOf, type Settings, textOf } from "./settings.ts";
 
@@ -177,8 +177,8 @@ export async function buildStage(
         draft(),
         (draft) => copyInto(copied, draft, { owner, time, signal }),
       );
-      const same = JSON.stringify(await contentOfTask(copied, signal)) === JSON.stringify(content);
-      if (same) return layer;
+      const after = origin.isContext ? await contentOfTask(copied, signal) : content;
+      if (String(after) === String(content)) return layer;
       throw malformed(task, `${origin.name} was changed while it was copied`, "try again when nobody writes to it");
     });
   }
@@ -195,9 +195,7 @@ export async function buildStage(
     let found: Source[] = [];
     try {
       found = findSources(task, origin, patterns);
-      if (found.length + files.length > 1 && !target.endsWith("/")) {
-        throw malformed(task, `several files go into a folder: ${target} must end with a /`);
-      }
+      checkTarget(task, found.length + files.length, target);
       await copyFrom(task, deed, found, origin);
     } finally {
       for (const { fd } of found) close(fd);
