@@ -2,11 +2,13 @@
 
 import assert from "node:assert/strict";
 import { buildImage, listImages, output } from "../mod.ts";
-import { inspectImage, pruneStore } from "../lib/image/manage.ts";
+import { ImageError } from "../lib/errors.ts";
+import { inspectImage, pruneStore, verifyImages } from "../lib/image/manage.ts";
 import { storeFolder } from "../lib/image/store.ts";
 import { assertApart, assertNothingLeft, leftIn, lookApart, processesWith, until } from "./helpers/life.ts";
+import { host } from "./helpers/inside.ts";
 import { openTestRegistry } from "./helpers/store.ts";
-import { bytesOf, concat, item, tar } from "./helpers/tar.ts";
+import { bytesOf, concat, item, randomFrom, tar } from "./helpers/tar.ts";
 import { makeWorld, type Result, type World } from "./helpers/world.ts";
 
 type Content = string | { text: string; mode?: number } | { link: string };
@@ -587,26 +589,39 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGKILL"] as const) {
   });
 }
 
-Deno.test("kill -9 while files are copied leaves what the next build clears away", async () => {
+Deno.test("kill -9 at any moment leaves what the next build clears away", async () => {
   await using world = makeWorld();
-  const before = lookApart(), folder = context(world, { Dockerfile: "FROM busybox\nCOPY d /d\n", "d/": "" });
+  const before = lookApart(), random = randomFrom(20_261_124);
+  const folder = context(world, {
+    Dockerfile:
+      "FROM busybox AS a\nCOPY d /d\nRUN cat /d/* > /all\nFROM busybox\nCOPY --from=a / /a\nWORKDIR /w\nRUN cp /a/all .\n",
+    "d/": "",
+  });
   for (let i = 0; i < 40; i++) Deno.writeFileSync(`${folder}/d/${i}`, crypto.getRandomValues(new Uint8Array(60_000)));
   const partial = `${storeFolder(world.folders.images)}/partial`;
-  for (let round = 0; round < 6; round++) {
+  for (let round = 0; round < 12; round++) {
     const child = world.start(["images", "build", "--no-cache", "--network", "none", folder]);
-    await new Promise((resolve) => setTimeout(resolve, 60 + 30 * round));
+    const output = child.output();
+    await new Promise((resolve) => setTimeout(resolve, 50 + 1000 * random()));
     try {
       child.kill("SIGKILL");
     } catch {
       // It has ended already.
     }
-    await child.output();
+    await output;
   }
   await built(world, "-t", "a", folder);
   assert.deepEqual(namesIn(partial).filter((name) => name.endsWith(".tmp")), []);
   await pruneStore(world.folders.images);
   assert.deepEqual(namesIn(partial), []);
-  assert.equal(await say(world, "a", "ls /d | wc -l"), "40\n");
+  assert.deepEqual(
+    await verifyImages(world.folders.images).then((found) =>
+      found.filter(({ problem }) => !/is not unpacked/.test(problem))
+    ),
+    [],
+  );
+  assert.equal(await say(world, "a", "cat /a/d/* | cmp - /w/all && ls /a/d | wc -l"), "40\n");
+  await world.cli(["gc"]);
   assertNothingLeft(world);
   assertApart(before);
 });
@@ -730,6 +745,55 @@ Deno.test("a script builds, hears of it and can give up", async () => {
   });
   assert.equal((await listImages(folders)).length, 1);
   assert.deepEqual(leftIn(world), []);
+});
+
+Deno.test("a full disk is named, and the store is as before", async () => {
+  await using world = makeWorld();
+  const small = `${world.home}/full`,
+    images = `${small}/images`,
+    { containers } = world.folders,
+    there = { images, containers };
+  const text = "FROM scratch\nCOPY bin /bin\nWORKDIR /w\nRUN head -c 2000000 /dev/urandom > noise\nADD etc /etc/\n";
+  const folder = `${world.folders.images}/busybox`;
+  Deno.mkdirSync(small);
+  await host("mount", "-t", "tmpfs", "-o", "size=16k", "full", small);
+  try {
+    const steps = new Set<number>();
+    for (let size = 16;; size = Math.ceil(size * 1.5)) {
+      await host("mount", "-o", `remount,size=${size}k`, small);
+      let last = 0;
+      const onProgress = ({ step }: { step: number }): void => void (last = step);
+      const given = buildImage(folder, { ...there, text, names: ["a"], network: "none", onProgress });
+      const error = await given.then(() => undefined, (error) => error);
+      if (error === undefined) break;
+      steps.add(last);
+      assert.ok(error instanceof ImageError && error.code === "store-full", `${size} KiB: ${error.stack}`);
+      assert.ok(error.message.includes(`${images}/.store`), error.message);
+      assert.deepEqual([await listImages(there), leftIn(world)], [[], []]);
+      assert.ok(size < 40_000, "it never fits");
+    }
+    assert.ok(steps.has(2) && steps.has(4), [...steps].join());
+    assert.deepEqual(namesIn(`${images}/.store/partial`), []);
+    assert.deepEqual((await verifyImages(images)).filter(({ problem }) => !/is not unpacked/.test(problem)), []);
+  } finally {
+    await host("umount", small);
+  }
+});
+
+Deno.test("an image of nothing has what is copied to it, and a layer that is made twice counts once", async () => {
+  await using world = makeWorld();
+  const folder = context(world, { Dockerfile: 'FROM scratch\nRUN ["/none"]\n', f: "f" });
+  const failed = await build(world, folder);
+  assert.deepEqual([failed.code, /Dockerfile:2: .*\/none/.test(failed.stderr)], [127, true], failed.stderr);
+  Deno.writeTextFileSync(
+    `${folder}/Dockerfile`,
+    "FROM scratch AS a\nCOPY f /f\nCOPY f /g\nCOPY f /f\nLABEL a=b\nFROM busybox\nCOPY --from=a / /a\nCOPY f /f\nCOPY f /f\nRUN cat /f",
+  );
+  await built(world, "-t", "b", folder);
+  await built(world, "-t", "a", "--target", "a", folder);
+  const layers = layersOf(world, "a");
+  assert.deepEqual([layers.length, new Set(layers).size], [3, 2]);
+  assert.equal(await say(world, "b", "ls /a; cat /f"), "f\ng\nf");
 });
 
 /** The files of an image as umoci unpacks them, one a line. */
