@@ -108,7 +108,7 @@ Deno.test("a Dockerfile with stages becomes an image that runs, is saved and has
     ...["-t", "app:1", "-t", "app:latest", "--build-arg", "BASE=busybox", "--build-arg", "VERSION=7", folder],
   );
   assert.match(stdout, /^sha256:[0-9a-f]{64}\n$/);
-  assert.match(stderr, /^\[1\/12\] FROM \$BASE AS make$/m);
+  assert.match(stderr, /^\[1\/12\] FROM busybox AS make$/m);
   assert.match(stderr, /^\[6\/12\] RUN echo .*\n(on stdout\non stderr|on stderr\non stdout)\n\[7\/12\] FROM busybox$/m);
   assert.doesNotMatch(stderr, /exit 1/);
 
@@ -373,6 +373,9 @@ Deno.test("nothing is made before everything is checked, and errors name the lin
   );
   assert.match((await build(world, "--build-arg", "1=2", folder)).stderr, /--build-arg 1=2 is not NAME=VALUE/);
   assert.match((await build(world, "-t", "NO!", folder)).stderr, /NO!/);
+  assert.match((await build(world, "--platform", "arm64", folder)).stderr, /"arm64" is not a platform/);
+  const network = await world.cli(["images", "build", "--network", "a:b", folder]);
+  assert.match(network.stderr, /^sauropod: .*a:b/);
   assert.deepEqual(namesIn(`${storeFolder(world.folders.images)}/build`), []);
   assert.deepEqual(await listImages(world.folders), []);
   assertNothingLeft(world);

@@ -9,6 +9,7 @@ import * as call from "../../ffi/calls.ts";
 import { flags } from "../../ffi/flags.ts";
 import { callerStep, type Program, register, step } from "../../ffi/program.ts";
 import type { BindMount } from "../spec.ts";
+import { dieWithCaller, holdCaller } from "./birth.ts";
 import { mountOverlay, openSource, pivot, source } from "./rootfs.ts";
 
 /** What to look at. */
@@ -54,7 +55,9 @@ export function compileView({ folder, lower, shows, writable, volumes, volatile 
     ...(writable === "nothing" ? ["RDONLY"] as const : []),
   );
   return [
+    ...holdCaller(),
     callerStep("start a process in its own mount namespace", call.clone3(flags("CLONE", "PIDFD", "NEWNS"), VIEW.pidfd)),
+    ...dieWithCaller(),
     step("make every mount private", call.mount(null, "/", null, flags("MS", "REC", "PRIVATE"))),
     ...volumes.map(openSource),
     ...mountOverlay({ folder, lower, volatile }, restricted, shows === "container"),

@@ -9,13 +9,13 @@ import { imageLayers, packLowers } from "../commit.ts";
 import { rawConfig } from "../exchange/import.ts";
 import type { Spool } from "../exchange/spool.ts";
 import type { NewLayer } from "../exchange/write_image.ts";
-import { digestOf, hostPlatform, MEDIA } from "../oci.ts";
+import { digestOf, hostPlatform, MEDIA, parsePlatform } from "../oci.ts";
 import { diffIdOf } from "../pack.ts";
 import { type Image, resolveImage } from "../resolve.ts";
 import { blobPath, readImage } from "../store.ts";
 import { ready, type StoredOptions } from "../stored.ts";
 import { recall, remember } from "./cache.ts";
-import { type Base, platformOf } from "./plan.ts";
+import type { Base } from "./plan.ts";
 
 async function keyOf(text: string): Promise<string> {
   return await digestOf(new TextEncoder().encode(text));
@@ -44,7 +44,7 @@ function once<T>(work: () => Promise<T>): () => Promise<T> {
 export async function findBase(spool: Spool, images: string, name: string, options: StoredOptions): Promise<Base> {
   const { platform, signal } = options, { store } = spool;
   if (name === "scratch") {
-    const config = platform === undefined ? hostPlatform() : platformOf(platform);
+    const config = platform === undefined ? hostPlatform() : parsePlatform(platform);
     return { config: { ...config }, layers: () => Promise.resolve([]) };
   }
   const image = await resolveImage(name, images, options), { digest, kind } = image;

@@ -8,6 +8,7 @@ import type { PullPolicy } from "../../container/options.ts";
 import type { RunOptions } from "../../container/run.ts";
 import { InputError } from "../../errors.ts";
 import type { Folders } from "../../folders.ts";
+import { requestNetwork } from "../../network/request.ts";
 import { newName } from "../exchange/import.ts";
 import { type Spool, withSpool } from "../exchange/spool.ts";
 import { writeDocuments } from "../exchange/write_image.ts";
@@ -142,6 +143,7 @@ export async function buildImage(folders: Folders, folder: string, options: Buil
   const { buildArgs = {}, target, platform, pull, signal, onPull } = options, { images, containers } = folders;
   const names = (options.names ?? []).map(newName);
   const epoch = epochOf(options);
+  requestNetwork(options.network === undefined ? {} : { network: options.network });
   using context = openContext(folder, options.text === undefined ? options.file : undefined);
   const { file, text } = readDockerfile(folder, options);
   const dockerfile = parseDockerfile(file, text);

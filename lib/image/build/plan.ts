@@ -5,7 +5,7 @@
  * @module
  */
 
-import { hostPlatform, type Platform } from "../oci.ts";
+import { formatPlatform, hostPlatform, parsePlatform, type Platform } from "../oci.ts";
 import type { NewLayer } from "../exchange/write_image.ts";
 import { type Dockerfile, type Stage, stageNumber } from "./dockerfile.ts";
 import { baseOf, evaluate, type Evaluated, type Given, globalArgs, PROXIES, type Values } from "./evaluate.ts";
@@ -27,8 +27,8 @@ export type From = { readonly stage: number } | { readonly base: Base; readonly 
 export interface PlannedStage extends Evaluated {
   /** Its number. */
   readonly number: number;
-  /** As it is written. */
-  readonly stage: Stage;
+  /** The FROM as people read it, its image's name without variables. */
+  readonly text: string;
   /** What it begins with: an earlier stage, by number, or an image. */
   readonly base: number | Base;
   /** What the images and stages are that COPY names. */
@@ -48,24 +48,14 @@ export interface Wishes {
 /** Finds an image, or pulls it. */
 export type FindBase = (name: string, platform: string | undefined) => Promise<Base>;
 
-function namesOf({ os, architecture, variant }: Platform): string {
-  return [os, architecture, ...(variant ? [variant] : [])].join("/");
-}
-
-/** Reads `OS/ARCHITECTURE[/VARIANT]`. */
-export function platformOf(text: string): Platform {
-  const [os = "", architecture = "", variant] = text.split("/");
-  return { os, architecture, ...(variant ? { variant } : {}) };
-}
-
 function automaticArgs(platform: string | undefined): Values {
   const values = (prefix: string, { os, architecture, variant = "" }: Platform): [string, string][] => [
-    [`${prefix}PLATFORM`, namesOf({ os, architecture, ...(variant ? { variant } : {}) })],
+    [`${prefix}PLATFORM`, formatPlatform({ os, architecture, ...(variant ? { variant } : {}) })],
     [`${prefix}OS`, os],
     [`${prefix}ARCH`, architecture],
     [`${prefix}VARIANT`, variant],
   ];
-  const target = platform === undefined ? hostPlatform() : platformOf(platform);
+  const target = platform === undefined ? hostPlatform() : parsePlatform(platform);
   return Object.fromEntries([...values("TARGET", target), ...values("BUILD", hostPlatform())]);
 }
 
@@ -169,7 +159,8 @@ export async function planBuild(dockerfile: Dockerfile, wishes: Wishes, findBase
     const sources = await sourcesOf(number, stage);
     const settings = parent?.settings ?? (typeof base === "number" ? {} : settingsOf(base));
     const evaluated = evaluate(stage, settings, parent?.args ?? {}, globals, given, escape);
-    planned.set(number, { ...evaluated, number, stage, base, sources });
+    const text = stage.text.replace(stage.image, () => image);
+    planned.set(number, { ...evaluated, number, text, base, sources });
   }
   return [...planned.values()];
 }

@@ -96,7 +96,7 @@ function hasFolder(folder: string, lower: readonly string[], path: string): bool
 
 /** Builds a stage; `built` are those before it. */
 export async function buildStage(
-  { base, stage, tasks, settings, sources }: PlannedStage,
+  { base, text, tasks, settings, sources }: PlannedStage,
   built: ReadonlyMap<number, Built>,
   options: StageOptions,
 ): Promise<Built> {
@@ -213,7 +213,7 @@ export async function buildStage(
     note(task, true);
   }
 
-  tell(stage.text);
+  tell(text);
   for (const task of tasks) {
     try {
       await perform(task);
