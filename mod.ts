@@ -40,6 +40,7 @@ export {
 } from "./lib/api/containers.ts";
 export { apply, changes, copyFrom, copyTo, exportTar } from "./lib/api/files.ts";
 export {
+  buildImage,
   commitContainer,
   importImage,
   listImages,
@@ -84,6 +85,7 @@ export type { NetworkOptions } from "./lib/network/definition.ts";
 export type { NetworkInfo } from "./lib/network/manage.ts";
 export type { TerminalSize } from "./lib/program/wiring.ts";
 export type { FolderOptions } from "./lib/folders.ts";
+export type { BuildOptions, BuildProgress, BuiltImage } from "./lib/image/build/build.ts";
 export type { CommitOptions } from "./lib/image/commit.ts";
 export type { ImportOptions } from "./lib/image/exchange/import.ts";
 export type { LoadOptions, Source } from "./lib/image/exchange/load.ts";

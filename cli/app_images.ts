@@ -7,9 +7,13 @@
 import { buildCommand, buildRouteMap, type Command, type RouteMap } from "npm:@stricli/core@1.3.0";
 import type { FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
+import type { BuildFlags } from "./build.ts";
 import type { ChangeFlags, ListFlags, PullFlags, SaveFlags } from "./images.ts";
+import type { Flag } from "./flag.ts";
+import { FLAGS } from "./flags.ts";
 import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
 
+const builder = () => import("./build.ts");
 const loaded = () => import("./images.ts");
 
 const image = word("Name, such as alpine:3.20, or the beginning of its digest", "IMAGE");
@@ -34,6 +38,34 @@ const changeFlags = {
 } as const;
 const changeAliases = { ...folderAliases, m: "message", a: "author", e: "env", w: "workdir", u: "user" } as const;
 
+const repeated = (brief: string, placeholder: string) =>
+  ({ kind: "parsed", optional: true, variadic: true, ...word(`${placeholder}: ${brief}`, placeholder) }) as const;
+
+const read = <T>({ brief, placeholder = "", read }: Flag<T>) =>
+  ({
+    kind: "parsed",
+    optional: true,
+    brief: `${placeholder}: ${brief}`,
+    placeholder,
+    parse: (text: string) => read(text),
+  }) as const;
+
+const buildFlags = {
+  ...folderFlags,
+  tag: repeated("Name for the image; without one only what its steps made is kept, for later builds", "NAME"),
+  file: text("The Dockerfile, - for standard input [default: Dockerfile of the context]", "FILE"),
+  buildArg: repeated("Value of an ARG; NAME alone takes the caller's", "NAME=VALUE"),
+  target: text("Stage to build [default: the last]", "STAGE"),
+  noCache: yes("Do all steps again"),
+  pull: read(FLAGS.pull),
+  platform: text("Kind of machine [default: this one]", "OS/ARCH"),
+  network: text("Network of RUN: a bridged one, none or host [default: sauropod0]", "NAME"),
+  memory: read({ ...FLAGS.memory, brief: "Memory of a RUN at most, with b, k, m or g" }),
+  cpus: read({ ...FLAGS.cpus, brief: "CPU time of a RUN at most, in CPUs" }),
+  quiet: yes("Only the digest"),
+  json,
+} as const;
+
 const formats = (input: string): "oci" | "docker" => {
   if (input === "oci" || input === "docker") return input;
   throw new Error(`${JSON.stringify(input)} is neither oci nor docker`);
@@ -46,6 +78,29 @@ export const images: RouteMap<Context> = buildRouteMap({
       loader: async () => (await loaded()).ls,
       parameters: list,
       docs: { brief: "List images" },
+    }),
+    build: buildCommand<BuildFlags, [string], Context>({
+      loader: async () => (await builder()).build,
+      parameters: {
+        flags: buildFlags,
+        aliases: { ...folderAliases, t: "tag", f: "file", q: "quiet", m: "memory" },
+        positional: { kind: "tuple", parameters: [word("Folder with the files that COPY takes", "CONTEXT")] },
+      },
+      docs: {
+        brief: "Build an image of a Dockerfile",
+        fullDescription: [
+          "  sauropod images build -t app:1 .",
+          "  sauropod images build -t app:1 -f docker/Dockerfile --build-arg VERSION=1 --target release .",
+          "  sauropod images build -q --network none .",
+          "",
+          "FROM, RUN, COPY, ADD (files and archives), ENV, ARG, LABEL, WORKDIR, USER, CMD, ENTRYPOINT, EXPOSE, VOLUME,",
+          "STOPSIGNAL and SHELL mean what they mean to docker, and so does .dockerignore. ONBUILD, HEALTHCHECK,",
+          "RUN --mount and ADD of a URL are refused. Everything is checked before anything is made.",
+          "",
+          "Steps that were done before are not done again, until images prune takes away what they made. If a RUN fails,",
+          "the exit code is that of its command. $SOURCE_DATE_EPOCH is the latest time that anything in the image has.",
+        ].join("\n"),
+      },
     }),
     pull: buildCommand<PullFlags, [string, ...string[]], Context>({
       loader: async () => (await loaded()).pull,

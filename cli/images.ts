@@ -54,7 +54,7 @@ export async function ls(this: Context, flags: ListFlags): Promise<void> {
 }
 
 /** Runs `work` with an abort signal that SIGINT and SIGTERM raise. */
-async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
   const signals = ["SIGINT", "SIGTERM"] as const;
   const abort = (): void =>

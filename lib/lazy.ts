@@ -25,6 +25,7 @@ export const lazy = {
   importImage: (): Promise<typeof import("./image/exchange/import.ts")> => load("./image/exchange/import.ts"),
   loadImages: (): Promise<typeof import("./image/exchange/load.ts")> => load("./image/exchange/load.ts"),
   saveImages: (): Promise<typeof import("./image/exchange/save.ts")> => load("./image/exchange/save.ts"),
+  buildImage: (): Promise<typeof import("./image/build/build.ts")> => load("./image/build/build.ts"),
   imageManage: (): Promise<typeof import("./image/manage.ts")> => load("./image/manage.ts"),
   commit: (): Promise<typeof import("./container/commit.ts")> => load("./container/commit.ts"),
   imageSettings: (): Promise<typeof import("./image/settings.ts")> => load("./image/settings.ts"),

@@ -18,6 +18,7 @@ import "./image/push.ts";
 import "./image/exchange/import.ts";
 import "./image/exchange/load.ts";
 import "./image/exchange/save.ts";
+import "./image/build/build.ts";
 import "./image/manage.ts";
 import "./container/commit.ts";
 import "./image/settings.ts";

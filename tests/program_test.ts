@@ -8,6 +8,7 @@ import { CAPABILITIES, DEFAULT_CAPABILITIES } from "../lib/capabilities.ts";
 import type { ContainerOptions } from "../lib/container/options.ts";
 import { prepare } from "../lib/container/prepare.ts";
 import { explain, formatCall, formatProgram } from "../lib/explain.ts";
+import { compileView } from "../lib/program/view.ts";
 import { compile } from "../lib/program/compile.ts";
 import { initCommand } from "../lib/program/process.ts";
 import type { Wiring } from "../lib/program/wiring.ts";
@@ -773,3 +774,16 @@ function registerIn(argument: Argument): string {
   if ("register" in argument) return argument.register;
   return "words" in argument ? argument.words.map(registerIn).join("") : "";
 }
+
+Deno.test("the process that shows a container's files dies with its caller, from its first step on", () => {
+  const view = { folder: "/c", lower: ["/a", "/b"], shows: "container", writable: "all", volumes: [] } as const;
+  const labels = compileView(view).map(({ label }) => label);
+  const born = labels.indexOf("start a process in its own mount namespace");
+  assert.deepEqual(labels.slice(born - 1, born + 4), [
+    "hold on to ourselves",
+    "start a process in its own mount namespace",
+    "die when the caller dies",
+    "look whether the caller still lives",
+    "go on only if it does",
+  ]);
+});

@@ -5,6 +5,7 @@
  */
 
 import { findFolders, type FolderOptions } from "../folders.ts";
+import type { BuildOptions, BuiltImage } from "../image/build/build.ts";
 import type { CommitOptions } from "../image/commit.ts";
 import type { ImportOptions } from "../image/exchange/import.ts";
 import type { LoadOptions, Source } from "../image/exchange/load.ts";
@@ -125,4 +126,21 @@ export async function commitContainer(
 ): Promise<StoredImage> {
   const { commitContainer } = await lazy.commit();
   return commitContainer(findFolders(options), container, name, options);
+}
+
+/**
+ * Builds an image of a Dockerfile and the folder `context`, from which it copies files. Everything is checked before
+ * anything is made; steps that were done before, on the same image with the same files, are not done again.
+ *
+ * ```ts
+ * const { descriptor } = await buildImage("./app", { names: ["app:1"], buildArgs: { VERSION: "1" } });
+ * ```
+ *
+ * @throws {InputError} for what is wrong with the Dockerfile, with its line.
+ * @throws {ImageError} if an image that it needs cannot be had, and `run-failed` with `facts.exitCode` for a command that
+ *   fails. There is no new image then, and nothing of the step that failed.
+ */
+export async function buildImage(context: string, options: BuildOptions & FolderOptions = {}): Promise<BuiltImage> {
+  const { buildImage } = await lazy.buildImage();
+  return buildImage(findFolders(options), context, options);
 }

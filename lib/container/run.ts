@@ -7,7 +7,7 @@
 import { type Ending, reap, sendSignal } from "../../ffi/process.ts";
 import { ContainerError, InputError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
-import { findFolders } from "../folders.ts";
+import { findFolders, type Folders } from "../folders.ts";
 import { type Image, resolveImage } from "../image/resolve.ts";
 import type { Attachment, Place } from "../network/attach.ts";
 import type { PublishedPort } from "../network/ports.ts";
@@ -177,11 +177,24 @@ async function leaveNetworks({ id, networks = [] }: ContainerRecord): Promise<vo
   await leave([id]);
 }
 
+/** Takes what it wants of the folder of a container that has ended well and that is not kept. */
+export type Harvest = (folder: string) => Promise<void>;
+
+async function harvested(harvest: Harvest, containers: string, record: ContainerRecord): Promise<void> {
+  try {
+    await harvest(`${containers}/${record.id}`);
+  } catch (error) {
+    await removeContainer(containers, record);
+    throw error;
+  }
+}
+
 /** Waits for the end and takes away what must not stay; the files go later, when `removed` resolves. */
 async function finish(
   containers: string,
   { launched, streams, spec, record, release }: Started,
   gone: () => void,
+  harvest?: Harvest,
 ): Promise<{ status: RunStatus; removed: Promise<unknown> }> {
   const ending: Ending = await reap(launched.pidfd, gone);
   release();
@@ -199,6 +212,7 @@ async function finish(
     ...(memoryLimit === undefined ? {} : { memoryLimit }),
   };
   if (!record.keep) {
+    if (harvest && status.success) await harvested(harvest, containers, record);
     const removed = removeContainer(containers, record);
     await streams.drained;
     return { status, removed };
@@ -252,8 +266,19 @@ export async function run(image: string, command: readonly string[], options: Ru
   options.signal?.throwIfAborted();
   checkOptions(command, options);
   checkAttached(options);
-  const { images, containers } = findFolders(options);
-  const found = await resolveImage(image, images, { ...options, containers });
+  const folders = findFolders(options);
+  const found = await resolveImage(image, folders.images, { ...options, containers: folders.containers });
+  return await runOn(found, command, options, folders);
+}
+
+/** Like {@linkcode run}, in a container of an image that has been found. */
+export async function runOn(
+  found: Image,
+  command: readonly string[],
+  options: RunOptions,
+  { images, containers }: Pick<Folders, "images" | "containers">,
+  harvest?: Harvest,
+): Promise<Container> {
   const started = await startOn(found, command, options, containers).finally(() => found.release?.());
   const { launched, streams, spec, record } = started;
   const { id } = record;
@@ -273,7 +298,7 @@ export async function run(image: string, command: readonly string[], options: Ru
   };
   options.signal?.addEventListener("abort", abort);
   if (options.signal?.aborted) abort();
-  const end = finish(containers, started, gone);
+  const end = finish(containers, started, gone, harvest);
   const status = end.then((result) => result.status);
   reclaimOnce(containers);
 

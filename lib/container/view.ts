@@ -72,6 +72,14 @@ export function openImage(folder: string, lower: readonly string[]): number {
     : mount({ folder, lower, shows: "image", writable: "nothing", volumes: [] });
 }
 
+/**
+ * Files that can be changed: the folders `lower`, uppermost first, and on them what is in `folder`, in `upper` beside an
+ * empty `work`. A descriptor for the caller to close; nothing waits until it is on disk.
+ */
+export function openDraft(folder: string, lower: readonly string[]): number {
+  return mount({ folder, lower, shows: "container", writable: "all", volumes: [], volatile: true });
+}
+
 function openStopped(folder: string, record: ContainerRecord, access: "read" | "write"): number {
   const { options } = record, lower = lowerOf(record);
   const writable = access === "read" ? "nothing" : options.readOnly ? "volumes" : "all";

@@ -40,8 +40,8 @@ function unsupported(): ImageError {
   });
 }
 
-/** The layers of the image that a container was made of. */
-function imageLayers(store: string, { manifest, config, descriptor }: ImageDocuments): NewLayer[] {
+/** The layers of a stored image, that one on which another is made. Throws {@linkcode ImageError} `store-damaged`. */
+export function imageLayers(store: string, { manifest, config, descriptor }: ImageDocuments): NewLayer[] {
   return manifest.layers.map((layer, i) => {
     if (hasBlob(store, layer)) return { descriptor: layer, diffId: config.rootfs.diff_ids[i] ?? "" };
     throw new ImageError(`the layer ${layer.digest} of the container's image ${descriptor.digest} is not there`, {
@@ -52,10 +52,15 @@ function imageLayers(store: string, { manifest, config, descriptor }: ImageDocum
   });
 }
 
-async function packLowers(spool: Spool, lower: readonly string[], signal?: AbortSignal): Promise<NewLayer[]> {
+/**
+ * The layers of an image that is not in the store, of its folders, uppermost first.
+ *
+ * @throws {ImageError} `commit-unsupported` for the host's own file system.
+ */
+export async function packLowers(spool: Spool, lower: readonly string[], signal?: AbortSignal): Promise<NewLayer[]> {
   if (lower.length === 0 || lower.includes("/")) throw unsupported();
   const layers: NewLayer[] = [];
-  for (const folder of lower.toReversed()) layers.push(await layerOfFolder(spool, folder, signal));
+  for (const folder of lower.toReversed()) layers.push(await layerOfFolder(spool, folder, { signal }));
   return layers;
 }
 
@@ -76,7 +81,7 @@ export async function commitContainer(
     const { store } = spool, { image, changes, lower = [] } = source, { signal, ...rest } = options;
     const below = image ? imageLayers(store, image) : await packLowers(spool, lower, signal);
     const above: NewLayer[] = [];
-    for (const folder of changes) above.push(await layerOfFolder(spool, folder, signal));
+    for (const folder of changes) above.push(await layerOfFolder(spool, folder, { signal }));
     const descriptor = await writeImage(store, {
       ...rest,
       base: image ? rawConfig(store, image.manifest.config) : {},

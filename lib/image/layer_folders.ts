@@ -66,9 +66,13 @@ export function isUnpacked(store: string, diffId: string): boolean {
   return readLayer(store, diffId) !== undefined;
 }
 
-/** The folders of an image, uppermost first, as overlay wants them. */
+/**
+ * The folders of an image, uppermost first, as overlay wants them. It takes none twice; of a layer that is there twice the
+ * upper one hides all that the lower one does, and shows all that it shows.
+ */
 export function lowerFolders(store: string, documents: ImageDocuments): string[] {
-  const layers = documents.config.rootfs.diff_ids.map((diffId) => `${layerFolder(store, diffId)}/diff`).reverse();
+  const diffIds = new Set(documents.config.rootfs.diff_ids.toReversed());
+  const layers = [...diffIds].map((diffId) => `${layerFolder(store, diffId)}/diff`);
   const implied = `${impliedFolder(store, documents)}/diff`;
   return modeOf(implied) === undefined ? layers : [implied, ...layers];
 }

@@ -9,6 +9,7 @@ import { listContainers } from "../container/names.ts";
 import type { ContainerRecord } from "../container/record.ts";
 import { ImageError, messageOf } from "../errors.ts";
 import { formatReference, parseReference } from "../registry/reference.ts";
+import { forgetStale, rememberedLayers } from "./build/cache.ts";
 import { impliedFolder, isUnpacked, layerFolder } from "./layer_folders.ts";
 import { sweep } from "./locked_folder.ts";
 import type { Descriptor, HistoryEntry } from "./oci.ts";
@@ -163,7 +164,8 @@ function checkUnused(store: string, { name, descriptor }: StoredImage): void {
 }
 
 /**
- * Takes an image's name away, and with its last name what no other image and no container needs. Returns the name.
+ * Takes an image's name away, and with its last name what no other image and no container needs. What builds of other
+ * images can go on from stays. Returns the name.
  *
  * @throws {ImageError} `image-not-found`, `image-in-use` if containers are made of it and it has no other name.
  */
@@ -172,8 +174,9 @@ export async function removeImage(images: string, text: string, force = false): 
   const image = findImage(images, text);
   const same = listStored(store).filter(({ descriptor }) => descriptor.digest === image.descriptor.digest);
   if (same.length === 1 && !force) checkUnused(store, image);
+  const removed = layersOf(store, image.descriptor);
   removeNames(store, [image.name]);
-  await pruneStore(images);
+  await whileHeld(store, "exclusive", () => prune(store, removed));
   return image.name;
 }
 
@@ -189,6 +192,16 @@ export interface Pruned {
 
 function namesIn(folder: string): string[] {
   return [...Deno.readDirSync(folder)].map(({ name }) => name);
+}
+
+/** What an image consists of; nothing if that cannot be told. */
+function layersOf(store: string, descriptor: Descriptor): ReadonlySet<string> {
+  try {
+    return new Set(readImage(store, descriptor).manifest.layers.map(({ digest }) => digest));
+  } catch (error) {
+    if (!(error instanceof ImageError)) throw error;
+    return new Set();
+  }
 }
 
 /** What the images of the store need. Throws {@linkcode ImageError} if that cannot be told: nothing is safe to remove then. */
@@ -211,8 +224,14 @@ function removeLayer(folder: string): void {
   removeTree(AT_FDCWD, hidden);
 }
 
-function prune(store: string): Pruned {
+/** Prunes the store; what builds have made, but for the layers `removed`, is spared if that is given. */
+function prune(store: string, removed?: ReadonlySet<string>): Pruned {
   const { blobs, layers } = needed(store);
+  for (const { descriptor: { digest }, diffId } of removed ? rememberedLayers(store) : []) {
+    if (removed?.has(digest)) continue;
+    blobs.add(digest);
+    layers.add(layerFolder(store, diffId));
+  }
   sweep(`${store}/layers`);
   for (const name of namesIn(`${store}/partial`)) removeTree(AT_FDCWD, `${store}/partial/${name}`);
   const goneLayers = namesIn(`${store}/layers`).map((name) => `${store}/layers/${name}`)
@@ -223,11 +242,12 @@ function prune(store: string): Pruned {
   );
   const bytes = goneBlobs.reduce((sum, digest) => sum + Deno.statSync(blobPath(store, digest)).size, 0);
   for (const digest of goneBlobs) Deno.removeSync(blobPath(store, digest));
+  forgetStale(store, removed === undefined);
   return { blobs: goneBlobs, layers: goneLayers, bytes };
 }
 
 /**
- * Takes away what no image and no container needs, and what killed commands left. Waits until no image is being pulled
+ * Takes away what no image and no container needs, what builds could go on from, and what killed commands left. Waits until no image is being pulled
  * or made, and no container is being made of one.
  *
  * @throws {ImageError} `store-damaged` if an image cannot be read: what it needs is not known.

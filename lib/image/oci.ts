@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ImageError } from "../errors.ts";
+import { ImageError, InputError } from "../errors.ts";
 
 /** What a blob is, how large and of which content. */
 export interface Descriptor {
@@ -270,4 +270,26 @@ export function parseConfig(json: string, what: string): ImageConfig {
 /** The kind of machine that this one is, in the specification's words. */
 export function hostPlatform(): Platform {
   return { os: "linux", architecture: Deno.build.arch === "aarch64" ? "arm64" : "amd64" };
+}
+
+/**
+ * Reads `OS/ARCHITECTURE[/VARIANT]`.
+ *
+ * @throws {InputError} `bad-platform`.
+ */
+export function parsePlatform(text: string): Platform {
+  const [os = "", architecture = "", variant, ...rest] = text.split("/");
+  if (os !== "" && architecture !== "" && rest.length === 0) {
+    return { os, architecture, ...(variant === undefined ? {} : { variant }) };
+  }
+  throw new InputError(`${JSON.stringify(text)} is not a platform`, {
+    code: "bad-platform",
+    facts: { text },
+    hint: "OS/ARCHITECTURE[/VARIANT], such as linux/arm64 or linux/arm/v7",
+  });
+}
+
+/** Writes what {@linkcode parsePlatform} reads. */
+export function formatPlatform({ os, architecture, variant }: Platform): string {
+  return [os, architecture, ...(variant === undefined ? [] : [variant])].join("/");
 }

@@ -8,7 +8,8 @@
 import { AT_FDCWD, close, SystemError } from "../../ffi/fs.ts";
 import { ImageError } from "../errors.ts";
 import { type ByteSource, joined, writeChunks } from "./chunks.ts";
-import { measure, measuring } from "./measure.ts";
+import { measure, measureAll, measuring } from "./measure.ts";
+import type { TarEntry } from "./tar.ts";
 import { archiveTree } from "./tar_tree.ts";
 import { gzip } from "./transform.ts";
 import { openDirectory } from "./tree.ts";
@@ -27,10 +28,28 @@ export interface PackedLayer {
   entries: number;
 }
 
+/** How to pack a layer. */
+export interface PackOptions {
+  /** Gives up when aborted. */
+  readonly signal?: AbortSignal;
+  /** Changes each entry. Default: they stay. */
+  readonly change?: (entry: TarEntry) => TarEntry;
+}
+
 async function compressTo(path: string, source: ByteSource) {
   const inner = measure(), outer = measure();
   await writeChunks(path, measuring(gzip(measuring(source, inner)), outer));
   return { ...outer.result(), diffId: inner.result().digest };
+}
+
+/** The digest that the layer of a folder has uncompressed, without packing it. */
+export async function diffIdOf(folder: string, signal?: AbortSignal): Promise<string> {
+  const root = openDirectory(AT_FDCWD, folder);
+  try {
+    return (await measureAll(joined(archiveTree(root, { layer: true }), signal))).digest;
+  } finally {
+    close(root);
+  }
 }
 
 /**
@@ -44,14 +63,14 @@ async function compressTo(path: string, source: ByteSource) {
 export async function packLayer(
   upper: string,
   toPath: string,
-  { signal }: { signal?: AbortSignal } = {},
+  { signal, change }: PackOptions = {},
 ): Promise<PackedLayer> {
   let entries = 0, root = -1;
   try {
     root = openDirectory(AT_FDCWD, upper);
     const packed = await compressTo(
       toPath,
-      joined(archiveTree(root, { layer: true, onEntry: () => void entries++ }), signal),
+      joined(archiveTree(root, { layer: true, change, onEntry: () => void entries++ }), signal),
     );
     return { ...packed, entries };
   } catch (error) {

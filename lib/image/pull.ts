@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ImageError, InputError } from "../errors.ts";
+import { ImageError } from "../errors.ts";
 import { downloadBlob } from "../registry/download.ts";
 import { openRegistry, type Registry } from "../registry/client.ts";
 import { fetchManifest, lookUpManifest } from "../registry/manifests.ts";
@@ -17,12 +17,14 @@ import { AT_FDCWD, close } from "../../ffi/fs.ts";
 import {
   type Descriptor,
   digestOf,
+  formatPlatform,
   hostPlatform,
   type Index,
   isIndex,
   type Manifest,
   parseConfig,
   parseManifest,
+  parsePlatform,
   type Platform,
 } from "./oci.ts";
 import {
@@ -52,27 +54,6 @@ export interface PullOptions {
   signal?: AbortSignal;
   /** Is told of each layer's progress. */
   onProgress?: (progress: LayerProgress) => void;
-}
-
-/**
- * Reads `OS/ARCHITECTURE[/VARIANT]`.
- *
- * @throws {InputError} `bad-platform`.
- */
-export function parsePlatform(text: string): Platform {
-  const [os = "", architecture = "", variant, ...rest] = text.split("/");
-  if (os !== "" && architecture !== "" && rest.length === 0) {
-    return { os, architecture, ...(variant === undefined ? {} : { variant }) };
-  }
-  throw new InputError(`${JSON.stringify(text)} is not a platform`, {
-    code: "bad-platform",
-    facts: { text },
-    hint: "OS/ARCHITECTURE[/VARIANT], such as linux/arm64 or linux/arm/v7",
-  });
-}
-
-function formatPlatform({ os, architecture, variant }: Platform): string {
-  return [os, architecture, ...(variant === undefined ? [] : [variant])].join("/");
 }
 
 /** The image of an index that is for `platform`; without a variant the first of the architecture. */

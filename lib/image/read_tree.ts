@@ -40,8 +40,10 @@ export interface TreeOptions {
   readonly layer?: boolean;
   /** Whether what is mounted below the top is left out, but for what it is mounted on. Default: false. */
   readonly oneMount?: boolean;
-  /** Whether to leave out `name` of the directory `parent`. Default: nothing is left out. */
-  readonly omit?: (name: string, status: Status, parent: Status | undefined) => boolean;
+  /** Whether to leave out `name` of the directory `parent`, `path` in the archive. Default: nothing is left out. */
+  readonly omit?: (name: string, status: Status, parent: Status | undefined, path: string) => boolean;
+  /** Changes each entry. Default: they stay. */
+  readonly change?: (entry: TarEntry) => TarEntry;
   /** Hears of each entry. */
   readonly onEntry?: (entry: TarEntry) => void;
   /** Hears of what an archive cannot hold: sockets, and names that are gone before they can be read. */
@@ -132,13 +134,13 @@ function* body(fd: number, size: number, buffer: Bytes): Generator<TreePart> {
  * be read.
  */
 export function* readTree(top: number, options: TreeOptions = {}): Generator<TreePart> {
-  const { layer = false, oneMount = false, omit, onEntry, onLeftOut } = options;
+  const { layer = false, oneMount = false, omit, change, onEntry, onLeftOut } = options;
   const linked = new Map<string, string>(), buffer = new Uint8Array(READ_CHUNK);
   const home = statusAt(top).mount;
 
   function* put(entry: TarEntry): Generator<TreePart> {
     onEntry?.(entry);
-    yield entry;
+    yield change ? change(entry) : entry;
   }
 
   function* file(fd: number, path: string, status: Status, prefix: string, name: string): Generator<TreePart> {
@@ -174,7 +176,7 @@ export function* readTree(top: number, options: TreeOptions = {}): Generator<Tre
     try {
       fd = openAt(parent, name, PLACE);
       const status = statusAt(fd);
-      if (!omit?.(name, status, above)) yield* node(fd, prefix, name, status, depth);
+      if (!omit?.(name, status, above, prefix + name)) yield* node(fd, prefix, name, status, depth);
     } catch (error) {
       // It is gone since.
       if (!failedWith(error, "ENOENT", "ESTALE")) throw error;
@@ -217,5 +219,5 @@ export function* readTree(top: number, options: TreeOptions = {}): Generator<Tre
   }
 
   const status = statusAt(top);
-  if (!omit?.("", status, undefined)) yield* node(top, "", options.name ?? "", status, 0);
+  if (!omit?.("", status, undefined, options.name ?? "")) yield* node(top, "", options.name ?? "", status, 0);
 }

@@ -8,6 +8,7 @@
  *     layers/HEX20/diff           an unpacked layer in overlayfs' form; the first 20 digits of its diff id
  *     layers/HEX20/layer.json     what it is
  *     layers/iHEX20               see `implied.ts`
+ *     build/HEX64.json            the layer that a step of a build made, see `build/cache.ts`
  *     users/HEX20                 -> a folder of containers that has used the store
  *
  * @module

@@ -11,6 +11,7 @@ import { SauropodError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import { formatReference, parseReference } from "../registry/reference.ts";
 import { impliedFolder, isUnpacked, lowerFolders } from "./layer_folders.ts";
+import type { LayerProgress } from "./layers.ts";
 import type { Image } from "./resolve.ts";
 import { findStored, holdStore, type ImageDocuments, noteUser, readImage, storeFolder } from "./store.ts";
 
@@ -22,6 +23,8 @@ export interface StoredOptions {
   platform?: string;
   /** Gives up when aborted. */
   signal?: AbortSignal;
+  /** Hears how pulling it goes on. */
+  onProgress?: (progress: LayerProgress) => void;
   /** The folder of containers that the image is for: it is remembered as a user of the store. Default: none. */
   containers?: string;
 }
@@ -41,7 +44,13 @@ async function pull(name: string, images: string, options: StoredOptions): Promi
   await pullImage(name, images, options);
 }
 
-async function ready(store: string, documents: ImageDocuments, signal?: AbortSignal): Promise<string[]> {
+/**
+ * The folders of an image whose blobs are in the store, uppermost first, unpacked if need be. Only the layers, their diff
+ * ids and the digest of its configuration are looked at.
+ *
+ * @throws {ImageError} for everything that is wrong with a layer.
+ */
+export async function ready(store: string, documents: ImageDocuments, signal?: AbortSignal): Promise<string[]> {
   if (!documents.config.rootfs.diff_ids.every((diffId) => isUnpacked(store, diffId))) {
     const [{ ensureLayers }, { whileRoom }] = await Promise.all([lazy.layers(), lazy.full()]);
     await whileRoom(store, () => ensureLayers(store, documents, signal));

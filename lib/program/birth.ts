@@ -69,8 +69,7 @@ export function birth(spec: ContainerSpec): Program {
     ...groups.flatMap(makeGroup),
     ...open,
     ...openNetwork(spec),
-    callerStep("find out who we are", call.getpid, { save: "caller-pid" }),
-    callerStep("hold on to ourselves", call.pidfdOpen(register("caller-pid")), { save: "caller" }),
+    ...holdCaller(),
     callerStep(
       "start the container's process in its own namespaces",
       call.clone3(how, REGISTERS.pidfd, target && register("cgroup")),
@@ -85,6 +84,14 @@ export function birth(spec: ContainerSpec): Program {
   ];
 }
 
+/** Opens the caller for {@linkcode dieWithCaller}; before the clone. */
+export function holdCaller(): Program {
+  return [
+    callerStep("find out who we are", call.getpid, { save: "caller-pid" }),
+    callerStep("hold on to ourselves", call.pidfdOpen(register("caller-pid")), { save: "caller" }),
+  ];
+}
+
 /** Kills the process when the owner behind the pidfd dies, which must be its parent, also if it has died already. */
 export function dieWith(owner: call.Descriptor): Program {
   return [
@@ -94,7 +101,7 @@ export function dieWith(owner: call.Descriptor): Program {
   ];
 }
 
-/** Kills the container's process when the caller dies. */
+/** Kills the process when the caller dies, also while it waits for its turn. */
 export function dieWithCaller(): Program {
   return dieWith(register("caller"));
 }

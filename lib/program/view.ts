@@ -9,6 +9,7 @@ import * as call from "../../ffi/calls.ts";
 import { flags } from "../../ffi/flags.ts";
 import { callerStep, type Program, register, step } from "../../ffi/program.ts";
 import type { BindMount } from "../spec.ts";
+import { dieWithCaller, holdCaller } from "./birth.ts";
 import { mountOverlay, openSource, pivot, source } from "./rootfs.ts";
 
 /** What to look at. */
@@ -21,6 +22,8 @@ export interface View {
   readonly shows: "image" | "container";
   /** What can be written: everything, what volumes hold, or nothing. */
   readonly writable: "all" | "volumes" | "nothing";
+  /** Whether what is written need not reach the disk. Default: it must. */
+  readonly volatile?: boolean;
   /** Volumes to show. Those whose target is not there any more are left out. */
   readonly volumes: readonly BindMount[];
 }
@@ -41,7 +44,7 @@ function attach(mount: BindMount): Program {
 }
 
 /** The program that leaves a descriptor of the tree's top in the register `VIEW.tree`. Pure. */
-export function compileView({ folder, lower, shows, writable, volumes }: View): Program {
+export function compileView({ folder, lower, shows, writable, volumes, volatile = false }: View): Program {
   const made = register("tree"), restricted = flags("MS", "NOSUID", "NODEV", "NOEXEC");
   const rootOnly = flags("MS", "REMOUNT", "BIND", "RDONLY", "NOSUID", "NODEV", "NOEXEC");
   const attributes = flags(
@@ -52,10 +55,12 @@ export function compileView({ folder, lower, shows, writable, volumes }: View): 
     ...(writable === "nothing" ? ["RDONLY"] as const : []),
   );
   return [
+    ...holdCaller(),
     callerStep("start a process in its own mount namespace", call.clone3(flags("CLONE", "PIDFD", "NEWNS"), VIEW.pidfd)),
+    ...dieWithCaller(),
     step("make every mount private", call.mount(null, "/", null, flags("MS", "REC", "PRIVATE"))),
     ...volumes.map(openSource),
-    ...mountOverlay({ folder, lower, volatile: false }, restricted, shows === "container"),
+    ...mountOverlay({ folder, lower, volatile }, restricted, shows === "container"),
     ...pivot(folder),
     ...volumes.flatMap(attach),
     ...(writable === "volumes" ? [step("make the root read-only", call.mount(null, "/", null, rootOnly))] : []),

@@ -10,7 +10,7 @@ import { fileChunks, streamBytes } from "../chunks.ts";
 import { decompress } from "../decompress.ts";
 import { ensureLayers } from "../layers.ts";
 import { type Descriptor, type ImageSettings, MEDIA, type Platform } from "../oci.ts";
-import { packLayer } from "../pack.ts";
+import { packLayer, type PackOptions } from "../pack.ts";
 import { adoptBlob, readDocument, readImage, setName, type StoredImage, storeFolder } from "../store.ts";
 import { measure, measureAll, measuring } from "../measure.ts";
 import { gzip } from "../transform.ts";
@@ -48,9 +48,9 @@ export function newName(text: string): string {
 }
 
 /** A packed folder as a layer of the store. */
-export async function layerOfFolder(spool: Spool, folder: string, signal?: AbortSignal): Promise<NewLayer> {
+export async function layerOfFolder(spool: Spool, folder: string, options: PackOptions): Promise<NewLayer> {
   const path = spool.newPath();
-  const { digest, size, diffId } = await packLayer(folder, path, { signal });
+  const { digest, size, diffId } = await packLayer(folder, path, options);
   adoptBlob(spool.store, path, digest);
   return { descriptor: { mediaType: MEDIA.layerGzip, digest, size }, diffId };
 }
@@ -70,7 +70,7 @@ async function layerOfArchive(spool: Spool, path: string, signal?: AbortSignal):
 async function importFiles(spool: Spool, path: string, options: ImportOptions): Promise<Descriptor> {
   const { signal, ...rest } = options;
   const { isDirectory } = await Deno.stat(path);
-  const layer = isDirectory ? await layerOfFolder(spool, path, signal) : await layerOfArchive(spool, path, signal);
+  const layer = isDirectory ? await layerOfFolder(spool, path, { signal }) : await layerOfArchive(spool, path, signal);
   const descriptor = await writeImage(spool.store, { ...rest, layers: [layer], added: 1, createdBy: CREATED_BY });
   // What is in an archive is not known to be safe before it has been unpacked.
   if (!isDirectory) await ensureLayers(spool.store, readImage(spool.store, descriptor), signal);

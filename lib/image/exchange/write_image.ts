@@ -78,6 +78,22 @@ function layerOf({ descriptor: { mediaType, digest, size } }: NewLayer): Descrip
   return { mediaType: mediaType === MEDIA.dockerLayer ? MEDIA.layerGzip : mediaType, digest, size };
 }
 
+/** Writes a configuration, and a manifest of it and of layers, which are in the store. */
+export async function writeDocuments(
+  store: string,
+  config: Readonly<Record<string, unknown>>,
+  layers: readonly NewLayer[],
+): Promise<Descriptor> {
+  const rootfs = { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) };
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: MEDIA.manifest,
+    config: await addDocument(store, JSON.stringify({ ...config, rootfs }), MEDIA.config),
+    layers: layers.map(layerOf),
+  };
+  return addDocument(store, JSON.stringify(manifest), MEDIA.manifest);
+}
+
 /** Writes the configuration and the manifest of a new image, whose layers are in the store. */
 export async function writeImage(store: string, image: NewImage): Promise<Descriptor> {
   const created = new Date().toISOString();
@@ -89,14 +105,7 @@ export async function writeImage(store: string, image: NewImage): Promise<Descri
     created,
     ...(author === undefined ? {} : { author }),
     config: applyChanges(record(base.config), image.changes ?? {}),
-    rootfs: { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) },
     history: [...list(base.history), ...historyOf(image, created)],
   };
-  const manifest = {
-    schemaVersion: 2,
-    mediaType: MEDIA.manifest,
-    config: await addDocument(store, JSON.stringify(config), MEDIA.config),
-    layers: layers.map(layerOf),
-  };
-  return addDocument(store, JSON.stringify(manifest), MEDIA.manifest);
+  return await writeDocuments(store, config, layers);
 }
