@@ -29,7 +29,18 @@ export interface Commanded {
   readonly process: ProcessSpec;
 }
 
-const E2BIG = 7, EACCES = 13, ENOENT = 2, EPERM = 1, ENOTDIR = 20, ELOOP = 40;
+const E2BIG = 7, ENOEXEC = 8, EACCES = 13, ENOENT = 2, EPERM = 1, ENOTDIR = 20, ELOOP = 40;
+
+const NO_FILE = "there is no such file in the container, or the interpreter that it needs is missing";
+const EXECUTION_HINTS: ReadonlyMap<number, string> = new Map([
+  [
+    E2BIG,
+    "the arguments and the environment are too long, 128 KiB each at most; pass them by a file or standard input",
+  ],
+  [ENOEXEC, "it is no program for this machine, and no script that begins with #!"],
+  [ENOENT, NO_FILE],
+  [ENOTDIR, NO_FILE],
+]);
 
 const HINTS: readonly (readonly [pattern: RegExp, errno: number, hint: string])[] = [
   [/^start the container's process/, EPERM, "making containers needs root: try sudo, and see sauropod doctor"],
@@ -71,11 +82,8 @@ function notExecuted(
     code: missing ? "command-not-found" : "not-executable",
     exitCode: missing ? 127 : 126,
     facts: { ...facts, errno: errnoName(errno) },
-    hint: errno === E2BIG
-      ? "the arguments and the environment are too long, 128 KiB each at most; pass them by a file or standard input"
-      : missing
-      ? "there is no such file in the container, or the interpreter that it needs is missing"
-      : "it must be a program for this machine, with execute permission for the container's user",
+    hint: EXECUTION_HINTS.get(errno) ??
+      "it must be a program for this machine, with execute permission for the container's user",
   });
 }
 
