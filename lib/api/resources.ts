@@ -30,7 +30,7 @@ export async function pause(container: ContainerReference, options: FolderOption
  */
 export async function unpause(container: ContainerReference, options: FolderOptions = {}): Promise<void> {
   const { unpauseContainer } = await lazy.pause();
-  unpauseContainer(findFolders(options).containers, queryOf(container));
+  await unpauseContainer(findFolders(options).containers, queryOf(container));
 }
 
 /**
