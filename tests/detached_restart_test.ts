@@ -235,3 +235,59 @@ Deno.test("a health check runs as the container does: its user, folder, environm
   assert.equal(await cli(world, "exec", id, "cat", "/tmp/done"), "1000\n/var\nb\n4");
   await clear(world);
 });
+
+Deno.test("update changes when a container is started again, while it runs, between runs and when it has ended", async () => {
+  await using world = makeWorld();
+  const update = (policy: string, id: string): Promise<string> => cli(world, "update", "--restart", policy, id);
+  // From no: also its network is kept.
+  const one = await runShell(world, "echo run; sleep 1000");
+  const [addresses] = (await inspect(world, one)).networks?.map(({ addresses }) => addresses) ?? [];
+  await update("always", one);
+  Deno.kill((await inspect(world, one)).pid ?? 0, "SIGKILL");
+  await until("started again", () => runs(world, one) === 2);
+  const again = await inspect(world, one);
+  assert.equal(again.state?.restarts, 1);
+  assert.deepEqual(again.networks?.[0]?.addresses, addresses);
+  assert.match(await cli(world, "exec", one, "ip", "addr"), new RegExp(addresses?.[0] ?? "an address"));
+  await update("no", one);
+  Deno.kill((await inspect(world, one)).pid ?? 0, "SIGKILL");
+  await ended(world, one);
+  assert.equal(runs(world, one), 2);
+
+  // Of one that has ended, it counts from its next start.
+  const two = await runShell(world, "echo run; exit 1", ...NONE);
+  await ended(world, two);
+  await update("on-failure:2", two);
+  await cli(world, "start", two);
+  await until("ended again", () => runs(world, two) === 4 && monitorsOf(world, two).length === 0);
+  assert.equal(stateOf(world, two).restarts, 2);
+
+  // Between two runs, when the pause is long.
+  const three = await runShell(world, "echo run; exit 1", ...NONE, "--restart", "always");
+  await until("run", () => runs(world, three) >= 5);
+  await until("waiting", async () => (await inspect(world, three)).status === "restarting");
+  await update("no", three);
+  await ended(world, three);
+  assert.equal(runs(world, three), 5);
+  await clear(world);
+});
+
+Deno.test("a policy that makes no sense for a container is refused, and nothing changes", async () => {
+  await using world = makeWorld();
+  const update = async (policy: string, id: string, ...more: string[]): Promise<string> => {
+    const { code, stderr } = await world.cli(["update", "--restart", policy, ...more, id]);
+    assert.equal(code, 1);
+    return stderr;
+  };
+  const removed = await runShell(world, "sleep 1000", ...NONE, "--rm");
+  assert.match(await update("always", removed, "--pids-limit", "50"), /removed at its end/);
+  assert.deepEqual((await inspect(world, removed)).cgroups, []);
+  const kept = await runShell(world, "sleep 1000", ...NONE);
+  assert.match(await update("sometimes", kept), /no, on-failure/);
+  const attached = world.start(["--name", "attached", ...NONE, "busybox", "sleep", "1000"]);
+  await until("it runs", async () => (await world.cli(["inspect", "attached"])).stdout.includes('"running"'));
+  assert.match(await update("always", "attached"), /runs in the foreground/);
+  await cli(world, "rm", "-f", "attached");
+  await attached.output();
+  await clear(world);
+});

@@ -51,6 +51,22 @@ export async function updateLimits(
 }
 
 /**
+ * Changes when a container that runs in the background is started again, at once and for all its later starts.
+ *
+ * @param restart `no`, `on-failure[:TIMES]`, `always` or `unless-stopped`.
+ * @throws {InputError} for another policy, or if the container is removed at its end.
+ * @throws {ContainerError} if there is no such container, or it runs in the foreground.
+ */
+export async function updateRestart(
+  container: ContainerReference,
+  restart: string,
+  options: FolderOptions = {},
+): Promise<Updated> {
+  const { updateContainer } = await lazy.update();
+  return updateContainer(findFolders(options).containers, queryOf(container), { restart });
+}
+
+/**
  * What a container uses, again and again, until it ends. Each sample covers the interval before it.
  *
  * @throws {ContainerError} if there is no such container, or it does not run.

@@ -42,6 +42,7 @@ function baseOf({ given }: Outfit): number {
 /** What the monitor holds for others. */
 function detachedOf(outfit: Outfit, { tty }: ContainerOptions): Detached {
   return {
+    job: baseOf(outfit) + PLACES.job,
     ...(outfit.input === undefined ? {} : { input: outfit.input }),
     ...(tty ? { terminal: baseOf(outfit) + PLACES.terminal } : {}),
   };
@@ -107,7 +108,6 @@ async function jobOf(
   { candidates, oomFile }: Groups,
 ): Promise<Job> {
   const base = baseOf(outfit);
-  const { restart, most } = parseRestart(options.restart);
   const networkPlace = base + PLACES.network;
   const wiring = wiringOf(outfit, options);
   const { logSize = LOG_SIZE, logFiles = LOG_FILES } = options;
@@ -117,15 +117,14 @@ async function jobOf(
     id: spec.id,
     claimant: Deno.pid,
     boot: bootId(),
-    restart,
-    mostRestarts: most,
+    ...parseRestart(options.restart),
     ...(logSize > 0 ? { log: { files: logFiles, limit: logSize } } : {}),
     removes: !record.keep,
     attributes: attributesOf(record),
     ...(oomFile === undefined ? {} : { oomFile }),
     ...(health ? { health } : {}),
     descriptors: { folder, live, outputs, report, base, lock: outfit.lock },
-    first: compile(spec, restart === "no" ? wiring : { ...wiring, networkPlace }),
+    first: compile(spec, record.keep ? { ...wiring, networkPlace } : wiring),
     again: compile(specAgain(spec, networkPlace), { ...wiring, report: silence }),
     end: endOf({
       groups: candidates,
