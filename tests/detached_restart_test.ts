@@ -179,9 +179,17 @@ Deno.test("a container that cannot be started again is given up, and says how it
   Deno.writeTextFileSync(`${world.home}/source/stay`, "");
   const id = await runShell(world, script, ...NONE, "-v", `${world.home}/source:/source`, "--restart", "on-failure:3");
   Deno.removeSync(`${world.home}/source`, { recursive: true });
+  // The count goes on while it cannot be started.
+  await until("restarting", () => stateOf(world, id).status === "restarting" && stateOf(world, id).restarts === 2);
   await ended(world, id);
   const { ended: how, state } = await inspect(world, id);
   assert.deepEqual([how?.code, state?.restarts, runs(world, id)], [5, 3, 1]);
+  const told = await cli(world, "events", "--since", "1h", "--until", "0s", "--filter", "action=start_failed");
+  assert.equal(
+    told.match(new RegExp(`start_failed ${id} \\(errno=2, error=ENOENT \\(No such file.*\\), image`, "g"))?.length,
+    3,
+    told,
+  );
   assert.match((await world.cli(["start", id])).stderr, /there is no .*\/source\n/);
   await clear(world);
 });

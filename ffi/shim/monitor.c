@@ -213,9 +213,10 @@ static int start_again(struct monitor *m, long *delay) {
     if (m->job.restart == NO) return 0;
     *delay = *delay * 2 > LONGEST_DELAY ? LONGEST_DELAY : *delay * 2;
     m->record.restarts++;
-    if (run(m, m->job.again, &pid)) continue;
-    if (record_start(&m->record, pid)) {
-      kill_container(m);
+    long error = run(m, m->job.again, &pid);
+    if (!error && (error = record_start(&m->record, pid))) kill_container(m);
+    if (error) {
+      record_failure(&m->record, error);
       continue;
     }
     // Whoever asks us to stop looks at the mark afterwards, and may have seen the one before.
