@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { runDetached, stop } from "../mod.ts";
-import { clear, eventsOf, inspect, leftIn, logged, monitorsOf, stateOf, until } from "./helpers/life.ts";
+import { clear, eventsOf, inspect, leftIn, logged, monitorsOf, processesWith, stateOf, until } from "./helpers/life.ts";
 import { makeWorld, type World } from "./helpers/world.ts";
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
@@ -230,6 +230,23 @@ Deno.test("a health check that takes too long is killed and has failed; in the s
   assert(listing.split("\n").filter((line) => line.includes("sleep 777")).length <= 1, listing);
   await until("unhealthy", () => stateOf(world, early).health === "unhealthy");
   assert(Date.now() - begun >= 1500, "not before the end of the start period");
+  await clear(world);
+});
+
+Deno.test("what a health check has started is killed with it when it takes too long, and at the container's end", async () => {
+  await using world = makeWorld();
+  const seconds = `${100_000 + Math.floor(Math.random() * 100_000)}`;
+  const check = `sleep ${seconds} | cat & (sleep ${seconds} & wait) & wait`;
+  const often = ["--health-interval", "50ms", "--health-retries", "2", "--health-timeout", "200ms"];
+  const id = await runShell(world, "sleep 1000", ...NONE, ...often, "--health-cmd", check);
+  await until("asked", () => processesWith(seconds).length > 0);
+  await until("unhealthy", () => stateOf(world, id).health === "unhealthy");
+  await until("asked again and again", () => (stateOf(world, id).failures ?? 0) >= 4);
+  // Those of one check at most: the next one may be running.
+  assert(processesWith(seconds).length <= 2, `${processesWith(seconds)}`);
+  await until("asked", () => processesWith(seconds).length > 0);
+  await cli(world, "stop", "-t", "0", id);
+  assert.deepEqual(processesWith(seconds), []);
   await clear(world);
 });
 

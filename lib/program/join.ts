@@ -26,7 +26,10 @@ export interface JoinWiring {
   readonly terminal?: number;
   /** A pidfd of the process with which the command is to die. Default: it lives on. */
   readonly owner?: number;
-  /** The pipe that is told which process runs the command. Default: we wait for the command, and it dies with us. */
+  /**
+   * The pipe that is told which process runs the command. Default: we wait for the command, which is in our session and
+   * process group, and dies with us.
+   */
   readonly report?: number;
 }
 
@@ -59,7 +62,7 @@ export function joinProgram(process: ProcessSpec, groups: readonly string[], wir
     ...goOn(wiring),
     ...dying(wiring),
     step("reset all signals", call.defaultSignals),
-    step("lead a new session", call.setsid),
+    ...(wiring.report === undefined ? [] : [step("lead a new session", call.setsid)]),
     ...connectStreams(process, wiring),
     ...(terminal === undefined ? [] : [step("take the terminal", call.controlTerminal(terminal))]),
     ...becomeUser(process),
