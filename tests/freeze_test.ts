@@ -96,6 +96,23 @@ for (const [what, words] of [["fork", FORK], ["commit", COMMIT]] as const) {
   });
 }
 
+for (const [what, words] of [["fork", FORK], ["commit", COMMIT]] as const) {
+  Deno.test(`the original of a ${what} that is interrupted half-way runs again when that ends`, async () => {
+    await inWorld(async (world, id) => {
+      const child = await stopHalfway(world, words);
+      child.kill("SIGINT");
+      child.kill("SIGCONT");
+      // It may come when the fork is as good as made.
+      const { code } = await child.output();
+      assert(code === 130 || (code === 0 && what === "fork"), `it ended with ${code}`);
+      await goesOn(world, id);
+      await world.cli(["rm", "-f", "b"]);
+      assert.equal((await world.cli(["gc"])).code, 0);
+      assert.deepEqual(layersOf(world), []);
+    });
+  });
+}
+
 Deno.test("commands that need the original let it run again themselves", async () => {
   await inWorld(async (world, id) => {
     for (
