@@ -54,7 +54,7 @@ export {
 export { createNetwork, listNetworks, removeNetwork } from "./lib/api/networks.ts";
 export { events, inspect, list, logs, type LogsOptions } from "./lib/api/observe.ts";
 export type { ContainerReference } from "./lib/api/reference.ts";
-export { pause, stats, top, unpause, updateLimits } from "./lib/api/resources.ts";
+export { pause, stats, top, unpause, updateLimits, updateRestart } from "./lib/api/resources.ts";
 export type { ContainerInfo } from "./lib/container/list.ts";
 export type { ShownStatus } from "./lib/container/pause.ts";
 export type { ContainerEvent } from "./lib/container/event.ts";

@@ -7,6 +7,7 @@
 import { buildCommand, type Command } from "npm:@stricli/core@1.3.0";
 import type { FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
+import { DETACH_KEYS } from "./detach_keys.ts";
 import { number } from "./flag.ts";
 import type { AttachFlags } from "./attach.ts";
 import type { KillFlags, StartFlags, StopFlags } from "./life.ts";
@@ -26,6 +27,12 @@ const time = {
   parse: number,
 } as const;
 
+const detachKeys = {
+  kind: "parsed",
+  optional: true,
+  ...word(`KEYS: those that disconnect from a terminal; none if empty [default: ${DETACH_KEYS}]`, "KEYS"),
+} as const;
+
 const start = buildCommand<StartFlags, [string, ...string[]], Context>({
   loader: async () => (await import("./life.ts")).start,
   parameters: {
@@ -33,6 +40,7 @@ const start = buildCommand<StartFlags, [string, ...string[]], Context>({
       ...folderFlags,
       attach: yes("Show what it writes, and end with its exit code"),
       interactive: yes("With --attach: connect standard input"),
+      detachKeys,
     },
     aliases: { c: "containers", a: "attach", i: "interactive" },
     positional: containers,
@@ -51,6 +59,7 @@ const attach = buildCommand<AttachFlags, [string], Context>({
       ...folderFlags,
       noStdin: yes("Only show what it writes"),
       noSigProxy: yes("Do not pass signals on"),
+      detachKeys,
     },
     aliases: folderAliases,
     positional: { kind: "tuple", parameters: [word("Name, id or beginning of an id", "CONTAINER")] },
@@ -62,6 +71,7 @@ const attach = buildCommand<AttachFlags, [string], Context>({
       "Ends with its exit code; with a terminal, control-P control-Q disconnects.",
       "",
       "  sauropod attach web",
+      "  sauropod attach --detach-keys ctrl-a,d web",
     ].join("\n"),
   },
 });

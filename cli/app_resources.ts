@@ -65,18 +65,24 @@ export const update: Command<Context> = buildCommand<UpdateFlags, [string, ...st
       memorySwap: asInRun(FLAGS.memorySwap),
       memoryReservation: asInRun(FLAGS.memoryReservation),
       pidsLimit: asInRun(FLAGS.pidsLimit),
+      restart: {
+        kind: "parsed",
+        optional: true,
+        ...word("POLICY: when to start it again: no, on-failure[:TIMES], always or unless-stopped", "POLICY"),
+      },
     },
     aliases: { ...folderAliases, m: "memory" },
     positional: some,
   },
   docs: {
-    brief: "Change limits of containers",
+    brief: "Change limits of containers, and when they are started again",
     fullDescription: [
       "Limits that are not named stay. They hold at once where a container runs, and for all its later starts;",
       "all of them are changed, or none.",
       "",
       "  sauropod update --memory 512m --cpus 1.5 web",
       "  sauropod update --pids-limit 200 web db",
+      "  sauropod update --restart on-failure:5 web",
     ].join("\n"),
   },
 });

@@ -9,7 +9,9 @@ import { start } from "../lib/container/start.ts";
 import { kill, wait } from "../lib/container/stop.ts";
 import { ContainerError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions, type Folders } from "../lib/folders.ts";
+import { lazy } from "../lib/lazy.ts";
 import type { Context } from "./context.ts";
+import { DETACH_KEYS, parseDetachKeys, untilTyped } from "./detach_keys.ts";
 import { forwardSignals } from "./signals.ts";
 import { printBytes, say } from "./text.ts";
 
@@ -19,74 +21,79 @@ export interface AttachFlags extends FolderOptions {
   readonly noStdin?: boolean;
   /** Keep signals to ourselves. */
   readonly noSigProxy?: boolean;
+  /** The keys that disconnect. */
+  readonly detachKeys?: string;
 }
 
-// Control-P, control-Q, as docker's.
-const DETACH = [16, 17] as const;
-
-/** Ends when the user types the keys that disconnect; they are not passed on. */
-function untilDetached(disconnect: () => void): TransformStream<Uint8Array, Uint8Array> {
-  let held = false;
-  return new TransformStream({
-    transform(bytes, controller): void {
-      const passed: number[] = [];
-      for (const byte of bytes) {
-        if (held && byte === DETACH[1]) return disconnect();
-        if (held) passed.push(DETACH[0]);
-        held = byte === DETACH[0];
-        if (!held) passed.push(byte);
-      }
-      if (passed.length > 0) controller.enqueue(Uint8Array.from(passed));
-    },
-  });
-}
-
-/** Gives the container this terminal's keys and size; returns what sets the terminal right again. */
-function connectTerminal({ resize }: AttachedContainer): () => void {
-  if (!resize || !Deno.stdin.isTerminal()) return () => {};
+/** Gives the container this terminal's size, now and when it changes; returns what ends that. */
+function followSize(resize: NonNullable<AttachedContainer["resize"]>): () => void {
   const update = (): void => resize(Deno.consoleSize());
-  Deno.stdin.setRaw(true);
   Deno.addSignalListener("SIGWINCH", update);
   update();
+  return () => Deno.removeSignalListener("SIGWINCH", update);
+}
+
+/**
+ * Passes on what is typed or read until either ends, or the user disconnects. Returns what sets the terminal right
+ * again.
+ */
+async function passInput(
+  { input, resize }: AttachedContainer,
+  { keys, disconnected }: Session,
+): Promise<() => Promise<void>> {
+  // When the container ends first, nobody is there to read the rest.
+  const pass = (source: ReadableStream<Uint8Array>): void => void (input && source.pipeTo(input).catch(() => {}));
+  const stop = untilTyped(keys, () => disconnected.abort());
+  if (!resize || !Deno.stdin.isTerminal()) {
+    pass(resize ? Deno.stdin.readable.pipeThrough(stop) : Deno.stdin.readable);
+    return () => Promise.resolve();
+  }
+  const { pumpTyped } = await lazy.pump();
+  const typed = pumpTyped(0, 1), forget = followSize(resize);
+  pass(typed.bytes.pipeThrough(stop));
   return () => {
-    Deno.removeSignalListener("SIGWINCH", update);
-    Deno.stdin.setRaw(false);
+    forget();
+    return typed.close();
   };
 }
 
-/** Passes on what is typed or read until either ends, or the user disconnects. */
-function passInput(connection: AttachedContainer, disconnect: () => void): void {
-  if (!connection.input) return;
-  const source = connection.resize ? Deno.stdin.readable.pipeThrough(untilDetached(disconnect)) : Deno.stdin.readable;
-  // When the container ends first, nobody is there to read the rest.
-  source.pipeTo(connection.input).catch(() => {});
+/** What all parts of a connection must know. */
+interface Session {
+  readonly container: string;
+  readonly folders: Folders;
+  readonly flags: AttachFlags;
+  /** The keys that disconnect. */
+  readonly keys: readonly number[];
+  /** Aborted when they have been typed. */
+  readonly disconnected: AbortController;
+}
+
+function sessionOf(container: string, flags: AttachFlags): Session {
+  const keys = parseDetachKeys(flags.detachKeys ?? DETACH_KEYS);
+  return { container, folders: findFolders(flags), flags, keys, disconnected: new AbortController() };
+}
+
+function passSignals({ container, folders }: Session): void {
+  const pass = (signal: Deno.Signal): boolean => {
+    kill(container, signal, folders).catch(() => {});
+    return true;
+  };
+  forwardSignals().connect({ kill: pass });
 }
 
 /** Connects until the container has ended, or the user disconnects. Returns the exit code. */
-async function connect(
-  container: string,
-  folders: Folders,
-  { noStdin, noSigProxy }: AttachFlags,
-  output: Promise<void>,
-  disconnected: AbortController,
-): Promise<number> {
+async function connect(session: Session, output: Promise<void>): Promise<number> {
+  const { container, folders, flags, disconnected } = session;
   using connection = await attachInput(container, folders);
-  const restore = noStdin ? (): void => {} : connectTerminal(connection);
+  const restore = flags.noStdin ? undefined : await passInput(connection, session);
   try {
-    if (!noSigProxy && !connection.resize) {
-      const pass = (signal: Deno.Signal): boolean => {
-        kill(container, signal, folders).catch(() => {});
-        return true;
-      };
-      forwardSignals().connect({ kill: pass });
-    }
-    if (!noStdin) passInput(connection, () => disconnected.abort());
+    if (!flags.noSigProxy && !connection.resize) passSignals(session);
     await output;
   } finally {
-    restore();
+    await restore?.();
   }
   if (disconnected.signal.aborted) {
-    say("\r\nsauropod: disconnected; the container goes on");
+    say("\nsauropod: disconnected; the container goes on");
     return 0;
   }
   return await wait(container, folders).catch((error) => {
@@ -95,36 +102,30 @@ async function connect(
   });
 }
 
-function follow(
-  container: string,
-  folders: Folders,
-  signal: AbortSignal,
-  begun?: () => boolean,
-): Promise<void> {
-  return followOutput(container, printBytes, {
+function follow({ container, folders, disconnected }: Session, begun?: () => boolean): Promise<void> {
+  const output = followOutput(container, printBytes, {
     ...folders,
-    signal,
+    signal: disconnected.signal,
     ...(begun ? { begun } : {}),
     onLoss: () => say("sauropod: output is missing here: it came faster than it could be shown"),
   });
+  // It is awaited when we are connected; until then an error must not count as unhandled.
+  output.catch(() => {});
+  return output;
 }
 
 /** Connects with a running container; ends with its exit code. */
 export async function attach(this: Context, flags: AttachFlags, container: string): Promise<void> {
-  const folders = findFolders(flags), disconnected = new AbortController();
-  const output = follow(container, folders, disconnected.signal);
-  // It is awaited below; until then an error must not count as unhandled.
-  output.catch(() => {});
-  this.process.exitCode = await connect(container, folders, flags, output, disconnected);
+  const session = sessionOf(container, flags);
+  this.process.exitCode = await connect(session, follow(session));
 }
 
 /** Starts a container and connects with it; returns its exit code. */
 export async function startAttached(container: string, flags: AttachFlags): Promise<number> {
-  const folders = findFolders(flags), disconnected = new AbortController();
+  const session = sessionOf(container, flags);
   let begun = false;
-  const output = follow(container, folders, disconnected.signal, () => begun);
-  output.catch(() => {});
-  await start(container, folders);
+  const output = follow(session, () => begun);
+  await start(container, session.folders);
   begun = true;
-  return await connect(container, folders, flags, output, disconnected);
+  return await connect(session, output);
 }

@@ -13,6 +13,7 @@ import { familiarReference, parseReference } from "../lib/registry/reference.ts"
 import { formatSize } from "../lib/size.ts";
 import type { Context } from "./context.ts";
 import { progressView } from "./progress.ts";
+import { forwardSignals, Interrupted } from "./signals.ts";
 import { ago, print, printJson, say, table } from "./text.ts";
 
 /** The flags of commands that list. */
@@ -226,6 +227,9 @@ export async function save(this: Context, flags: SaveFlags, ...names: string[]):
 export async function commit(this: Context, flags: ChangeFlags, container: string, name: string): Promise<void> {
   const options = { changes: changes(flags), message: flags.message, author: flags.author };
   const { commitContainer } = await lazy.commit();
+  // A signal is heard of when nothing is being copied: a container that was frozen for it runs again by then.
+  const { early } = forwardSignals();
+  early.addEventListener("abort", () => Deno.exit(early.reason instanceof Interrupted ? early.reason.exitCode : 1));
   const image = await commitContainer(findFolders(flags), container, name, options);
   print(familiar(image.name) + "\n");
 }

@@ -41,6 +41,8 @@ export interface StartFlags extends FolderOptions {
   readonly attach?: boolean;
   /** Connect standard input, too. */
   readonly interactive?: boolean;
+  /** The keys that disconnect. */
+  readonly detachKeys?: string;
 }
 
 /** Starts containers. */

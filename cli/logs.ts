@@ -57,7 +57,7 @@ function formatRecord({ time, stream, text, partial }: LogRecord): string {
 /** Prints what a container has written, each stream to our own. */
 export async function logs(this: Context, flags: LogsFlags, query: string): Promise<void> {
   const { containers } = findFolders(flags);
-  const { id } = findContainer(containers, query);
+  const record = findContainer(containers, query), { id } = record;
   const folder = `${containers}/${id}`;
   const follow = (): boolean => isHeld(containers, id);
   const options: LogOptions = {
@@ -67,7 +67,7 @@ export async function logs(this: Context, flags: LogsFlags, query: string): Prom
     follow: flags.follow ? follow : undefined,
     onLoss: (loss) => say(`sauropod: ${LOSSES[loss]}`),
   };
-  requireLog(folder, query);
+  requireLog(containers, record);
   if (!flags.json) return await copyLog(folder, { ...options, timestamps: flags.timestamps }, printBytes);
   for await (const record of readLog(folder, options)) print(formatRecord(record) + "\n");
 }

@@ -1,5 +1,5 @@
 /**
- * `sauropod update`: other limits for containers.
+ * `sauropod update`: other limits for containers, and when they are started again.
  *
  * @module
  */
@@ -31,14 +31,16 @@ export interface UpdateFlags extends FolderOptions {
   readonly memoryReservation?: number;
   /** Processes at most. */
   readonly pidsLimit?: number;
+  /** When to start them again. */
+  readonly restart?: string;
 }
 
-/** Changes limits of containers, of all that can be; ends with 1 if one could not. */
+/** Changes containers, all that can be; ends with 1 if one could not. */
 export async function update(this: Context, flags: UpdateFlags, ...queries: string[]): Promise<void> {
   const { containers } = findFolders(flags);
   await reclaim(containers);
   await forEach(this, queries, (query) => {
-    const { uncounted } = updateContainer(containers, query, limitsOf(flags));
+    const { uncounted } = updateContainer(containers, query, { ...limitsOf(flags), restart: flags.restart });
     if (uncounted === undefined) return;
     say(`sauropod: ${query} uses ${formatSize(uncounted)} already, which its new limit on memory does not count`);
   });

@@ -14,17 +14,13 @@ import type { Program } from "./program.ts";
 export type RestartPolicy = "no" | "on-failure" | "always";
 
 /** What a monitor is to do. */
-export interface Job {
+export interface Job extends Restart {
   /** The container's id. */
   readonly id: string;
   /** The process whose the container is until it is the monitor's. */
   readonly claimant: number;
   /** The first eight digits of the boot's id. */
   readonly boot: string;
-  /** When to start it again. */
-  readonly restart: RestartPolicy;
-  /** How many times at most; 0 is any number. */
-  readonly mostRestarts: number;
   /** How many log files there may be, and how large one may become in bytes. Default: no log. */
   readonly log?: { readonly files: number; readonly limit: number };
   /** Whether `end` removes the container. */
@@ -65,7 +61,15 @@ export interface Job {
 }
 
 /** The monitor's own descriptors, counted from `base`. */
-export const PLACES = { pidfd: 0, terminal: 1, network: 2 } as const;
+export const PLACES = { pidfd: 0, terminal: 1, network: 2, job: 5 } as const;
+
+/** When a container is started again. */
+export interface Restart {
+  /** After which ends. */
+  readonly restart: RestartPolicy;
+  /** How many times at most; 0 is any number. */
+  readonly mostRestarts: number;
+}
 
 /** The registers of `first` and `again` that the monitor reads: what a container's process is known by. */
 export interface JobRegisters {
@@ -139,6 +143,15 @@ function header(job: Job, names: JobRegisters, programs: readonly [Part, Part, P
   bytes.set(fitting(job.attributes, SIZES.attributes), AT.attributes);
   bytes.set(fitting(job.oomFile ?? "", SIZES.oomFile), AT.oomFile);
   return bytes;
+}
+
+/** Changes when the monitor whose job is open as `fd` starts its container again; false if `fd` is no job. */
+export function setRestart(fd: number, { restart, mostRestarts }: Restart): boolean {
+  using file = Deno.openSync(`/proc/self/fd/${fd}`, { read: true, write: true });
+  const words = new Uint32Array(1);
+  if (file.readSync(new Uint8Array(words.buffer)) !== 4 || words[0] !== MAGIC) return false;
+  file.writeSync(new Uint8Array(Uint32Array.of(POLICIES.indexOf(restart), mostRestarts).buffer));
+  return true;
 }
 
 /** Writes a job. Throws `TypeError` if a string of a program holds a NUL. */

@@ -42,6 +42,7 @@ export const lazy = {
   stop: (): Promise<typeof import("./container/stop.ts")> => load("./container/stop.ts"),
   rename: (): Promise<typeof import("./container/rename.ts")> => load("./container/rename.ts"),
   freezer: (): Promise<typeof import("./cgroup/freezer.ts")> => load("./cgroup/freezer.ts"),
+  freeze: (): Promise<typeof import("./container/freeze.ts")> => load("./container/freeze.ts"),
   files: (): Promise<typeof import("./container/files.ts")> => load("./container/files.ts"),
   fork: (): Promise<typeof import("./container/fork.ts")> => load("./container/fork.ts"),
   failure: (): Promise<typeof import("./container/failure.ts")> => load("./container/failure.ts"),

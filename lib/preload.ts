@@ -35,6 +35,7 @@ import "./container/start.ts";
 import "./container/stop.ts";
 import "./container/rename.ts";
 import "./cgroup/freezer.ts";
+import "./container/freeze.ts";
 import "./container/files.ts";
 import "./container/fork.ts";
 import "./container/failure.ts";

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { runDetached, stop } from "../mod.ts";
-import { clear, eventsOf, inspect, leftIn, logged, monitorsOf, stateOf, until } from "./helpers/life.ts";
+import { clear, eventsOf, inspect, leftIn, logged, monitorsOf, processesWith, stateOf, until } from "./helpers/life.ts";
 import { makeWorld, type World } from "./helpers/world.ts";
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
@@ -179,9 +179,17 @@ Deno.test("a container that cannot be started again is given up, and says how it
   Deno.writeTextFileSync(`${world.home}/source/stay`, "");
   const id = await runShell(world, script, ...NONE, "-v", `${world.home}/source:/source`, "--restart", "on-failure:3");
   Deno.removeSync(`${world.home}/source`, { recursive: true });
+  // The count goes on while it cannot be started.
+  await until("restarting", () => stateOf(world, id).status === "restarting" && stateOf(world, id).restarts === 2);
   await ended(world, id);
   const { ended: how, state } = await inspect(world, id);
   assert.deepEqual([how?.code, state?.restarts, runs(world, id)], [5, 3, 1]);
+  const told = await cli(world, "events", "--since", "1h", "--until", "0s", "--filter", "action=start_failed");
+  assert.equal(
+    told.match(new RegExp(`start_failed ${id} \\(errno=2, error=ENOENT \\(No such file.*\\), image`, "g"))?.length,
+    3,
+    told,
+  );
   assert.match((await world.cli(["start", id])).stderr, /there is no .*\/source\n/);
   await clear(world);
 });
@@ -225,6 +233,23 @@ Deno.test("a health check that takes too long is killed and has failed; in the s
   await clear(world);
 });
 
+Deno.test("what a health check has started is killed with it when it takes too long, and at the container's end", async () => {
+  await using world = makeWorld();
+  const seconds = `${100_000 + Math.floor(Math.random() * 100_000)}`;
+  const check = `sleep ${seconds} | cat & (sleep ${seconds} & wait) & wait`;
+  const often = ["--health-interval", "50ms", "--health-retries", "2", "--health-timeout", "200ms"];
+  const id = await runShell(world, "sleep 1000", ...NONE, ...often, "--health-cmd", check);
+  await until("asked", () => processesWith(seconds).length > 0);
+  await until("unhealthy", () => stateOf(world, id).health === "unhealthy");
+  await until("asked again and again", () => (stateOf(world, id).failures ?? 0) >= 4);
+  // Those of one check at most: the next one may be running.
+  assert(processesWith(seconds).length <= 2, `${processesWith(seconds)}`);
+  await until("asked", () => processesWith(seconds).length > 0);
+  await cli(world, "stop", "-t", "0", id);
+  assert.deepEqual(processesWith(seconds), []);
+  await clear(world);
+});
+
 Deno.test("a health check runs as the container does: its user, folder, environment, and no terminal of anybody", async () => {
   await using world = makeWorld();
   const check =
@@ -233,5 +258,62 @@ Deno.test("a health check runs as the container does: its user, folder, environm
   const id = await runShell(world, "sleep 1000", ...NONE, ...options);
   await until("healthy", () => stateOf(world, id).health === "healthy");
   assert.equal(await cli(world, "exec", id, "cat", "/tmp/done"), "1000\n/var\nb\n4");
+  await clear(world);
+});
+
+Deno.test("update changes when a container is started again, while it runs, between runs and when it has ended", async () => {
+  await using world = makeWorld();
+  const update = (policy: string, id: string): Promise<string> => cli(world, "update", "--restart", policy, id);
+  // From no: also its network is kept.
+  const one = await runShell(world, "echo run; sleep 1000");
+  const [addresses] = (await inspect(world, one)).networks?.map(({ addresses }) => addresses) ?? [];
+  await update("always", one);
+  Deno.kill((await inspect(world, one)).pid ?? 0, "SIGKILL");
+  await until("started again", () => runs(world, one) === 2);
+  const again = await inspect(world, one);
+  assert.equal(again.state?.restarts, 1);
+  assert.deepEqual(again.networks?.[0]?.addresses, addresses);
+  assert.match(await cli(world, "exec", one, "ip", "addr"), new RegExp(addresses?.[0] ?? "an address"));
+  await update("no", one);
+  Deno.kill((await inspect(world, one)).pid ?? 0, "SIGKILL");
+  await ended(world, one);
+  assert.equal(runs(world, one), 2);
+
+  // Of one that has ended, it counts from its next start.
+  const two = await runShell(world, "echo run; exit 1", ...NONE);
+  await ended(world, two);
+  await update("on-failure:2", two);
+  await cli(world, "start", two);
+  await until("ended again", () => runs(world, two) === 4 && monitorsOf(world, two).length === 0);
+  assert.equal(stateOf(world, two).restarts, 2);
+
+  // Between two runs, when the pause is long.
+  const three = await runShell(world, "echo run; exit 1", ...NONE, "--restart", "always");
+  await until("run", () => runs(world, three) >= 5);
+  await until("waiting", async () => (await inspect(world, three)).status === "restarting");
+  await update("no", three);
+  await ended(world, three);
+  assert.equal(runs(world, three), 5);
+  await clear(world);
+});
+
+Deno.test("a policy that makes no sense for a container is refused, and nothing changes", async () => {
+  await using world = makeWorld();
+  const update = async (policy: string, id: string, ...more: string[]): Promise<string> => {
+    const { code, stderr } = await world.cli(["update", "--restart", policy, ...more, id]);
+    assert.equal(code, 1);
+    return stderr;
+  };
+  const removed = await runShell(world, "sleep 1000", ...NONE, "--rm");
+  const { cgroups } = await inspect(world, removed);
+  assert.match(await update("always", removed, "--pids-limit", "50"), /removed at its end/);
+  assert.deepEqual((await inspect(world, removed)).cgroups, cgroups);
+  const kept = await runShell(world, "sleep 1000", ...NONE);
+  assert.match(await update("sometimes", kept), /no, on-failure/);
+  const attached = world.start(["--name", "attached", ...NONE, "busybox", "sleep", "1000"]);
+  await until("it runs", async () => (await world.cli(["inspect", "attached"])).stdout.includes('"running"'));
+  assert.match(await update("always", "attached"), /runs in the foreground/);
+  await cli(world, "rm", "-f", "attached");
+  await attached.output();
   await clear(world);
 });

@@ -1,6 +1,11 @@
 /** One more command in a running container: `exec`, from the library and from the command line. */
 
 import assert from "node:assert/strict";
+import * as call from "../ffi/calls.ts";
+import { close, writeAll } from "../ffi/fs.ts";
+import { pipe } from "../ffi/process.ts";
+import { step } from "../ffi/program.ts";
+import { readReport } from "../lib/container/report.ts";
 import { exec, run, SpawnError } from "../mod.ts";
 import { Terminal } from "./helpers/terminal.ts";
 import { assertUnchanged, commandLine, lookAtMachine, makeWorld, type World } from "./helpers/world.ts";
@@ -97,6 +102,30 @@ Deno.test("what cannot be executed in a container is told as by a shell", async 
     await assert.rejects(box.exec(["true"], { cwd: "/missing" }), /go to \/missing: ENOENT/);
     await assert.rejects(box.exec(["true"], { user: "nobody-here" }), { code: "unknown-user" });
   });
+});
+
+Deno.test("a command that fails before it is said which process it is, is known all the same", () => {
+  const word = (size: number, ...numbers: number[]): Uint8Array<ArrayBuffer> => {
+    const bytes = new Uint8Array(size);
+    bytes.set(new Uint8Array(Uint32Array.from(numbers).buffer));
+    return bytes;
+  };
+  const program = [step("lead a new session", call.setsid)];
+  const process = word(8, 0xffffffff, 4711), failure = word(4096, 0, 2, 77);
+  const read = (...words: Uint8Array<ArrayBuffer>[]): ReturnType<typeof readReport> => {
+    const [reading, writing] = pipe();
+    for (const bytes of words) writeAll(writing, bytes);
+    close(writing);
+    const report = readReport(reading, { program, registers: ["a"] });
+    close(reading);
+    return report;
+  };
+  const failed = { step: program[0], errno: 2, registers: new Map([["a", 77]]) };
+  assert.deepEqual(read(process, failure), { pid: 4711, failure: failed });
+  assert.deepEqual(read(failure, process), { pid: 4711, failure: failed });
+  assert.deepEqual(read(failure), { failure: failed });
+  assert.deepEqual(read(process), { pid: 4711 });
+  assert.deepEqual(read(), {});
 });
 
 Deno.test("exec in what does not run is refused by name", async () => {

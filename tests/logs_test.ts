@@ -243,7 +243,7 @@ Deno.test("what makes no sense is refused, and a container without a log is told
   const { world } = made;
   makeContainer(world.folders.containers, "ba9876543210", { name: "db" });
   const table: [string[], RegExp][] = [
-    [["db"], /the container db has no log\n.*detached/],
+    [["db"], /container db has no log: .*\n.*--detach/],
     [["nobody"], /no container nobody/],
     [["--tail", "-3", "web"], /tail|-3/],
     [["--tail", "few", "web"], /"few" is not a number of lines/],
@@ -554,4 +554,24 @@ Deno.test("logs ends quietly when nobody reads it any more", async () => {
   await reader.cancel();
   const { code } = await child.status;
   assert.deepEqual([code, await new Response(child.stderr).text()], [0, ""]);
+});
+
+Deno.test("a container without a log says why, and what to do", async () => {
+  await using world = makeWorld();
+  const cases: [name: string, words: string[], reason: RegExp][] = [
+    ["front", ["run", "--name", "front"], /front has no log: it was run in the foreground[^]*sauropod start front/],
+    ["none", ["run", "-d", "--log-driver", "none", "--name", "none"], /none has no log: it was made without one/],
+    ["new", ["create", "--name", "new"], /new has no log: it has not been started yet[^]*sauropod start new/],
+  ];
+  for (const [name, words, reason] of cases) {
+    assert.equal((await world.cli([...words, "--network", "none", "busybox", "echo", "hello"])).code, 0);
+    await world.cli(["wait", name]);
+    const { code, stdout, stderr } = await world.cli(["logs", name]);
+    assert.deepEqual([code, stdout], [125, ""]);
+    assert.match(stderr, reason);
+  }
+  // As it says.
+  assert.equal((await world.cli(["start", "front"])).code, 0);
+  await world.cli(["wait", "front"]);
+  assert.equal((await world.cli(["logs", "front"])).stdout, "hello\n");
 });

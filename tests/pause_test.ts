@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ContainerError, pause, run, type RunOptions, unpause } from "../mod.ts";
-import { freeze, isPaused } from "../lib/container/pause.ts";
+import { isPaused, whileFrozen } from "../lib/container/pause.ts";
 import { processesOf } from "../lib/container/processes.ts";
 import { readRecord, writeRecord } from "../lib/container/record.ts";
 import { reclaim } from "../lib/container/leftovers.ts";
@@ -229,12 +229,11 @@ Deno.test("freezing for a moment leaves a container as it was found, running or 
   await using world = makeWorld();
   await using box = await run("busybox", ["sleep", "1000"], world.folders);
   const paused = (): boolean => isPaused(recordOf(world, box.id));
-  const thaw = await freeze(world.folders.containers, recordOf(world, box.id));
-  assert(paused());
-  thaw();
+  const { containers } = world.folders;
+  assert(await whileFrozen(containers, recordOf(world, box.id), paused));
   assert(!paused());
   await pause(box, world.folders);
-  (await freeze(world.folders.containers, recordOf(world, box.id)))();
+  assert(await whileFrozen(containers, recordOf(world, box.id), paused));
   assert(paused());
 });
 

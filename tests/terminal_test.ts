@@ -68,7 +68,7 @@ onTerminal("Ctrl-Z and fg work as in any shell", async (world) => {
   await terminal.types("\x1a");
   await terminal.shows(/Stopped/);
   await terminal.types("fg\r");
-  await terminal.shows(/exec cat['"]\r\n$/);
+  await terminal.shows(/fg\r\n[^]*exec cat['"]\r\n$/);
   // A line that meets cat as it wakes up is read with the next one, also without a container.
   await terminal.types("once\r");
   await terminal.shows(/^once\r\n/);

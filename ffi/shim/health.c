@@ -38,6 +38,8 @@ static void ask(struct health *h) {
   h->asking = SYS(clone, SIGCHLD, 0, 0, 0, 0, 0);
   if (h->asking < 0) h->asking = 0;
   if (h->asking) return;
+  // What the command starts is in our process group, too, and is killed with it.
+  SYS1(setsid, 0);
   struct program *p = load_program(h->file, h->job->health);
   if (p) run_here(p);
   leave(125);
@@ -68,6 +70,8 @@ void health_check(struct health *h, struct record *r) {
 
 void health_end(struct health *h) {
   if (!h->asking) return;
+  SYS2(kill, -h->asking, SIGKILL);
+  // It may not lead its group yet.
   SYS2(kill, h->asking, SIGKILL);
   SYS4(wait4, h->asking, 0, 0, 0);
   h->asking = 0;

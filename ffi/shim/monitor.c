@@ -170,11 +170,15 @@ static int has_restarts_left(const struct monitor *m) {
   return m->job.restart != ON_FAILURE || !m->job.most_restarts || m->record.restarts < m->job.most_restarts;
 }
 
-static int wanted_again(struct monitor *m, const struct ending *ending) {
+// The policy may have been changed meanwhile: see setRestart in ../job.ts.
+static void read_policy(struct monitor *m) {
   struct job now;
-  // The policy may have been changed meanwhile.
   if (SYS4(pread64, m->file, &now, sizeof now, 0) == sizeof now)
     m->job.restart = now.restart, m->job.most_restarts = now.most_restarts;
+}
+
+static int wanted_again(struct monitor *m, const struct ending *ending) {
+  read_policy(m);
   if (m->stopping || !m->job.again || m->job.restart == NO) return 0;
   if (m->job.restart == ALWAYS) return 1;
   return ending->code != 0 && has_restarts_left(m);
@@ -205,11 +209,14 @@ static int start_again(struct monitor *m, long *delay) {
   for (int failures = 0; failures < MOST_FAILED_STARTS && has_restarts_left(m); failures++) {
     int64_t pid;
     if (!rest(m, *delay)) return 0;
+    read_policy(m);
+    if (m->job.restart == NO) return 0;
     *delay = *delay * 2 > LONGEST_DELAY ? LONGEST_DELAY : *delay * 2;
     m->record.restarts++;
-    if (run(m, m->job.again, &pid)) continue;
-    if (record_start(&m->record, pid)) {
-      kill_container(m);
+    long error = run(m, m->job.again, &pid);
+    if (!error && (error = record_start(&m->record, pid))) kill_container(m);
+    if (error) {
+      record_failure(&m->record, error);
       continue;
     }
     // Whoever asks us to stop looks at the mark afterwards, and may have seen the one before.

@@ -1,5 +1,6 @@
 // The terminal pump: raw mode on the user's terminal, bytes both ways, resizes, and the old mode back at the end,
-// even when the process that started it is killed.
+// even when the process that started it is killed. The other side is the container's terminal, or a pipe to one who
+// passes on what is typed.
 #include <asm/termbits.h>
 #include <asm/ioctls.h>
 #include <linux/poll.h>
@@ -96,7 +97,7 @@ void run_pump(int terminal, int output, int master, int lifeline) {
         break;
       }
     }
-    if (fds[MASTER].revents & (POLLIN | POLLHUP)) {
+    if (fds[MASTER].revents & (POLLIN | POLLHUP | POLLERR)) {
       long n = SYS3(read, master, out, BUFFER);
       if (n == -EAGAIN || n == -EINTR) continue;
       if (n <= 0 || !write_all(output, out, n)) break;

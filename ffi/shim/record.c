@@ -130,6 +130,14 @@ long record_start(struct record *r, int64_t pid) {
   return 0;
 }
 
+void record_failure(struct record *r, long error) {
+  char line[ATTRIBUTES_SIZE + 256];
+  write_state(r);
+  struct text t = begin_event(r, line, line + sizeof line, "start_failed");
+  member(&t, ",\"errno\":", (uint64_t)-error);
+  end_event(r, &t, line);
+}
+
 void record_end(struct record *r, const struct ending *ending, int again) {
   char line[ATTRIBUTES_SIZE + 256];
   r->ending = *ending;

@@ -26,6 +26,8 @@ struct record {
 long record_open(struct record *, const struct job *);
 // Also an error if there is no room for the mark: nobody could find the process then.
 long record_start(struct record *, int64_t pid);
+// A start that has failed, of a container that is to be started again.
+void record_failure(struct record *, long error);
 void record_end(struct record *, const struct ending *, int again);
 void record_health(struct record *, const char *health, uint64_t failures);
 // The last word: it will not be started again, and may be about to be removed.

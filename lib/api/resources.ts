@@ -30,7 +30,7 @@ export async function pause(container: ContainerReference, options: FolderOption
  */
 export async function unpause(container: ContainerReference, options: FolderOptions = {}): Promise<void> {
   const { unpauseContainer } = await lazy.pause();
-  unpauseContainer(findFolders(options).containers, queryOf(container));
+  await unpauseContainer(findFolders(options).containers, queryOf(container));
 }
 
 /**
@@ -48,6 +48,22 @@ export async function updateLimits(
 ): Promise<Updated> {
   const { updateContainer } = await lazy.update();
   return updateContainer(findFolders(options).containers, queryOf(container), limits);
+}
+
+/**
+ * Changes when a container that runs in the background is started again, at once and for all its later starts.
+ *
+ * @param restart `no`, `on-failure[:TIMES]`, `always` or `unless-stopped`.
+ * @throws {InputError} for another policy, or if the container is removed at its end.
+ * @throws {ContainerError} if there is no such container, or it runs in the foreground.
+ */
+export async function updateRestart(
+  container: ContainerReference,
+  restart: string,
+  options: FolderOptions = {},
+): Promise<Updated> {
+  const { updateContainer } = await lazy.update();
+  return updateContainer(findFolders(options).containers, queryOf(container), { restart });
 }
 
 /**

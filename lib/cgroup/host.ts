@@ -1,3 +1,4 @@
+import { modeOf } from "../../ffi/fs.ts";
 import { isWithin, type Mount, parseMountinfo, visibleMounts } from "./mountinfo.ts";
 
 /** A kind of resource that control groups govern; `io` is also v1's `blkio`. */
@@ -87,6 +88,18 @@ export function detectCgroups(root = ""): CgroupHost {
     swapAccounting: memory?.version !== 1 || read(`${memory.mount}/memory.memsw.limit_in_bytes`) !== "",
     cpuset: cpuset && readCpuset(cpuset.mount),
   };
+}
+
+/**
+ * The folder of the v2 group that a process must be in to outlive the session or service that starts it: the topmost one.
+ * Systemd ends what is in the groups that it has made, which it finds in v2 wherever that is mounted. Undefined where we
+ * are there already, or v2 is not within reach, or its topmost group is one that takes no processes.
+ */
+export function lastingGroup({ unified }: Pick<CgroupHost, "unified">): string | undefined {
+  if (!unified || unified.readOnly || unified.own === "/") return undefined;
+  // A group that hands controllers down takes processes only if none is above it; that one has no such file.
+  const takes = unified.enabled.length === 0 || modeOf(`${unified.mount}/cgroup.type`) === undefined;
+  return takes ? unified.mount : undefined;
 }
 
 /** What the group at a folder of the cpuset controller (v1 or v2) gives; `undefined` if that cannot be read. */

@@ -38,10 +38,10 @@ export async function followOutput(
   options: FolderOptions & { begun?: () => boolean; signal?: AbortSignal; onLoss?: (loss: LogLoss) => void } = {},
 ): Promise<void> {
   const { containers } = findFolders(options);
-  const { id } = findContainer(containers, container);
+  const record = findContainer(containers, container), { id } = record;
   const { begun = () => true, signal, onLoss } = options;
   const follow = (): boolean => !begun() || isHeld(containers, id);
-  if (begun()) requireLog(`${containers}/${id}`, container);
+  if (begun()) requireLog(containers, record);
   await copyLog(`${containers}/${id}`, { tail: 0, follow, signal, onLoss }, write);
 }
 

@@ -6,16 +6,15 @@
 
 import * as call from "../../ffi/calls.ts";
 import { execute, shimFd } from "../../ffi/execute.ts";
-import { flags } from "../../ffi/flags.ts";
 import { close } from "../../ffi/fs.ts";
 import { type Job, jobFile, PLACES } from "../../ffi/job.ts";
 import { reapNow } from "../../ffi/process.ts";
-import { callerStep, type Program, step } from "../../ffi/program.ts";
+import { type Program, step } from "../../ffi/program.ts";
 import { SpawnError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import type { Place } from "../network/attach.ts";
 import { compile } from "../program/compile.ts";
-import { endOf, specAgain } from "../program/detach.ts";
+import { endOf, specAgain, startApart } from "../program/detach.ts";
 import { joinProgram } from "../program/join.ts";
 import { REGISTERS, type Stream, type Wiring } from "../program/wiring.ts";
 import type { ContainerSpec } from "../spec.ts";
@@ -43,6 +42,7 @@ function baseOf({ given }: Outfit): number {
 /** What the monitor holds for others. */
 function detachedOf(outfit: Outfit, { tty }: ContainerOptions): Detached {
   return {
+    job: baseOf(outfit) + PLACES.job,
     ...(outfit.input === undefined ? {} : { input: outfit.input }),
     ...(tty ? { terminal: baseOf(outfit) + PLACES.terminal } : {}),
   };
@@ -59,14 +59,26 @@ function wiringOf(outfit: Outfit, { tty }: ContainerOptions): Wiring {
   };
 }
 
-/** Where the container has control groups, or can get some later. */
-async function groupsOf(
-  id: string,
-  { cgroupParent }: ContainerOptions,
-): Promise<{ candidates: string[]; oomFile: string | undefined }> {
-  const [{ detectCgroups }, { groupCandidates, oomFile }] = await Promise.all([lazy.cgroupHost(), lazy.cgroupPlan()]);
+interface Groups {
+  /** Where the container has control groups, or can get some later. */
+  readonly candidates: string[];
+  /** Where the kernel counts its out-of-memory kills. */
+  readonly oomFile: string | undefined;
+  /** Where the monitor is to be. */
+  readonly home: string | undefined;
+}
+
+async function groupsOf(id: string, { cgroupParent }: ContainerOptions): Promise<Groups> {
+  const [{ detectCgroups, lastingGroup }, { groupCandidates, oomFile }] = await Promise.all([
+    lazy.cgroupHost(),
+    lazy.cgroupPlan(),
+  ]);
   const host = detectCgroups();
-  return { candidates: groupCandidates(host, id, cgroupParent), oomFile: oomFile(host, id, cgroupParent) };
+  return {
+    candidates: groupCandidates(host, id, cgroupParent),
+    oomFile: oomFile(host, id, cgroupParent),
+    home: lastingGroup(host),
+  };
 }
 
 async function healthOf(
@@ -93,28 +105,26 @@ async function jobOf(
   { containers, options }: Plan,
   record: ContainerRecord,
   outfit: Outfit,
+  { candidates, oomFile }: Groups,
 ): Promise<Job> {
   const base = baseOf(outfit);
-  const { restart, most } = parseRestart(options.restart);
   const networkPlace = base + PLACES.network;
   const wiring = wiringOf(outfit, options);
   const { logSize = LOG_SIZE, logFiles = LOG_FILES } = options;
-  const { candidates, oomFile } = await groupsOf(spec.id, options);
   const health = await healthOf(spec, options, base + PLACES.pidfd, candidates);
   const { folder, live, outputs, reports: [, report], silence } = outfit;
   return {
     id: spec.id,
     claimant: Deno.pid,
     boot: bootId(),
-    restart,
-    mostRestarts: most,
+    ...parseRestart(options.restart),
     ...(logSize > 0 ? { log: { files: logFiles, limit: logSize } } : {}),
     removes: !record.keep,
     attributes: attributesOf(record),
     ...(oomFile === undefined ? {} : { oomFile }),
     ...(health ? { health } : {}),
     descriptors: { folder, live, outputs, report, base, lock: outfit.lock },
-    first: compile(spec, restart === "no" ? wiring : { ...wiring, networkPlace }),
+    first: compile(spec, record.keep ? { ...wiring, networkPlace } : wiring),
     again: compile(specAgain(spec, networkPlace), { ...wiring, report: silence }),
     end: endOf({
       groups: candidates,
@@ -124,9 +134,9 @@ async function jobOf(
   };
 }
 
-function startMonitor(job: number, given: readonly number[]): Program {
+function startMonitor(job: number, given: readonly number[], home: string | undefined): Program {
   return [
-    callerStep("start the monitor", call.clone3(flags("CLONE", "PIDFD"), "monitor")),
+    ...startApart("start the monitor", "monitor", home),
     step("reset all signals", call.defaultSignals),
     step("close all descriptors on execution", call.closeOnExecFrom(0)),
     ...[...given, job].map((fd) => step("except what it needs", call.stayOpen(fd))),
@@ -140,11 +150,17 @@ async function describe(failure: Failure, spec: ContainerSpec): Promise<Error> {
 }
 
 /** Runs the monitor until the container runs; returns the number of its first process. */
-async function runMonitor(job: Job, outfit: Outfit, spec: ContainerSpec, tty: boolean): Promise<number> {
+async function runMonitor(
+  job: Job,
+  outfit: Outfit,
+  spec: ContainerSpec,
+  { tty = false }: ContainerOptions,
+  { home }: Groups,
+): Promise<number> {
   const terminal = tty ? { terminal: REGISTERS.terminal } : {};
   const file = jobFile(job, { pid: REGISTERS.pid, pidfd: REGISTERS.pidfd, ...terminal });
   try {
-    const outcome = execute(startMonitor(file.fd, outfit.given), ["monitor"]);
+    const outcome = execute(startMonitor(file.fd, outfit.given, home), ["monitor"]);
     if (!outcome.ok) throw await describe(outcome, spec);
     const [ours, theirs] = outfit.reports;
     outfit.close(theirs);
@@ -192,7 +208,8 @@ export async function begin(
   try {
     const complete = { ...record, detached: detachedOf(outfit, options) };
     write(complete);
-    const pid = await runMonitor(await jobOf(spec, plan, complete, outfit), outfit, spec, options.tty ?? false);
+    const groups = await groupsOf(spec.id, options);
+    const pid = await runMonitor(await jobOf(spec, plan, complete, outfit, groups), outfit, spec, options, groups);
     place?.publication.handOver();
     return pid;
   } finally {

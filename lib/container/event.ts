@@ -8,7 +8,7 @@
 export interface ContainerEvent {
   /** When, in UTC with nanoseconds: `2026-11-24T06:15:12.699123456Z`. */
   readonly time: string;
-  /** What: `create`, `start`, `oom`, `health_status`, `die`, `destroy`. */
+  /** What: `create`, `start`, `start_failed`, `oom`, `health_status`, `die`, `destroy`. */
   readonly action: string;
   /** The container's id. */
   readonly id: string;
@@ -22,6 +22,10 @@ export interface ContainerEvent {
   readonly signal?: number;
   /** When it died: whether the kernel killed one of its processes for lack of memory. */
   readonly oomKilled?: boolean;
+  /** When it could not be started again: the error number of the system call that failed. */
+  readonly errno?: number;
+  /** What that means. */
+  readonly error?: string;
   /** When its health has changed: whether it is well. */
   readonly health?: string;
   /** When it died: whether nobody saw it. */

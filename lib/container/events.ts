@@ -4,6 +4,7 @@
  * @module
  */
 
+import { describeErrno } from "../../ffi/errno.ts";
 import { type Filters, parseFilters as parse } from "../filters.ts";
 import { parseTime } from "../time.ts";
 import { type ContainerEvent, EVENTS } from "./event.ts";
@@ -78,15 +79,15 @@ function describe(containers: string, id: string): Description {
   }
 }
 
-/** Adds name and image to events without them: a container's monitor knows its id only. */
+/** Adds name and image to events without them, and texts to error numbers: a container's monitor knows neither. */
 function completer(containers: string): (event: ContainerEvent) => ContainerEvent {
   const known = new Map<string, Description>();
   return (event) => {
-    const { id, action, name, image } = event;
+    const { id, action, name, image, errno } = event;
     const told = image === undefined ? known.get(id) ?? describe(containers, id) : { name, image };
     if (action === "destroy") known.delete(id);
     else known.set(id, told);
-    return { ...event, ...told };
+    return { ...event, ...(errno === undefined ? {} : { error: describeErrno(errno) }), ...told };
   };
 }
 

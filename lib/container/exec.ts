@@ -120,6 +120,11 @@ async function describe(failure: Failure, process: ProcessSpec): Promise<Error> 
   return describeFailure(failure, { process });
 }
 
+async function homeOfDetached(): Promise<string | undefined> {
+  const { detectCgroups, lastingGroup } = await lazy.cgroupHost();
+  return lastingGroup(detectCgroups());
+}
+
 /** Starts the command; returns its pid and a pidfd of it. */
 async function launch(
   { record, pidfd: container }: Running,
@@ -135,7 +140,8 @@ async function launch(
   try {
     const needed = streams.flatMap((stream) => stream === "terminal" ? [] : [stream.fd]);
     const inherited = [file.fd, report, container, ...(owner === undefined ? [] : [owner]), ...needed];
-    const outcome = execute(startJoin(shimFd, file.fd, report, inherited), ["joiner"]);
+    const home = detach ? await homeOfDetached() : undefined;
+    const outcome = execute(startJoin(shimFd, file.fd, report, inherited, home), ["joiner"]);
     close(report);
     if (!outcome.ok) throw await describe(outcome, process);
     const { pid, failure } = readReport(reading, { program, registers: file.registers });

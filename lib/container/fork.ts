@@ -17,7 +17,7 @@ import { cloneTree } from "./clone_tree.ts";
 import { holdLayers, newLayer } from "./layers.ts";
 import { findContainer } from "./names.ts";
 import type { ContainerOptions } from "./options.ts";
-import { freeze } from "./pause.ts";
+import { whileFrozen } from "./pause.ts";
 import { type ContainerRecord, lowerOf, statusOf, writeRecord } from "./record.ts";
 import { withStopped } from "./stopped.ts";
 import { livenessOf, namesIn } from "./store.ts";
@@ -60,12 +60,7 @@ function giveLayer(containers: string, record: ContainerRecord): ContainerRecord
 /** Makes a layer of a copy of what a container that runs has changed up to now. */
 async function copyLayer(containers: string, record: ContainerRecord): Promise<ContainerRecord> {
   const layer = newLayer(containers);
-  const thaw = await freeze(containers, record);
-  try {
-    cloneTree(`${containers}/${record.id}/upper`, layer);
-  } finally {
-    thaw();
-  }
+  await whileFrozen(containers, record, () => cloneTree(`${containers}/${record.id}/upper`, layer));
   return { ...record, layers: [layer, ...record.layers ?? []] };
 }
 
@@ -80,7 +75,8 @@ export interface Snapshot {
 /**
  * Makes what a container has changed up to now a layer that nobody changes any more.
  *
- * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `container-busy` if it is just being started.
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `container-busy` if it is just being started;
+ * `container-thawed` if it is stopped meanwhile.
  * @throws {CgroupError} if one that runs cannot be frozen.
  */
 export async function snapshot(containers: string, query: string): Promise<Snapshot> {

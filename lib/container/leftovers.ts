@@ -9,6 +9,7 @@ import { killGroup, removeGroups } from "../cgroup/remove.ts";
 import { messageOf } from "../errors.ts";
 import { leave, leftNetworks } from "../network/attach.ts";
 import { recordEvent } from "./event.ts";
+import { thawAbandoned } from "./freeze.ts";
 import { removeStaleLayers } from "./layers.ts";
 import { listContainers, orphanedIds, removeStaleNames } from "./names.ts";
 import {
@@ -25,7 +26,6 @@ import {
   abandonedIds,
   clearLiveness,
   inherit,
-  isAbandoned,
   livenessOf,
   removeContainer,
   removeStaleMarks,
@@ -90,13 +90,18 @@ async function finish(containers: string, id: string, liveness: Liveness | undef
   return "ended";
 }
 
-/** Finishes containers whose owner is gone, but for those that another command finishes or that are damaged. */
+/**
+ * Finishes containers whose owner is gone, but for those that another command finishes or that are damaged. What was left
+ * frozen runs again.
+ */
 async function finishAll(containers: string, ids: readonly string[], damaged: string[]): Promise<Reclaimed> {
   const result: Reclaimed = { ended: [], removed: [], damaged, failed: [] };
   for (const id of ids) {
-    const liveness = livenessOf(containers, id);
+    if (damaged.includes(id)) continue;
     try {
-      if (damaged.includes(id) || (liveness && !inherit(containers, id))) continue;
+      thawAbandoned(containers, id);
+      const liveness = livenessOf(containers, id);
+      if (liveness ? !inherit(containers, id) : readRecord(`${containers}/${id}`)) continue;
       result[await finish(containers, id, liveness)].push(id);
     } catch (error) {
       // One that resists must not keep the others from being finished.
@@ -125,6 +130,6 @@ export async function reclaim(containers: string): Promise<Reclaimed> {
  */
 export async function reclaimSome(containers: string, id?: string): Promise<void> {
   const ids = new Set([...id === undefined ? [] : [id], ...abandonedIds(containers, SAMPLE)]);
-  const { ended, removed } = await finishAll(containers, [...ids].filter((one) => isAbandoned(containers, one)), []);
+  const { ended, removed } = await finishAll(containers, [...ids], []);
   if (ended.length + removed.length > 0) await leave([...ended, ...removed]);
 }

@@ -57,8 +57,7 @@ export function logsOf(
   query: string,
   { follow, ...options }: Omit<LogOptions, "follow"> & { readonly follow?: boolean },
 ): AsyncGenerator<LogRecord> {
-  const { id } = findContainer(containers, query);
-  const folder = `${containers}/${id}`;
-  requireLog(folder, query);
-  return readLog(folder, { ...options, ...(follow ? { follow: () => isHeld(containers, id) } : {}) });
+  const record = findContainer(containers, query), { id } = record;
+  requireLog(containers, record);
+  return readLog(`${containers}/${id}`, { ...options, ...(follow ? { follow: () => isHeld(containers, id) } : {}) });
 }

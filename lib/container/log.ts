@@ -18,6 +18,7 @@ import {
   TEXT,
   TIME_LENGTH,
 } from "./log_format.ts";
+import type { ContainerRecord } from "./record.ts";
 import { openParts, readParts, startBehind } from "./rotated.ts";
 
 /** Why records may be missing: files were rotated away before they were read, or lines are no records. */
@@ -54,18 +55,29 @@ export function hasLog(folder: string): boolean {
   }
 }
 
+/** Why a container has no log, and what to do. */
+function absence({ id, name, options, detached }: ContainerRecord): { reason: string; hint: string } {
+  const query = name ?? id;
+  if (!detached) {
+    return {
+      reason: "it was run in the foreground, and what it wrote went to whoever ran it",
+      hint: `run --detach keeps a log; sauropod start ${query} runs this one in the background, with a log`,
+    };
+  }
+  if (options.logSize === 0) return { reason: "it was made without one", hint: "leave out --log-driver none" };
+  return { reason: "it has not been started yet", hint: `sauropod start ${query}` };
+}
+
 /**
- * Checks that there is a log.
+ * Checks that a container has a log.
  *
  * @throws {ContainerError} `no-log`.
  */
-export function requireLog(folder: string, query: string): void {
-  if (hasLog(folder)) return;
-  throw new ContainerError(`the container ${query} has no log`, {
-    code: "no-log",
-    facts: { query, folder },
-    hint: "a log is kept of detached containers only: what others write goes to whoever started them",
-  });
+export function requireLog(containers: string, record: ContainerRecord): void {
+  const { id, name } = record;
+  if (hasLog(`${containers}/${id}`)) return;
+  const { reason, hint } = absence(record);
+  throw new ContainerError(`container ${name ?? id} has no log: ${reason}`, { code: "no-log", facts: { id }, hint });
 }
 
 /** Says of each line, from the last on, whether it is before the last `count` lines that the container wrote. */

@@ -8,9 +8,11 @@ import { canFreeze, freezeGroups, isFrozen, thawGroups } from "../cgroup/freezer
 import { detectCgroups } from "../cgroup/host.ts";
 import { groupName, planCgroups } from "../cgroup/plan.ts";
 import { ContainerError } from "../errors.ts";
+import { claimFreeze, whenSettled } from "./freeze.ts";
 import { ensureGroups, requireRunning } from "./groups.ts";
 import { findContainer } from "./names.ts";
 import { type ContainerRecord, type ContainerStatus, type Liveness, statusOf, withRecord } from "./record.ts";
+import { clearFreeze } from "./store.ts";
 
 /** What a container is doing, as people are told. */
 export type ShownStatus = ContainerStatus | "paused";
@@ -47,17 +49,30 @@ function makeFreezable(containers: string, record: ContainerRecord): ContainerRe
 }
 
 /**
- * Freezes all processes of a container that runs, and resolves when they are frozen. Returns what lets them run again,
- * which does nothing if the container was paused before.
+ * Does `work` while all processes of a container that runs are frozen. One that the user has paused stays so; any other
+ * runs again then, also when this process is killed meanwhile: at the next command.
  *
- * @throws {ContainerError} `container-not-running`.
+ * @throws {ContainerError} `container-not-running`; `container-thawed` if it ran during the work.
  * @throws {CgroupError} `freezer-missing`, `freeze-timeout`, or if a group cannot be made; everything runs then.
  */
-export async function freeze(containers: string, record: ContainerRecord): Promise<() => void> {
-  const { cgroups } = makeFreezable(containers, record);
-  const paused = isFrozen(cgroups);
-  await freezeGroups(cgroups);
-  return paused ? () => {} : () => thawGroups(cgroups);
+export async function whileFrozen<T>(containers: string, record: ContainerRecord, work: () => T): Promise<T> {
+  const { id, cgroups } = makeFreezable(containers, record);
+  const ours = await claimFreeze(containers, id, cgroups);
+  try {
+    await freezeGroups(cgroups);
+    const result = work();
+    if (isFrozen(cgroups)) return result;
+    throw new ContainerError(`container ${id} was stopped, or let run again, while it was copied`, {
+      code: "container-thawed",
+      facts: { id },
+      hint: "try again",
+    });
+  } finally {
+    if (ours) {
+      thawGroups(cgroups);
+      clearFreeze(containers, id);
+    }
+  }
 }
 
 /**
@@ -65,19 +80,18 @@ export async function freeze(containers: string, record: ContainerRecord): Promi
  *
  * @param query Its name, id or the beginning of its id.
  * @throws {ContainerError} `container-not-found`, `container-not-running`, `container-paused`.
- * @throws {CgroupError} as {@linkcode freeze} does.
+ * @throws {CgroupError} as {@linkcode whileFrozen} does.
  */
 export async function pauseContainer(containers: string, query: string): Promise<void> {
-  const record = findContainer(containers, query);
-  requireRunning(containers, record);
-  if (isPaused(record)) {
-    throw new ContainerError(`container ${record.id} is paused already`, {
+  const { id, cgroups } = makeFreezable(containers, findContainer(containers, query));
+  await whenSettled(containers, id, () => {
+    if (!isFrozen(cgroups)) return freezeGroups(cgroups);
+    throw new ContainerError(`container ${id} is paused already`, {
       code: "container-paused",
-      facts: { id: record.id },
+      facts: { id },
       hint: `sauropod unpause ${query} lets it run again`,
     });
-  }
-  await freeze(containers, record);
+  });
 }
 
 /**
@@ -86,14 +100,11 @@ export async function pauseContainer(containers: string, query: string): Promise
  * @param query Its name, id or the beginning of its id.
  * @throws {ContainerError} `container-not-found`, `container-not-running`, `container-not-paused`.
  */
-export function unpauseContainer(containers: string, query: string): void {
-  const record = findContainer(containers, query);
+export async function unpauseContainer(containers: string, query: string): Promise<void> {
+  const record = findContainer(containers, query), { id, cgroups } = record;
   requireRunning(containers, record);
-  if (!isPaused(record)) {
-    throw new ContainerError(`container ${record.id} is not paused`, {
-      code: "container-not-paused",
-      facts: { id: record.id },
-    });
-  }
-  thawGroups(record.cgroups);
+  await whenSettled(containers, id, () => {
+    if (isPaused(record)) return thawGroups(cgroups);
+    throw new ContainerError(`container ${id} is not paused`, { code: "container-not-paused", facts: { id } });
+  });
 }

@@ -13,6 +13,7 @@ import { close } from "../../ffi/fs.ts";
 import { pipe, reap } from "../../ffi/process.ts";
 import { callerStep, type Program, step } from "../../ffi/program.ts";
 import { SpawnError } from "../errors.ts";
+import { handle, readable } from "./pipes.ts";
 
 /** Starts the pump; its `lifeline` is the read end of a pipe that we hold open while we live. */
 function startPump(terminal: number, input: number, output: number, lifeline: number): Program {
@@ -45,4 +46,37 @@ export function pump(terminal: number, input: number, output: number): Promise<v
     });
   }
   return reap(outcome.registers.get("pump") ?? -1).then(() => close(held));
+}
+
+/** What is typed at a terminal. */
+export interface Typed {
+  /** The bytes, as they come. */
+  readonly bytes: ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** Ends it; resolves when the terminal is as before. */
+  close(): Promise<void>;
+}
+
+/**
+ * Reads what is typed at the terminal `input`, in raw mode until it is closed, or this process has died.
+ *
+ * @throws {SpawnError} if the pump cannot be started.
+ */
+export function pumpTyped(input: number, output: number): Typed {
+  const [reading, writing] = pipe();
+  const ours = handle(reading);
+  try {
+    const ended = pump(writing, input, output);
+    return {
+      bytes: readable(ours),
+      close(): Promise<void> {
+        ours.close();
+        return ended;
+      },
+    };
+  } catch (error) {
+    ours.close();
+    throw error;
+  } finally {
+    close(writing);
+  }
 }

@@ -52,6 +52,8 @@ export interface Detached {
   readonly input?: number;
   /** Our side of the container's terminal. Default: it has none. */
   readonly terminal?: number;
+  /** What the monitor is to do. Default: it has none yet. */
+  readonly job?: number;
 }
 
 /** `container.json`. */

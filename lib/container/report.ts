@@ -8,8 +8,8 @@ import { read } from "../../ffi/fs.ts";
 import type { Program } from "../../ffi/program.ts";
 import type { Failure } from "./failure.ts";
 
-// What stands for a step's index in the word about a process; words are at most PIPE_BUF long, after that one.
-const PROCESS = 0xffffffff, PROCESS_SIZE = 8, LARGEST = PROCESS_SIZE + 4096;
+// What stands for a step's index in the word about a process, and the sizes of that word and of the one about a failure.
+const PROCESS = 0xffffffff, PROCESS_SIZE = 8, FAILURE_SIZE = 4096, LARGEST = PROCESS_SIZE + FAILURE_SIZE;
 const STEP = 0, ERRNO = 4, REGISTERS = 8;
 
 /** A program that another process walks, and the names of its registers in order. */
@@ -34,9 +34,13 @@ export function readReport(fd: number, { program, registers }: Walked): Report {
   let length = 0;
   for (let n = 1; n > 0 && length < LARGEST; length += n) n = read(fd, bytes.subarray(length));
   const whole = new DataView(bytes.buffer, 0, length);
-  const named = length >= PROCESS_SIZE && whole.getUint32(STEP, true) === PROCESS;
-  const pid = named ? { pid: whole.getUint32(ERRNO, true) } : {};
-  const word = new DataView(bytes.buffer, named ? PROCESS_SIZE : 0, length - (named ? PROCESS_SIZE : 0));
+  // The one who says which process it is, and that process, which says what has failed, write when they come to it.
+  const at = [0, FAILURE_SIZE].find((at) =>
+    length >= at + PROCESS_SIZE && whole.getUint32(at + STEP, true) === PROCESS
+  );
+  const pid = at === undefined ? {} : { pid: whole.getUint32(at + ERRNO, true) };
+  const begin = at === 0 ? PROCESS_SIZE : 0;
+  const word = new DataView(bytes.buffer, begin, Math.min(length - begin, FAILURE_SIZE));
   const step = word.byteLength > 0 ? program[word.getUint32(STEP, true)] : undefined;
   if (!step) return pid;
   const values = registers.slice(0, (word.byteLength - REGISTERS) / 8).map((name, i): [string, number] => [

@@ -31,10 +31,12 @@ function notRunning({ id }: ContainerRecord, status: string): ContainerError {
 }
 
 // What joins a frozen group is frozen itself.
-async function refusePaused({ id, cgroups }: ContainerRecord): Promise<void> {
+async function refusePaused(containers: string, { id, cgroups }: ContainerRecord): Promise<void> {
   if (cgroups.length === 0) return;
   const { isFrozen } = await lazy.freezer();
   if (!isFrozen(cgroups)) return;
+  const { whenSettled } = await lazy.freeze();
+  if (!await whenSettled(containers, id, () => isFrozen(cgroups))) return;
   throw new ContainerError(`container ${id} is paused`, {
     code: "container-paused",
     facts: { id },
@@ -53,7 +55,7 @@ export async function findRunning(containers: string, query: string): Promise<Ru
   const status = statusOf(record, liveness);
   const process = liveness?.process;
   if (status !== "running" || !process) throw notRunning(record, status);
-  await refusePaused(record);
+  await refusePaused(containers, record);
   let pidfd: number;
   try {
     pidfd = openProcess(process.pid);

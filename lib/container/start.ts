@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ContainerError, ImageError, InputError, SauropodError } from "../errors.ts";
+import { ContainerError, ImageError, SauropodError } from "../errors.ts";
 import { findFolders } from "../folders.ts";
 import { type Image, resolveImage } from "../image/resolve.ts";
 import { lazy } from "../lazy.ts";
@@ -17,7 +17,7 @@ import { awaitEnd, signalProcess } from "./owner.ts";
 import { inPlace, placeOf, type Plan, planContainer, recordOf } from "./plan.ts";
 import { checkOptions, prepare } from "./prepare.ts";
 import { type ContainerRecord, lowerOf, readRecord, statusOf, writeRecord } from "./record.ts";
-import { parseRestart } from "./restart.ts";
+import { checkRestart } from "./restart.ts";
 import { createState, restoreState, saveState } from "./state.ts";
 import { withStopped } from "./stopped.ts";
 import { clearLiveness, createContainer, livenessOf, own, removeContainer } from "./store.ts";
@@ -32,13 +32,7 @@ export interface DetachedOptions extends ContainerOptions {
 
 function checkDetached(command: readonly string[], options: ContainerOptions): void {
   checkOptions(command, options);
-  const { restart } = parseRestart(options.restart);
-  if (restart !== "no" && !options.keep) {
-    throw new InputError("a container that is removed at its end cannot be started again", {
-      code: "bad-restart",
-      hint: "leave out --rm or --restart",
-    });
-  }
+  checkRestart(options.restart, options.keep);
 }
 
 async function planDetached(image: string, command: readonly string[], options: DetachedOptions): Promise<{

@@ -5,6 +5,7 @@
  *     ID/volumes/                         volumes of its own
  *     .live/ID -> BOOT OWNER              it is being made, runs or is being removed
  *     .live/ID.process -> BOOT PROCESS    its first process
+ *     .live/ID.freeze -> BOOT PROCESS     who has frozen it for a moment
  *     .names/NAME -> ID                   the name of one
  *
  * @module
@@ -30,7 +31,7 @@ import {
 } from "./record.ts";
 import { removeFolder } from "./remove.ts";
 
-const LIVE = ".live", PROCESS = ".process";
+const LIVE = ".live", PROCESS = ".process", FREEZE = ".freeze";
 
 /** A fresh id: twelve hexadecimal digits. */
 export function newId(): string {
@@ -69,7 +70,13 @@ export function livenessOf(containers: string, id: string): Liveness | undefined
   return { boot: owner.boot, owner: owner.mark, ...(process?.boot === owner.boot ? { process: process.mark } : {}) };
 }
 
-const ID = /^[0-9a-f]{12}$/;
+/** Who has frozen the container `id` for a moment; undefined if nobody has. */
+export function freezerOf(containers: string, id: string): Liveness | undefined {
+  const mark = readMark(`${containers}/${LIVE}/${id}${FREEZE}`);
+  return mark && { boot: mark.boot, owner: mark.mark };
+}
+
+const ID = /^[0-9a-f]{12}$/, OWNED = /^[0-9a-f]{12}(\.freeze)?$/;
 
 /** How many marks of others a command looks at on its way, so that it costs the same however many containers live. */
 export const SAMPLE = 16;
@@ -88,13 +95,12 @@ export function isAbandoned(containers: string, id: string): boolean {
 }
 
 /**
- * The ids of containers that commands left when they were killed. It looks at live ones only, and at no more than
- * `most` of them, chosen at random.
+ * The ids of containers that commands left when they were killed, or left frozen. It looks at live ones only, and at no
+ * more than `most` marks of them, chosen at random.
  */
 export function abandonedIds(containers: string, most = Infinity): string[] {
-  return some(namesIn(`${containers}/${LIVE}`).filter((name) => ID.test(name)), most).filter((id) =>
-    isAbandoned(containers, id)
-  );
+  const marks = some(namesIn(`${containers}/${LIVE}`).filter((name) => OWNED.test(name)), most);
+  return [...new Set(marks.filter((name) => isAbandoned(containers, name)).map((name) => name.slice(0, 12)))];
 }
 
 /** Removes marks that say nothing of a container any more: halves of changes whose maker was killed. */
@@ -118,7 +124,7 @@ export function own(containers: string, id: string): boolean {
 }
 
 /** Runs `work` while no mark changes hands: a mark is replaced only under this lock, also by monitors. */
-function withMarks<T>(containers: string, work: () => T): T {
+export function withMarks<T>(containers: string, work: () => T): T {
   const fd = openAt(AT_FDCWD, `${containers}/${LIVE}`, flags("O", "RDONLY", "DIRECTORY"));
   try {
     lock(fd, "exclusive");
@@ -160,6 +166,16 @@ function take(containers: string, id: string): boolean {
 /** Says which the first process of the container `id` is. */
 export function setProcess(containers: string, id: string, process: ProcessMark | undefined): void {
   if (process) makeLink(formatMark(process), `${containers}/${LIVE}/${id}${PROCESS}`);
+}
+
+/** Says that we freeze the container `id` for a moment; for use under the lock of marks ({@linkcode withMarks}). */
+export function setFreezer(containers: string, id: string): void {
+  Deno.symlinkSync(formatMark(ownMark()), `${containers}/${LIVE}/${id}${FREEZE}`);
+}
+
+/** Says that nobody freezes the container `id` any more. */
+export function clearFreeze(containers: string, id: string): void {
+  removeFile(`${containers}/${LIVE}/${id}${FREEZE}`);
 }
 
 /** Says that nothing happens with the container `id` any more. */

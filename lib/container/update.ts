@@ -1,5 +1,5 @@
 /**
- * Changing the limits of containers.
+ * Changing the limits of containers, and when they are started again.
  *
  * @module
  */
@@ -16,7 +16,14 @@ import { findContainer } from "./names.ts";
 import { memoryOfProcess } from "./process_usage.ts";
 import { processesOf } from "./processes.ts";
 import { type ContainerRecord, readRecord, statusOf, withRecord, writeRecord } from "./record.ts";
+import { changeRestart, checkRestart } from "./restart.ts";
 import { livenessOf } from "./store.ts";
+
+/** What to change. */
+export interface Changes extends Limits {
+  /** When to start it again, as `run --restart` has it. */
+  readonly restart?: string;
+}
 
 /** What an update did. */
 export interface Updated {
@@ -99,7 +106,7 @@ function merge(old: Limits, asked: Limits): Limits {
 }
 
 /** Sets limits of a container; those that are not named stay as they are. For use under the lock of its record. */
-function update(containers: string, record: ContainerRecord, asked: Limits): Updated {
+function updateLimits(containers: string, record: ContainerRecord, asked: Limits): Updated {
   const limits = merge(record.options.limits ?? {}, asked);
   if (statusOf(record, livenessOf(containers, record.id)) === "running") {
     return applyTo(containers, requireRunning(containers, record), asked, limits);
@@ -110,17 +117,32 @@ function update(containers: string, record: ContainerRecord, asked: Limits): Upd
   return { id: record.id, limits, running: false };
 }
 
+function isEmpty(changes: Changes): boolean {
+  return Object.values(changes).every((change) => change === undefined);
+}
+
+function update(containers: string, record: ContainerRecord, { restart, ...limits }: Changes): Updated {
+  const { id, options, keep } = record, folder = `${containers}/${id}`;
+  checkRestart(restart, keep);
+  const running = statusOf(record, livenessOf(containers, id)) === "running";
+  const updated = isEmpty(limits)
+    ? { id, limits: options.limits ?? {}, running }
+    : updateLimits(containers, record, limits);
+  if (restart !== undefined) changeRestart(containers, readRecord(folder) ?? record, restart);
+  return updated;
+}
+
 /**
- * Changes limits of a container, at once if it runs, and for all its later starts. Limits that are not named stay as
- * they are. Either all of them change or none.
+ * Changes limits of a container, and when it is started again: at once if it runs, and for all its later starts. What is
+ * not named stays as it is. Either all limits change or none.
  *
  * @param query Its name, id or the beginning of its id.
- * @throws {InputError} `no-limits`, and for limits that make no sense.
- * @throws {ContainerError} `container-not-found`.
+ * @throws {InputError} `no-limits`, `bad-restart`, and for limits that make no sense.
+ * @throws {ContainerError} `container-not-found`; `not-detached`, `container-busy` if its monitor cannot be told.
  * @throws {CgroupError} for limits that this host cannot set; `limit-below-usage`, `limit-refused`.
  */
-export function updateContainer(containers: string, query: string, asked: Limits): Updated {
-  if (Object.values(asked).every((limit) => limit === undefined)) {
+export function updateContainer(containers: string, query: string, asked: Changes): Updated {
+  if (isEmpty(asked)) {
     throw new InputError("there is no limit to change", { code: "no-limits", hint: "for example --memory 256m" });
   }
   const record = findContainer(containers, query);

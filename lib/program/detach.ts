@@ -5,8 +5,22 @@
  */
 
 import * as call from "../../ffi/calls.ts";
-import { callerStep, type Program } from "../../ffi/program.ts";
+import { flags } from "../../ffi/flags.ts";
+import { callerStep, type Program, register } from "../../ffi/program.ts";
 import type { ContainerSpec } from "../spec.ts";
+
+/**
+ * Starts a process whose pidfd goes to the register `pidfd`; in the v2 group at `home`, if one is given, so that it does
+ * not end with the session or service that we belong to.
+ */
+export function startApart(label: string, pidfd: string, home: string | undefined): Program {
+  if (home === undefined) return [callerStep(label, call.clone3(flags("CLONE", "PIDFD"), pidfd))];
+  const open = call.open(home, flags("O", "PATH", "DIRECTORY"));
+  return [
+    callerStep("open a control group that does not end with this session or service", open, { save: "home" }),
+    callerStep(label, call.clone3(flags("CLONE", "PIDFD", "INTO_CGROUP"), pidfd, register("home"))),
+  ];
+}
 
 /**
  * What a container is to be when its monitor starts it again: in the network namespace that was kept at `networkPlace`,

@@ -7,9 +7,10 @@
 
 import * as call from "../../ffi/calls.ts";
 import { flags } from "../../ffi/flags.ts";
-import { callerStep, type Program, register, step } from "../../ffi/program.ts";
+import { type Program, register, step } from "../../ffi/program.ts";
 import type { ProcessSpec } from "../spec.ts";
 import { dieWith } from "./birth.ts";
+import { startApart } from "./detach.ts";
 import { becomeUser, connectStreams, enterDirectory, execute } from "./process.ts";
 import type { Wiring } from "./wiring.ts";
 
@@ -25,7 +26,10 @@ export interface JoinWiring {
   readonly terminal?: number;
   /** A pidfd of the process with which the command is to die. Default: it lives on. */
   readonly owner?: number;
-  /** The pipe that is told which process runs the command. Default: we wait for the command, and it dies with us. */
+  /**
+   * The pipe that is told which process runs the command. Default: we wait for the command, which is in our session and
+   * process group, and dies with us.
+   */
   readonly report?: number;
 }
 
@@ -58,7 +62,7 @@ export function joinProgram(process: ProcessSpec, groups: readonly string[], wir
     ...goOn(wiring),
     ...dying(wiring),
     step("reset all signals", call.defaultSignals),
-    step("lead a new session", call.setsid),
+    ...(wiring.report === undefined ? [] : [step("lead a new session", call.setsid)]),
     ...connectStreams(process, wiring),
     ...(terminal === undefined ? [] : [step("take the terminal", call.controlTerminal(terminal))]),
     ...becomeUser(process),
@@ -72,11 +76,20 @@ export function joinProgram(process: ProcessSpec, groups: readonly string[], wir
   ];
 }
 
-/** The caller's program that starts the process which walks {@linkcode joinProgram}. */
-export function startJoin(shim: number, program: number, report: number, inherited: readonly number[]): Program {
+/**
+ * The caller's program that starts the process which walks {@linkcode joinProgram}; `home` is as of
+ * {@linkcode startApart}.
+ */
+export function startJoin(
+  shim: number,
+  program: number,
+  report: number,
+  inherited: readonly number[],
+  home: string | undefined,
+): Program {
   const argv = ["sauropod-join", String(program), String(report)];
   return [
-    callerStep("start a process that joins the container", call.clone3(flags("CLONE", "PIDFD"), "joiner")),
+    ...startApart("start a process that joins the container", "joiner", home),
     step("close all descriptors on execution", call.closeOnExecFrom(3)),
     ...inherited.filter((fd) => fd > 2).map((fd) => step("except what the command needs", call.stayOpen(fd))),
     step("execute the shim", call.execveFd(shim, argv, [])),
