@@ -81,10 +81,20 @@ function passSignals({ container, folders }: Session): void {
   forwardSignals().connect({ kill: pass });
 }
 
+/** The input of a container that has just been started, which may have ended already. */
+async function inputOfStarted(container: string, folders: FolderOptions = {}): Promise<AttachedContainer> {
+  try {
+    return await attachInput(container, folders);
+  } catch (error) {
+    if (error instanceof ContainerError && error.code === "container-not-running") return { [Symbol.dispose]() {} };
+    throw error;
+  }
+}
+
 /** Connects until the container has ended, or the user disconnects. Returns the exit code. */
-async function connect(session: Session, output: Promise<void>): Promise<number> {
+async function connect(session: Session, output: Promise<void>, open = attachInput): Promise<number> {
   const { container, folders, flags, disconnected } = session;
-  using connection = await attachInput(container, folders);
+  using connection = await open(container, folders);
   const restore = flags.noStdin ? undefined : await passInput(connection, session);
   try {
     if (!flags.noSigProxy && !connection.resize) passSignals(session);
@@ -127,5 +137,5 @@ export async function startAttached(container: string, flags: AttachFlags): Prom
   const output = follow(session, () => begun);
   await start(container, session.folders);
   begun = true;
-  return await connect(session, output);
+  return await connect(session, output, inputOfStarted);
 }

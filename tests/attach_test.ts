@@ -54,8 +54,9 @@ onTerminal(
       await new Promise((resolve) => setTimeout(resolve, 50));
       return /20 90/.test(terminal.screen);
     });
-    await terminal.types("\x10y\x10\x11");
+    await terminal.types("\x10y");
     await terminal.shows(/<\s*10>\s*<\s*79>/);
+    await terminal.types("\x10\x11");
     await terminal.shows(/disconnected; the container goes on/);
     assert.equal(await terminal.ended(), 0);
     await terminal.untilModes(modes, true);
@@ -130,4 +131,17 @@ Deno.test("what is typed before the keys, and what only begins like them, is pas
   assert.deepEqual(await type(keys, "x", "ab", "c"), ["x", true]);
   assert.deepEqual(await type(keys, "ababc", "d"), ["ab", true]);
   assert.deepEqual(await type([], "ab\0c"), ["ab\0c", false]);
+});
+
+Deno.test("start --attach shows what a command wrote and passes its exit code on, however soon it has ended", async () => {
+  await using world = makeWorld();
+  await Promise.all(Array.from({ length: 8 }, async (_, i) => {
+    const pause = i % 2 === 0 ? "" : `sleep 0.0${i};`;
+    const name = `n${i}`, script = `${pause} echo out; echo err >&2; exit 3`;
+    await world.cli(["create", "--name", name, ...NONE, "busybox", "sh", "-c", script]);
+    for (let round = 0; round < 3; round++) {
+      assert.deepEqual(await world.cli(["start", "-a", name]), { code: 3, stdout: "out\n", stderr: "err\n" });
+    }
+  }));
+  await clear(world);
 });
