@@ -83,11 +83,13 @@ export function readOwnFile(pid: number, path: string): string | undefined {
   return withOwnFile(pid, path, "RDONLY", readAll);
 }
 
+const HOSTS = flags("O", "RDWR", "NOFOLLOW", "NONBLOCK");
+
 /** Runs `work` with the file of the host's that is a container's `/etc/hosts`. */
 function withHosts(path: string, work: (fd: number) => void): void {
   let fd: number;
   try {
-    fd = openAt(AT_FDCWD, path, flags("O", "RDWR", "NOFOLLOW", "NONBLOCK"));
+    fd = openAt(AT_FDCWD, path, HOSTS);
   } catch {
     // The container has been removed.
     return;
