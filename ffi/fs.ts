@@ -74,6 +74,7 @@ const FICLONE = 0x40049409, MOST_AT_ONCE = 1 << 30;
 const STATX_BASIC = 0x7ff, STATX_MNT_ID = 0x1000;
 const RENAME_EXCHANGE = 2;
 const TMPFS_MAGIC = 0x01021994, DEVPTS_MAGIC = 0x1cd1;
+const SHARING_MAGIC: ReadonlySet<number> = new Set([0x58465342, 0x9123683e]);
 const EINTR = 4, EAGAIN = 11, SEEK_SET = 0, SEEK_END = 2;
 const LOCK_EX = 2, LOCK_SH = 1, LOCK_NB = 4, LOCK_UN = 8;
 const ERANGE = 34, ENODATA = 61, EOPNOTSUPP = 95;
@@ -242,6 +243,11 @@ export function syncFileSystem(fd: number): void {
   check(shim.i("syncfs", fd), "syncfs", fd);
 }
 
+/** Like {@linkcode syncFileSystem}, but this thread does not wait. */
+export async function syncLater(fd: number): Promise<void> {
+  check(await shim.wait("syncfs", fd, nothing), "syncfs", fd);
+}
+
 /** Sets owner and group of `path` itself (not of what a link points at); of `dirfd` if `path` is empty. */
 export function chownAt(dirfd: number, path: string, uid: number, gid: number): void {
   const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
@@ -351,6 +357,11 @@ function fileSystemOf(fd: number): number {
   const buffer = new Uint8Array(120);
   check(shim.ib("fstatfs", fd, buffer), "fstatfs", fd);
   return new DataView(buffer.buffer).getUint32(0, true);
+}
+
+/** Whether an open file lies on a file system that can share blocks between files: XFS, Btrfs. */
+export function mayShareBlocks(fd: number): boolean {
+  return SHARING_MAGIC.has(fileSystemOf(fd));
 }
 
 /** Whether an open file lies on a tmpfs. */

@@ -9,7 +9,8 @@
  */
 
 import { isFolder } from "../../ffi/paths.ts";
-import { AT_FDCWD, chmodAt, chownAt } from "../../ffi/fs.ts";
+import { flags } from "../../ffi/flags.ts";
+import { AT_FDCWD, chmodAt, chownAt, close, mayShareBlocks, openAt, syncLater } from "../../ffi/fs.ts";
 import { ContainerError } from "../errors.ts";
 import type { Image } from "../image/resolve.ts";
 import type { ImageSettings } from "../image/oci.ts";
@@ -57,10 +58,21 @@ function giveLayer(containers: string, record: ContainerRecord): ContainerRecord
   return changed;
 }
 
+/** Blocks can be shared when they are on disk: most are written before the container is frozen for that. */
+async function writeDown(folder: string): Promise<void> {
+  const fd = openAt(AT_FDCWD, folder, flags("O", "RDONLY", "DIRECTORY"));
+  try {
+    if (mayShareBlocks(fd)) await syncLater(fd);
+  } finally {
+    close(fd);
+  }
+}
+
 /** Makes a layer of a copy of what a container that runs has changed up to now. */
 async function copyLayer(containers: string, record: ContainerRecord): Promise<ContainerRecord> {
-  const layer = newLayer(containers);
-  await whileFrozen(containers, record, () => cloneTree(`${containers}/${record.id}/upper`, layer));
+  const layer = newLayer(containers), upper = `${containers}/${record.id}/upper`;
+  await writeDown(upper);
+  await whileFrozen(containers, record, () => cloneTree(upper, layer));
   return { ...record, layers: [layer, ...record.layers ?? []] };
 }
 
