@@ -262,7 +262,7 @@ Deno.test("addresses are the next that is free, or the one that is asked for if 
 });
 
 Deno.test("an address that a container has just left is free for the next", async () => {
-  for (let i = 0; i < 20; i++) {
+  for (let i = 0; i < 100; i++) {
     const box = await run("busybox", ["true"], { ...world.folders, containerAddress: "10.10.10.50" });
     await box.status;
   }

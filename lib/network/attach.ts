@@ -5,7 +5,7 @@
  */
 
 import { NetlinkError, request as ask, withNetlink } from "../../ffi/netlink.ts";
-import { findLink, newRateLimit, setHairpin } from "../../ffi/rtnetlink.ts";
+import { findLink, listLinks, newRateLimit, setHairpin } from "../../ffi/rtnetlink.ts";
 import type { ContainerOptions } from "../container/options.ts";
 import type { ProcessMark } from "../container/record.ts";
 import { SAMPLE, some } from "../container/store.ts";
@@ -13,7 +13,7 @@ import { InputError, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import type { FileSpec, InterfaceSpec, NetworkSpec } from "../spec.ts";
 import { formatAddress, formatCidr, parseAddress } from "./address.ts";
-import { type Bridge, bringUp, findDefaultNetwork, lookAtBridge, portsOf } from "./bridge.ts";
+import { type Bridge, bringUp, findDefaultNetwork, lookAtBridge } from "./bridge.ts";
 import { type Network, networkNames, readNetwork } from "./definition.ts";
 import { bridgedFiles } from "./files.ts";
 import {
@@ -21,6 +21,7 @@ import {
   chooseAddress,
   hostEnd,
   isDead,
+  isHostEnd,
   isLiving,
   type Lease,
   readLeases,
@@ -176,22 +177,25 @@ async function chooseSoon(
   bridges: readonly Bridge[],
 ): Promise<{ choices: Choice[]; leases: readonly Lease[] }> {
   const deadline = performance.now() + RELEASE_MS;
+  let changes = true;
   for (let most = SAMPLE;; most = Infinity) {
     const leases = forgetDead(readLeases(), tenant, most);
     try {
       return { choices: chooseAll(tenant, bridges, leases), leases };
     } catch (error) {
-      const isFinal = most === Infinity && (performance.now() > deadline || !hasDead(bridges, leases));
-      if (isFinal || !(error instanceof NetworkError)) throw error;
+      if (!changes || performance.now() > deadline || !(error instanceof NetworkError)) throw error;
     }
+    // Asked before the next try: what goes in between makes room for that.
+    changes = hasDead(leases);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
 
-/** Whether a bridge has a port that is no living container's. */
-function hasDead(bridges: readonly Bridge[], leases: readonly Lease[]): boolean {
+/** Whether there is a host's end of an interface that is no living container's. On its way out it is no bridge's port. */
+function hasDead(leases: readonly Lease[]): boolean {
   const living = new Set(leases.filter(isLiving).map(({ host }) => host));
-  return bridges.some(({ network }) => portsOf(network).some((name) => !living.has(name)));
+  const links = withNetlink("ROUTE", (fd) => listLinks(fd));
+  return links.some(({ name }) => isHostEnd(name) && !living.has(name));
 }
 
 /** An index that no interface has that the kernel numbered. */

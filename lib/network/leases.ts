@@ -118,6 +118,11 @@ export function hostEnd(address: Uint8Array): string {
   return hostEndOf(address.toHex());
 }
 
+/** Whether an interface of that name is the host's end of one. */
+export function isHostEnd(name: string): boolean {
+  return /^veth[0-9a-f]{8}$/.test(name);
+}
+
 function hostEndOf(hex: string): string {
   return `veth${hex}`;
 }
