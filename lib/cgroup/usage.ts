@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type ErrnoName, errnoNumber } from "../../ffi/errno.ts";
 import { modeOf } from "../../ffi/paths.ts";
 
 /** Memory of a group, in bytes. */
@@ -100,12 +101,11 @@ export function ranOutOfMemory(groups: readonly string[]): boolean {
 
 /** Whether an error says that a group does not exist (ENOENT), or was removed while its file was open (ENODEV). */
 export function isGone(error: unknown): boolean {
-  if (error instanceof Deno.errors.NotFound || hasErrno(error, "ENODEV")) return true;
-  // Deno knows no name for this one.
-  return error instanceof Error && error.message.includes("(os error 19)");
+  return error instanceof Deno.errors.NotFound || hasErrno(error, "ENODEV");
 }
 
-/** Whether a failed system call gave this errno, such as `EBUSY`. */
-export function hasErrno(error: unknown, name: string): boolean {
-  return error instanceof Error && "code" in error && error.code === name;
+/** Whether a failed system call gave this errno, such as `EBUSY`. Deno has no code for some, such as ENODEV and ESRCH. */
+export function hasErrno(error: unknown, name: ErrnoName): boolean {
+  if (!(error instanceof Error)) return false;
+  return ("code" in error && error.code === name) || error.message.includes(`(os error ${errnoNumber(name)})`);
 }

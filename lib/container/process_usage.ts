@@ -33,7 +33,7 @@ export function readProcessFile(pid: number, file: string): string | undefined {
     return Deno.readTextFileSync(`/proc/${pid}/${file}`);
   } catch (error) {
     const gone = error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied;
-    if (gone || ["ESRCH", "EINVAL", "EACCES"].some((name) => hasErrno(error, name))) return undefined;
+    if (gone || (["ESRCH", "EINVAL", "EACCES"] as const).some((name) => hasErrno(error, name))) return undefined;
     throw error;
   }
 }
