@@ -165,7 +165,7 @@ function take(containers: string, id: string): boolean {
 
 /** Says which the first process of the container `id` is. */
 export function setProcess(containers: string, id: string, process: ProcessMark | undefined): void {
-  if (process) makeLink(formatMark(process), `${containers}/${LIVE}/${id}${PROCESS}`);
+  if (process) Deno.symlinkSync(formatMark(process), `${containers}/${LIVE}/${id}${PROCESS}`);
 }
 
 /** Says that we freeze the container `id` for a moment; for use under the lock of marks ({@linkcode withMarks}). */
