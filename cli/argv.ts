@@ -7,10 +7,10 @@
 
 /** What must be known of a command's flags to find where they end. */
 export interface FlagTable {
-  /** Flags by their long name in kebab case: whether a value follows. */
-  readonly takesValue: ReadonlyMap<string, boolean>;
-  /** Long names by their short one. */
-  readonly short: ReadonlyMap<string, string>;
+  /** Whether a value follows the flag of this long name, in kebab case; undefined if there is none. */
+  takesValue(name: string): boolean | undefined;
+  /** The long name of the flag of one letter; undefined if there is none. */
+  long(letter: string): string | undefined;
 }
 
 /** Sauropod's version. */
@@ -50,26 +50,24 @@ function split(word: string): [name: string, value: string | undefined] {
 
 /** Flags of one letter each, without values. Among others, i is docker's -i: alone it is the original's. */
 function letters(word: string, table: FlagTable): string[] | undefined {
-  const names = [...word.slice(1)].map((letter) => letter === "i" ? "interactive" : table.short.get(letter));
-  const known = names.filter((name) => name !== undefined && table.takesValue.get(name) === false);
+  const names = [...word.slice(1)].map((letter) => letter === "i" ? "interactive" : table.long(letter));
+  const known = names.filter((name) => name !== undefined && table.takesValue(name) === false);
   return known.length === names.length && names.length > 0 ? known.map((name) => `--${name}`) : undefined;
 }
 
 /** The long name of a flag written in full or as its only letter, and the value behind a `=`, if any. */
 function whole(word: string, table: FlagTable): [name: string, value: string | undefined] | undefined {
   const [dashed, value] = split(word);
-  const bare = dashed.replace(/^--?/, "");
-  const name = word.startsWith("--") || bare.length > 1 ? bare : table.short.get(bare) ?? bare;
-  return table.takesValue.has(name) ? [name, value] : undefined;
+  const bare = dashed.slice(dashed.startsWith("--") ? 2 : 1);
+  const name = word.startsWith("--") || bare.length > 1 ? bare : table.long(bare) ?? bare;
+  return table.takesValue(name) !== undefined ? [name, value] : undefined;
 }
 
 /** A short flag with its value glued on: -eA=1, -m64m. */
 function glued(word: string, table: FlagTable): [name: string, value: string] | undefined {
-  const name = word.startsWith("--") ? undefined : table.short.get(word.slice(1, 2));
-  return name !== undefined && table.takesValue.get(name) ? [name, word.slice(2)] : undefined;
+  const name = word.startsWith("--") ? undefined : table.long(word.slice(1, 2));
+  return name !== undefined && table.takesValue(name) ? [name, word.slice(2)] : undefined;
 }
-
-const NONE: FlagTable = { takesValue: new Map(), short: new Map() };
 
 /** Rewrites the words after `run` or `explain` so that flags, image and command cannot be mistaken for each other. */
 export function normalizeRun(words: readonly string[], table: FlagTable): string[] {
@@ -84,14 +82,17 @@ export function normalizeRun(words: readonly string[], table: FlagTable): string
     const [name, value] = exact ?? glued(word, table) ?? [];
     if (bundle || name === undefined) result.push(...bundle ?? [word]);
     else if (value !== undefined) result.push(`--${name}=${value}`);
-    else if (table.takesValue.get(name) && i + 1 < words.length) result.push(`--${name}=${words[++i]}`);
+    else if (table.takesValue(name) && i + 1 < words.length) result.push(`--${name}=${words[++i]}`);
     else result.push(`--${name}`);
   }
   return result;
 }
 
 /** The words for the command parser. `tables` has the commands whose last words are those of another command. */
-export function normalize(words: readonly string[], tables: Readonly<Record<string, FlagTable>>): string[] {
+export function normalize(
+  words: readonly string[],
+  tables: Readonly<Record<string, FlagTable>> & { readonly run: FlagTable },
+): string[] {
   const [first, ...rest] = words;
   const alone = words.length === 1 && first === "-h";
   if (first === undefined || alone || [...HELP, "help", "--version"].includes(first)) {
@@ -100,5 +101,5 @@ export function normalize(words: readonly string[], tables: Readonly<Record<stri
   const table = tables[first];
   if (table) return [first, ...normalizeRun(rest, table)];
   if (COMMANDS.has(first)) return words.map((word) => word === "-h" ? "--help" : word);
-  return ["run", ...normalizeRun(words, tables.run ?? NONE)];
+  return ["run", ...normalizeRun(words, tables.run)];
 }

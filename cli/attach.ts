@@ -12,7 +12,7 @@ import { findFolders, type FolderOptions, type Folders } from "../lib/folders.ts
 import { lazy } from "../lib/lazy.ts";
 import type { Context } from "./context.ts";
 import { DETACH_KEYS, parseDetachKeys, untilTyped } from "./detach_keys.ts";
-import { forwardSignals } from "./signals.ts";
+import { passSignals } from "./signals.ts";
 import { printBytes, say } from "./text.ts";
 
 /** The flags of `attach`. */
@@ -73,12 +73,12 @@ function sessionOf(container: string, flags: AttachFlags): Session {
   return { container, folders: findFolders(flags), flags, keys, disconnected: new AbortController() };
 }
 
-function passSignals({ container, folders }: Session): void {
+function passSignalsTo({ container, folders }: Session): void {
   const pass = (signal: Deno.Signal): boolean => {
     kill(container, signal, folders).catch(() => {});
     return true;
   };
-  forwardSignals().connect({ kill: pass });
+  passSignals()({ kill: pass });
 }
 
 /** The input of a container that has just been started, which may have ended already. */
@@ -97,7 +97,7 @@ async function connect(session: Session, output: Promise<void>, open = attachInp
   using connection = await open(container, folders);
   const restore = flags.noStdin ? undefined : await passInput(connection, session);
   try {
-    if (!flags.noSigProxy && !connection.resize) passSignals(session);
+    if (!flags.noSigProxy && !connection.resize) passSignalsTo(session);
     await output;
   } finally {
     await restore?.();

@@ -8,7 +8,7 @@ import { create as createStopped, runDetached } from "../lib/container/start.ts"
 import { findFolders } from "../lib/folders.ts";
 import { type ContainerFlags, containerOptions } from "./flags.ts";
 import { inherited } from "./run.ts";
-import { forwardSignals } from "./signals.ts";
+import { passSignals } from "./signals.ts";
 import { print } from "./text.ts";
 
 /** Makes the container, starts it unless it is only to be made, and prints its id. Returns the exit code. */
@@ -18,9 +18,9 @@ export async function create(
   image: string,
   command: readonly string[],
 ): Promise<number> {
-  const { early } = forwardSignals();
+  passSignals();
   const options = await inherited(image, await containerOptions(flags, findFolders(flags)), flags);
   const make = how === "create" ? createStopped : runDetached;
-  print(await make(image, command, { ...options, keep: !flags.rm, signal: early }) + "\n");
+  print(await make(image, command, { ...options, keep: !flags.rm }) + "\n");
   return 0;
 }

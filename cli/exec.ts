@@ -10,7 +10,7 @@ import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import { lazy } from "../lib/lazy.ts";
 import type { FlagTable } from "./argv.ts";
 import { type Flags, many, readFlags, tableOf, word, yes } from "./flag.ts";
-import { forwardSignals } from "./signals.ts";
+import { passSignals } from "./signals.ts";
 
 /** The flags of `exec`. */
 export interface ExecFlags extends FolderOptions {
@@ -68,7 +68,7 @@ export async function exec(words: readonly string[]): Promise<number> {
       hint: "for example: sauropod exec -it web sh",
     });
   }
-  const { early, connect } = forwardSignals();
+  const passTo = passSignals();
   const { detach = false } = flags;
   const output = detach ? "null" : "inherit";
   const process = await start(container, command, {
@@ -82,10 +82,9 @@ export async function exec(words: readonly string[]): Promise<number> {
     stdout: output,
     stderr: output,
     terminal: flags.tty && !detach ? true : false,
-    signal: early,
   });
   if (detach) return 0;
-  connect(process);
+  passTo(process);
   const { code } = await process.status;
   return code;
 }

@@ -54,16 +54,27 @@ export function number(text: string): number {
   return value;
 }
 
-function kebab(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+/** A flag's name as it is typed: `cpuShares` is `cpu-shares`. */
+export function kebab(name: string): string {
+  return [...name].map((letter) => letter.toLowerCase() === letter ? letter : `-${letter.toLowerCase()}`).join("");
+}
+
+function camel(typed: string): string {
+  const [first = "", ...others] = typed.toLowerCase() === typed ? typed.split("-") : [];
+  return first + others.map((part) => part.slice(0, 1).toUpperCase() + part.slice(1)).join("");
 }
 
 /** What `normalize` must know of flags and their short forms. */
 export function tableOf<Values>(flags: Flags<Values>, short: Readonly<Record<string, string>>): FlagTable {
-  const entries: [string, Flag<unknown>][] = Object.entries(flags);
   return {
-    takesValue: new Map(entries.map(([name, { placeholder }]) => [kebab(name), placeholder !== undefined])),
-    short: new Map(Object.entries(short).map(([letter, name]) => [letter, kebab(name)])),
+    takesValue(typed) {
+      const name = camel(typed);
+      return isNameOf(flags, name) ? flags[name].placeholder !== undefined : undefined;
+    },
+    long(letter) {
+      const name = Object.hasOwn(short, letter) ? short[letter] : undefined;
+      return name === undefined ? undefined : kebab(name);
+    },
   };
 }
 
@@ -102,10 +113,11 @@ export function readFlags<Values>(
   const values: { -readonly [K in keyof Values]?: NonNullable<Values[K]> } = {};
   const end = words.indexOf("--");
   for (const flag of end < 0 ? words : words.slice(0, end)) {
-    const [, kebabName = "", text] = /^-{1,2}([^=]*)(?:=(.*))?$/s.exec(flag) ?? [];
-    const name = kebabName.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    const equals = flag.indexOf("="), dashed = equals < 0 ? flag : flag.slice(0, equals);
+    const text = equals < 0 ? undefined : flag.slice(equals + 1);
+    const name = camel(dashed.slice(2));
     if (!isNameOf(flags, name) || !flag.startsWith("--")) {
-      throw new InputError(`there is no flag ${flag.replace(/=.*/s, "")}`, {
+      throw new InputError(`there is no flag ${dashed}`, {
         code: "unknown-flag",
         facts: { flag },
         hint: `sauropod ${command} --help lists all flags`,
@@ -113,7 +125,7 @@ export function readFlags<Values>(
     }
     const { placeholder, brief } = flags[name];
     if (text === undefined && placeholder !== undefined) {
-      throw new InputError(`--${kebabName} needs a value: ${placeholder}`, { code: "bad-flag", hint: brief });
+      throw new InputError(`${dashed} needs a value: ${placeholder}`, { code: "bad-flag", hint: brief });
     }
     set(flags, values, name, text ?? "true");
   }

@@ -13,7 +13,7 @@ import { familiarReference, parseReference } from "../lib/registry/reference.ts"
 import { formatSize } from "../lib/size.ts";
 import type { Context } from "./context.ts";
 import { progressView } from "./progress.ts";
-import { forwardSignals, Interrupted } from "./signals.ts";
+import { passSignals } from "./signals.ts";
 import { ago, print, printJson, say, table } from "./text.ts";
 
 /** The flags of commands that list. */
@@ -228,8 +228,7 @@ export async function commit(this: Context, flags: ChangeFlags, container: strin
   const options = { changes: changes(flags), message: flags.message, author: flags.author };
   const { commitContainer } = await lazy.commit();
   // A signal is heard of when nothing is being copied: a container that was frozen for it runs again by then.
-  const { early } = forwardSignals();
-  early.addEventListener("abort", () => Deno.exit(early.reason instanceof Interrupted ? early.reason.exitCode : 1));
+  passSignals();
   const image = await commitContainer(findFolders(flags), container, name, options);
   print(familiar(image.name) + "\n");
 }

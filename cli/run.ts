@@ -11,7 +11,7 @@ import { FORK } from "../lib/image/resolve.ts";
 import { lazy } from "../lib/lazy.ts";
 import { formatSize } from "../lib/size.ts";
 import { type ContainerFlags, containerOptions } from "./flags.ts";
-import { forwardSignals } from "./signals.ts";
+import { passSignals } from "./signals.ts";
 
 /** With the options of the container that is forked, if one is. */
 export async function inherited(
@@ -31,7 +31,7 @@ export async function run(
   command: readonly string[],
 ): Promise<{ code: number; warning?: string }> {
   const options = await inherited(image, await containerOptions(flags, findFolders(flags)), flags);
-  const { early, connect } = forwardSignals();
+  const passTo = passSignals();
   await using container = await start(image, command, {
     ...options,
     keep: !flags.rm,
@@ -39,9 +39,8 @@ export async function run(
     stdout: "inherit",
     stderr: "inherit",
     ...(flags.tty === undefined ? {} : { terminal: flags.tty }),
-    signal: early,
   });
-  connect(container);
+  passTo(container);
   const { code, oomKilled, memoryLimit } = await container.status;
   if (!oomKilled) return { code };
   const limit = memoryLimit === undefined ? "" : ` at its limit of ${formatSize(memoryLimit)}`;

@@ -9,18 +9,6 @@ import { signalNumber } from "../lib/signals.ts";
 const FORWARDED = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT"] as const;
 const PATIENCE = 3;
 
-/** A signal came before there was a process to pass it to. */
-export class Interrupted extends Error {
-  /** The exit code that tells a shell of the signal. */
-  readonly exitCode: number;
-
-  /** Makes the error for `signal`. */
-  constructor(signal: Deno.Signal) {
-    super(`interrupted by ${signal}`);
-    this.exitCode = 128 + signalNumber(signal);
-  }
-}
-
 /** What signals are passed to. */
 interface Target {
   /** Sends one. */
@@ -28,19 +16,19 @@ interface Target {
 }
 
 /**
- * Passes signals on; before the process starts they end the wait for it. The third request to stop kills one that
- * ignores them.
+ * Passes signals on to the target that the returned function is given; the third request to stop kills one that ignores
+ * them. Until then they end the command, with the exit code that tells a shell of it, when it comes to its event loop:
+ * nothing is interrupted that must be brought to its end.
  */
-export function forwardSignals(): { early: AbortSignal; connect: (target: Target) => void } {
-  const before = new AbortController();
+export function passSignals(): (target: Target) => void {
   let requests = 0;
   let target: Target | undefined;
   for (const signal of FORWARDED) {
     Deno.addSignalListener(signal, () => {
       if (signal === "SIGINT" || signal === "SIGTERM") requests++;
       if (target) target.kill(requests < PATIENCE ? signal : "SIGKILL");
-      else if (signal !== "SIGCONT") before.abort(new Interrupted(signal));
+      else if (signal !== "SIGCONT") Deno.exit(128 + signalNumber(signal));
     });
   }
-  return { early: before.signal, connect: (running) => target = running };
+  return (running) => target = running;
 }

@@ -5,25 +5,14 @@
  */
 
 import { errnoNumber } from "./errno.ts";
-import { syscallNumber } from "./native.ts";
-import type { Argument, Call, Program, PseudoCall, Register, Step } from "./program.ts";
-import type { SyscallName } from "./syscalls.ts";
+import { callNumber } from "./native.ts";
+import type { Argument, Program, Register, Step } from "./program.ts";
 
 const MAGIC = 0x50525353;
 const HEADER_SIZE = 40, STEP_SIZE = 72;
 const NONE = 0xffff;
 const IMMEDIATE = 0, POINTER = 1, REGISTER = 2, REGISTER_POINTER = 3;
 const UNSET = -9; // -EBADF: a register that no step has filled makes a bad descriptor
-const PSEUDO: Readonly<Record<PseudoCall, number>> = {
-  store: 1 << 24,
-  expect: (1 << 24) + 1,
-  default_signals: (1 << 24) + 2,
-  drop_bounding: (1 << 24) + 3,
-  netlink: (1 << 24) + 4,
-  go_on_in_child: (1 << 24) + 5,
-  remove_tree: (1 << 24) + 6,
-  remove_group: (1 << 24) + 7,
-};
 
 /** A program in the shim's form, and the way back from its numbers. */
 export interface Encoded {
@@ -41,8 +30,8 @@ let bytes = new Uint8Array(1 << 16);
 // Both architectures are little-endian, and everything but strings is aligned.
 let words = new Uint32Array(bytes.buffer);
 const encoder = new TextEncoder();
-/** Texts with as many bytes as characters; almost all. */
-const PLAIN = /^[ -~\n\t]*$/;
+/** Of a UTF-16 code unit in UTF-8. */
+const MOST_BYTES = 3;
 
 function reserve(end: number): void {
   if (end <= bytes.length) return;
@@ -64,214 +53,218 @@ function setWord(offset: number, value: number | bigint): void {
   }
 }
 
-/** Texts as bytes of memory, each once, with its NUL. They are written at once: each call of the encoder costs. */
-class Texts {
-  size = 0;
-  private readonly offsets = new Map<string, number>();
-  private all = "";
+/** What a program's arguments need beside its steps, and where it will be. */
+interface Layout {
+  /** Texts, each once, by their offset from the first in {@linkcode text}. */
+  readonly texts: Map<string, number>;
+  /** All texts with their NULs: they are written at once, as each call of the encoder costs. */
+  text: string;
+  /** Registers by their place. */
+  readonly registers: Map<string, number>;
+  /** Registers that system calls write to. */
+  readonly cells: Set<string>;
+  /** How many steps store registers into structures. */
+  stores: number;
+}
 
-  add(text: string): void {
-    if (this.offsets.has(text)) return;
-    if (text.includes("\0")) throw new TypeError(`a NUL character cannot be passed on: ${JSON.stringify(text)}`);
-    this.offsets.set(text, this.size);
-    this.all += text + "\0";
-    this.size += (PLAIN.test(text) ? text.length : encoder.encode(text).length) + 1;
-  }
+/** A program that is being written. */
+interface Draft extends Layout {
+  readonly firstRegister: number;
+  readonly firstText: number;
+  readonly steps: Step[];
+  readonly memory: Map<Uint8Array, number>;
+  readonly relocations: number[];
+  end: number;
+}
 
-  offset(text: string): number {
-    return this.offsets.get(text) ?? 0;
-  }
+function addText(layout: Layout, text: string): void {
+  if (layout.texts.has(text)) return;
+  if (text.includes("\0")) throw new TypeError(`a NUL character cannot be passed on: ${JSON.stringify(text)}`);
+  layout.texts.set(text, layout.text.length);
+  layout.text += text + "\0";
+}
 
-  write(offset: number): void {
-    encoder.encodeInto(this.all, bytes.subarray(offset, offset + this.size));
+function addRegister({ registers }: Layout, name: string): void {
+  if (!registers.has(name)) registers.set(name, registers.size);
+}
+
+function addNeeds(layout: Layout, argument: Argument, inside: boolean): void {
+  if (typeof argument === "string") return addText(layout, argument);
+  if (argument === null || typeof argument !== "object" || "value" in argument || "bytes" in argument) return;
+  if ("register" in argument) {
+    addRegister(layout, argument.register);
+    if (inside) layout.stores++;
+  } else if ("cell" in argument) {
+    addRegister(layout, argument.cell);
+    layout.cells.add(argument.cell);
+  } else if ("words" in argument) {
+    for (const word of argument.words) addNeeds(layout, word, true);
+  } else {
+    for (const text of argument) addText(layout, text);
   }
 }
 
-/** What a step's arguments need beside the step: texts, registers, and steps that store registers into structures. */
-class Needs {
-  readonly texts = new Texts();
-  readonly names = new Set<string>();
-  readonly cells = new Set<string>();
-  stores = 0;
-
-  constructor(program: Program) {
-    for (const step of program) {
-      if (step.save !== undefined) this.names.add(step.save);
-      if (step.when !== undefined) this.names.add(step.when);
-      for (const argument of step.args) this.visit(argument, false);
-    }
-    if (this.names.size >= NONE) throw new RangeError(`a program has at most ${NONE - 1} registers`);
+function layOut(program: Program): Layout {
+  const layout: Layout = {
+    texts: new Map(),
+    text: "",
+    registers: new Map(),
+    cells: new Set(),
+    stores: 0,
+  };
+  for (const { save, when, args } of program) {
+    if (save !== undefined) addRegister(layout, save);
+    if (when !== undefined) addRegister(layout, when);
+    for (const argument of args) addNeeds(layout, argument, false);
   }
-
-  private visit(argument: Argument, inside: boolean): void {
-    if (typeof argument === "string") return this.texts.add(argument);
-    if (argument === null || typeof argument !== "object" || "value" in argument || "bytes" in argument) return;
-    if ("register" in argument) {
-      this.names.add(argument.register);
-      if (inside) this.stores++;
-    } else if ("cell" in argument) {
-      this.names.add(argument.cell);
-      this.cells.add(argument.cell);
-    } else if ("words" in argument) {
-      for (const word of argument.words) this.visit(word, true);
-    } else {
-      for (const text of argument) this.texts.add(text);
-    }
-  }
+  if (layout.registers.size >= NONE) throw new RangeError(`a program has at most ${NONE - 1} registers`);
+  return layout;
 }
 
-class Writer {
-  readonly registers = new Map<string, number>();
-  readonly steps: Step[] = [];
-  private readonly firstRegister: number;
-  private end: number;
-  private readonly relocations: number[] = [];
-  private readonly texts: Texts;
-  private readonly firstText: number;
-  readonly memory = new Map<Uint8Array, number>();
-
-  constructor(private readonly program: Program) {
-    const needs = new Needs(program);
-    const count = program.length + needs.stores;
-    this.firstRegister = HEADER_SIZE + count * STEP_SIZE;
-    this.texts = needs.texts;
-    this.firstText = this.firstRegister + needs.names.size * 8;
-    this.end = this.firstText + this.texts.size;
-    reserve(this.end);
-    bytes.fill(0, 0, this.firstText);
-    this.texts.write(this.firstText);
-    for (const name of needs.names) {
-      const offset = this.firstRegister + this.registers.size * 8;
-      setWord(offset, needs.cells.has(name) ? 0 : UNSET);
-      this.registers.set(name, offset);
-    }
-    words[0] = MAGIC;
-    words[4] = count;
-    words[5] = HEADER_SIZE;
-    words[6] = needs.names.size;
-    words[7] = this.firstRegister;
+/** Returns how many bytes it has written. */
+function writeTexts({ texts, text }: Layout, offset: number): number {
+  reserve(offset + text.length * MOST_BYTES);
+  const { written } = encoder.encodeInto(text, bytes.subarray(offset));
+  if (written === text.length) return written;
+  let at = 0;
+  for (const one of texts.keys()) {
+    texts.set(one, at);
+    at += encoder.encode(one).length + 1;
   }
-
-  private registerIndex(name: string | undefined): number {
-    if (name === undefined) return NONE;
-    return ((this.registers.get(name) ?? 0) - this.firstRegister) / 8;
-  }
-
-  private claim(size: number): number {
-    const offset = (this.end + 7) & ~7;
-    this.end = offset + size;
-    reserve(this.end);
-    return offset;
-  }
-
-  // The same bytes in two steps are the same memory: what one writes the other reads.
-  private copy(source: Uint8Array): number {
-    const known = this.memory.get(source);
-    if (known !== undefined) return known;
-    const offset = this.claim(source.length);
-    bytes.set(source, offset);
-    this.memory.set(source, offset);
-    return offset;
-  }
-
-  private pointerWord(offset: number, target: number): void {
-    setWord(offset, target);
-    this.relocations.push(offset);
-  }
-
-  private structure(step: Step, fields: readonly Argument[]): number {
-    const offset = this.claim(fields.length * 8);
-    bytes.fill(0, offset, this.end);
-    for (let i = 0; i < fields.length; i++) this.field(step, fields[i] ?? null, offset + i * 8);
-    return offset;
-  }
-
-  private field(step: Step, field: Argument, at: number): void {
-    if (field !== null && typeof field === "object") {
-      if ("register" in field) return this.store(step, field, at);
-      if ("cell" in field) return this.pointerWord(at, this.registers.get(field.cell) ?? 0);
-    }
-    if (this.kindOf(field) === IMMEDIATE) setWord(at, this.valueOf(step, field));
-    else this.pointerWord(at, Number(this.valueOf(step, field)));
-  }
-
-  private store(step: Step, { register, plus }: Register, at: number): void {
-    const slot = this.begin(step, PSEUDO.store);
-    this.setHalf(slot + 4, NONE);
-    this.slot(slot, 0, POINTER, at);
-    this.slot(slot, 1, REGISTER, this.registerIndex(register));
-    this.slot(slot, 2, IMMEDIATE, plus ?? 0);
-  }
-
-  private kindOf(argument: Argument): number {
-    if (argument === null || typeof argument === "number" || typeof argument === "bigint") return IMMEDIATE;
-    if (typeof argument === "string") return POINTER;
-    if ("value" in argument) return IMMEDIATE;
-    if ("register" in argument) return REGISTER;
-    return "cell" in argument ? REGISTER_POINTER : POINTER;
-  }
-
-  private valueOf(step: Step, argument: Argument): number | bigint {
-    if (argument === null) return 0;
-    if (typeof argument === "number" || typeof argument === "bigint") return argument;
-    if (typeof argument === "string") return this.firstText + this.texts.offset(argument);
-    if ("value" in argument) return argument.value;
-    if ("register" in argument) return this.registerIndex(argument.register);
-    if ("cell" in argument) return this.registerIndex(argument.cell);
-    if ("words" in argument) return this.structure(step, argument.words);
-    if ("bytes" in argument) return this.copy(argument.bytes);
-    return this.structure(step, [...argument, null]);
-  }
-
-  private begin(step: Step, call: number): number {
-    const slot = HEADER_SIZE + this.steps.length * STEP_SIZE;
-    this.steps.push(step);
-    words[slot >> 2] = call;
-    this.setHalf(slot + 4, this.registerIndex(step.save));
-    this.setHalf(slot + 6, this.registerIndex(step.when));
-    bytes[slot + 22] = step.actor === "caller" ? 0 : 1;
-    return slot;
-  }
-
-  private setHalf(offset: number, value: number): void {
-    bytes[offset] = value;
-    bytes[offset + 1] = value >> 8;
-  }
-
-  private slot(slot: number, i: number, kind: number, value: number | bigint): void {
-    bytes[slot + 16 + i] = kind;
-    setWord(slot + 24 + i * 8, value);
-  }
-
-  private add(step: Step): void {
-    // The values come first: a structure may want hidden steps before this one.
-    const values: (number | bigint)[] = [];
-    for (const argument of step.args) values.push(this.valueOf(step, argument));
-    const slot = this.begin(step, callNumber(step.call));
-    const { ignore } = step;
-    for (let i = 0; ignore && i < ignore.length; i++) {
-      const name = ignore[i];
-      if (name) bytes[slot + 8 + i * 2] = errnoNumber(name);
-    }
-    for (let i = 0; i < values.length; i++) this.slot(slot, i, this.kindOf(step.args[i] ?? null), values[i] ?? 0);
-  }
-
-  write(): Encoded {
-    for (const step of this.program) this.add(step);
-    const relocations = this.claim(this.relocations.length * 4);
-    words.set(this.relocations, relocations >> 2);
-    words[8] = this.relocations.length;
-    words[9] = relocations;
-    const { steps, registers, memory } = this;
-    return { bytes: bytes.subarray(0, this.end), steps, registers, memory };
-  }
+  return written;
 }
 
-function callNumber(call: Call["call"]): number {
-  return call in PSEUDO ? PSEUDO[call as PseudoCall] : syscallNumber(call as SyscallName);
+/** Header, texts and registers; the steps and what they point to follow. */
+function begin(program: Program): Draft {
+  const layout = layOut(program), count = program.length + layout.stores;
+  const firstRegister = HEADER_SIZE + count * STEP_SIZE;
+  const firstText = firstRegister + layout.registers.size * 8;
+  const end = firstText + writeTexts(layout, firstText);
+  bytes.fill(0, 0, firstText);
+  for (const [name, place] of layout.registers) {
+    if (!layout.cells.has(name)) setWord(firstRegister + place * 8, UNSET);
+  }
+  words[0] = MAGIC;
+  words[4] = count;
+  words[5] = HEADER_SIZE;
+  words[6] = layout.registers.size;
+  words[7] = firstRegister;
+  return { ...layout, firstRegister, firstText, end, steps: [], memory: new Map(), relocations: [] };
+}
+
+function placeOf({ registers }: Draft, name: string | undefined): number {
+  return name === undefined ? NONE : registers.get(name) ?? NONE;
+}
+
+function claim(draft: Draft, size: number): number {
+  const offset = (draft.end + 7) & ~7;
+  draft.end = offset + size;
+  reserve(draft.end);
+  return offset;
+}
+
+// The same bytes in two steps are the same memory: what one writes the other reads.
+function copy(draft: Draft, source: Uint8Array): number {
+  const known = draft.memory.get(source);
+  if (known !== undefined) return known;
+  const offset = claim(draft, source.length);
+  bytes.set(source, offset);
+  draft.memory.set(source, offset);
+  return offset;
+}
+
+function writePointer({ relocations }: Draft, offset: number, target: number): void {
+  setWord(offset, target);
+  relocations.push(offset);
+}
+
+function writeStructure(draft: Draft, step: Step, fields: readonly Argument[]): number {
+  const offset = claim(draft, fields.length * 8);
+  bytes.fill(0, offset, draft.end);
+  for (let i = 0; i < fields.length; i++) writeField(draft, step, fields[i] ?? null, offset + i * 8);
+  return offset;
+}
+
+function writeField(draft: Draft, step: Step, field: Argument, at: number): void {
+  if (field !== null && typeof field === "object") {
+    if ("register" in field) return writeStore(draft, step, field, at);
+    if ("cell" in field) return writePointer(draft, at, draft.firstRegister + placeOf(draft, field.cell) * 8);
+  }
+  if (kindOf(field) === IMMEDIATE) setWord(at, valueOf(draft, step, field));
+  else writePointer(draft, at, Number(valueOf(draft, step, field)));
+}
+
+/** A hidden step before the one whose structure holds a register. */
+function writeStore(draft: Draft, step: Step, { register, plus }: Register, at: number): void {
+  const slot = writeHead(draft, step, callNumber("store"));
+  setHalf(slot + 4, NONE);
+  writeArgument(slot, 0, POINTER, at);
+  writeArgument(slot, 1, REGISTER, placeOf(draft, register));
+  writeArgument(slot, 2, IMMEDIATE, plus ?? 0);
+}
+
+function kindOf(argument: Argument): number {
+  if (argument === null || typeof argument === "number" || typeof argument === "bigint") return IMMEDIATE;
+  if (typeof argument === "string") return POINTER;
+  if ("value" in argument) return IMMEDIATE;
+  if ("register" in argument) return REGISTER;
+  return "cell" in argument ? REGISTER_POINTER : POINTER;
+}
+
+function valueOf(draft: Draft, step: Step, argument: Argument): number | bigint {
+  if (argument === null) return 0;
+  if (typeof argument === "number" || typeof argument === "bigint") return argument;
+  if (typeof argument === "string") return draft.firstText + (draft.texts.get(argument) ?? 0);
+  if ("value" in argument) return argument.value;
+  if ("register" in argument) return placeOf(draft, argument.register);
+  if ("cell" in argument) return placeOf(draft, argument.cell);
+  if ("words" in argument) return writeStructure(draft, step, argument.words);
+  if ("bytes" in argument) return copy(draft, argument.bytes);
+  return writeStructure(draft, step, [...argument, null]);
+}
+
+function writeHead(draft: Draft, step: Step, call: number): number {
+  const slot = HEADER_SIZE + draft.steps.length * STEP_SIZE;
+  draft.steps.push(step);
+  words[slot >> 2] = call;
+  setHalf(slot + 4, placeOf(draft, step.save));
+  setHalf(slot + 6, placeOf(draft, step.when));
+  bytes[slot + 22] = step.actor === "caller" ? 0 : 1;
+  return slot;
+}
+
+function setHalf(offset: number, value: number): void {
+  bytes[offset] = value;
+  bytes[offset + 1] = value >> 8;
+}
+
+function writeArgument(slot: number, i: number, kind: number, value: number | bigint): void {
+  bytes[slot + 16 + i] = kind;
+  setWord(slot + 24 + i * 8, value);
+}
+
+function writeStep(draft: Draft, step: Step): void {
+  const { args, call, ignore } = step;
+  // The values come first: a structure may want hidden steps before this one.
+  const values = args.map((argument) => valueOf(draft, step, argument));
+  const slot = writeHead(draft, step, callNumber(call));
+  for (let i = 0; ignore && i < ignore.length; i++) {
+    const name = ignore[i];
+    if (name) bytes[slot + 8 + i * 2] = errnoNumber(name);
+  }
+  for (let i = 0; i < values.length; i++) writeArgument(slot, i, kindOf(args[i] ?? null), values[i] ?? 0);
 }
 
 /** Encodes `program` for this machine's architecture. Throws `TypeError` for a string that holds a NUL. */
 export function encode(program: Program): Encoded {
-  return new Writer(program).write();
+  const draft = begin(program);
+  for (const step of program) writeStep(draft, step);
+  const { steps, memory, relocations, firstRegister } = draft;
+  const at = claim(draft, relocations.length * 4);
+  words.set(relocations, at >> 2);
+  words[8] = relocations.length;
+  words[9] = at;
+  const registers = new Map<string, number>();
+  for (const [name, place] of draft.registers) registers.set(name, firstRegister + place * 8);
+  return { bytes: bytes.subarray(0, draft.end), steps, registers, memory };
 }

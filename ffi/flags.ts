@@ -43,6 +43,7 @@ const SETS = {
     WRONLY: 1,
     RDWR: 2,
     CREAT: 0x40,
+    APPEND: 0x400,
     EXCL: 0x80,
     NOCTTY: 0x100,
     TRUNC: 0x200,

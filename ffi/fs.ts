@@ -69,7 +69,10 @@ export const S_IF = {
 /** As a directory descriptor: the process's working directory. */
 export const AT_FDCWD = -100;
 
-const AT_EMPTY_PATH = 0x1000, AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200;
+/** An empty path is the descriptor itself. */
+export const AT_EMPTY_PATH = 0x1000;
+
+const AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200;
 const FICLONE = 0x40049409, MOST_AT_ONCE = 1 << 30;
 const STATX_BASIC = 0x7ff, STATX_MNT_ID = 0x1000;
 const RENAME_EXCHANGE = 2;
@@ -161,6 +164,11 @@ export function writeAll(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
   }
 }
 
+/** The size of a file, whose position is its end then. */
+export function seekEnd(fd: number): number {
+  return check(shim.i("lseek", fd, 0, SEEK_END), "lseek", fd);
+}
+
 /** Makes `bytes` all that a file holds, in place: those who read it meanwhile see the old text or the new. */
 export function rewrite(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
   check(shim.i("lseek", fd, 0, SEEK_SET), "lseek", fd);
@@ -221,6 +229,14 @@ export function linkAt(fd: number, from: string, dirfd: number, path: string): v
 export function unlinkAt(dirfd: number, path: string, directory = false): void {
   const how = directory ? AT_REMOVEDIR : 0;
   check(shim.ib("unlinkat", dirfd, cPath(path), how), "unlinkat", path);
+}
+
+/**
+ * Removes a folder with all that is in it, however deep, never through a symbolic link; a missing one is fine. It is done
+ * in a thread of Deno's pool.
+ */
+export async function removeTree(path: string): Promise<void> {
+  check(await shim.wait("remove_tree", AT_FDCWD, cPath(path)), "unlinkat", path);
 }
 
 /** Renames `from` to `to`, replacing what is there; with `exchange`, both must exist and change places. */

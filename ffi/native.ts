@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { PseudoCall } from "./program.ts";
 import { type SyscallName, SYSCALLS } from "./syscalls.ts";
 
 const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, MFD_EXEC = 16;
@@ -25,9 +26,21 @@ export function cString(text: string): Uint8Array<ArrayBuffer> {
   return encoder.encode(text + "\0");
 }
 
-/** The number of a system call on this machine's architecture. */
-export function syscallNumber(name: SyscallName): number {
-  return SYSCALLS[name][ARCHITECTURE];
+// enum pseudo of shim/program.h
+const PSEUDO: Readonly<Record<PseudoCall, number>> = {
+  store: 1 << 24,
+  expect: (1 << 24) + 1,
+  default_signals: (1 << 24) + 2,
+  drop_bounding: (1 << 24) + 3,
+  netlink: (1 << 24) + 4,
+  go_on_in_child: (1 << 24) + 5,
+  remove_tree: (1 << 24) + 6,
+  remove_group: (1 << 24) + 7,
+};
+
+/** The number of a system call on this machine's architecture, or of what the shim does itself. */
+export function callNumber(name: SyscallName | PseudoCall): number {
+  return name in PSEUDO ? PSEUDO[name as PseudoCall] : SYSCALLS[name as SyscallName][ARCHITECTURE];
 }
 
 function openLibc(names: readonly string[]): Deno.DynamicLibrary<{
@@ -74,7 +87,7 @@ const { run, call, wait } = Deno.dlopen(`/proc/self/fd/${shimFd}`, {
 type Buffer = Uint8Array<ArrayBuffer> | BigInt64Array<ArrayBuffer> | BigUint64Array<ArrayBuffer>;
 
 // enum shape of shim/shim.c
-const I = 0, B = 1, IB = 2, IIB = 3, IIIB = 4, IBB = 5, BIB = 6, IBIB = 7, IBIIB = 8;
+const I = 0, B = 1, IB = 2, IIB = 3, IIIB = 4, IBB = 5, BIB = 6, IBIB = 7, IBIIB = 8, BB = 9;
 
 /**
  * The shim's functions. `run` interprets an encoded program. The others make one system call, and are named after the
@@ -84,26 +97,27 @@ const I = 0, B = 1, IB = 2, IIB = 3, IIIB = 4, IBB = 5, BIB = 6, IBIB = 7, IBIIB
 export const shim = {
   run,
   i: (name: SyscallName, a: number, b = 0, c = 0, d = 0): number =>
-    call(syscallNumber(name), I, a | 0, b | 0, c | 0, d | 0, null, null),
-  b: (name: SyscallName, p: Buffer, a: number): number => call(syscallNumber(name), B, a | 0, 0, 0, 0, p, null),
+    call(callNumber(name), I, a | 0, b | 0, c | 0, d | 0, null, null),
+  b: (name: SyscallName, p: Buffer, a: number): number => call(callNumber(name), B, a | 0, 0, 0, 0, p, null),
   ib: (name: SyscallName, a: number, p: Buffer, b = 0, c = 0, d = 0): number =>
-    call(syscallNumber(name), IB, a | 0, b | 0, c | 0, d | 0, p, null),
+    call(callNumber(name), IB, a | 0, b | 0, c | 0, d | 0, p, null),
   iib: (name: SyscallName, a: number, b: number, p: Buffer, c = 0): number =>
-    call(syscallNumber(name), IIB, a | 0, b | 0, c | 0, 0, p, null),
+    call(callNumber(name), IIB, a | 0, b | 0, c | 0, 0, p, null),
   iiib: (name: SyscallName, a: number, b: number, c: number, p: Buffer, d = 0): number =>
-    call(syscallNumber(name), IIIB, a | 0, b | 0, c | 0, d | 0, p, null),
+    call(callNumber(name), IIIB, a | 0, b | 0, c | 0, d | 0, p, null),
   ibb: (name: SyscallName, a: number, p: Buffer, q: Buffer, b = 0, c = 0): number =>
-    call(syscallNumber(name), IBB, a | 0, b | 0, c | 0, 0, p, q),
+    call(callNumber(name), IBB, a | 0, b | 0, c | 0, 0, p, q),
   bib: (name: SyscallName, p: Buffer, a: number, q: Buffer): number =>
-    call(syscallNumber(name), BIB, a | 0, 0, 0, 0, p, q),
+    call(callNumber(name), BIB, a | 0, 0, 0, 0, p, q),
   ibib: (name: SyscallName, a: number, p: Buffer, b: number, q: Buffer, c = 0): number =>
-    call(syscallNumber(name), IBIB, a | 0, b | 0, c | 0, 0, p, q),
+    call(callNumber(name), IBIB, a | 0, b | 0, c | 0, 0, p, q),
   ibiib: (name: SyscallName, a: number, p: Buffer, b: number, c: number, q: Buffer): number =>
-    call(syscallNumber(name), IBIIB, a | 0, b | 0, c | 0, 0, p, q),
+    call(callNumber(name), IBIIB, a | 0, b | 0, c | 0, 0, p, q),
+  bb: (name: SyscallName, p: Buffer, q: Buffer): number => call(callNumber(name), BB, 0, 0, 0, 0, p, q),
   copyRange: (from: number, to: number, length: number): number =>
-    call(syscallNumber("copy_file_range"), IBIB, from, to, length, 0, null, null),
-  wait: (name: SyscallName, a: number, p: Buffer, b = 0, c = 0, d = 0): Promise<number> =>
-    wait(syscallNumber(name), IB, a | 0, b | 0, c | 0, d | 0, p, null),
+    call(callNumber("copy_file_range"), IBIB, from, to, length, 0, null, null),
+  wait: (name: SyscallName | PseudoCall, a: number, p: Buffer, b = 0, c = 0, d = 0): Promise<number> =>
+    wait(callNumber(name), IB, a | 0, b | 0, c | 0, d | 0, p, null),
 };
 
 if (shim.i("fcntl", shimFd, F_ADD_SEALS, SEAL_ALL | SEAL_EXEC) < 0) shim.i("fcntl", shimFd, F_ADD_SEALS, SEAL_ALL);

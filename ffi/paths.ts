@@ -5,12 +5,13 @@
  * @module
  */
 
-import { AT_FDCWD, S_IF, SystemError } from "./fs.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, S_IF, SystemError } from "./fs.ts";
 import { cString, shim } from "./native.ts";
 import type { SyscallName } from "./syscalls.ts";
 
 const ENOENT = 2, EACCES = 13, EEXIST = 17, ENOTDIR = 20, ELOOP = 40;
-const STATX_TYPE_AND_MODE = 3, STATX_SIZE = 256, MODE = 28, PATH_MAX = 4096;
+const STATX_TYPE = 1, STATX_MODE = 2, STATX_UID = 8, STATX_GID = 16, STATX_SIZE = 256, PATH_MAX = 4096;
+const UID = 20, GID = 24, MODE = 28;
 
 /** Whether the call succeeded; false if it failed in the way expected. */
 function succeeded(result: number, expected: readonly number[], call: SyscallName, path: string): boolean {
@@ -19,17 +20,34 @@ function succeeded(result: number, expected: readonly number[], call: SyscallNam
   throw new SystemError(call, path, -result);
 }
 
-/** The mode of what is at `path`, symbolic links followed; undefined if there is nothing that we may see. */
-export function modeOf(path: string): number | undefined {
-  const buffer = new Uint8Array(STATX_SIZE);
-  const result = shim.ibiib("statx", AT_FDCWD, cString(path), 0, STATX_TYPE_AND_MODE, buffer);
-  if (!succeeded(result, [ENOENT, ENOTDIR, EACCES, ELOOP], "statx", path)) return undefined;
-  return new DataView(buffer.buffer).getUint16(MODE, true);
+/** Whose something is, and what others may do with it. */
+export interface Ownership {
+  /** The type and permission bits, as in `st_mode`. */
+  readonly mode: number;
+  /** The owner's user id. */
+  readonly uid: number;
+  /** The owner's group id. */
+  readonly gid: number;
 }
 
-/** Whether there is a folder at `path`, symbolic links followed. */
-export function isFolder(path: string): boolean {
-  return ((modeOf(path) ?? 0) & S_IF.MT) === S_IF.DIR;
+/** The ownership of what is at `path`, or behind a descriptor, symbolic links followed; undefined if we see nothing. */
+export function ownershipOf(place: string | number): Ownership | undefined {
+  const buffer = new Uint8Array(STATX_SIZE), mask = STATX_TYPE | STATX_MODE | STATX_UID | STATX_GID;
+  const [folder, path, how] = typeof place === "number" ? [place, "", AT_EMPTY_PATH] : [AT_FDCWD, place, 0];
+  const result = shim.ibiib("statx", folder, cString(path), how, mask, buffer);
+  if (!succeeded(result, [ENOENT, ENOTDIR, EACCES, ELOOP], "statx", path)) return undefined;
+  const view = new DataView(buffer.buffer);
+  return { mode: view.getUint16(MODE, true), uid: view.getUint32(UID, true), gid: view.getUint32(GID, true) };
+}
+
+/** The mode of what is at `path`, symbolic links followed; undefined if there is nothing that we may see. */
+export function modeOf(path: string): number | undefined {
+  return ownershipOf(path)?.mode;
+}
+
+/** Whether there is a folder at `path`, or behind a descriptor, symbolic links followed. */
+export function isFolder(place: string | number): boolean {
+  return ((ownershipOf(place)?.mode ?? 0) & S_IF.MT) === S_IF.DIR;
 }
 
 /** What the symbolic link at `path` says; undefined if nothing is there. */

@@ -16,8 +16,9 @@ export interface Ending {
   signal?: number;
 }
 
-const P_PIDFD = 3, WEXITED = 4, CLD_EXITED = 1;
-const SIGINFO_SIZE = 128, SI_CODE = 8, SI_STATUS = 24;
+const P_PIDFD = 3, WEXITED = 4, WNOHANG = 1, WNOWAIT = 0x1000000, CLD_EXITED = 1;
+const CAPABILITY_VERSION_3 = 0x20080522;
+const SIGINFO_SIZE = 128, SI_SIGNO = 0, SI_CODE = 8, SI_STATUS = 24;
 const O_CLOEXEC = 0x80000, F_SETFL = 4, O_NONBLOCK = 0x800;
 const O_RDWR = 2, O_NOCTTY = 0x100, TIOCSPTLCK = 0x40045431, TIOCGPTPEER = 0x5441;
 const TCGETS = 0x5401, TIOCGWINSZ = 0x5413, TIOCSWINSZ = 0x5414;
@@ -27,9 +28,16 @@ const TCGETS = 0x5401, TIOCGWINSZ = 0x5413, TIOCSWINSZ = 0x5414;
  * descriptor is closed, as its number may be another process's right afterwards.
  */
 export async function reap(pidfd: number, gone: () => void = () => {}): Promise<Ending> {
-  await ready(pidfd, "in");
+  if (!hasEnded(pidfd)) await ready(pidfd, "in");
   gone();
   return reapNow(pidfd);
+}
+
+/** Whether the process behind `pidfd`, our child, has ended and waits to be reaped. */
+function hasEnded(pidfd: number): boolean {
+  const info = new Uint8Array(SIGINFO_SIZE);
+  shim.iib("waitid", P_PIDFD, pidfd, info, WEXITED | WNOHANG | WNOWAIT);
+  return new DataView(info.buffer).getInt32(SI_SIGNO, true) !== 0;
 }
 
 /** Like {@linkcode reap}, but blocks the thread: for a process that is about to end. */
@@ -115,6 +123,14 @@ export function resizeTerminal(fd: number, columns: number, rows: number): void 
   view.setUint16(2, columns, true);
   const result = shim.iib("ioctl", fd, TIOCSWINSZ, new Uint8Array(view.buffer));
   if (result < 0) throw new SystemError("ioctl", "TIOCSWINSZ", -result);
+}
+
+/** The capabilities that this process may use, as a mask of 64 bits (`capget(2)`). */
+export function permittedCapabilities(): bigint {
+  const header = new Uint32Array([CAPABILITY_VERSION_3, 0]), data = new Uint32Array(6);
+  const result = shim.bb("capget", new Uint8Array(header.buffer), new Uint8Array(data.buffer));
+  if (result < 0) throw new SystemError("capget", "", -result);
+  return BigInt(data[1] ?? 0) | BigInt(data[4] ?? 0) << 32n;
 }
 
 /** The hard limit of a resource of this process, by the resource's number (`getrlimit(2)`); -1 is no limit. */

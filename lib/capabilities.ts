@@ -123,8 +123,7 @@ export function capabilityMask(capabilities: readonly Capability[]): bigint {
   return capabilities.reduce((mask, name) => mask | (1n << BigInt(NAMES.indexOf(name))), 0n);
 }
 
-/** The capabilities in a mask as `/proc/PID/status` prints it, in hexadecimal. */
-export function capabilitiesIn(mask: string): Capability[] {
-  const bits = BigInt(`0x${mask}`);
-  return NAMES.filter((_, i) => bits >> BigInt(i) & 1n);
+/** The capabilities in a mask of 64 bits. */
+export function capabilitiesIn(mask: bigint): Capability[] {
+  return NAMES.filter((_, i) => mask >> BigInt(i) & 1n);
 }

@@ -39,7 +39,7 @@ function finding(what: string, ok: boolean, found: string, consequence: string):
 function user(): Finding[] {
   const root = Deno.uid() === 0;
   const status = read("/proc/self/status") ?? "";
-  const own = capabilitiesIn(/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0");
+  const own = capabilitiesIn(BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`));
   return [
     finding("user", root, root ? "root" : `uid ${Deno.uid()}`, "containers need root; use sudo"),
     finding("CAP_SYS_ADMIN", own.includes("SYS_ADMIN"), own.includes("SYS_ADMIN") ? "yes" : "no", "no containers"),

@@ -25,7 +25,9 @@ export interface FolderOptions {
 }
 
 function absolute(path: string): string {
-  return path.startsWith("/") ? path.replace(/(?<=.)\/+$/, "") : `${Deno.cwd()}/${path.replace(/^(\.\/)+|\/+$/g, "")}`;
+  if (path.startsWith("./")) return absolute(path.slice(2));
+  if (!path.startsWith("/")) return absolute(`${Deno.cwd()}/${path}`);
+  return path.length > 1 && path.endsWith("/") ? absolute(path.slice(0, -1)) : path;
 }
 
 function home(): { path: string; rule: Folders["rule"] } {

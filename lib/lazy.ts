@@ -15,7 +15,6 @@ export const lazy = {
   unpack: (): Promise<typeof import("./image/unpack.ts")> => load("./image/unpack.ts"),
   decompress: (): Promise<typeof import("./image/decompress.ts")> => load("./image/decompress.ts"),
   chunks: (): Promise<typeof import("./image/chunks.ts")> => load("./image/chunks.ts"),
-  tree: (): Promise<typeof import("./image/tree.ts")> => load("./image/tree.ts"),
   stored: (): Promise<typeof import("./image/stored.ts")> => load("./image/stored.ts"),
   full: (): Promise<typeof import("./image/full.ts")> => load("./image/full.ts"),
   implied: (): Promise<typeof import("./image/implied.ts")> => load("./image/implied.ts"),

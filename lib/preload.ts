@@ -8,7 +8,6 @@ import "./image/archive.ts";
 import "./image/unpack.ts";
 import "./image/decompress.ts";
 import "./image/chunks.ts";
-import "./image/tree.ts";
 import "./image/stored.ts";
 import "./image/full.ts";
 import "./image/implied.ts";

@@ -1,16 +1,18 @@
 // Sauropod's shim: one freestanding ELF that is a library (loaded by ffi/shim.ts) and a program (see modes.h).
 #include "modes.h"
 #include "program.h"
+#include "remove.h"
 #include "sys.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
 // How the arguments of sauropod_call make those of a system call: i stands for an integer, b for a buffer, in order.
-enum shape { I, B, IB, IIB, IIIB, IBB, BIB, IBIB, IBIIB };
+enum shape { I, B, IB, IIB, IIIB, IBB, BIB, IBIB, IBIIB, BB };
 
 // One function for all shapes: what TypeScript loads costs start-up time for every one.
 EXPORT int sauropod_call(int nr, int shape, int a, int b, int c, int d, void *p, void *q) {
   long x = (long)p, y = (long)q;
+  if (nr == REMOVE_TREE) return (int)remove_tree(a, p);
   switch (shape) {
     case I: return (int)syscall6(nr, a, b, c, d, 0, 0);
     case B: return (int)syscall6(nr, x, a, b, c, d, 0);
@@ -21,6 +23,7 @@ EXPORT int sauropod_call(int nr, int shape, int a, int b, int c, int d, void *p,
     case BIB: return (int)syscall6(nr, x, a, y, b, c, d);
     case IBIB: return (int)syscall6(nr, a, x, b, y, c, d);
     case IBIIB: return (int)syscall6(nr, a, x, b, c, y, d);
+    case BB: return (int)syscall6(nr, x, y, a, b, c, d);
     default: return -EINVAL;
   }
 }

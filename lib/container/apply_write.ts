@@ -30,6 +30,7 @@ import {
   utimesAt,
   writeAll,
 } from "../../ffi/fs.ts";
+import { randomBytes } from "../../ffi/random.ts";
 import { failedWith, openDirectory } from "../image/tree.ts";
 import { copyXattrs } from "./attributes.ts";
 
@@ -141,7 +142,7 @@ function removeAll(folder: number, name: string): void {
 
 /** Calls `make` with a new name, and puts what it made in the place of `name`, whatever is there. */
 function putInPlace(folder: number, name: string, make: (temporary: string) => void): void {
-  const temporary = `.sauropod-${crypto.getRandomValues(new Uint8Array(8)).toHex()}`;
+  const temporary = `.sauropod-${randomBytes(8).toHex()}`;
   try {
     make(temporary);
     try {

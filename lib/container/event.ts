@@ -1,8 +1,12 @@
 /**
- * Writing down what happens with containers, a line each in `.events`. It imports nothing: every run goes through it.
+ * Writing down what happens with containers, a line each in `.events`.
  *
  * @module
  */
+
+import { flags } from "../../ffi/flags.ts";
+import { AT_FDCWD, close, lock, openAt, seekEnd, statusAt, writeAll } from "../../ffi/fs.ts";
+import { now } from "../clock.ts";
 
 /** Something that happened with a container. */
 export interface ContainerEvent {
@@ -37,14 +41,10 @@ export const EVENTS = ".events";
 
 const MAX_SIZE = 1 << 20;
 
-function inodeOf(path: string): number | null {
-  return Deno.statSync(path).ino;
-}
-
-/** Renames the file, unless another process just did. */
-function rotate(path: string, file: Deno.FsFile): void {
-  file.lockSync(true);
-  if (inodeOf(path) === file.statSync().ino) Deno.renameSync(path, `${path}.1`);
+/** Renames the file behind `fd`, unless another process just did. */
+function rotate(path: string, fd: number): void {
+  lock(fd, "exclusive");
+  if (statusAt(AT_FDCWD, path).ino === statusAt(fd).ino) Deno.renameSync(path, `${path}.1`);
 }
 
 /** Writes down what happened with a container. That it cannot be written hurts nobody. */
@@ -55,12 +55,17 @@ export function recordEvent(
   more: Pick<ContainerEvent, "exitCode" | "signal" | "oomKilled" | "lost"> = {},
 ): void {
   const path = `${containers}/${EVENTS}`;
-  const time = new Date().toISOString().replace("Z", "000000Z");
+  const time = `${now().slice(0, -1)}000000Z`;
   const event: ContainerEvent = { time, action, id, name, image, ...more };
+  const how = flags("O", "WRONLY", "APPEND", "CREAT");
   try {
-    using file = Deno.openSync(path, { append: true, create: true, mode: 0o600 });
-    file.writeSync(new TextEncoder().encode(JSON.stringify(event) + "\n"));
-    if (file.statSync().size > MAX_SIZE) rotate(path, file);
+    const fd = openAt(AT_FDCWD, path, how, 0o600);
+    try {
+      writeAll(fd, new TextEncoder().encode(JSON.stringify(event) + "\n"));
+      if (seekEnd(fd) > MAX_SIZE) rotate(path, fd);
+    } finally {
+      close(fd);
+    }
   } catch {
     // It is a help for those who look on.
   }

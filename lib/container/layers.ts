@@ -6,9 +6,9 @@
  */
 
 import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
+import { AT_FDCWD, close, lock, openAt, removeTree } from "../../ffi/fs.ts";
+import { randomBytes } from "../../ffi/random.ts";
 import type { ContainerRecord } from "./record.ts";
-import { removeFolder } from "./remove.ts";
 import { namesIn } from "./store.ts";
 
 const FOLDER = ".layers", LOCK = ".lock";
@@ -31,7 +31,7 @@ export function holdLayers(containers: string): () => void {
 
 /** Makes room for a new layer; returns the path that it is to have, which does not exist. */
 export function newLayer(containers: string): string {
-  const folder = `${containers}/${FOLDER}/${crypto.getRandomValues(new Uint8Array(8)).toHex()}`;
+  const folder = `${containers}/${FOLDER}/${randomBytes(8).toHex()}`;
   Deno.mkdirSync(folder, { mode: 0o700 });
   return `${folder}/diff`;
 }
@@ -46,7 +46,7 @@ export async function removeStaleLayers(containers: string, records: readonly Co
   const fd = openLock(containers);
   try {
     if (!lock(fd, "exclusive", false)) return;
-    for (const name of stale) await removeFolder(`${containers}/${FOLDER}/${name}`);
+    for (const name of stale) await removeTree(`${containers}/${FOLDER}/${name}`);
   } finally {
     close(fd);
   }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { now } from "../clock.ts";
 import { thawGroups } from "../cgroup/freezer.ts";
 import { killGroup, removeGroups } from "../cgroup/remove.ts";
 import { messageOf } from "../errors.ts";
@@ -82,7 +83,7 @@ async function finish(containers: string, id: string, liveness: Liveness | undef
     return "removed";
   }
   if (!record.ended) {
-    const ended = { at: new Date().toISOString(), code: 128 + SIGKILL, signal: SIGKILL, lost: true } as const;
+    const ended = { at: now(), code: 128 + SIGKILL, signal: SIGKILL, lost: true } as const;
     const folder = `${containers}/${id}`;
     withRecord(folder, (current) => writeRecord(folder, { ...current, ended }));
   }

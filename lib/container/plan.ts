@@ -5,6 +5,7 @@
  */
 
 import type { Image } from "../image/resolve.ts";
+import { now } from "../clock.ts";
 import { lazy } from "../lazy.ts";
 import type { Place, Settled } from "../network/attach.ts";
 import { requestNetwork } from "../network/request.ts";
@@ -64,7 +65,7 @@ export function recordOf({ spec, image, options }: Plan, place?: Place): Contain
     ...foldersOf(image, spec.rootfs.lower),
     command: spec.process.args,
     options: keptOptions(options),
-    created: new Date().toISOString(),
+    created: now(),
     keep: options.keep ?? false,
     cgroups: spec.cgroups.groups.map((group) => group.path),
     ...placeOf(place),

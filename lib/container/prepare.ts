@@ -5,8 +5,8 @@
  */
 
 import { RLIMITS } from "../../ffi/calls.ts";
-import { modeOf } from "../../ffi/paths.ts";
-import { hardLimit } from "../../ffi/process.ts";
+import { modeOf, ownershipOf } from "../../ffi/paths.ts";
+import { hardLimit, permittedCapabilities } from "../../ffi/process.ts";
 import { capabilitiesIn, type Capability, chooseCapabilities } from "../capabilities.ts";
 import type { Limits } from "../cgroup/limits.ts";
 import type { CgroupPlan } from "../cgroup/plan.ts";
@@ -29,9 +29,7 @@ const HOSTNAME = /^(?=.{1,64}$)[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0
 let own: ReadonlySet<Capability> | undefined;
 
 function ownCapabilities(): ReadonlySet<Capability> {
-  own ??= new Set(
-    capabilitiesIn(/^CapPrm:\s*([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"))?.[1] ?? "0"),
-  );
+  own ??= new Set(capabilitiesIn(permittedCapabilities()));
   return own;
 }
 
@@ -142,8 +140,8 @@ function environment(options: ContainerOptions, user: User, hostname: string): s
 }
 
 function ownership({ lower: [top = "/"] }: Image): Pick<Rootfs, "mode" | "uid" | "gid"> {
-  const { mode, uid, gid } = Deno.statSync(top);
-  return { mode: (mode ?? 0o755) & 0o7777, uid: uid ?? 0, gid: gid ?? 0 };
+  const { mode, uid, gid } = ownershipOf(top) ?? { mode: 0o755, uid: 0, gid: 0 };
+  return { mode: mode & 0o7777, uid, gid };
 }
 
 let unified: boolean | undefined;

@@ -7,6 +7,7 @@
 import { type Ending, reap, sendSignal } from "../../ffi/process.ts";
 import { ContainerError, InputError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
+import { now } from "../clock.ts";
 import { findFolders, type Folders } from "../folders.ts";
 import { type Image, resolveImage } from "../image/resolve.ts";
 import type { Attachment, Place } from "../network/attach.ts";
@@ -217,7 +218,7 @@ async function finish(
     await streams.drained;
     return { status, removed };
   }
-  const ended = { at: new Date().toISOString(), ...ending, ...(oomKilled ? { oomKilled } : {}) };
+  const ended = { at: now(), ...ending, ...(oomKilled ? { oomKilled } : {}) };
   try {
     // Nothing to do if somebody has removed the container.
     withRecord(spec.rootfs.folder, (current) => writeRecord(spec.rootfs.folder, { ...current, ended }));
@@ -298,9 +299,10 @@ export async function runOn(
   };
   options.signal?.addEventListener("abort", abort);
   if (options.signal?.aborted) abort();
+  // A short command has ended when this is done, and need not be waited for.
+  reclaimOnce(containers);
   const end = finish(containers, started, gone, harvest);
   const status = end.then((result) => result.status);
-  reclaimOnce(containers);
 
   return Object.assign(new Child(launched.pid, streams, status, kill), {
     id,

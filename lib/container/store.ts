@@ -12,8 +12,9 @@
  */
 
 import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
+import { AT_FDCWD, close, lock, openAt, removeTree } from "../../ffi/fs.ts";
 import { isFolder, makeLink, readLink, removeFile } from "../../ffi/paths.ts";
+import { randomBytes } from "../../ffi/random.ts";
 import { ContainerError, messageOf } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import { recordEvent } from "./event.ts";
@@ -29,13 +30,12 @@ import {
   removeRecord,
   writeRecord,
 } from "./record.ts";
-import { removeFolder } from "./remove.ts";
 
 const LIVE = ".live", PROCESS = ".process", FREEZE = ".freeze";
 
 /** A fresh id: twelve hexadecimal digits. */
 export function newId(): string {
-  return crypto.getRandomValues(new Uint8Array(6)).toHex();
+  return randomBytes(6).toHex();
 }
 
 let self: ProcessMark | undefined;
@@ -238,7 +238,7 @@ export async function removeContainer(
   const folder = `${containers}/${id}`;
   removeRecord(folder);
   recordEvent(containers, "destroy", { id, name, image });
-  await removeFolder(folder);
+  await removeTree(folder);
   clearLiveness(containers, id);
   return true;
 }

@@ -5,7 +5,8 @@
  */
 
 import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, openAt, S_IF, statusAt } from "../../ffi/fs.ts";
+import { AT_FDCWD, close, openAt } from "../../ffi/fs.ts";
+import { isFolder } from "../../ffi/paths.ts";
 import { isTerminal, pipe, windowSize } from "../../ffi/process.ts";
 import { InputError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
@@ -60,10 +61,6 @@ const DEFAULT_SIZE: TerminalSize = { columns: 80, rows: 24 };
 
 function refuse(message: string, hint: string): never {
   throw new InputError(message, { code: "bad-streams", hint });
-}
-
-function isFolder(fd: number): boolean {
-  return (statusAt(fd).mode & S_IF.MT) === S_IF.DIR;
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import { NetlinkError, request as ask, withNetlink } from "../../ffi/netlink.ts";
+import { randomBytes } from "../../ffi/random.ts";
 import { findLink, listLinks, newRateLimit, setHairpin } from "../../ffi/rtnetlink.ts";
 import type { ContainerOptions } from "../container/options.ts";
 import type { ProcessMark } from "../container/record.ts";
@@ -200,7 +201,7 @@ function hasDead(leases: readonly Lease[]): boolean {
 
 /** An index that no interface has that the kernel numbered. */
 function randomIndex(): number {
-  const [number = 0] = crypto.getRandomValues(new Uint32Array(1));
+  const [number = 0] = new Uint32Array(randomBytes(4).buffer);
   return 1 << 28 | number >>> 4;
 }
 

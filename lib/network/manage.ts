@@ -5,6 +5,7 @@
  */
 
 import { withNetlink } from "../../ffi/netlink.ts";
+import { randomBytes } from "../../ffi/random.ts";
 import { findLink } from "../../ffi/rtnetlink.ts";
 import { isAlive } from "../container/record.ts";
 import { InputError, NetworkError } from "../errors.ts";
@@ -65,7 +66,7 @@ function checkMtu({ mtu, subnets }: Network): void {
 
 function randomSubnet6(): Cidr {
   const address = new Uint8Array(16);
-  crypto.getRandomValues(address.subarray(1, 8));
+  address.set(randomBytes(7), 1);
   address[0] = 0xfd;
   return { address, prefix: 64 };
 }
@@ -160,7 +161,7 @@ export async function createNetwork(name: string, options: NetworkOptions & Fold
     checkDefined(subnets, others, taken);
     const network: Network = {
       name,
-      bridge: `sp-${crypto.getRandomValues(new Uint8Array(4)).toHex()}`,
+      bridge: `sp-${randomBytes(4).toHex()}`,
       subnets: chooseGateways(subnets, options.gateways),
       ...(options.mtu === undefined ? {} : { mtu: options.mtu }),
       internal: options.internal ?? false,
