@@ -115,7 +115,7 @@ function layOut(program: Program): Layout {
   for (const { save, when, args } of program) {
     if (save !== undefined) addRegister(layout, save);
     if (when !== undefined) addRegister(layout, when);
-    for (const argument of args) addNeeds(layout, argument, false);
+    for (const argument of args) if (typeof argument !== "number") addNeeds(layout, argument, false);
   }
   if (layout.registers.size >= NONE) throw new RangeError(`a program has at most ${NONE - 1} registers`);
   return layout;
@@ -186,41 +186,42 @@ function writeStructure(draft: Draft, step: Step, fields: readonly Argument[]): 
 }
 
 function writeField(draft: Draft, step: Step, field: Argument, at: number): void {
-  if (field !== null && typeof field === "object") {
-    if ("register" in field) return writeStore(draft, step, field, at);
-    if ("cell" in field) return writePointer(draft, at, draft.firstRegister + placeOf(draft, field.cell) * 8);
+  if (field !== null && typeof field === "object" && "register" in field) return writeStore(draft, step, field, at);
+  if (field !== null && typeof field === "object" && "cell" in field) {
+    return writePointer(draft, at, draft.firstRegister + placeOf(draft, field.cell) * 8);
   }
-  if (kindOf(field) === IMMEDIATE) setWord(at, valueOf(draft, step, field));
-  else writePointer(draft, at, Number(valueOf(draft, step, field)));
+  const { kind, value } = meaningOf(draft, step, field);
+  if (kind === POINTER) writePointer(draft, at, Number(value));
+  else setWord(at, value);
 }
 
 /** A hidden step before the one whose structure holds a register. */
 function writeStore(draft: Draft, step: Step, { register, plus }: Register, at: number): void {
   const slot = writeHead(draft, step, callNumber("store"));
   setHalf(slot + 4, NONE);
-  writeArgument(slot, 0, POINTER, at);
-  writeArgument(slot, 1, REGISTER, placeOf(draft, register));
-  writeArgument(slot, 2, IMMEDIATE, plus ?? 0);
+  writeArgument(slot, 0, { kind: POINTER, value: at });
+  writeArgument(slot, 1, { kind: REGISTER, value: placeOf(draft, register) });
+  writeArgument(slot, 2, { kind: IMMEDIATE, value: plus ?? 0 });
 }
 
-function kindOf(argument: Argument): number {
-  if (argument === null || typeof argument === "number" || typeof argument === "bigint") return IMMEDIATE;
-  if (typeof argument === "string") return POINTER;
-  if ("value" in argument) return IMMEDIATE;
-  if ("register" in argument) return REGISTER;
-  return "cell" in argument ? REGISTER_POINTER : POINTER;
+/** What the shim reads of an argument. */
+interface Meaning {
+  readonly kind: number;
+  readonly value: number | bigint;
 }
 
-function valueOf(draft: Draft, step: Step, argument: Argument): number | bigint {
-  if (argument === null) return 0;
-  if (typeof argument === "number" || typeof argument === "bigint") return argument;
-  if (typeof argument === "string") return draft.firstText + (draft.texts.get(argument) ?? 0);
-  if ("value" in argument) return argument.value;
-  if ("register" in argument) return placeOf(draft, argument.register);
-  if ("cell" in argument) return placeOf(draft, argument.cell);
-  if ("words" in argument) return writeStructure(draft, step, argument.words);
-  if ("bytes" in argument) return copy(draft, argument.bytes);
-  return writeStructure(draft, step, [...argument, null]);
+function meaningOf(draft: Draft, step: Step, argument: Argument): Meaning {
+  if (argument === null) return { kind: IMMEDIATE, value: 0 };
+  if (typeof argument === "string") {
+    return { kind: POINTER, value: draft.firstText + (draft.texts.get(argument) ?? 0) };
+  }
+  if (typeof argument !== "object") return { kind: IMMEDIATE, value: argument };
+  if ("value" in argument) return { kind: IMMEDIATE, value: argument.value };
+  if ("register" in argument) return { kind: REGISTER, value: placeOf(draft, argument.register) };
+  if ("cell" in argument) return { kind: REGISTER_POINTER, value: placeOf(draft, argument.cell) };
+  if ("bytes" in argument) return { kind: POINTER, value: copy(draft, argument.bytes) };
+  const fields = "words" in argument ? argument.words : [...argument, null];
+  return { kind: POINTER, value: writeStructure(draft, step, fields) };
 }
 
 function writeHead(draft: Draft, step: Step, call: number): number {
@@ -238,21 +239,25 @@ function setHalf(offset: number, value: number): void {
   bytes[offset + 1] = value >> 8;
 }
 
-function writeArgument(slot: number, i: number, kind: number, value: number | bigint): void {
+function writeArgument(slot: number, i: number, { kind, value }: Meaning): void {
   bytes[slot + 16 + i] = kind;
   setWord(slot + 24 + i * 8, value);
 }
 
 function writeStep(draft: Draft, step: Step): void {
   const { args, call, ignore } = step;
-  // The values come first: a structure may want hidden steps before this one.
-  const values = args.map((argument) => valueOf(draft, step, argument));
+  // These come first: a structure may want hidden steps before this one.
+  const meanings = args.map((argument) => typeof argument === "number" ? argument : meaningOf(draft, step, argument));
   const slot = writeHead(draft, step, callNumber(call));
   for (let i = 0; ignore && i < ignore.length; i++) {
     const name = ignore[i];
     if (name) bytes[slot + 8 + i * 2] = errnoNumber(name);
   }
-  for (let i = 0; i < values.length; i++) writeArgument(slot, i, kindOf(args[i] ?? null), values[i] ?? 0);
+  for (let i = 0; i < meanings.length; i++) {
+    const meaning = meanings[i];
+    if (typeof meaning === "number") setWord(slot + 24 + i * 8, meaning);
+    else if (meaning) writeArgument(slot, i, meaning);
+  }
 }
 
 /** Encodes `program` for this machine's architecture. Throws `TypeError` for a string that holds a NUL. */

@@ -37,6 +37,7 @@ const PSEUDO: Readonly<Record<PseudoCall, number>> = {
   remove_tree: (1 << 24) + 6,
   remove_group: (1 << 24) + 7,
 };
+const RUN = (1 << 24) + 8;
 
 /** The number of a system call on this machine's architecture, or of what the shim does itself. */
 export function callNumber(name: SyscallName | PseudoCall): number {
@@ -78,8 +79,7 @@ export const shimFd: number = createMemoryFile("sauropod");
 fill(shimFd, Uint8Array.fromBase64(ELF));
 
 const parameters = ["i32", "i32", "i32", "i32", "i32", "i32", "buffer", "buffer"] as const;
-const { run, call, wait } = Deno.dlopen(`/proc/self/fd/${shimFd}`, {
-  run: { name: "sauropod_run", parameters: ["buffer"], result: "i32" },
+const { call, wait } = Deno.dlopen(`/proc/self/fd/${shimFd}`, {
   call: { name: "sauropod_call", parameters, result: "i32" },
   wait: { name: "sauropod_call", parameters, result: "i32", nonblocking: true },
 }).symbols;
@@ -95,7 +95,7 @@ const I = 0, B = 1, IB = 2, IIB = 3, IIIB = 4, IBB = 5, BIB = 6, IBIB = 7, IBIIB
  * thread of Deno's pool. All return `-errno` on failure.
  */
 export const shim = {
-  run,
+  run: (program: Uint8Array<ArrayBuffer>): number => call(RUN, 0, 0, 0, 0, 0, program, null),
   i: (name: SyscallName, a: number, b = 0, c = 0, d = 0): number =>
     call(callNumber(name), I, a | 0, b | 0, c | 0, d | 0, null, null),
   b: (name: SyscallName, p: Buffer, a: number): number => call(callNumber(name), B, a | 0, 0, 0, 0, p, null),

@@ -56,7 +56,7 @@ const IFF_UP = 1;
 const SKIP_STATISTICS = 8;
 const AF_INET = 2, AF_INET6 = 10;
 const IFA_F_NODAD = 2;
-const ENODEV = 19;
+const ENOENT = 2, ENODEV = 19;
 
 /** A network interface. */
 export interface Link {
@@ -332,15 +332,15 @@ export function findLink(fd: number, which: string | number): Link | undefined {
     attributes: [...name, [IFLA.EXT_MASK, u32(SKIP_STATISTICS)]],
     text: `look for the interface ${which}`,
   };
-  return orNothing(() => ask(fd, message, ({ payload }) => readLink(payload)))[0];
+  return orNothing(ENODEV, () => ask(fd, message, ({ payload }) => readLink(payload)))[0];
 }
 
-/** What `question` is answered; nothing if the interface that it is about is not there. */
-function orNothing<T>(question: () => T[]): T[] {
+/** What `question` is answered; nothing if what it is about is not there, which the error `absent` says. */
+function orNothing<T>(absent: number, question: () => T[]): T[] {
   try {
     return question();
   } catch (error) {
-    if (error instanceof NetlinkError && error.errno === ENODEV) return [];
+    if (error instanceof NetlinkError && error.errno === absent) return [];
     throw error;
   }
 }
@@ -368,13 +368,12 @@ export function listAddresses(fd: number, index: number): LinkAddress[] {
     header: addressHeader(index, new Uint8Array(4), 0).fill(0, 0, 1),
     text: "list the addresses",
   };
-  const all = orNothing(() =>
+  const all = orNothing(ENODEV, () =>
     ask(fd, message, ({ payload }): LinkAddress => {
       const attributes = decodeAttributes(payload.subarray(8));
       const address = attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS) ?? new Uint8Array();
       return { index: readU32(payload.subarray(4)), prefix: payload[1] ?? 0, address: address.slice() };
-    })
-  );
+    }));
   return all.filter((address) => address.index === index);
 }
 
@@ -388,15 +387,17 @@ export function listRoutes(fd: number, family: 4 | 6): Route[] {
     header: new Uint8Array([family === 4 ? AF_INET : AF_INET6, 0, 0, 0, TABLE_MAIN, 0, 0, 0, 0, 0, 0, 0]),
     text: "list the routes",
   };
-  const all = ask(fd, message, ({ payload }): Route | undefined => {
-    if (payload[4] !== TABLE_MAIN || payload[7] !== TYPE_UNICAST) return undefined;
-    const attributes = decodeAttributes(payload.subarray(12));
-    return {
-      destination: (attributes.get(RTA.DST) ?? new Uint8Array(bytes)).slice(),
-      prefix: payload[1] ?? 0,
-      oif: readU32(attributes.get(RTA.OIF)),
-      priority: readU32(attributes.get(RTA.PRIORITY)),
-    };
-  });
+  // A namespace in which no interface was ever up has no table of routes.
+  const all = orNothing(ENOENT, () =>
+    ask(fd, message, ({ payload }): Route | undefined => {
+      if (payload[4] !== TABLE_MAIN || payload[7] !== TYPE_UNICAST) return undefined;
+      const attributes = decodeAttributes(payload.subarray(12));
+      return {
+        destination: (attributes.get(RTA.DST) ?? new Uint8Array(bytes)).slice(),
+        prefix: payload[1] ?? 0,
+        oif: readU32(attributes.get(RTA.OIF)),
+        priority: readU32(attributes.get(RTA.PRIORITY)),
+      };
+    }));
   return all.filter((route) => route !== undefined);
 }

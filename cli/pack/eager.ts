@@ -7,6 +7,9 @@
 
 import { type Node, parse } from "npm:acorn@8.15.0";
 
+/** Whether a function is to be compiled at once, given where in the source it begins. */
+export type IsUsed = (start: number) => boolean;
+
 type Visit = (node: Node, parent: Node | undefined) => void;
 
 function isNode(value: unknown): value is Node {
@@ -26,34 +29,38 @@ function isMethod(parent: Node | undefined): boolean {
     (parent.method === true || parent.kind !== "init");
 }
 
-/** Puts all function expressions in parentheses. */
-function parenthesize(source: string): string {
+/** Where parentheses go so that function expressions are compiled at once. */
+function parentheses(tree: Node, isUsed: IsUsed): [at: number, text: string][] {
   const marks: [at: number, text: string][] = [];
-  walk(parse(source, { ecmaVersion: "latest", sourceType: "module" }), (node, parent) => {
+  walk(tree, (node, parent) => {
     const isFunction = node.type === "FunctionExpression" || node.type === "ArrowFunctionExpression";
-    if (isFunction && !isMethod(parent)) marks.push([node.start, "("], [node.end, ")"]);
+    if (isFunction && !isMethod(parent) && isUsed(node.start)) marks.push([node.start, "("], [node.end, ")"]);
   });
-  let result = "", done = 0;
-  for (const [at, text] of marks.sort(([a], [b]) => a - b)) {
-    result += source.slice(done, at) + text;
-    done = at;
-  }
-  return result + source.slice(done);
+  return marks.sort(([a], [b]) => a - b);
 }
 
-/** Makes function declarations at the top variables that stand before everything else, as if they were hoisted. */
-function hoist(source: string): string {
+/**
+ * The same module, whose functions are compiled at once if `isUsed`; but for methods and functions declared within
+ * others. Those that are declared at the top become variables that stand before everything else, as if they were hoisted.
+ */
+export function compileEagerly(source: string, isUsed: IsUsed = () => true): string {
+  const tree = parse(source, { ecmaVersion: "latest", sourceType: "module" });
+  const marks = parentheses(tree, isUsed);
+  const marked = (start: number, end: number): string => {
+    let result = "", done = start;
+    for (const [at, text] of marks) {
+      if (at < start || at > end || (at === end && text === "(")) continue;
+      result += source.slice(done, at) + text;
+      done = at;
+    }
+    return result + source.slice(done, end);
+  };
   let head = "", rest = "", done = 0;
-  for (const node of parse(source, { ecmaVersion: "latest", sourceType: "module" }).body) {
-    if (node.type !== "FunctionDeclaration") continue;
-    head += `var ${node.id.name} = (${source.slice(node.start, node.end)});\n`;
-    rest += source.slice(done, node.start);
+  for (const node of tree.body) {
+    if (node.type !== "FunctionDeclaration" || !isUsed(node.start)) continue;
+    head += `var ${node.id.name} = (${marked(node.start, node.end)});\n`;
+    rest += marked(done, node.start);
     done = node.end;
   }
-  return head + rest + source.slice(done);
-}
-
-/** The same module, whose functions are compiled at once; but for methods and functions declared within others. */
-export function compileEagerly(source: string): string {
-  return hoist(parenthesize(source));
+  return head + rest + marked(done, source.length);
 }

@@ -3,12 +3,15 @@
  *
  * Deno spends half a millisecond on each module of a program, at every start. So there are three: `sauropod.js` holds
  * what every `run` and `exec` needs, `often.js` what networks and limits need, `rest.js` everything else. Each is loaded
- * when it is needed, after those before it, whose modules it shares. Threads have a file each.
+ * when it is needed, after those before it, whose modules it shares. Threads have a file each. What commands use of the
+ * first two is kept compiled (`eager.ts`), which is found out by running some (`train.ts`).
  *
  * @module
  */
 
 import { compileEagerly } from "./eager.ts";
+import { lean } from "./lean.ts";
+import { train } from "./train.ts";
 
 /** A file to be made, and where its modules are found. */
 interface Part {
@@ -127,7 +130,7 @@ async function packShared(
   const found = modulesIn(await bundle(entry, output), sources.slice(sources.lastIndexOf("/") + 1));
   const own = found.filter((path) => path.includes("/") && !known.has(path));
   Deno.writeTextFileSync(`${sources}/shared.ts`, await sharing(own));
-  Deno.writeTextFileSync(output, compileEagerly(await bundle(entry, output)));
+  Deno.writeTextFileSync(output, lean(await bundle(entry, output)));
   for (const path of own) Deno.writeTextFileSync(`${sources}/${path}`, await standIn(path));
   return own;
 }
@@ -137,7 +140,7 @@ async function packRest(sources: string, output: string, { roots }: Part): Promi
   const loaders = roots.map((path) => `  "${path}": () => import("./${path}"),\n`).join("");
   const text = `const modules = {\n${loaders}};\nexport const load = (path) => modules[path]();\n`;
   Deno.writeTextFileSync(`${sources}/rest.ts`, text);
-  await bundle(`${sources}/rest.ts`, output);
+  Deno.writeTextFileSync(output, lean(await bundle(`${sources}/rest.ts`, output)));
 }
 
 async function pack(folder: string, room: string): Promise<void> {
@@ -158,7 +161,11 @@ async function pack(folder: string, room: string): Promise<void> {
   await packRest(sources, `${folder}/${rest.file}`, rest);
   for (const thread of THREADS) await bundle(`${project}lib/image/${thread}.ts`, `${folder}/${thread}.js`);
   const command = `${folder}/${first.file}`;
-  Deno.writeTextFileSync(command, SHEBANG + Deno.readTextFileSync(command));
+  const usedIn = await train(command, room);
+  for (const path of [command, `${folder}/${often.file}`]) {
+    const source = compileEagerly(Deno.readTextFileSync(path), usedIn(path));
+    Deno.writeTextFileSync(path, path === command ? SHEBANG + source : source);
+  }
   Deno.chmodSync(command, 0o755);
 }
 

@@ -19,6 +19,7 @@ enum pseudo {
                     // on how it ends
   REMOVE_TREE,      // remove the folder b of folder a and all that is in it
   REMOVE_GROUP,     // remove the control group at a and those below it
+  RUN,              // for sauropod_call only: run the program at a
 };
 
 struct step {

@@ -9,9 +9,10 @@
 // How the arguments of sauropod_call make those of a system call: i stands for an integer, b for a buffer, in order.
 enum shape { I, B, IB, IIB, IIIB, IBB, BIB, IBIB, IBIIB, BB };
 
-// One function for all shapes: what TypeScript loads costs start-up time for every one.
+// One function for everything: what TypeScript loads costs start-up time for every one.
 EXPORT int sauropod_call(int nr, int shape, int a, int b, int c, int d, void *p, void *q) {
   long x = (long)p, y = (long)q;
+  if (nr == RUN) return run_program(p);
   if (nr == REMOVE_TREE) return (int)remove_tree(a, p);
   switch (shape) {
     case I: return (int)syscall6(nr, a, b, c, d, 0, 0);
@@ -27,8 +28,6 @@ EXPORT int sauropod_call(int nr, int shape, int a, int b, int c, int d, void *p,
     default: return -EINVAL;
   }
 }
-
-EXPORT int sauropod_run(struct program *program) { return run_program(program); }
 
 // The compiler may ask for these.
 void *memcpy(void *to, const void *from, size_t n) {

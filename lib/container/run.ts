@@ -240,11 +240,11 @@ function checkAttached({ restart = "no", health }: RunOptions): void {
   });
 }
 
-/** Once for each process and folder, what killed commands left is taken away. */
-async function reclaimOnce(containers: string): Promise<void> {
+/** Once for each process and folder, what killed commands left is taken away; `but` is no such container. */
+async function reclaimOnce(containers: string, but: string): Promise<void> {
   if (reclaimed.has(containers)) return;
   reclaimed.add(containers);
-  if (abandonedIds(containers, SAMPLE).length === 0) return;
+  if (abandonedIds(containers, SAMPLE, but).length === 0) return;
   const { reclaim } = await lazy.leftovers();
   // What others left must not hurt this run; `gc` says what is wrong with it.
   await reclaim(containers).catch(() => {});
@@ -300,7 +300,7 @@ export async function runOn(
   options.signal?.addEventListener("abort", abort);
   if (options.signal?.aborted) abort();
   // A short command has ended when this is done, and need not be waited for.
-  reclaimOnce(containers);
+  reclaimOnce(containers, id);
   const end = finish(containers, started, gone, harvest);
   const status = end.then((result) => result.status);
 

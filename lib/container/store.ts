@@ -96,10 +96,11 @@ export function isAbandoned(containers: string, id: string): boolean {
 
 /**
  * The ids of containers that commands left when they were killed, or left frozen. It looks at live ones only, and at no
- * more than `most` marks of them, chosen at random.
+ * more than `most` marks of them, chosen at random. `but` is known to be none.
  */
-export function abandonedIds(containers: string, most = Infinity): string[] {
-  const marks = some(namesIn(`${containers}/${LIVE}`).filter((name) => OWNED.test(name)), most);
+export function abandonedIds(containers: string, most = Infinity, but?: string): string[] {
+  const names = namesIn(`${containers}/${LIVE}`).filter((name) => name !== but && OWNED.test(name));
+  const marks = some(names, most);
   return [...new Set(marks.filter((name) => isAbandoned(containers, name)).map((name) => name.slice(0, 12)))];
 }
 
