@@ -7,7 +7,7 @@
 
 import { describeErrno, errnoName } from "./errno.ts";
 import { type Flags, flags } from "./flags.ts";
-import { cPath, decodeName } from "./names.ts";
+import { cPath, decodeName, encodeName } from "./names.ts";
 import { shim } from "./native.ts";
 import type { SyscallName } from "./syscalls.ts";
 
@@ -203,6 +203,11 @@ export function appendLines(fd: number, lines: Uint8Array<ArrayBuffer>): void {
   writeAll(fd, lines);
 }
 
+/** Adds lines at the end of many files; those that are not there are left out, and symbolic links. */
+export function appendToFiles(paths: readonly string[], lines: Uint8Array<ArrayBuffer>): void {
+  if (paths.length > 0) shim.appendToEach(encodeName(paths.map((path) => path + "\0").join("")), lines);
+}
+
 /** Makes a directory. */
 export function mkdirAt(dirfd: number, path: string, mode: number): void {
   check(shim.ib("mkdirat", dirfd, cPath(path), mode), "mkdirat", path);
@@ -332,6 +337,29 @@ export function readLinkAt(dirfd: number, path: string): string {
   return decodeName(
     buffer.slice(0, check(shim.ibb("readlinkat", dirfd, cPath(path), buffer, PATH_MAX), "readlinkat", path)),
   );
+}
+
+/**
+ * Some of the names in a directory that was just opened, at most `most`: neighbours in the file system's order, from a
+ * random one on. Telling of all takes long where there are many.
+ */
+export function someNames(fd: number, most: number): string[] {
+  const entries: Uint8Array<ArrayBuffer>[] = [];
+  for (;;) {
+    const buffer = new Uint8Array(1 << 15), view = new DataView(buffer.buffer);
+    const n = check(shim.ib("getdents64", fd, buffer, buffer.length), "getdents64", fd);
+    if (n === 0) break;
+    for (let at = 0, size = 0; at < n; at += size) {
+      size = view.getUint16(at + 16, true);
+      entries.push(buffer.subarray(at + 19, at + size));
+    }
+  }
+  const first = Math.floor(Math.random() * entries.length);
+  const chosen = entries.length <= most
+    ? entries
+    : [...entries.slice(first), ...entries.slice(0, first)].slice(0, most);
+  const names = chosen.map((entry) => decodeName(entry.subarray(0, entry.indexOf(0))));
+  return names.filter((name) => name !== "." && name !== "..");
 }
 
 /** The names in a directory that was just opened, without `.` and `..`, in the file system's order. */

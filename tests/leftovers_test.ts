@@ -116,7 +116,7 @@ Deno.test("200 runs in a row leave the machine as it was", async () => {
 
 Deno.test("20 runs at once leave the machine as it was", async () => {
   await using world = makeWorld();
-  await output("busybox", ["true"], { ...world.folders, name: "first" });
+  await output("busybox", ["sleep", "0.1"], { ...world.folders, name: "first" });
   const before = { machine: lookAtMachine(), files: files(world.home), open: openFiles() };
   const script = (i: number): string[] => ["sh", "-c", `echo ${i} > /own; sleep 0.1; cat /own`];
   const library = Array.from({ length: 20 }, async (_, i) => {
@@ -392,7 +392,7 @@ Deno.test("a launch that fails half-way says at which step and leaves nothing", 
 
 Deno.test("a launch that fails in the library leaves no descriptor and no process behind", async () => {
   await using world = makeWorld();
-  await output("busybox", ["true"], world.folders);
+  await output("busybox", ["sleep", "0.1"], world.folders);
   const before = { machine: lookAtMachine(), open: openFiles() };
   for (const init of [false, true]) {
     for (const terminal of [false, true]) {

@@ -8,7 +8,7 @@ assertApart();
 const world = makeWorld();
 Deno.test.beforeAll(async () => {
   await createNetwork("second", { ...world.folders, subnets: ["10.66.0.0/16", "fd66::/64"] });
-  await say(world, "true", { network: ["bridge", "second"], publish: ["8000:80"], name: "first" });
+  await say(world, "sleep 0.1", { network: ["bridge", "second"], publish: ["8000:80"], name: "first" });
 });
 Deno.test.afterAll(async () => {
   await awaitQuiet();

@@ -16,7 +16,7 @@ import {
   settleHere,
 } from "./helpers/network.ts";
 import type { Protocol } from "./helpers/peer.ts";
-import { hasAlpine, makeWorld } from "./helpers/world.ts";
+import { commandLine, hasAlpine, makeWorld } from "./helpers/world.ts";
 
 assertApart();
 const world = makeWorld();
@@ -280,4 +280,12 @@ Deno.test("where Docker drops what is forwarded, containers and published ports 
   } finally {
     await host("nft", "delete", "table", "ip", "filter");
   }
+});
+
+Deno.test("the default network works where no interface was ever up", async () => {
+  const words = commandLine(["--rm", "busybox", "ip", "-o", "-4", "address", "show", "eth0"]);
+  const unshare = new Deno.Command("unshare", { args: ["--net", ...words], env: { SAUROPOD_HOME: world.home } });
+  const { code, stdout, stderr } = await unshare.output();
+  assert.deepEqual([code, new TextDecoder().decode(stderr)], [0, ""]);
+  assert.match(new TextDecoder().decode(stdout), /inet 10\.10\.10\.\d+\/24/);
 });

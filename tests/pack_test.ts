@@ -1,15 +1,25 @@
 import assert from "node:assert/strict";
 import { compileEagerly } from "../cli/pack/eager.ts";
+import { lean } from "../cli/pack/lean.ts";
 
 /** What a module exports, after the change and before it. */
 async function exportsOf(source: string): Promise<Record<string, unknown>> {
   const url = (text: string): string => `data:text/javascript,${encodeURIComponent(text)}`;
-  const before = await import(url(source)), after = await import(url(compileEagerly(source)));
+  const before = await import(url(source)), after = await import(url(compileEagerly(lean(source))));
   assert.deepEqual({ ...after }, { ...before });
+  for (const isUsed of [() => false, (start: number) => start % 2 === 0]) {
+    assert.deepEqual({ ...await import(url(compileEagerly(source, isUsed))) }, { ...before });
+  }
   return after;
 }
 
 const MODULES = [
+  [
+    "comments, blanks, and what looks like them",
+    "// one\nexport /* two */ const result = [ `  // ${ /* three */ 1 +  +2 }  `, 8 / 2 / 1, 'a  b', /[/] *x/.test(\"/  x\"),\n" +
+    "  1 - -1, typeof  void 0, 1 .toString(), [] ? .5 : 1, new  Date(0) instanceof  Date, 3 in  [1, 2, 3, 4] ]\n" +
+    "const next = 1 // no semicolon\n;[next].forEach(() => { return\n 5 })",
+  ],
   ["a function is called before it stands", "export const result = later(1); function later(n) { return n + 1; }"],
   [
     "functions call each other",

@@ -17,19 +17,24 @@ const SOURCES = [
   "pump",
   "monitor",
   "record",
+  "append",
   "health",
   "log",
   "text",
 ]
   .map((name) => `${name}.c`);
-const HEADERS = ["sys", "program", "load", "remove", "modes", "job", "record", "health", "log", "text"]
+const HEADERS = ["sys", "program", "load", "remove", "modes", "job", "record", "append", "health", "log", "text"]
   .map((name) => `${name}.h`);
-const COMPILERS = { x86_64: "x86_64-linux-gnu-gcc", aarch64: "aarch64-linux-gnu-gcc" };
+// Without help from the compiler's own library, which is not there.
+const COMPILERS = {
+  x86_64: ["x86_64-linux-gnu-gcc"],
+  aarch64: ["aarch64-linux-gnu-gcc", "-mno-outline-atomics"],
+};
 const FLAGS = [
   "-std=gnu17 -Os -Wall -Wextra -Werror -ffreestanding -fno-stack-protector -fPIC -fvisibility=hidden",
   "-fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -nostdlib -shared",
   "-Wl,-z,nodelete -Wl,-e,_start -Wl,-Bsymbolic -Wl,-z,noexecstack -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,--build-id=none",
-  "-Wl,--hash-style=gnu -Wl,-s",
+  "-Wl,--hash-style=gnu -Wl,-z,defs -Wl,-s",
 ].flatMap((line) => line.split(" "));
 
 const folder = new URL("./", import.meta.url);
@@ -40,18 +45,18 @@ async function sourceHash(): Promise<string> {
   return new Uint8Array(digest).toHex();
 }
 
-async function compile(compiler: string): Promise<Uint8Array> {
+async function compile([compiler = "", ...own]: readonly string[]): Promise<Uint8Array> {
   const output = await Deno.makeTempFile();
   try {
     const { success } = await new Deno.Command(compiler, {
-      args: [...FLAGS, "-o", output, ...SOURCES],
+      args: [...own, ...FLAGS, "-o", output, ...SOURCES],
       cwd: folder.pathname,
       stderr: "inherit",
     }).output();
     if (!success) throw new Error(`${compiler} failed`);
     return await Deno.readFile(output);
   } finally {
-    await Deno.remove(output);
+    await Deno.remove(output).catch(() => {});
   }
 }
 

@@ -20,6 +20,7 @@ enum pseudo {
   REMOVE_TREE,      // remove the folder b of folder a and all that is in it
   REMOVE_GROUP,     // remove the control group at a and those below it
   RUN,              // for sauropod_call only: run the program at a
+  APPEND,           // for sauropod_call only: append the b bytes at a to each of the files whose paths are the d bytes at c
 };
 
 struct step {

@@ -1,4 +1,5 @@
 // Sauropod's shim: one freestanding ELF that is a library (loaded by ffi/shim.ts) and a program (see modes.h).
+#include "append.h"
 #include "modes.h"
 #include "program.h"
 #include "remove.h"
@@ -13,6 +14,7 @@ enum shape { I, B, IB, IIB, IIIB, IBB, BIB, IBIB, IBIIB, BB };
 EXPORT int sauropod_call(int nr, int shape, int a, int b, int c, int d, void *p, void *q) {
   long x = (long)p, y = (long)q;
   if (nr == RUN) return run_program(p);
+  if (nr == APPEND) return (int)append_to_each(p, a, q, b);
   if (nr == REMOVE_TREE) return (int)remove_tree(a, p);
   switch (shape) {
     case I: return (int)syscall6(nr, a, b, c, d, 0, 0);

@@ -149,13 +149,14 @@ async function describe(failure: Failure, spec: ContainerSpec): Promise<Error> {
   return describeFailure(failure, spec);
 }
 
-/** Runs the monitor until the container runs; returns the number of its first process. */
+/** Runs the monitor until the container runs, and does something `meanwhile`; returns the number of its first process. */
 async function runMonitor(
   job: Job,
   outfit: Outfit,
   spec: ContainerSpec,
   { tty = false }: ContainerOptions,
   { home }: Groups,
+  meanwhile: () => void,
 ): Promise<number> {
   const terminal = tty ? { terminal: REGISTERS.terminal } : {};
   const file = jobFile(job, { pid: REGISTERS.pid, pidfd: REGISTERS.pidfd, ...terminal });
@@ -164,6 +165,7 @@ async function runMonitor(
     if (!outcome.ok) throw await describe(outcome, spec);
     const [ours, theirs] = outfit.reports;
     outfit.close(theirs);
+    meanwhile();
     const { pid, failure } = readReport(ours, outfit.init ?? NOTHING);
     reapNow(outcome.registers.get("monitor") ?? -1);
     if (failure) throw await describe(failure, spec);
@@ -192,7 +194,8 @@ function withFiles(spec: ContainerSpec): ContainerSpec {
 
 /**
  * Starts a planned container whose record is there and whose marks are ours; they become its monitor's. `write` is to
- * write the record with what it is told, before anything else is made. Returns the number of the first process.
+ * write the record with what it is told, before anything else is made; what can be done while others work is done
+ * `meanwhile`, and must not fail. Returns the number of the first process.
  *
  * @throws {SpawnError} if a step failed. Files and control groups are the caller's to remove.
  */
@@ -201,6 +204,7 @@ export async function begin(
   place: Place | undefined,
   record: ContainerRecord,
   write: (record: ContainerRecord) => void,
+  meanwhile: () => void,
 ): Promise<number> {
   const { containers, options } = plan;
   const spec = withFiles(specIn(plan, place));
@@ -209,7 +213,11 @@ export async function begin(
     const complete = { ...record, detached: detachedOf(outfit, options) };
     write(complete);
     const groups = await groupsOf(spec.id, options);
-    const pid = await runMonitor(await jobOf(spec, plan, complete, outfit, groups), outfit, spec, options, groups);
+    const job = await jobOf(spec, plan, complete, outfit, groups);
+    const pid = await runMonitor(job, outfit, spec, options, groups, () => {
+      place?.announce();
+      meanwhile();
+    });
     place?.publication.handOver();
     return pid;
   } finally {

@@ -125,12 +125,18 @@ export async function reclaim(containers: string): Promise<Reclaimed> {
   return result;
 }
 
-/**
- * What a command does on its way: takes away what killed commands left of the container `id`, and of a few others,
- * chosen at random.
- */
-export async function reclaimSome(containers: string, id?: string): Promise<void> {
-  const ids = new Set([...id === undefined ? [] : [id], ...abandonedIds(containers, SAMPLE)]);
-  const { ended, removed } = await finishAll(containers, [...ids], []);
+/** A few containers that killed commands left, chosen at random: what a command looks for on its way. `but` is none. */
+export function someAbandoned(containers: string, but: string): readonly string[] {
+  try {
+    return abandonedIds(containers, SAMPLE, but);
+  } catch {
+    // It must not hurt the command; gc says what is wrong.
+    return [];
+  }
+}
+
+/** Takes away what killed commands left of these containers. */
+export async function reclaimThese(containers: string, ids: readonly string[]): Promise<void> {
+  const { ended, removed } = await finishAll(containers, ids, []);
   if (ended.length + removed.length > 0) await leave([...ended, ...removed]);
 }

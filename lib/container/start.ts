@@ -10,7 +10,7 @@ import { type Image, resolveImage } from "../image/resolve.ts";
 import { lazy } from "../lazy.ts";
 import { begin } from "./detached.ts";
 import { recordEvent } from "./event.ts";
-import { reclaimSome } from "./leftovers.ts";
+import { reclaimThese, someAbandoned } from "./leftovers.ts";
 import { findContainer } from "./names.ts";
 import type { ContainerOptions } from "./options.ts";
 import { awaitEnd, signalProcess } from "./owner.ts";
@@ -71,12 +71,12 @@ async function clean(containers: string, record: ContainerRecord): Promise<void>
   removeGroups(cgroups);
 }
 
-/** Starts a container that is ours in its place on networks. */
-function beginInPlace(plan: Plan, record: ContainerRecord): Promise<number> {
+/** Starts a container that is ours in its place on networks; `meanwhile` is as of `begin`. */
+function beginInPlace(plan: Plan, record: ContainerRecord, meanwhile = (): void => {}): Promise<number> {
   const { id, rootfs: { folder } } = plan.spec;
   return inPlace(plan, async (place) => {
     const whole = { ...record, ...placeOf(place), cgroups: plan.spec.cgroups.groups.map(({ path }) => path) };
-    const pid = await begin(plan, place, whole, (complete) => writeRecord(folder, complete));
+    const pid = await begin(plan, place, whole, (complete) => writeRecord(folder, complete), meanwhile);
     return { made: pid, process: livenessOf(plan.containers, id)?.owner, hosts: `${folder}/hosts` };
   }, true);
 }
@@ -115,9 +115,10 @@ export async function runDetached(
 ): Promise<string> {
   const { plan, found } = await planDetached(image, command, options);
   const record = recordOf(plan);
+  let abandoned: readonly string[] = [];
   try {
     await makeFolder(plan, { ...record, detached: {} });
-    await beginInPlace(plan, record);
+    await beginInPlace(plan, record, () => abandoned = someAbandoned(plan.containers, record.id));
   } catch (error) {
     await clean(plan.containers, record).then(() => removeContainer(plan.containers, record)).catch(() => {});
     throw startFailure(plan.containers, record.id, error);
@@ -125,7 +126,7 @@ export async function runDetached(
     found.release?.();
   }
   // What others left must not hurt this one; gc says what is wrong with it.
-  await reclaimSome(plan.containers).catch(() => {});
+  await reclaimThese(plan.containers, abandoned).catch(() => {});
   return record.id;
 }
 
@@ -234,7 +235,7 @@ export async function start(
 ): Promise<number> {
   const { containers } = findFolders(options);
   const { id } = findContainer(containers, container);
-  await reclaimSome(containers, id);
+  await reclaimThese(containers, [id, ...someAbandoned(containers, id)]);
   const { record, state } = await claim(containers, id);
   const { name, keep, command } = record;
   const folder = `${containers}/${id}`;

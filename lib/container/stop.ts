@@ -9,7 +9,7 @@ import { ContainerError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../folders.ts";
 import { lazy } from "../lazy.ts";
 import { signalNumber } from "../signals.ts";
-import { endContainer, reclaimSome } from "./leftovers.ts";
+import { endContainer, reclaimThese } from "./leftovers.ts";
 import { findContainer } from "./names.ts";
 import { awaitEnd, signalProcess } from "./owner.ts";
 import { shownStatusOf } from "./pause.ts";
@@ -186,7 +186,7 @@ export async function wait(container: string, options: FolderOptions = {}): Prom
   const deadline = performance.now() + RELEASE_MS;
   let record = readRecord(folder);
   while (record && !record.ended && livenessOf(containers, id) && performance.now() < deadline) {
-    if (isAbandoned(containers, id)) await reclaimSome(containers, id);
+    if (isAbandoned(containers, id)) await reclaimThese(containers, [id]);
     else await pause();
     record = readRecord(folder);
   }

@@ -12,7 +12,7 @@
  */
 
 import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, lock, openAt, removeTree } from "../../ffi/fs.ts";
+import { AT_FDCWD, close, lock, openAt, removeTree, someNames } from "../../ffi/fs.ts";
 import { isFolder, makeLink, readLink, removeFile } from "../../ffi/paths.ts";
 import { randomBytes } from "../../ffi/random.ts";
 import { ContainerError, messageOf } from "../errors.ts";
@@ -46,14 +46,14 @@ function ownMark(): ProcessMark {
   return self;
 }
 
-/** The names in a folder; none if it does not exist. */
-export function namesIn(folder: string): string[] {
+/** The names in a folder, at most `most`, chosen at random; none if it does not exist. */
+export function namesIn(folder: string, most = Infinity): string[] {
   if (!isFolder(folder)) return [];
+  const fd = openAt(AT_FDCWD, folder, flags("O", "RDONLY", "DIRECTORY"));
   try {
-    return [...Deno.readDirSync(folder)].map(({ name }) => name);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
+    return someNames(fd, most);
+  } finally {
+    close(fd);
   }
 }
 
@@ -78,7 +78,7 @@ export function freezerOf(containers: string, id: string): Liveness | undefined 
 
 const ID = /^[0-9a-f]{12}$/, OWNED = /^[0-9a-f]{12}(\.freeze)?$/;
 
-/** How many marks of others a command looks at on its way, so that it costs the same however many containers live. */
+/** How many of others a command looks at on its way, so that it costs the same however many containers live. */
 export const SAMPLE = 16;
 
 /** Some of `items`, all if there are no more than `most`: a run of them from a random place on. */
@@ -99,8 +99,9 @@ export function isAbandoned(containers: string, id: string): boolean {
  * more than `most` marks of them, chosen at random. `but` is known to be none.
  */
 export function abandonedIds(containers: string, most = Infinity, but?: string): string[] {
-  const names = namesIn(`${containers}/${LIVE}`).filter((name) => name !== but && OWNED.test(name));
-  const marks = some(names, most);
+  // One that runs has two.
+  const names = namesIn(`${containers}/${LIVE}`, 2 * most).filter((name) => name !== but && OWNED.test(name));
+  const marks = names.slice(0, most);
   return [...new Set(marks.filter((name) => isAbandoned(containers, name)).map((name) => name.slice(0, 12)))];
 }
 

@@ -32,7 +32,7 @@ import {
 import type { PublishedPort } from "./ports.ts";
 import type { Publication } from "./publication.ts";
 import { DEFAULT_NETWORK, type Membership } from "./request.ts";
-import { siblingLines, tellOfJoined, tellOfLeft } from "./siblings.ts";
+import { newsOf, siblingLines, tellOfLeft } from "./siblings.ts";
 
 /** A container's place on one network, as its record tells. */
 export interface Attachment {
@@ -64,6 +64,8 @@ export interface Place {
   readonly publication: Publication;
   /** The lock that keeps others from choosing its addresses, while it is being made. */
   readonly lock: number;
+  /** Tells its siblings of it. Worth calling when there is time, while others make it; else they are told when it is made. */
+  readonly announce: () => void;
 }
 
 /** Who asks for a place. */
@@ -329,13 +331,19 @@ async function settle<T>(
   const files = filesOf(tenant, choices, siblings);
   const { ports } = publication;
   publication.publish((choices[0]?.lease.addresses ?? []).flatMap((address) => parseAddress(address) ?? []));
-  const { made, process, hosts } = await work({
+  const news = newsOf(choices.map(({ lease }) => lease), siblings);
+  const place: Place = {
     network: { mode: "own", interfaces: choices.map(({ spec }) => spec) },
     files,
     attachments: choices.map(({ attachment }) => attachment),
     ports,
     publication,
     lock,
+    announce: news.tell,
+  };
+  const { made, process, hosts } = await work(place).catch((error) => {
+    news.takeBack();
+    throw error;
   });
   const own = choices.map(({ lease }) => ({
     ...lease,
@@ -344,7 +352,7 @@ async function settle<T>(
   }));
   choices.forEach(({ spec }) => finishHostEnd(spec, ports.length > 0));
   writeLeases([...leases, ...own]);
-  for (const joined of own) tellOfJoined(siblings.filter(({ network }) => network === joined.network), joined);
+  news.tell();
   return made;
 }
 

@@ -7,6 +7,7 @@
 import { flags } from "../../ffi/flags.ts";
 import {
   appendLines,
+  appendToFiles,
   AT_FDCWD,
   close,
   isInMemory,
@@ -109,7 +110,34 @@ function changeHosts({ process, hosts }: Lease, work: (fd: number) => void): voi
 /** Tells siblings that another has joined: a line at the end of their files, which are not read. */
 export function tellOfJoined(siblings: readonly Lease[], joined: Lease): void {
   const lines = new TextEncoder().encode(siblingLines(joined));
-  for (const sibling of siblings) changeHosts(sibling, (fd) => appendLines(fd, lines));
+  appendToFiles(siblings.flatMap(({ hosts }) => hosts ?? []), lines);
+  for (const sibling of siblings) {
+    if (sibling.hosts === undefined) changeHosts(sibling, (fd) => appendLines(fd, lines));
+  }
+}
+
+/** What siblings are to know of those who join, each on its own network. */
+export interface News {
+  /** Tells them, once. */
+  readonly tell: () => void;
+  /** Tells them that it was not true, if they have been told. */
+  readonly takeBack: () => void;
+}
+
+/** That these join. */
+export function newsOf(joining: readonly Lease[], siblings: readonly Lease[]): News {
+  const near = ({ network }: Lease): Lease[] => siblings.filter((sibling) => sibling.network === network);
+  let told = false;
+  return {
+    tell() {
+      if (!told) joining.forEach((one) => tellOfJoined(near(one), one));
+      told = true;
+    },
+    takeBack() {
+      if (told) joining.forEach((one) => tellOfLeft(near(one), [one]));
+      told = false;
+    },
+  };
 }
 
 /** Tells siblings that others have left. */
