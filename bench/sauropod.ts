@@ -4,6 +4,7 @@
  * @module
  */
 
+import { V8_FLAGS } from "../cli/pack/pack.ts";
 import { runCommand } from "./peers.ts";
 
 const DENO = [Deno.execPath(), "run", "-A"];
@@ -15,5 +16,5 @@ export const FROM_SOURCES: readonly string[] = [...DENO, `${project}cli.ts`];
 /** The command as it is installed: packed, here into `folder`. */
 export async function packed(folder: string): Promise<readonly string[]> {
   await runCommand([...DENO, `${project}cli/pack/pack.ts`, folder]);
-  return [...DENO, `${folder}/sauropod.js`];
+  return [...DENO, V8_FLAGS, `${folder}/sauropod.js`];
 }

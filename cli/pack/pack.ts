@@ -1,10 +1,11 @@
 /**
  * `deno task pack [FOLDER]`: packs the command line for a quick start, into `dist/` by default.
  *
- * Deno spends half a millisecond on each module of a program, at every start. So there are three: `sauropod.js` holds
- * what every `run` and `exec` needs, `often.js` what networks and limits need, `rest.js` everything else. Each is loaded
- * when it is needed, after those before it, whose modules it shares. Threads have a file each. What commands use of the
- * first two is kept compiled (`eager.ts`), which is found out by running some (`train.ts`).
+ * Deno spends half a millisecond on each module of a program, at every start. So there are four: `sauropod.js` holds what
+ * every `run` and `exec` needs, `usual.js` what networks and pulled images need, `often.js` what limits, `run --detach` and
+ * the like need, `rest.js` everything else. Each is loaded when it is needed, after those before it, whose modules it
+ * shares. Threads have a file each. What commands use of all but the last is kept compiled (`eager.ts`), which is found
+ * out by running some (`train.ts`).
  *
  * @module
  */
@@ -23,13 +24,16 @@ interface Part {
 const THREADS = ["layer_worker", "inflate_worker"];
 const OTHER = "cli/other.ts";
 const FIRST = ["lib/container/exec.ts", "lib/container/names.ts", "lib/environment.ts"];
+const USUAL = ["lib/network/attach.ts", "lib/image/settings.ts", "lib/image/stored.ts"];
 const OFTEN = [
   "cli/create.ts",
-  ...["container/volumes", "container/parse", "container/pump", "network/attach"].map((path) => `lib/${path}.ts`),
-  ...["settings", "stored", "passwd"].map((name) => `lib/image/${name}.ts`),
+  ...["container/parse", "container/pump", "image/passwd"].map((path) => `lib/${path}.ts`),
   ...["host", "plan", "remove", "usage"].map((name) => `lib/cgroup/${name}.ts`),
 ];
-const SHEBANG = "#!/usr/bin/env -S deno run -A --no-config --no-lock\n";
+
+/** What the command is run with: with V8's own choice it collects garbage before most containers have started. */
+export const V8_FLAGS = "--v8-flags=--min-semi-space-size=4";
+const SHEBANG = `#!/usr/bin/env -S deno run -A --no-config --no-lock ${V8_FLAGS}\n`;
 /** Where parts leave functions that return the exports of a module, by its path. */
 const SHARED = `globalThis[Symbol.for("sauropod")]`;
 
@@ -147,22 +151,23 @@ async function pack(folder: string, room: string): Promise<void> {
   const lazies = Deno.readTextFileSync(`${project}lib/lazy.ts`).matchAll(/=> load\("\.\/(.*)"\)/g).map(([, path]) =>
     `lib/${path}`
   );
-  const early = new Set([...FIRST, ...OFTEN]);
+  const early = new Set([...FIRST, ...USUAL, ...OFTEN]);
   const parts = [
     { file: "sauropod.js", roots: ["cli.ts", ...FIRST] },
+    { file: "usual.js", roots: USUAL },
     { file: "often.js", roots: OFTEN },
     { file: "rest.js", roots: [OTHER, ...lazies.filter((path) => !early.has(path))] },
   ] as const;
-  const sources = `${room}/sources`, [first, often, rest] = parts, known = new Set<string>();
+  const sources = `${room}/sources`, [first, usual, often, rest] = parts, known = new Set<string>();
   prepare(sources, parts);
-  for (const part of [first, often]) {
+  for (const part of [first, usual, often]) {
     for (const path of await packShared(sources, `${folder}/${part.file}`, part, known)) known.add(path);
   }
   await packRest(sources, `${folder}/${rest.file}`, rest);
   for (const thread of THREADS) await bundle(`${project}lib/image/${thread}.ts`, `${folder}/${thread}.js`);
   const command = `${folder}/${first.file}`;
   const usedIn = await train(command, room);
-  for (const path of [command, `${folder}/${often.file}`]) {
+  for (const path of [first, usual, often].map(({ file }) => `${folder}/${file}`)) {
     const source = compileEagerly(Deno.readTextFileSync(path), usedIn(path));
     Deno.writeTextFileSync(path, path === command ? SHEBANG + source : source);
   }

@@ -11,7 +11,7 @@
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
 import { withNetlink } from "../../ffi/netlink.ts";
-import { modeOf } from "../../ffi/paths.ts";
+import { modeOf, readLink } from "../../ffi/paths.ts";
 import { findLink } from "../../ffi/rtnetlink.ts";
 import { isAlive, type ProcessMark } from "../container/record.ts";
 import { InputError, messageOf, NetworkError } from "../errors.ts";
@@ -40,9 +40,12 @@ export interface Lease {
 const RUN = "/run/sauropod";
 const POLL_MS = 1;
 
+let own: string | undefined;
+
 function folder(): string {
-  const [, inode = "0"] = /\[(\d+)\]/.exec(Deno.readLinkSync("/proc/self/ns/net")) ?? [];
-  return `${RUN}/net-${inode}`;
+  if (own !== undefined) return own;
+  const link = readLink("/proc/self/ns/net") ?? "";
+  return own = `${RUN}/net-${link.slice(link.indexOf("[") + 1, -1)}`;
 }
 
 let last: Promise<unknown> = Promise.resolve();

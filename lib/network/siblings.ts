@@ -50,9 +50,10 @@ export function withoutSiblings(text: string, left: readonly Lease[]): string {
 }
 
 const LARGEST = 1 << 20;
-const buffer = new Uint8Array(LARGEST);
+let buffer: Uint8Array<ArrayBuffer> | undefined;
 
 function readAll(fd: number): string {
+  buffer ??= new Uint8Array(LARGEST);
   let length = 0;
   for (let n = 1; n > 0 && length < LARGEST; length += n) n = read(fd, buffer.subarray(length));
   return new TextDecoder().decode(buffer.subarray(0, length));
