@@ -5,13 +5,14 @@
  * @module
  */
 
-import { AT_EMPTY_PATH, AT_FDCWD, S_IF, SystemError } from "./fs.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, close, S_IF, SystemError } from "./fs.ts";
 import { cString, shim } from "./native.ts";
 import type { SyscallName } from "./syscalls.ts";
 
 const ENOENT = 2, EACCES = 13, EEXIST = 17, ENOTDIR = 20, ELOOP = 40;
 const STATX_TYPE = 1, STATX_MODE = 2, STATX_UID = 8, STATX_GID = 16, STATX_SIZE = 256, PATH_MAX = 4096;
 const UID = 20, GID = 24, MODE = 28;
+const O_CLOEXEC = 0x80000, SMALL = 4096;
 
 /** Whether the call succeeded; false if it failed in the way expected. */
 function succeeded(result: number, expected: readonly number[], call: SyscallName, path: string): boolean {
@@ -56,6 +57,20 @@ export function readLink(path: string): string | undefined {
   const length = shim.ibb("readlinkat", AT_FDCWD, cString(path), buffer, PATH_MAX);
   if (!succeeded(length, [ENOENT, ENOTDIR], "readlinkat", path)) return undefined;
   return new TextDecoder().decode(buffer.subarray(0, length));
+}
+
+/** The text of a small file, such as those of /proc; undefined if it is not there or cannot be read (any more). */
+export function readSmallFile(path: string): string | undefined {
+  const fd = shim.ib("openat", AT_FDCWD, cString(path), O_CLOEXEC);
+  if (fd < 0) return undefined;
+  let bytes = new Uint8Array(SMALL), length = 0, n = 1;
+  while (n > 0) {
+    n = shim.ib("read", fd, bytes.subarray(length), bytes.length - length);
+    length += Math.max(n, 0);
+    if (length === bytes.length) bytes = new Uint8Array(bytes.buffer.transfer(2 * length));
+  }
+  close(fd);
+  return n < 0 ? undefined : new TextDecoder().decode(bytes.subarray(0, length));
 }
 
 /** Makes a symbolic link at `path` that says `target`; false if something is there already. */

@@ -34,7 +34,7 @@ const OFTEN = [
 /** What the command is run with: with V8's own choice it collects garbage before most containers have started. */
 export const V8_FLAGS = "--v8-flags=--min-semi-space-size=4";
 const SHEBANG = `#!/usr/bin/env -S deno run -A --no-config --no-lock ${V8_FLAGS}\n`;
-/** Where parts leave functions that return the exports of a module, by its path. */
+/** Where parts leave a function that returns the exports of a module, given its path. */
 const SHARED = `globalThis[Symbol.for("sauropod")]`;
 
 const project = new URL("../../", import.meta.url).pathname;
@@ -79,18 +79,26 @@ async function exportsOf(path: string): Promise<string[]> {
 
 /** A module that an earlier part has. */
 async function standIn(path: string): Promise<string> {
-  return `export const { ${(await exportsOf(path)).join(", ")} } = ${SHARED}["${path}"]();\n`;
+  return `export const { ${(await exportsOf(path)).join(", ")} } = ${SHARED}("${path}");\n`;
 }
 
-/** A module that leaves `paths` for later parts. The functions are methods, which are not compiled before their call. */
+/** A module that leaves `paths` for later parts, in one function, which is not compiled before its call. */
 async function sharing(paths: readonly string[]): Promise<string> {
-  let imports = "", methods = "";
+  let imports = "", cases = "";
   for (const [i, path] of paths.entries()) {
     const names = await exportsOf(path);
     imports += `import { ${names.map((name) => `${name} as m${i}_${name}`).join(", ")} } from "./${path}";\n`;
-    methods += `  "${path}"() { return { ${names.map((name) => `${name}: m${i}_${name}`).join(", ")} }; },\n`;
+    cases += `case "${path}": return { ${names.map((name) => `${name}: m${i}_${name}`).join(", ")} };\n`;
   }
-  return `${imports}${SHARED} = Object.assign(${SHARED} ?? {}, {\n${methods}});\n`;
+  return `${imports}const before = ${SHARED};
+function share(path) {
+  switch (path) {
+    ${cases}
+  }
+  return before(path);
+}
+${SHARED} = share;
+`;
 }
 
 /** A module that loads others by their path, wherever they are. */
@@ -102,7 +110,7 @@ export async function load(path) {
   const part = WHERE[path];
   let last;
   for (let i = 1; i <= part; i++) last = await import(FILES[i]);
-  return part === FILES.length - 1 ? last.load(path) : ${SHARED}[path]();
+  return part === FILES.length - 1 ? last.load(path) : ${SHARED}(path);
 }
 `;
 }

@@ -7,7 +7,7 @@
 
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt, SystemError } from "../../ffi/fs.ts";
-import { modeOf } from "../../ffi/paths.ts";
+import { readSmallFile } from "../../ffi/paths.ts";
 import { ContainerError } from "../errors.ts";
 import type { Attachment } from "../network/attach.ts";
 import type { PublishedPort } from "../network/ports.ts";
@@ -110,20 +110,14 @@ let boot: string | undefined;
 
 /** The first eight digits of this boot's id. */
 export function bootId(): string {
-  boot ??= Deno.readTextFileSync("/proc/sys/kernel/random/boot_id").slice(0, 8);
+  boot ??= readSmallFile("/proc/sys/kernel/random/boot_id")?.slice(0, 8) ?? "";
   return boot;
 }
 
 /** Marks a live process; undefined if it has ended, also if nobody has waited for it yet. */
 export function markProcess(pid: number): ProcessMark | undefined {
-  const file = `/proc/${pid}/stat`;
-  if (modeOf(file) === undefined) return undefined;
-  let text: string;
-  try {
-    text = Deno.readTextFileSync(file);
-  } catch {
-    return undefined;
-  }
+  const text = readSmallFile(`/proc/${pid}/stat`);
+  if (text === undefined) return undefined;
   // The name in the second field can hold anything, also blanks and parentheses.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   return fields[0] === "Z" || fields[0] === "X" ? undefined : { pid, startTime: Number(fields[19]) };

@@ -22,7 +22,15 @@ import { inPlace, type Plan, planContainer, recordOf, specIn } from "./plan.ts";
 import { checkOptions } from "./prepare.ts";
 import type { ContainerOptions } from "./options.ts";
 import { type ContainerRecord, markProcess, type ProcessMark, readRecord, withRecord, writeRecord } from "./record.ts";
-import { abandonedIds, clearLiveness, createContainer, removeContainer, SAMPLE, setProcess } from "./store.ts";
+import {
+  abandonedIds,
+  clearLiveness,
+  createContainer,
+  removeContainer,
+  removeOwn,
+  SAMPLE,
+  setProcess,
+} from "./store.ts";
 import { connect, type StreamOptions, type Streams } from "./streams.ts";
 
 /** Options of {@linkcode run}. */
@@ -214,7 +222,7 @@ async function finish(
   };
   if (!record.keep) {
     if (harvest && status.success) await harvested(harvest, containers, record);
-    const removed = removeContainer(containers, record);
+    const removed = removeOwn(containers, record);
     await streams.drained;
     return { status, removed };
   }

@@ -233,6 +233,15 @@ export async function removeContainer(
   { id, name, image }: Pick<ContainerRecord, "id" | "name"> & Partial<Pick<ContainerRecord, "image">>,
 ): Promise<boolean> {
   if (!take(containers, id)) return false;
+  await removeOwn(containers, { id, name, image });
+  return true;
+}
+
+/** Like {@linkcode removeContainer}, for one that is ours. */
+export async function removeOwn(
+  containers: string,
+  { id, name, image }: Pick<ContainerRecord, "id" | "name"> & Partial<Pick<ContainerRecord, "image">>,
+): Promise<void> {
   if (name !== undefined) {
     const { releaseName } = await lazy.names();
     releaseName(containers, name, id);
@@ -242,5 +251,4 @@ export async function removeContainer(
   recordEvent(containers, "destroy", { id, name, image });
   await removeTree(folder);
   clearLiveness(containers, id);
-  return true;
 }

@@ -212,7 +212,8 @@ export function findDefaultNetwork(wanted?: string): Network {
   return withNetlink("ROUTE", (fd) => {
     const link = findLink(fd, usual.bridge);
     const present = link ? listAddresses(fd, link.index).find(({ address }) => address.length === 4) : undefined;
-    return present ? defaultNetwork(present) : usual;
+    const network = present ? defaultNetwork(present) : usual;
+    return present && link?.kind === "bridge" ? { ...network, link } : network;
   });
 }
 
@@ -241,7 +242,7 @@ export function lookAtBridge(network: Network): Bridge {
  */
 export async function bringUp(network: Network): Promise<Bridge> {
   try {
-    const link = withNetlink("ROUTE", (fd) => {
+    const link = network.link ?? withNetlink("ROUTE", (fd) => {
       const found = findLink(fd, network.bridge) ?? makeBridge(fd, network);
       if (found.kind !== "bridge") throw notABridge(network);
       address(fd, network, found);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Link } from "../../ffi/rtnetlink.ts";
 import { InputError, NetworkError } from "../errors.ts";
 import {
   addressAt,
@@ -39,6 +40,8 @@ export interface Network {
   readonly internal: boolean;
   /** When it was made, as an ISO 8601 time. Default: it was not, as it is always there. */
   readonly created?: string;
+  /** Its bridge, if that has been found with its addresses. Default: nobody has looked. */
+  readonly link?: Link;
 }
 
 /** What can be said of a network that is to be made. */

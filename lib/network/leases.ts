@@ -11,7 +11,7 @@
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
 import { withNetlink } from "../../ffi/netlink.ts";
-import { modeOf, readLink } from "../../ffi/paths.ts";
+import { readLink, readSmallFile } from "../../ffi/paths.ts";
 import { findLink } from "../../ffi/rtnetlink.ts";
 import { isAlive, type ProcessMark } from "../container/record.ts";
 import { InputError, messageOf, NetworkError } from "../errors.ts";
@@ -99,12 +99,13 @@ function isLeases(value: unknown): value is Lease[] {
 /** All leases, also of containers that have ended unseen. */
 export function readLeases(): Lease[] {
   const file = `${folder()}/leases.json`;
-  if (modeOf(file) === undefined) return [];
+  const text = readSmallFile(file);
+  if (text === undefined) return [];
   try {
-    const value: unknown = JSON.parse(Deno.readTextFileSync(file));
+    const value: unknown = JSON.parse(text);
     return isLeases(value) ? value : [];
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return [];
+    if (error instanceof SyntaxError) return [];
     throw error;
   }
 }

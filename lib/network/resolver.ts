@@ -4,6 +4,7 @@
  * @module
  */
 
+import { readSmallFile } from "../../ffi/paths.ts";
 import { formatAddress, parseAddress } from "./address.ts";
 
 /** `resolv.conf(5)`, as far as containers need it. */
@@ -40,14 +41,6 @@ export function formatResolvers({ servers, search, options }: ResolverConfigurat
   ].join("");
 }
 
-function read(path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return "";
-  }
-}
-
 function isLoopback(server: string): boolean {
   const address = parseAddress(server);
   return address !== undefined && (address[0] === 127 || formatAddress(address) === "::1");
@@ -59,13 +52,13 @@ function isV4(server: string): boolean {
 
 /** The host's own configuration. */
 export function hostResolvers(): ResolverConfiguration {
-  return parseResolvers(read("/etc/resolv.conf"));
+  return parseResolvers(readSmallFile("/etc/resolv.conf") ?? "");
 }
 
 /** The host's configuration with only those servers that are not on its loopback. */
 export function reachableResolvers(): ResolverConfiguration {
   for (const path of FILES) {
-    const found = parseResolvers(read(path));
+    const found = parseResolvers(readSmallFile(path) ?? "");
     const servers = found.servers.filter((server) => parseAddress(server) && !isLoopback(server));
     if (servers.length > 0) return { ...found, servers };
   }
