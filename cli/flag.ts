@@ -26,25 +26,32 @@ export function one<T>(placeholder: string, brief: string, read: (text: string) 
   return { brief, placeholder, read };
 }
 
+function asIs(text: string): string {
+  return text;
+}
+
+function added(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text];
+}
+
+function truth(text: string): boolean {
+  if (text === "true" || text === "false") return text === "true";
+  throw new Error(`${JSON.stringify(text)} is not true or false`);
+}
+
 /** A flag whose value is a word. */
 export function word(placeholder: string, brief: string): Flag<string> {
-  return one(placeholder, brief, (text) => text);
+  return { brief, placeholder, read: asIs };
 }
 
 /** A flag that can be repeated. */
 export function many(placeholder: string, brief: string): Flag<readonly string[]> {
-  return { brief: `${brief}; can be repeated`, placeholder, read: (text, before = []) => [...before, text] };
+  return { brief: `${brief}; can be repeated`, placeholder, read: added };
 }
 
 /** A flag without a value. */
 export function yes(brief: string): Flag<boolean> {
-  return {
-    brief,
-    read(text) {
-      if (text === "true" || text === "false") return text === "true";
-      throw new Error(`${JSON.stringify(text)} is not true or false`);
-    },
-  };
+  return { brief, placeholder: undefined, read: truth };
 }
 
 /** Reads a number. */

@@ -68,8 +68,11 @@ function createMemoryFile(name: string): number {
 }
 
 function fill(fd: number, bytes: Uint8Array): void {
-  using file = Deno.openSync(`/proc/self/fd/${fd}`, { write: true });
-  if (file.writeSync(bytes) !== bytes.length) throw new Error("the shim cannot be loaded: no memory for it");
+  try {
+    Deno.writeFileSync(`/proc/self/fd/${fd}`, bytes, { create: false });
+  } catch (cause) {
+    throw new Error("the shim cannot be loaded: no memory for it", { cause });
+  }
 }
 
 const { ELF } = await (ARCHITECTURE ? import("./shim/aarch64.ts") : import("./shim/x86_64.ts"));

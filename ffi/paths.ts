@@ -73,6 +73,11 @@ export function readSmallFile(path: string): string | undefined {
   return n < 0 ? undefined : new TextDecoder().decode(bytes.subarray(0, length));
 }
 
+/** The text of a small file that should be there. Throws what `Deno.readTextFileSync` throws, which takes longer. */
+export function readPresentFile(path: string): string {
+  return readSmallFile(path) ?? Deno.readTextFileSync(path);
+}
+
 /** Makes a symbolic link at `path` that says `target`; false if something is there already. */
 export function makeLink(target: string, path: string): boolean {
   return succeeded(shim.bib("symlinkat", cString(target), AT_FDCWD, cString(path)), [EEXIST], "symlinkat", path);

@@ -7,7 +7,7 @@
 
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt, SystemError } from "../../ffi/fs.ts";
-import { readSmallFile } from "../../ffi/paths.ts";
+import { readPresentFile, readSmallFile } from "../../ffi/paths.ts";
 import { ContainerError } from "../errors.ts";
 import type { Attachment } from "../network/attach.ts";
 import type { PublishedPort } from "../network/ports.ts";
@@ -201,7 +201,7 @@ function withState(record: ContainerRecord, state: MonitorState | undefined): Co
 export function readRecord(folder: string): ContainerRecord | undefined {
   let value: unknown;
   try {
-    value = JSON.parse(Deno.readTextFileSync(`${folder}/${FILE}`));
+    value = JSON.parse(readPresentFile(`${folder}/${FILE}`));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
     if (!(error instanceof SyntaxError)) throw error;

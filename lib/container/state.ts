@@ -5,6 +5,8 @@
  * @module
  */
 
+import { readPresentFile } from "../../ffi/paths.ts";
+
 /** Whether a container is well, if it has a command that tells. */
 export type Health = "starting" | "healthy" | "unhealthy";
 
@@ -90,5 +92,5 @@ export function parseState(read: () => string): MonitorState | undefined {
 
 /** What the monitor of the container in `folder` tells; undefined if it never had one. */
 export function readState(folder: string): MonitorState | undefined {
-  return parseState(() => Deno.readTextFileSync(`${folder}/${FILE}`));
+  return parseState(() => readPresentFile(`${folder}/${FILE}`));
 }
