@@ -78,7 +78,7 @@ function passSignalsTo({ container, folders }: Session): void {
     kill(container, signal, folders).catch(() => {});
     return true;
   };
-  passSignals()({ kill: pass });
+  passSignals().connect({ kill: pass });
 }
 
 /** The input of a container that has just been started, which may have ended already. */

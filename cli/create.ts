@@ -18,9 +18,9 @@ export async function create(
   image: string,
   command: readonly string[],
 ): Promise<number> {
-  passSignals();
+  const { interrupted } = passSignals();
   const options = await inherited(image, await containerOptions(flags, findFolders(flags)), flags);
   const make = how === "create" ? createStopped : runDetached;
-  print(await make(image, command, { ...options, keep: !flags.rm }) + "\n");
+  print(await make(image, command, { ...options, keep: !flags.rm, signal: interrupted() }) + "\n");
   return 0;
 }

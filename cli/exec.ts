@@ -68,7 +68,7 @@ export async function exec(words: readonly string[]): Promise<number> {
       hint: "for example: sauropod exec -it web sh",
     });
   }
-  const passTo = passSignals();
+  const { connect } = passSignals();
   const { detach = false } = flags;
   const output = detach ? "null" : "inherit";
   const process = await start(container, command, {
@@ -84,7 +84,7 @@ export async function exec(words: readonly string[]): Promise<number> {
     terminal: flags.tty && !detach ? true : false,
   });
   if (detach) return 0;
-  passTo(process);
+  connect(process);
   const { code } = await process.status;
   return code;
 }

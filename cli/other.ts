@@ -8,6 +8,7 @@ import { run } from "npm:@stricli/core@1.3.0";
 import { app } from "./app.ts";
 import type { Context } from "./context.ts";
 import { explain } from "./explain.ts";
+import { Interrupted } from "./signals.ts";
 import { exitCodeOf, formatError, print, say } from "./text.ts";
 
 const OWN_ERROR = 125;
@@ -31,6 +32,7 @@ export async function parse(words: readonly string[]): Promise<number> {
 
 /** Says what went wrong. Returns the exit code. */
 export function report(error: unknown): number {
+  if (error instanceof Interrupted) return error.exitCode;
   say(formatError(error));
   return exitCodeOf(error);
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { run as start } from "../lib/container/run.ts";
+import { runUnless } from "../lib/container/run.ts";
 import type { ContainerOptions } from "../lib/container/options.ts";
 import { findFolders } from "../lib/folders.ts";
 import { FORK } from "../lib/image/resolve.ts";
@@ -31,8 +31,8 @@ export async function run(
   command: readonly string[],
 ): Promise<{ code: number; warning?: string }> {
   const options = await inherited(image, await containerOptions(flags, findFolders(flags)), flags);
-  const passTo = passSignals();
-  await using container = await start(image, command, {
+  const { interrupted, connect } = passSignals();
+  await using container = await runUnless(interrupted, image, command, {
     ...options,
     keep: !flags.rm,
     stdin: "inherit",
@@ -40,7 +40,7 @@ export async function run(
     stderr: "inherit",
     ...(flags.tty === undefined ? {} : { terminal: flags.tty }),
   });
-  passTo(container);
+  connect(container);
   const { code, oomKilled, memoryLimit } = await container.status;
   if (!oomKilled) return { code };
   const limit = memoryLimit === undefined ? "" : ` at its limit of ${formatSize(memoryLimit)}`;

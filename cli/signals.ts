@@ -9,26 +9,49 @@ import { signalNumber } from "../lib/signals.ts";
 const FORWARDED = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT"] as const;
 const PATIENCE = 3;
 
+/** A signal came before there was a process to pass it to. */
+export class Interrupted extends Error {
+  /** Makes the error, with the exit code that tells a shell of the signal. */
+  constructor(readonly exitCode: number) {
+    super(`interrupted by signal ${exitCode - 128}`);
+  }
+}
+
 /** What signals are passed to. */
 interface Target {
   /** Sends one. */
   kill(signal: Deno.Signal): boolean;
 }
 
+/** What becomes of signals. */
+interface Passing {
+  /** For what takes long before the process runs: a signal interrupts it. Who never asks for this starts sooner. */
+  interrupted(): AbortSignal;
+  /** From now on signals are passed to it. */
+  connect(target: Target): void;
+}
+
 /**
- * Passes signals on to the target that the returned function is given; the third request to stop kills one that ignores
- * them. Until then they end the command, with the exit code that tells a shell of it, when it comes to its event loop:
- * nothing is interrupted that must be brought to its end.
+ * Passes signals on once there is something to pass them to; the third request to stop kills one that ignores them.
+ * Until then they interrupt what asks for it, or end the command when it comes to its event loop, with the exit code
+ * that tells a shell of the signal.
  */
-export function passSignals(): (target: Target) => void {
+export function passSignals(): Passing {
   let requests = 0;
+  let before: AbortController | undefined;
   let target: Target | undefined;
   for (const signal of FORWARDED) {
     Deno.addSignalListener(signal, () => {
       if (signal === "SIGINT" || signal === "SIGTERM") requests++;
-      if (target) target.kill(requests < PATIENCE ? signal : "SIGKILL");
-      else if (signal !== "SIGCONT") Deno.exit(128 + signalNumber(signal));
+      if (target) return void target.kill(requests < PATIENCE ? signal : "SIGKILL");
+      if (signal === "SIGCONT") return;
+      const exitCode = 128 + signalNumber(signal);
+      if (before) before.abort(new Interrupted(exitCode));
+      else Deno.exit(exitCode);
     });
   }
-  return (running) => target = running;
+  return {
+    interrupted: () => (before ??= new AbortController()).signal,
+    connect: (running) => target = running,
+  };
 }

@@ -5,7 +5,7 @@ import { assertApart, assertNothingLeft, clear, inspect, leftIn, lookApart, stat
 import { makeWorld, type World } from "./helpers/world.ts";
 
 // Enough files that a copy of them can be met half-way.
-const FILES = 6000;
+const FILES = 8000;
 const COUNTER = `mkdir /d && cd /d && seq ${FILES} | xargs touch; i=0; while :; do i=$((i+1)); echo $i > /count; done`;
 
 /** A world with a container that counts and has changed many files. */
@@ -64,7 +64,7 @@ function layersOf({ folders }: World): string[] {
   return exists(folder) ? [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => name !== ".lock") : [];
 }
 
-const FORK = ["fork", "-d", "--name", "b", "--network", "none", "a", "sleep", "1000"];
+const FORK = ["fork", "-d", "--name", "other", "--network", "none", "a", "sleep", "1000"];
 const COMMIT = ["commit", "a", "image:1"];
 
 /** Starts a command that copies the container's files, and stops it in the middle. */
@@ -73,7 +73,8 @@ async function stopHalfway(world: World, words: readonly string[]): Promise<Deno
   const child = world.start(words);
   await until("it copies", () => layersOf(world).length > layers);
   const name = layersOf(world).at(-1);
-  await until("it copies files", () => exists(`${world.folders.containers}/.layers/${name}/diff/d/1`));
+  const copied = `${world.folders.containers}/.layers/${name}/diff/d`;
+  await until("it copies files", () => exists(copied) && [...Deno.readDirSync(copied)].length > 0);
   child.kill("SIGSTOP");
   return child;
 }
@@ -106,7 +107,7 @@ for (const [what, words] of [["fork", FORK], ["commit", COMMIT]] as const) {
       const { code } = await child.output();
       assert(code === 130 || (code === 0 && what === "fork"), `it ended with ${code}`);
       await goesOn(world, id);
-      await world.cli(["rm", "-f", "b"]);
+      await world.cli(["rm", "-f", "other"]);
       assert.equal((await world.cli(["gc"])).code, 0);
       assert.deepEqual(layersOf(world), []);
     });
@@ -181,7 +182,7 @@ Deno.test("a fork that is killed at any moment leaves nothing, and the original 
     const start = performance.now();
     assert.equal((await world.cli(FORK)).code, 0);
     const usual = performance.now() - start;
-    assert.equal((await world.cli(["rm", "-f", "b"])).code, 0);
+    assert.equal((await world.cli(["rm", "-f", "other"])).code, 0);
     for (let i = 0; i < 12; i++) {
       const child = world.start(FORK);
       await new Promise((resolve) => setTimeout(resolve, usual * (0.2 + 0.8 * i / 12)));
@@ -193,7 +194,7 @@ Deno.test("a fork that is killed at any moment leaves nothing, and the original 
       await Promise.all([child.status, child.stdout.cancel(), child.stderr.cancel()]);
       assert.equal((await world.cli(["gc"])).code, 0);
       await goesOn(world, id);
-      await world.cli(["rm", "-f", "b"]);
+      await world.cli(["rm", "-f", "other"]);
       assert.equal((await world.cli(["gc"])).code, 0);
       assert.deepEqual(layersOf(world), [], `round ${i}`);
       const marks = [...Deno.readDirSync(`${world.folders.containers}/.live`)].map(({ name }) => name).sort();

@@ -273,11 +273,29 @@ async function reclaimOnce(containers: string, but: string): Promise<void> {
  */
 export async function run(image: string, command: readonly string[], options: RunOptions = {}): Promise<Container> {
   options.signal?.throwIfAborted();
+  return await runUnless(() => options.signal, image, command, options);
+}
+
+/** Like {@linkcode run}; `interrupted` is asked for its signal only when there is something that takes long. */
+export async function runUnless(
+  interrupted: () => AbortSignal | undefined,
+  image: string,
+  command: readonly string[],
+  options: RunOptions,
+): Promise<Container> {
   checkOptions(command, options);
   checkAttached(options);
   const folders = findFolders(options);
-  const found = await resolveImage(image, folders.images, { ...options, containers: folders.containers });
-  return await runOn(found, command, options, folders);
+  let asked: { signal?: AbortSignal } = {};
+  const found = await resolveImage(image, folders.images, {
+    ...options,
+    containers: folders.containers,
+    get signal() {
+      asked = { signal: asked.signal ?? interrupted() };
+      return asked.signal;
+    },
+  });
+  return await runOn(found, command, { ...options, ...asked }, folders);
 }
 
 /** Like {@linkcode run}, in a container of an image that has been found. */
