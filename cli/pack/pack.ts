@@ -32,10 +32,10 @@ const OFTEN = [
 ];
 
 /**
- * What the command is run with: else V8 collects garbage, and compiles what is called often to code that is a little faster,
+ * What the command is run with: else V8 collects garbage, and compiles what is called often to code that is a bit faster,
  * before most containers have started.
  */
-export const V8_FLAGS = "--v8-flags=--min-semi-space-size=4,--no-sparkplug";
+export const V8_FLAGS = "--v8-flags=--min-semi-space-size=4,--no-sparkplug,--no-maglev";
 const SHEBANG = `#!/usr/bin/env -S deno run -A --no-config --no-lock ${V8_FLAGS}\n`;
 /** Where parts leave a function that returns the exports of a module, given its path. */
 const SHARED = `globalThis[Symbol.for("sauropod")]`;
