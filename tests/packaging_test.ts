@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { V8_FLAGS } from "../cli/pack/pack.ts";
 import { makeWorld, PROJECT } from "./helpers/world.ts";
 
 async function deno(
@@ -31,7 +32,14 @@ Deno.test("the task compile packs the command line for both architectures", () =
   const commands = compileCommands();
   const targets = commands.map((words) => words[words.indexOf("--target") + 1]);
   assert.deepEqual(targets, ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"]);
-  for (const words of commands) assert.equal(words.at(-1), "dist/sauropod.js");
+  for (const words of commands) {
+    assert.equal(words.at(-1), "dist/sauropod.js");
+    assert(words.includes(V8_FLAGS));
+  }
+  assert(
+    Deno.readTextFileSync(new URL("../README.md", import.meta.url)).includes(V8_FLAGS),
+    "the README installs otherwise",
+  );
 });
 
 Deno.test("compiling succeeds up to the base that Deno appends programs to, and takes every packed file along", async () => {

@@ -6,7 +6,7 @@
 
 import type { IsUsed } from "./eager.ts";
 
-/** What is run, apart from the machine's networks and what they have below /run. The last takes away what is left. */
+/** What is run, apart from the machine's networks and what they have below /run. The last takes away what may be left. */
 const COMMANDS = [
   ["run", "--rm", "host", "true"],
   ["run", "--rm", "--network", "none", "--memory", "64m", "host", "true"],
@@ -43,18 +43,33 @@ function readCoverage(path: string): Coverage {
   throw new Error(`${path} is no coverage`);
 }
 
+/** Runs a command apart; returns what it complained of if it failed. */
+async function complaintOf(words: readonly string[]): Promise<string | undefined> {
+  const unshare = new Deno.Command("unshare", { args: [...APART, ...words], stdin: "null", stdout: "null" });
+  try {
+    const { success, stderr } = await unshare.output();
+    return success ? undefined : new TextDecoder().decode(stderr).trim();
+  } catch (error) {
+    return String(error);
+  }
+}
+
 /**
  * Runs the packed `command` in `room`. Returns for each file, by its path, which of its functions were used; all are
  * where containers cannot be run.
  */
 export async function train(command: string, room: string): Promise<(path: string) => IsUsed> {
   const folders = ["--images", `${room}/images`, "--containers", `${room}/containers`], coverage = `${room}/coverage`;
+  const deno = [Deno.execPath(), "run", "-A", `--coverage=${coverage}`, command];
+  const complaints: string[] = [];
   for (const [name, ...words] of COMMANDS) {
-    const deno = [Deno.execPath(), "run", "-A", `--coverage=${coverage}`, command, name, ...folders, ...words];
-    const unshare = new Deno.Command("unshare", { args: [...APART, ...deno], stdin: "null", stdout: "null" });
-    const { success, stderr } = await unshare.output();
-    if (success) continue;
-    console.error(`not trained: sauropod ${name}: ${new TextDecoder().decode(stderr).trim()}`);
+    const complaint = await complaintOf([...deno, name, ...folders, ...words]);
+    if (complaint !== undefined) complaints.push(`sauropod ${name}: ${complaint}`);
+  }
+  if (complaints.length > 0) {
+    console.error(
+      `packed for all uses alike, which starts a little later: ${complaints[0]}\n  pack as root to do better`,
+    );
     return () => () => true;
   }
   const used = new Map<string, Set<number>>();
