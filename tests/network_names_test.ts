@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
-import { ContainerError, createNetwork, removeNetwork, run, SauropodError } from "../mod.ts";
+import { ContainerError, createNetwork, remove, removeNetwork, run, runDetached, SauropodError } from "../mod.ts";
 import { converse, host, type InsideOptions, say } from "./helpers/inside.ts";
 import { assertApart, awaitQuiet, bare, HERE, inhabit, type Inhabitant, settleElsewhere } from "./helpers/network.ts";
 import { ANSWER, resolveName } from "./helpers/peer.ts";
@@ -413,4 +413,22 @@ Deno.test("the network of a container whose owner's name space is shared outlive
   // Its address is still in use, and nobody else gets it.
   await using other = await converse(world, "read line");
   assert.notEqual(bare(other.container.networks[0]?.addresses[0]), address);
+});
+
+Deno.test("siblings are not left with the name of a container that could not be started", async () => {
+  const folders = world.folders;
+  const id = await runDetached("busybox", ["sleep", "1000"], { ...folders, name: "witness" });
+  try {
+    const known = (): string => Deno.readTextFileSync(`${folders.containers}/${id}/hosts`);
+    await assert.rejects(runDetached("busybox", ["no-such-command"], { ...folders, name: "stillborn" }), {
+      code: "command-not-found",
+    });
+    assert.doesNotMatch(known(), /stillborn/);
+    const next = await runDetached("busybox", ["sleep", "1000"], { ...folders, name: "born" });
+    assert.equal(known().match(/\bborn\b/g)?.length, 1);
+    await remove(next, { ...folders, force: true });
+    assert.doesNotMatch(known(), /\bborn\b/);
+  } finally {
+    await remove(id, { ...folders, force: true });
+  }
 });
