@@ -76,8 +76,6 @@ const AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200;
 const FICLONE = 0x40049409, MOST_AT_ONCE = 1 << 30;
 const STATX_BASIC = 0x7ff, STATX_MNT_ID = 0x1000;
 const RENAME_EXCHANGE = 2;
-const TMPFS_MAGIC = 0x01021994, DEVPTS_MAGIC = 0x1cd1;
-const SHARING_MAGIC: ReadonlySet<number> = new Set([0x58465342, 0x9123683e]);
 const EINTR = 4, EAGAIN = 11, SEEK_SET = 0, SEEK_END = 2;
 const LOCK_EX = 2, LOCK_SH = 1, LOCK_NB = 4, LOCK_UN = 8;
 const ERANGE = 34, ENODATA = 61, EOPNOTSUPP = 95;
@@ -86,11 +84,6 @@ const CLOEXEC = flags("O", "CLOEXEC").value;
 const nothing = new Uint8Array([0]);
 // Used again by each call: most files have no attributes.
 const listed = new Uint8Array(1024), status = new Uint8Array(256), statusView = new DataView(status.buffer);
-// statfs(2): file systems whose files are made up by the kernel when they are read.
-const KERNEL_MAGIC: ReadonlySet<number> = new Set([
-  ...[0x9fa0, 0x62656572, 0x27e0eb, 0x63677270, 0x1cd1, 0x19800202, 0x64626720, 0x74726163, 0x73636673, 0xcafe4a11],
-  ...[0x6165676c, 0xde5e81e4, 0x62656570, 0x65735543, 0x42494e4d, 0x6e736673],
-]);
 const NEWLINE = 10;
 const lastByte = new Uint8Array(1), newline = new Uint8Array([NEWLINE]);
 
@@ -340,39 +333,23 @@ export function readLinkAt(dirfd: number, path: string): string {
 }
 
 /**
- * Some of the names in a directory that was just opened, at most `most`: neighbours in the file system's order, from a
- * random one on. Telling of all takes long where there are many.
+ * The names in a directory that was just opened, without `.` and `..`, in the file system's order; those that `choose`
+ * leaves out are not decoded, which takes long where there are many.
  */
-export function someNames(fd: number, most: number): string[] {
+export function readNames(
+  fd: number,
+  choose: (entries: readonly Uint8Array<ArrayBuffer>[]) => readonly Uint8Array<ArrayBuffer>[] = (all) => all,
+): string[] {
   const entries: Uint8Array<ArrayBuffer>[] = [];
   for (;;) {
     const buffer = new Uint8Array(1 << 15), view = new DataView(buffer.buffer);
     const n = check(shim.ib("getdents64", fd, buffer, buffer.length), "getdents64", fd);
     if (n === 0) break;
-    for (let at = 0, size = 0; at < n; at += size) {
-      size = view.getUint16(at + 16, true);
-      entries.push(buffer.subarray(at + 19, at + size));
-    }
-  }
-  const first = Math.floor(Math.random() * entries.length);
-  const chosen = entries.length <= most
-    ? entries
-    : [...entries.slice(first), ...entries.slice(0, first)].slice(0, most);
-  const names = chosen.map((entry) => decodeName(entry.subarray(0, entry.indexOf(0))));
-  return names.filter((name) => name !== "." && name !== "..");
-}
-
-/** The names in a directory that was just opened, without `.` and `..`, in the file system's order. */
-export function readNames(fd: number): string[] {
-  const names: string[] = [];
-  const buffer = new Uint8Array(1 << 15), view = new DataView(buffer.buffer);
-  for (;;) {
-    const n = check(shim.ib("getdents64", fd, buffer, buffer.length), "getdents64", fd);
-    if (n === 0) return names.filter((name) => name !== "." && name !== "..");
     for (let at = 0; at < n; at += view.getUint16(at + 16, true)) {
-      names.push(decodeName(buffer.subarray(at + 19, buffer.indexOf(0, at + 19))));
+      entries.push(buffer.subarray(at + 19, buffer.indexOf(0, at + 19)));
     }
   }
+  return choose(entries).map(decodeName).filter((name) => name !== "." && name !== "..");
 }
 
 /** What `path` below `dirfd` is, without following a last symbolic link; `dirfd` itself if `path` is empty. */
@@ -395,32 +372,6 @@ export function statusAt(dirfd: number, path = ""): Status {
     rdev: `${u32(128)}:${u32(132)}`,
     dev: `${u32(136)}:${u32(140)}`,
   };
-}
-
-function fileSystemOf(fd: number): number {
-  const buffer = new Uint8Array(120);
-  check(shim.ib("fstatfs", fd, buffer), "fstatfs", fd);
-  return new DataView(buffer.buffer).getUint32(0, true);
-}
-
-/** Whether an open file lies on a file system that can share blocks between files: XFS, Btrfs. */
-export function mayShareBlocks(fd: number): boolean {
-  return SHARING_MAGIC.has(fileSystemOf(fd));
-}
-
-/** Whether an open file lies on a tmpfs. */
-export function isInMemory(fd: number): boolean {
-  return fileSystemOf(fd) === TMPFS_MAGIC;
-}
-
-/** Whether an open file lies on a devpts. */
-export function isAmongTerminals(fd: number): boolean {
-  return fileSystemOf(fd) === DEVPTS_MAGIC;
-}
-
-/** Whether an open file lies on a file system like proc and sysfs, whose files are made up when they are read. */
-export function isMadeUp(fd: number): boolean {
-  return KERNEL_MAGIC.has(fileSystemOf(fd));
 }
 
 /** Takes an advisory lock on an open file; false if `wait` is false and another holds it (`flock(2)`). */

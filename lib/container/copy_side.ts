@@ -6,8 +6,9 @@
  */
 
 import { describeErrno } from "../../ffi/errno.ts";
+import { isMadeUp } from "../../ffi/filesystems.ts";
 import { type Flags, flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, isMadeUp, openAt, openIn, readLinkAt, S_IF, statusAt, SystemError } from "../../ffi/fs.ts";
+import { AT_FDCWD, close, openAt, openIn, readLinkAt, S_IF, statusAt, SystemError } from "../../ffi/fs.ts";
 import { ContainerError, InputError } from "../errors.ts";
 import { quoteName } from "../image/tar.ts";
 import { failedWith } from "../image/tree.ts";

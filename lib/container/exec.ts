@@ -5,8 +5,9 @@
  */
 
 import { execute, programFile, shimFd } from "../../ffi/execute.ts";
+import { isAmongTerminals } from "../../ffi/filesystems.ts";
 import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, isAmongTerminals, openAt, openIn, statusAt } from "../../ffi/fs.ts";
+import { AT_FDCWD, close, openAt, openIn, statusAt } from "../../ffi/fs.ts";
 import { openProcess, openTerminal, pipe, reap, reapNow, resizeTerminal, sendSignal } from "../../ffi/process.ts";
 import { ContainerError, InputError, SpawnError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../folders.ts";

@@ -9,8 +9,9 @@
  */
 
 import { isFolder } from "../../ffi/paths.ts";
+import { mayShareBlocks } from "../../ffi/filesystems.ts";
 import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, chmodAt, chownAt, close, mayShareBlocks, openAt, syncLater } from "../../ffi/fs.ts";
+import { AT_FDCWD, chmodAt, chownAt, close, openAt, syncLater } from "../../ffi/fs.ts";
 import { ContainerError } from "../errors.ts";
 import type { Image } from "../image/resolve.ts";
 import type { ImageSettings } from "../image/oci.ts";

@@ -12,7 +12,7 @@
  */
 
 import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, lock, openAt, removeTree, someNames } from "../../ffi/fs.ts";
+import { AT_FDCWD, close, lock, openAt, readNames, removeTree } from "../../ffi/fs.ts";
 import { isFolder, makeLink, readLink, removeFile } from "../../ffi/paths.ts";
 import { randomBytes } from "../../ffi/random.ts";
 import { ContainerError, messageOf } from "../errors.ts";
@@ -46,12 +46,19 @@ function ownMark(): ProcessMark {
   return self;
 }
 
+/** Some of `items`, all if there are no more than `most`: a run of them from a random place on. */
+export function some<T>(items: readonly T[], most: number): readonly T[] {
+  if (items.length <= most) return items;
+  const first = Math.floor(Math.random() * items.length);
+  return [...items.slice(first, first + most), ...items.slice(0, Math.max(0, first + most - items.length))];
+}
+
 /** The names in a folder, at most `most`, chosen at random; none if it does not exist. */
 export function namesIn(folder: string, most = Infinity): string[] {
   if (!isFolder(folder)) return [];
   const fd = openAt(AT_FDCWD, folder, flags("O", "RDONLY", "DIRECTORY"));
   try {
-    return someNames(fd, most);
+    return readNames(fd, (entries) => some(entries, most));
   } finally {
     close(fd);
   }
@@ -80,13 +87,6 @@ const ID = /^[0-9a-f]{12}$/, OWNED = /^[0-9a-f]{12}(\.freeze)?$/;
 
 /** How many of others a command looks at on its way, so that it costs the same however many containers live. */
 export const SAMPLE = 16;
-
-/** Some of `items`, all if there are no more than `most`: a run of them from a random place on. */
-export function some<T>(items: readonly T[], most: number): readonly T[] {
-  if (items.length <= most) return items;
-  const first = Math.floor(Math.random() * items.length);
-  return [...items.slice(first, first + most), ...items.slice(0, Math.max(0, first + most - items.length))];
-}
 
 /** Whether the container `id` is marked as somebody's who is gone. */
 export function isAbandoned(containers: string, id: string): boolean {

@@ -6,12 +6,12 @@
  */
 
 import { extentsOf, seekTo } from "../../ffi/extents.ts";
+import { isMadeUp } from "../../ffi/filesystems.ts";
 import { flags } from "../../ffi/flags.ts";
 import {
   AT_FDCWD,
   close,
   getXattr,
-  isMadeUp,
   listXattrs,
   openAt,
   read,

@@ -4,13 +4,13 @@
  * @module
  */
 
+import { isInMemory } from "../../ffi/filesystems.ts";
 import { flags } from "../../ffi/flags.ts";
 import {
   appendLines,
   appendToFiles,
   AT_FDCWD,
   close,
-  isInMemory,
   openAt,
   openIn,
   read,
