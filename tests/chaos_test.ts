@@ -289,10 +289,10 @@ function own(): { open: number; zombies: number[] } {
   return { open: [...Deno.readDirSync("/proc/self/fd")].length, zombies };
 }
 
-function leases(): unknown[] {
+function leases(): string[] {
   const [, inode = ""] = /\[(\d+)\]/.exec(Deno.readLinkSync("/proc/self/ns/net")) ?? [];
   try {
-    return JSON.parse(Deno.readTextFileSync(`/run/sauropod/net-${inode}/leases.json`));
+    return Deno.readTextFileSync(`/run/sauropod/net-${inode}/leases`).split("\n").slice(0, -1);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;

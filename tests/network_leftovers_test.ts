@@ -18,7 +18,7 @@ Deno.test.afterAll(async () => {
 
 function leases(): string {
   const [, inode] = /\[(\d+)\]/.exec(Deno.readLinkSync("/proc/self/ns/net")) ?? [];
-  return Deno.readTextFileSync(`/run/sauropod/net-${inode}/leases.json`).trim();
+  return Deno.readTextFileSync(`/run/sauropod/net-${inode}/leases`);
 }
 
 function openFiles(): number {
@@ -167,14 +167,16 @@ Deno.test("a network made by a process that was killed meanwhile can be removed,
 
 Deno.test("a container that runs although its network could not be settled is ended", async () => {
   const [, inode] = /\[(\d+)\]/.exec(Deno.readLinkSync("/proc/self/ns/net")) ?? [];
-  const obstacle = `/run/sauropod/net-${inode}/leases.json.new`;
+  const obstacle = `/run/sauropod/net-${inode}/leases`;
   await say(world, "true");
   const before = await look();
+  Deno.renameSync(obstacle, `${obstacle}.kept`);
   Deno.mkdirSync(obstacle);
   try {
     await assert.rejects(run("busybox", ["/bin/sleep", "100"], world.folders), /[Dd]irectory/);
   } finally {
     Deno.removeSync(obstacle);
+    Deno.renameSync(`${obstacle}.kept`, obstacle);
   }
   assert.deepEqual(await look(), before);
 });

@@ -18,6 +18,7 @@ import { type Bridge, bringUp, findDefaultNetwork, lookAtBridge } from "./bridge
 import { type Network, networkNames, readNetwork } from "./definition.ts";
 import { bridgedFiles } from "./files.ts";
 import {
+  addLeases,
   allAddresses,
   chooseAddress,
   hostEnd,
@@ -272,6 +273,7 @@ function forget(leases: readonly Lease[], isGone: (lease: Lease) => boolean): re
     const on = ({ network }: Lease): boolean => network === name;
     tellOfLeft(staying.filter(on), gone.filter(on));
   }
+  writeLeases(staying);
   return staying;
 }
 
@@ -351,7 +353,7 @@ async function settle<T>(
     ...(hosts === undefined ? {} : { hosts }),
   }));
   choices.forEach(({ spec }) => finishHostEnd(spec, ports.length > 0));
-  writeLeases([...leases, ...own]);
+  addLeases(own);
   news.tell();
   return made;
 }
@@ -391,8 +393,7 @@ export function leave(ids: readonly string[], most = SAMPLE): Promise<void> {
   return withLock(() => {
     const leases = readLeases();
     const dead = new Set(some(leases, most).filter((lease) => !isLiving(lease)));
-    const staying = forget(leases, (lease) => ids.includes(lease.id) || dead.has(lease));
-    if (staying.length < leases.length) writeLeases(staying);
+    forget(leases, (lease) => ids.includes(lease.id) || dead.has(lease));
     return Promise.resolve();
   });
 }

@@ -3,13 +3,14 @@
  *
  * The kernel keeps the leases: the host's end of a container's interface bears the address in its name, no two
  * interfaces can have the same name, and it goes when the container's network namespace goes. A file beside says to
- * people and to siblings whose it is: `/run/sauropod/net-INODE/leases.json`, INODE being the host's network namespace.
+ * people and to siblings whose it is: `/run/sauropod/net-INODE/leases`, INODE being the host's network namespace. It has
+ * a line for each, so that one more costs a line however many there are.
  *
  * @module
  */
 
 import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
+import { appendLines, AT_FDCWD, close, lock, openAt, writeAll } from "../../ffi/fs.ts";
 import { withNetlink } from "../../ffi/netlink.ts";
 import { readLink, readSmallFile } from "../../ffi/paths.ts";
 import { findLink } from "../../ffi/rtnetlink.ts";
@@ -92,29 +93,55 @@ async function whileLocked<T>(work: (lock: number) => Promise<T>): Promise<T> {
   }
 }
 
-function isLeases(value: unknown): value is Lease[] {
-  return Array.isArray(value) && value.every((one) => typeof one === "object" && one !== null && "host" in one);
-}
-
-/** All leases, also of containers that have ended unseen. */
-export function readLeases(): Lease[] {
-  const file = `${folder()}/leases.json`;
-  const text = readSmallFile(file);
-  if (text === undefined) return [];
+function parseLine(line: string): Lease[] {
   try {
-    const value: unknown = JSON.parse(text);
-    return isLeases(value) ? value : [];
+    const value: Lease | null = JSON.parse(line);
+    return value?.host === undefined ? [] : [value];
   } catch (error) {
+    // Half a line of somebody who was killed.
     if (error instanceof SyntaxError) return [];
     throw error;
   }
 }
 
+function path(): string {
+  return `${folder()}/leases`;
+}
+
+// Most of the file is what it was when it was read last.
+let known: { readonly text: string; readonly leases: readonly Lease[] } = { text: "", leases: [] };
+
+/** All leases, also of containers that have ended unseen. */
+export function readLeases(): readonly Lease[] {
+  const all = readSmallFile(path()) ?? "", text = all.slice(0, all.lastIndexOf("\n") + 1);
+  if (!text.startsWith(known.text)) known = { text: "", leases: [] };
+  const lines = text.slice(known.text.length).split("\n").filter((line) => line !== "");
+  if (lines.length > 0) known = { text, leases: [...known.leases, ...lines.flatMap(parseLine)] };
+  return known.leases;
+}
+
+function linesOf(leases: readonly Lease[]): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(leases.map((lease) => JSON.stringify(lease) + "\n").join(""));
+}
+
+function writeTo(file: string, how: "APPEND" | "TRUNC", work: (fd: number) => void): void {
+  const fd = openAt(AT_FDCWD, file, flags("O", "RDWR", "CREAT", how), 0o600);
+  try {
+    work(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+/** Adds leases to those that there are. */
+export function addLeases(leases: readonly Lease[]): void {
+  writeTo(path(), "APPEND", (fd) => appendLines(fd, linesOf(leases)));
+}
+
 /** Replaces all leases. */
 export function writeLeases(leases: readonly Lease[]): void {
-  const path = `${folder()}/leases.json`;
-  Deno.writeTextFileSync(`${path}.new`, JSON.stringify(leases) + "\n", { mode: 0o600 });
-  Deno.renameSync(`${path}.new`, path);
+  writeTo(`${path()}.new`, "TRUNC", (fd) => writeAll(fd, linesOf(leases)));
+  Deno.renameSync(`${path()}.new`, path());
 }
 
 /** The name that the host's end of an interface with this IPv4 address has. */
