@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { exec, remove, runDetached } from "../mod.ts";
-import { abandonedIds, livenessOf, some } from "../lib/container/store.ts";
+import { abandonedIds, livenessOf, SAMPLE, some } from "../lib/container/store.ts";
 import { assertApart, assertNothingLeft, clear, inspect, lookApart, monitorsOf, until } from "./helpers/life.ts";
 import { makeWorld, type World } from "./helpers/world.ts";
 
-const MANY = 60, SAMPLE = 16;
+const MANY = 60;
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 

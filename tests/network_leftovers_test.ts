@@ -16,9 +16,13 @@ Deno.test.afterAll(async () => {
   await world[Symbol.asyncDispose]();
 });
 
-function leases(): string {
+function leasesFile(): string {
   const [, inode] = /\[(\d+)\]/.exec(Deno.readLinkSync("/proc/self/ns/net")) ?? [];
-  return Deno.readTextFileSync(`/run/sauropod/net-${inode}/leases`);
+  return `/run/sauropod/net-${inode}/leases`;
+}
+
+function leases(): string {
+  return Deno.readTextFileSync(leasesFile());
 }
 
 function openFiles(): number {
@@ -150,6 +154,24 @@ Deno.test("those who live learn that a sibling's command was killed, at the late
   }
 });
 
+Deno.test("a lease of which half was written when its writer was killed hides no other", async () => {
+  await using first = await run("busybox", ["/bin/sleep", "100"], { ...world.folders, name: "first" });
+  Deno.writeTextFileSync(leasesFile(), `{"id":"0badf00d0bad","network":"sauro`, { append: true });
+  await using second = await run("busybox", ["/bin/sleep", "100"], { ...world.folders, name: "second" });
+  const third = spawn("--name", "third", "busybox", "/bin/sh", "-c", "echo up; sleep 100");
+  try {
+    assert.equal(await lineReader(third.stdout)(), "up");
+    const hosts = (): string => Deno.readTextFileSync(`/proc/${first.pid}/root/etc/hosts`);
+    await until("the first knows all", () => hosts().includes("second") && hosts().includes("third"));
+    const { stdout } = await world.cli(["network", "inspect", "sauropod0"]);
+    for (const name of ["first", "second", "third"]) assert.match(stdout, new RegExp(`"${name}"`));
+    assert.equal((await listNetworks(world.folders))[0]?.containers.length, 3);
+  } finally {
+    kill(third);
+    await third.status;
+  }
+});
+
 Deno.test("a network made by a process that was killed meanwhile can be removed, or made again", async () => {
   for (let i = 0; i < 10; i++) {
     const [program = "", ...args] = commandLine(["network", "create", "third", "--subnet", "10.80.0.0/24"]);
@@ -166,8 +188,7 @@ Deno.test("a network made by a process that was killed meanwhile can be removed,
 });
 
 Deno.test("a container that runs although its network could not be settled is ended", async () => {
-  const [, inode] = /\[(\d+)\]/.exec(Deno.readLinkSync("/proc/self/ns/net")) ?? [];
-  const obstacle = `/run/sauropod/net-${inode}/leases`;
+  const obstacle = leasesFile();
   await say(world, "true");
   const before = await look();
   Deno.renameSync(obstacle, `${obstacle}.kept`);

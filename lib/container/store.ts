@@ -86,7 +86,7 @@ export function freezerOf(containers: string, id: string): Liveness | undefined 
 const ID = /^[0-9a-f]{12}$/, OWNED = /^[0-9a-f]{12}(\.freeze)?$/;
 
 /** How many of others a command looks at on its way, so that it costs the same however many containers live. */
-export const SAMPLE = 16;
+export const SAMPLE = 8;
 
 /** Whether the container `id` is marked as somebody's who is gone. */
 export function isAbandoned(containers: string, id: string): boolean {
