@@ -44,12 +44,14 @@ export function callNumber(name: SyscallName | PseudoCall): number {
   return name in PSEUDO ? PSEUDO[name as PseudoCall] : SYSCALLS[name as SyscallName][ARCHITECTURE];
 }
 
-function openLibc(names: readonly string[]): Deno.DynamicLibrary<{
-  memfd_create: { parameters: ["buffer", "u32"]; result: "i32" };
-}> {
+// Numbers are passed in structures (of which a small one is passed as what is in it): functions without one get machine
+// code of their own from Deno when they are loaded, which takes longer than all calls of most commands.
+const LIBC = { memfd_create: { parameters: ["buffer", { struct: ["u32"] }], result: "i32" } } as const;
+
+function openLibc(names: readonly string[]): Deno.DynamicLibrary<typeof LIBC> {
   const [name = "", ...others] = names;
   try {
-    return Deno.dlopen(name, { memfd_create: { parameters: ["buffer", "u32"], result: "i32" } });
+    return Deno.dlopen(name, LIBC);
   } catch (error) {
     if (others.length === 0) throw error;
     return openLibc(others);
@@ -60,8 +62,9 @@ function createMemoryFile(name: string): number {
   const libc = openLibc(LIBC_NAMES);
   const path = cString(name);
   // Kernels before 6.3 do not know MFD_EXEC; theirs are executable anyway.
-  let fd = libc.symbols.memfd_create(path, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
-  if (fd < 0) fd = libc.symbols.memfd_create(path, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  const create = (how: number): number => libc.symbols.memfd_create(path, new Uint8Array(Uint32Array.of(how).buffer));
+  let fd = create(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+  if (fd < 0) fd = create(MFD_CLOEXEC | MFD_ALLOW_SEALING);
   libc.close();
   if (fd < 0) throw new Error("the shim cannot be loaded: memfd_create failed");
   return fd;
@@ -81,13 +84,34 @@ const { ELF } = await (ARCHITECTURE ? import("./shim/aarch64.ts") : import("./sh
 export const shimFd: number = createMemoryFile("sauropod");
 fill(shimFd, Uint8Array.fromBase64(ELF));
 
-const parameters = ["i32", "i32", "i32", "i32", "i32", "i32", "buffer", "buffer"] as const;
-const { call, wait } = Deno.dlopen(`/proc/self/fd/${shimFd}`, {
-  call: { name: "sauropod_call", parameters, result: "i32" },
-  wait: { name: "sauropod_call", parameters, result: "i32", nonblocking: true },
+type Buffer = Uint8Array<ArrayBuffer> | BigInt64Array<ArrayBuffer> | BigUint64Array<ArrayBuffer>;
+
+const INTEGERS = ["i32", "i32", "i32", "i32", "i32", "i32"] as const;
+const { sauropod_call, sauropod_wait: wait } = Deno.dlopen(`/proc/self/fd/${shimFd}`, {
+  sauropod_call: { parameters: [{ struct: INTEGERS }, "buffer", "buffer"], result: "i32" },
+  sauropod_wait: { parameters: [...INTEGERS, "buffer", "buffer"], result: "i32", nonblocking: true },
 }).symbols;
 
-type Buffer = Uint8Array<ArrayBuffer> | BigInt64Array<ArrayBuffer> | BigUint64Array<ArrayBuffer>;
+const integers = new Int32Array(INTEGERS.length), structure = new Uint8Array(integers.buffer);
+
+function call(
+  nr: number,
+  shape: number,
+  a: number,
+  b: number,
+  c: number,
+  d: number,
+  p: Buffer | null,
+  q: Buffer | null,
+): number {
+  integers[0] = nr;
+  integers[1] = shape;
+  integers[2] = a;
+  integers[3] = b;
+  integers[4] = c;
+  integers[5] = d;
+  return sauropod_call(structure, p, q);
+}
 
 // enum shape of shim/shim.c
 const I = 0, B = 1, IB = 2, IIB = 3, IIIB = 4, IBB = 5, BIB = 6, IBIB = 7, IBIIB = 8, BB = 9;
@@ -101,23 +125,21 @@ export const shim = {
   run: (program: Uint8Array<ArrayBuffer>): number => call(RUN, 0, 0, 0, 0, 0, program, null),
   appendToEach: (paths: Buffer, lines: Buffer): number =>
     call(APPEND, 0, paths.byteLength, lines.byteLength, 0, 0, paths, lines),
-  i: (name: SyscallName, a: number, b = 0, c = 0, d = 0): number =>
-    call(callNumber(name), I, a | 0, b | 0, c | 0, d | 0, null, null),
-  b: (name: SyscallName, p: Buffer, a: number): number => call(callNumber(name), B, a | 0, 0, 0, 0, p, null),
+  i: (name: SyscallName, a: number, b = 0, c = 0, d = 0): number => call(callNumber(name), I, a, b, c, d, null, null),
+  b: (name: SyscallName, p: Buffer, a: number): number => call(callNumber(name), B, a, 0, 0, 0, p, null),
   ib: (name: SyscallName, a: number, p: Buffer, b = 0, c = 0, d = 0): number =>
-    call(callNumber(name), IB, a | 0, b | 0, c | 0, d | 0, p, null),
+    call(callNumber(name), IB, a, b, c, d, p, null),
   iib: (name: SyscallName, a: number, b: number, p: Buffer, c = 0): number =>
-    call(callNumber(name), IIB, a | 0, b | 0, c | 0, 0, p, null),
+    call(callNumber(name), IIB, a, b, c, 0, p, null),
   iiib: (name: SyscallName, a: number, b: number, c: number, p: Buffer, d = 0): number =>
-    call(callNumber(name), IIIB, a | 0, b | 0, c | 0, d | 0, p, null),
+    call(callNumber(name), IIIB, a, b, c, d, p, null),
   ibb: (name: SyscallName, a: number, p: Buffer, q: Buffer, b = 0, c = 0): number =>
-    call(callNumber(name), IBB, a | 0, b | 0, c | 0, 0, p, q),
-  bib: (name: SyscallName, p: Buffer, a: number, q: Buffer): number =>
-    call(callNumber(name), BIB, a | 0, 0, 0, 0, p, q),
+    call(callNumber(name), IBB, a, b, c, 0, p, q),
+  bib: (name: SyscallName, p: Buffer, a: number, q: Buffer): number => call(callNumber(name), BIB, a, 0, 0, 0, p, q),
   ibib: (name: SyscallName, a: number, p: Buffer, b: number, q: Buffer, c = 0): number =>
-    call(callNumber(name), IBIB, a | 0, b | 0, c | 0, 0, p, q),
+    call(callNumber(name), IBIB, a, b, c, 0, p, q),
   ibiib: (name: SyscallName, a: number, p: Buffer, b: number, c: number, q: Buffer): number =>
-    call(callNumber(name), IBIIB, a | 0, b | 0, c | 0, 0, p, q),
+    call(callNumber(name), IBIIB, a, b, c, 0, p, q),
   bb: (name: SyscallName, p: Buffer, q: Buffer): number => call(callNumber(name), BB, 0, 0, 0, 0, p, q),
   copyRange: (from: number, to: number, length: number): number =>
     call(callNumber("copy_file_range"), IBIB, from, to, length, 0, null, null),

@@ -10,13 +10,16 @@
 // How the arguments of sauropod_call make those of a system call: i stands for an integer, b for a buffer, in order.
 enum shape { I, B, IB, IIB, IIIB, IBB, BIB, IBIB, IBIIB, BB };
 
+struct numbers { int nr, shape, a, b, c, d; };
+
 // One function for everything: what TypeScript loads costs start-up time for every one.
-EXPORT int sauropod_call(int nr, int shape, int a, int b, int c, int d, void *p, void *q) {
+EXPORT int sauropod_call(struct numbers numbers, void *p, void *q) {
+  int nr = numbers.nr, a = numbers.a, b = numbers.b, c = numbers.c, d = numbers.d;
   long x = (long)p, y = (long)q;
   if (nr == RUN) return run_program(p);
   if (nr == APPEND) return (int)append_to_each(p, a, q, b);
   if (nr == REMOVE_TREE) return (int)remove_tree(a, p);
-  switch (shape) {
+  switch (numbers.shape) {
     case I: return (int)syscall6(nr, a, b, c, d, 0, 0);
     case B: return (int)syscall6(nr, x, a, b, c, d, 0);
     case IB: return (int)syscall6(nr, a, x, b, c, d, 0);
@@ -29,6 +32,11 @@ EXPORT int sauropod_call(int nr, int shape, int a, int b, int c, int d, void *p,
     case BB: return (int)syscall6(nr, x, y, a, b, c, d);
     default: return -EINVAL;
   }
+}
+
+// The same for a thread of its own: what it is given must not be in memory that is used again meanwhile.
+EXPORT int sauropod_wait(int nr, int shape, int a, int b, int c, int d, void *p, void *q) {
+  return sauropod_call((struct numbers){nr, shape, a, b, c, d}, p, q);
 }
 
 // The compiler may ask for these.
