@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isoTime } from "./clock.ts";
 import { InputError } from "./errors.ts";
 
 const MAX_SECONDS = Date.parse("9999-12-31T23:59:59Z") / 1000;
@@ -21,7 +22,7 @@ const MILLISECONDS: Readonly<Record<string, number>> = {
 };
 
 function format(seconds: number, fraction: string): string {
-  return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${fraction.padEnd(9, "0")}Z`;
+  return `${isoTime(seconds * 1000).slice(0, 19)}.${fraction.padEnd(9, "0")}Z`;
 }
 
 /** A time in milliseconds since the epoch. */
