@@ -157,7 +157,7 @@ Deno.test("those who live learn that a sibling's command was killed, at the late
 Deno.test("a lease of which half was written when its writer was killed hides no other", async () => {
   await using first = await run("busybox", ["/bin/sleep", "100"], { ...world.folders, name: "first" });
   Deno.writeTextFileSync(leasesFile(), `{"id":"0badf00d0bad","network":"sauro`, { append: true });
-  await using second = await run("busybox", ["/bin/sleep", "100"], { ...world.folders, name: "second" });
+  await using _second = await run("busybox", ["/bin/sleep", "100"], { ...world.folders, name: "second" });
   const third = spawn("--name", "third", "busybox", "/bin/sh", "-c", "echo up; sleep 100");
   try {
     assert.equal(await lineReader(third.stdout)(), "up");
