@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { obstacle, runSections, type Section, sectionScript } from "./helpers/machine.ts";
 import { PROJECT } from "./helpers/world.ts";
 
 // Boots one machine whose only control groups are v2, and looks at what Sauropod does there.
@@ -6,14 +7,7 @@ import { PROJECT } from "./helpers/world.ts";
 const MACHINE = `${PROJECT}/tests/tools/v2.sh`;
 const PATIENCE_MS = 300_000;
 
-/** Why there is no machine; empty if there is one. */
-function obstacle(): string {
-  if (Deno.build.arch !== "x86_64") return "user-mode-linux runs on x86_64 only";
-  const { code, stderr } = new Deno.Command(MACHINE, { args: [] }).outputSync();
-  return code === 0 ? "" : `the package user-mode-linux cannot be had: ${new TextDecoder().decode(stderr).trim()}`;
-}
-
-const reason = obstacle();
+const reason = Deno.build.arch === "x86_64" ? obstacle(MACHINE) : "user-mode-linux runs on x86_64 only";
 if (reason !== "") console.log(`tests on a pure cgroup v2 machine are ignored: ${reason}`);
 
 const SECTIONS = {
@@ -35,11 +29,6 @@ const SECTIONS = {
     `sauropod gc; ls "$SAUROPOD_HOME/containers"; ls /sys/fs/cgroup | grep sauropod; grep -c /tmp/home /proc/mounts`,
 } as const;
 
-interface Section {
-  code: number;
-  output: string;
-}
-
 let booted: Promise<ReadonlyMap<string, Section>> | undefined;
 
 /** Runs every section in one machine. */
@@ -51,24 +40,14 @@ async function boot(): Promise<ReadonlyMap<string, Section>> {
     // The kernel of user-mode-linux has no bridges.
     `export SAUROPOD_NETWORK=none`,
     `mkdir -p /tmp/home/images /tmp/home/containers`,
-    ...Object.entries(SECTIONS).map(([name, command]) => `echo "<${name}>"; { ${command}; } 2>&1; echo "</$?>"`),
+    sectionScript(SECTIONS),
   ].join("\n");
-  const signal = AbortSignal.timeout(PATIENCE_MS);
-  const { code, stdout, stderr } = await new Deno.Command(MACHINE, {
+  return await runSections(MACHINE, {
     args: ["sh", "-c", script],
     cwd: PROJECT,
     env: { NO_COLOR: "1" },
-    stdin: "null",
-    signal,
-  }).output();
-  const [text, complaints] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  assert.equal(code, 0, `${text}\n${complaints}`);
-  return new Map(
-    text?.matchAll(/<(\w+)>\n([^]*?)<\/(\d+)>\n/g).map(([, name = "", output = "", code]) => [
-      name,
-      { output, code: Number(code) },
-    ]),
-  );
+    signal: AbortSignal.timeout(PATIENCE_MS),
+  });
 }
 
 async function section(name: keyof typeof SECTIONS): Promise<Section> {
