@@ -83,6 +83,12 @@ Deno.test("streams that are not piped throw a TypeError that names them", async 
   await assert.rejects(half.output(), TypeError);
 });
 
+Deno.test("what is written to a command that reads no more meets a BrokenPipe, as with Deno.ChildProcess", async () => {
+  await using box = await run("busybox", ["true"], options({ stdin: "piped" }));
+  await box.status;
+  await assert.rejects(box.stdin.getWriter().write(new Uint8Array(1)), Deno.errors.BrokenPipe);
+});
+
 Deno.test("the end of a scope kills the container that it uses and waits until nothing is left of it", async () => {
   const before = lookAtMachine();
   let pid = 0, status;
