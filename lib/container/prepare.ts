@@ -121,8 +121,8 @@ async function parseTexts(
 async function resourceLimits({ ulimits = [] }: ContainerOptions): Promise<Rlimit[]> {
   if (ulimits.length === 0) return [usualOpenFiles()];
   const { parseUlimit } = await lazy.parse();
-  const rlimits = ulimits.map(parseUlimit);
-  return rlimits.some(({ resource }) => resource === "nofile") ? rlimits : [usualOpenFiles(), ...rlimits];
+  const last = new Map([usualOpenFiles(), ...ulimits.map(parseUlimit)].map((rlimit) => [rlimit.resource, rlimit]));
+  return [...last.values()];
 }
 
 function environment(options: ContainerOptions, user: User, hostname: string): string[] {
