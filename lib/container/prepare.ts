@@ -66,8 +66,22 @@ export function checkOptions(command: readonly string[], options: ContainerOptio
       facts: { value: bad },
     });
   }
+  const name = Object.keys(options.env ?? {}).find((name) => name === "" || name.includes("="));
+  if (name !== undefined) {
+    throw new InputError(`${JSON.stringify(name)} is not the name of a variable`, {
+      code: "bad-env",
+      facts: { name },
+      hint: "env is { NAME: VALUE }",
+    });
+  }
+  if (options.shmSize !== undefined && !(Number.isSafeInteger(options.shmSize) && options.shmSize >= 0)) {
+    throw new InputError(`--shm-size ${options.shmSize}: it must be a whole number of bytes`, {
+      code: "bad-size",
+      facts: { shmSize: options.shmSize },
+    });
+  }
   if (options.cwd !== undefined && (!options.cwd.startsWith("/") || options.cwd.split("/").includes(".."))) {
-    throw new InputError(`the working directory ${options.cwd} must be absolute and without ..`, {
+    throw new InputError(`the working directory ${JSON.stringify(options.cwd)} must be absolute and without ..`, {
       code: "bad-cwd",
       facts: { cwd: options.cwd },
     });
