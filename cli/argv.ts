@@ -95,6 +95,7 @@ export function normalize(
 ): string[] {
   const [first, ...rest] = words;
   const alone = words.length === 1 && first === "-h";
+  if (first === "help" && COMMANDS.has(rest[0] ?? "")) return [...rest, "--help"];
   if (first === undefined || alone || [...HELP, "help", "--version"].includes(first)) {
     return [first === "--version" ? "--version" : "--help"];
   }

@@ -17,6 +17,9 @@ function words(line: string): string[] {
 const MEANINGS = [
   ["", "--help"],
   ["help", "--help"],
+  ["help run", "run --help"],
+  ["help images pull", "images pull --help"],
+  ["help nothing", "--help"],
   ["-help", "--help"],
   ["-h", "--help"],
   ["--version", "--version"],
