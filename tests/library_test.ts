@@ -210,6 +210,7 @@ const WRONG: readonly (readonly [
 ])[] = [
   ["busybox", [], {}, InputError, "no-command"],
   ["busybox", ["true"], { name: "a/b" }, InputError, "bad-name"],
+  ["busybox", ["true"], { name: "x".repeat(256) }, InputError, "bad-name"],
   ["busybox", ["true"], { hostname: "-x" }, InputError, "bad-name"],
   ["busybox", ["true"], { hostname: "x".repeat(65) }, InputError, "bad-name"],
   ["busybox", ["true"], { cwd: "relative" }, InputError, "bad-cwd"],
@@ -245,6 +246,14 @@ Deno.test("errors are typed, have a code, and leave nothing", async () => {
   }
   assert.deepEqual([containers(), openDescriptors()], [[], descriptors]);
   assertUnchanged(before);
+});
+
+Deno.test("the hint for a name says how long it may be, and one that long can be had", async () => {
+  const hint = (more: RunOptions): Promise<string> =>
+    run("busybox", ["true"], options(more)).then(() => "", (error) => error.hint);
+  assert.match(await hint({ hostname: "x".repeat(65) }), /at most 64/);
+  assert.match(await hint({ name: "x".repeat(256) }), /at most 255/);
+  assert.ok((await output("busybox", ["true"], options({ name: "x".repeat(255), hostname: "x".repeat(64) }))).success);
 });
 
 Deno.test("an error of a step names the step, its call and its error number in words", async () => {
