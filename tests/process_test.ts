@@ -345,6 +345,23 @@ for (const init of [false, true]) {
   });
 }
 
+Deno.test("a USR1 for the command line reaches the command, and opens no debugger of Deno's", async () => {
+  const child = world.start(["--rm", "busybox", "sh", "-c", TRAP], { stdin: "" });
+  const next = lineReader(child.stdout);
+  assert.equal(await next(), "ready");
+  // Deno listens for it half a second after its start.
+  for (let i = 0; i < 15; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    child.kill("SIGUSR1");
+    assert.equal(await next(), "got USR1");
+  }
+  child.kill("SIGTERM");
+  assert.equal(await next(), "got TERM");
+  assert.equal((await child.status).code, 7);
+  assert.equal(await new Response(child.stderr).text(), "");
+  await child.stdin.abort();
+});
+
 Deno.test("a command behind init that does not handle TERM dies of it, with 143", async () => {
   await using box = await converse(world, "echo ready; exec sleep 20", { init: true });
   await box.ask();
