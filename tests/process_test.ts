@@ -242,6 +242,16 @@ Deno.test("a command is looked up in the PATH of the container", async () => {
   assert.deepEqual(containersIn(own), []);
 });
 
+Deno.test("a command of PATH whose interpreter is missing may be there, which the hint says", async () => {
+  await using own = makeWorld();
+  const path = `${own.folders.images}/busybox/bin/odd`;
+  Deno.writeTextFileSync(path, "#!/missing\n", { mode: 0o755 });
+  const error: unknown = await inside(own, ["odd"]).catch((error) => error);
+  assert.ok(error instanceof SpawnError);
+  assert.deepEqual([error.code, error.exitCode], ["command-not-found", 127]);
+  assert.match(`${error.hint}`, /PATH=.*interpreter that it needs is missing/);
+});
+
 Deno.test("every exit code from 0 to 255 is passed through", async () => {
   const all = Array.from({ length: 256 }, (_, code) => code);
   const codes: number[] = [];

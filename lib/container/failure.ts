@@ -79,7 +79,7 @@ function notExecuted(
       code: "command-not-found",
       exitCode: 127,
       facts: { ...facts, errno: "ENOENT" },
-      hint: `its ${path}`,
+      hint: `it is nowhere in its ${path}, or the interpreter that it needs is missing`,
     });
   }
   const missing = errno === ENOENT || errno === ENOTDIR;
