@@ -375,3 +375,15 @@ Deno.test("limits that make no sense are refused", async () => {
     );
   }
 });
+
+Deno.test("doctor says of who may not make namespaces that networks are not permitted, not that something is broken", async () => {
+  const without = ["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"];
+  const { code, stdout } = await new Deno.Command("setpriv", {
+    args: [...without, ...commandLine(["doctor", "--json"])],
+    env: { SAUROPOD_HOME: world.home },
+  }).output();
+  assert.equal(code, 1);
+  const findings: { what: string; found: string }[] = JSON.parse(new TextDecoder().decode(stdout));
+  const found = (name: string): string | undefined => findings.find(({ what }) => what === name)?.found;
+  assert.deepEqual(["bridge", "veth", "nf_tables"].map(found), ["EPERM", "EPERM", "EPERM"]);
+});
