@@ -48,11 +48,17 @@ function split(word: string): [name: string, value: string | undefined] {
   return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];
 }
 
-/** Flags of one letter each, without values. Among others, i is docker's -i: alone it is the original's. */
+/**
+ * The long names of flags of one letter each, of which only the last may have a value: -dp 8080:80. Among others, i is
+ * docker's -i: alone it is the original's.
+ */
 function letters(word: string, table: FlagTable): string[] | undefined {
-  const names = [...word.slice(1)].map((letter) => letter === "i" ? "interactive" : table.long(letter));
-  const known = names.filter((name) => name !== undefined && table.takesValue(name) === false);
-  return known.length === names.length && names.length > 0 ? known.map((name) => `--${name}`) : undefined;
+  const names = [...word.slice(1)]
+    .map((letter) => letter === "i" ? "interactive" : table.long(letter))
+    .filter((name) => name !== undefined);
+  const last = names.length - 1;
+  const fit = names.every((name, i) => table.takesValue(name) === false || (i === last && table.takesValue(name)));
+  return fit && names.length === word.length - 1 ? names : undefined;
 }
 
 /** The long name of a flag written in full or as its only letter, and the value behind a `=`, if any. */
@@ -79,8 +85,9 @@ export function normalizeRun(words: readonly string[], table: FlagTable): string
     if (HELP.includes(word) || (word === "-h" && i === words.length - 1)) return ["--help"];
     const exact = whole(word, table);
     const bundle = exact ? undefined : letters(word, table);
-    const [name, value] = exact ?? glued(word, table) ?? [];
-    if (bundle || name === undefined) result.push(...bundle ?? [word]);
+    const [name, value] = exact ?? (bundle ? [bundle.at(-1)] : glued(word, table)) ?? [];
+    for (const before of bundle?.slice(0, -1) ?? []) result.push(`--${before}`);
+    if (name === undefined) result.push(word);
     else if (value !== undefined) result.push(`--${name}=${value}`);
     else if (table.takesValue(name) && i + 1 < words.length) result.push(`--${name}=${words[++i]}`);
     else result.push(`--${name}`);
@@ -95,6 +102,7 @@ export function normalize(
 ): string[] {
   const [first, ...rest] = words;
   const alone = words.length === 1 && first === "-h";
+  if (first === "help" && COMMANDS.has(rest[0] ?? "")) return [...rest, "--help"];
   if (first === undefined || alone || [...HELP, "help", "--version"].includes(first)) {
     return [first === "--version" ? "--version" : "--help"];
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { signalNumber } from "../lib/signals.ts";
+import { divertUserSignal, signalNumber } from "../lib/signals.ts";
 
 const FORWARDED = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT"] as const;
 const PATIENCE = 3;
@@ -41,7 +41,7 @@ export function passSignals(): Passing {
   let before: AbortController | undefined;
   let target: Target | undefined;
   for (const signal of FORWARDED) {
-    Deno.addSignalListener(signal, () => {
+    Deno.addSignalListener(signal === "SIGUSR1" ? divertUserSignal() : signal, () => {
       if (signal === "SIGINT" || signal === "SIGTERM") requests++;
       if (target) return void target.kill(requests < PATIENCE ? signal : "SIGKILL");
       if (signal === "SIGCONT") return;

@@ -37,7 +37,7 @@ const PSEUDO: Readonly<Record<PseudoCall, number>> = {
   remove_tree: (1 << 24) + 6,
   remove_group: (1 << 24) + 7,
 };
-const RUN = (1 << 24) + 8, APPEND = RUN + 1;
+const RUN = (1 << 24) + 8, APPEND = RUN + 1, DIVERT = RUN + 2;
 
 /** The number of a system call on this machine's architecture, or of what the shim does itself. */
 export function callNumber(name: SyscallName | PseudoCall): number {
@@ -118,13 +118,14 @@ const I = 0, B = 1, IB = 2, IIB = 3, IIIB = 4, IBB = 5, BIB = 6, IBIB = 7, IBIIB
 
 /**
  * The shim's functions. `run` interprets an encoded program, `appendToEach` appends lines to the files of paths with their
- * NULs. The others make one system call, and are named after the kinds of its arguments: `i` for an integer (32 bits), `b`
+ * NULs, `divert` makes one signal another. The others make one system call, and are named after the kinds of its arguments: `i` for an integer (32 bits), `b`
  * for a buffer. All but `wait` are synchronous; `wait` blocks a thread of Deno's pool. All return `-errno` on failure.
  */
 export const shim = {
   run: (program: Uint8Array<ArrayBuffer>): number => call(RUN, 0, 0, 0, 0, 0, program, null),
   appendToEach: (paths: Buffer, lines: Buffer): number =>
     call(APPEND, 0, paths.byteLength, lines.byteLength, 0, 0, paths, lines),
+  divert: (signal: number): number => call(DIVERT, 0, signal, 0, 0, 0, null, null),
   i: (name: SyscallName, a: number, b = 0, c = 0, d = 0): number => call(callNumber(name), I, a, b, c, d, null, null),
   b: (name: SyscallName, p: Buffer, a: number): number => call(callNumber(name), B, a, 0, 0, 0, p, null),
   ib: (name: SyscallName, a: number, p: Buffer, b = 0, c = 0, d = 0): number =>

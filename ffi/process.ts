@@ -60,6 +60,18 @@ export function sendSignal(pidfd: number, signal: number): boolean {
   return result === 0;
 }
 
+/**
+ * From now on this process gets the signal that is returned when it is sent SIGUSR1: Deno would open a debugger, through
+ * which every user of this machine could run what they like as ours.
+ */
+export function divertUserSignal(): Deno.Signal {
+  const SIGUSR1 = 10;
+  // Deno sets its own handler when a signal is first listened to, so that it does not replace ours later.
+  Deno.addSignalListener("SIGUSR1", () => {});
+  shim.divert(SIGUSR1);
+  return "SIGSTKFLT";
+}
+
 /** A pidfd of the process `pid`. Throws {@linkcode SystemError} `ESRCH` if there is none. */
 export function openProcess(pid: number): number {
   const fd = shim.i("pidfd_open", pid);

@@ -9,14 +9,14 @@ import { InputError, messageOf } from "./errors.ts";
 /**
  * Reads an environment file.
  *
- * @throws {InputError} `bad-env-file`, `bad-env`.
+ * @throws {InputError} `bad-env-file`: it cannot be read, is no UTF-8, or has a line that is no variable.
  */
 export function readEnvFile(path: string): Record<string, string> {
   try {
-    return parseEnvFile(Deno.readTextFileSync(path));
+    return parseEnvFile(new TextDecoder("utf-8", { fatal: true }).decode(Deno.readFileSync(path)));
   } catch (error) {
-    if (error instanceof InputError) throw error;
-    throw new InputError(`--env-file ${path}: ${messageOf(error)}`, { code: "bad-env-file", cause: error });
+    const why = error instanceof TypeError ? "it is not UTF-8 text" : messageOf(error);
+    throw new InputError(`--env-file ${path}: ${why}`, { code: "bad-env-file", facts: { path }, cause: error });
   }
 }
 

@@ -6,6 +6,8 @@
 
 import { InputError } from "./errors.ts";
 
+export { divertUserSignal } from "../ffi/process.ts";
+
 const NAMES =
   "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
     .split(" ");

@@ -17,6 +17,9 @@ function words(line: string): string[] {
 const MEANINGS = [
   ["", "--help"],
   ["help", "--help"],
+  ["help run", "run --help"],
+  ["help images pull", "images pull --help"],
+  ["help nothing", "--help"],
   ["-help", "--help"],
   ["-h", "--help"],
   ["--version", "--version"],
@@ -58,6 +61,11 @@ const MEANINGS = [
   ["-it host sh", "run --interactive --tty -- host sh"],
   ["-ti host sh", "run --tty --interactive -- host sh"],
   ["-dit host sh", "run --detach --interactive --tty -- host sh"],
+  ["-dp 8080:80 host sh", "run --detach --publish=8080:80 -- host sh"],
+  ["-itv /a:/b host sh", "run --interactive --tty --volume=/a:/b -- host sh"],
+  ["exec -itu alice web sh", "exec --interactive --tty --user=alice -- web sh"],
+  ["-itmages host sh", "run --images=tmages -- host sh"],
+  ["-pd host sh", "run --publish=d -- host sh"],
   ["exec -it -e A=1 web sh -c x", "exec --interactive --tty --env=A=1 -- web sh -c x"],
   ["--interactive --tty host sh", "run --interactive --tty -- host sh"],
   // a value is a value, whatever it looks like

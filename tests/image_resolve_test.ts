@@ -99,7 +99,8 @@ Deno.test("an image that is not there is reported with where it was looked for a
       assert.deepEqual(error.facts.images, ["alpine", "debian"]);
       return true;
     });
-    await assert.rejects(resolveImage("a", "/none/at/all"), { code: "image-not-found" });
+    await assert.rejects(resolveImage("a", `${images}/none/at/all`), { code: "image-not-found" });
+    assert.throws(() => Deno.statSync(`${images}/none`), Deno.errors.NotFound, "no folder is made for it");
     put(`${images}/file`);
     await assert.rejects(resolveImage("file", images), { code: "image-not-found" });
     await assert.rejects(resolveImage("file/below", images), { code: "image-not-found" });

@@ -83,6 +83,12 @@ Deno.test("streams that are not piped throw a TypeError that names them", async 
   await assert.rejects(half.output(), TypeError);
 });
 
+Deno.test("what is written to a command that reads no more meets a BrokenPipe, as with Deno.ChildProcess", async () => {
+  await using box = await run("busybox", ["true"], options({ stdin: "piped" }));
+  await box.status;
+  await assert.rejects(box.stdin.getWriter().write(new Uint8Array(1)), Deno.errors.BrokenPipe);
+});
+
 Deno.test("the end of a scope kills the container that it uses and waits until nothing is left of it", async () => {
   const before = lookAtMachine();
   let pid = 0, status;
@@ -204,9 +210,14 @@ const WRONG: readonly (readonly [
 ])[] = [
   ["busybox", [], {}, InputError, "no-command"],
   ["busybox", ["true"], { name: "a/b" }, InputError, "bad-name"],
+  ["busybox", ["true"], { name: "x".repeat(256) }, InputError, "bad-name"],
   ["busybox", ["true"], { hostname: "-x" }, InputError, "bad-name"],
   ["busybox", ["true"], { hostname: "x".repeat(65) }, InputError, "bad-name"],
   ["busybox", ["true"], { cwd: "relative" }, InputError, "bad-cwd"],
+  ["busybox", ["true"], { env: { "": "x" } }, InputError, "bad-env"],
+  ["busybox", ["true"], { env: { "A=B": "x" } }, InputError, "bad-env"],
+  ["busybox", ["true"], { shmSize: -1 }, InputError, "bad-size"],
+  ["busybox", ["true"], { shmSize: 1.5 }, InputError, "bad-size"],
   ["busybox", ["true"], { user: "mallory" }, InputError, "unknown-user"],
   ["busybox", ["true"], { volumes: ["/no/such:/x"] }, InputError, "mount-source-missing"],
   ["busybox", ["true"], { ulimits: ["x"] }, InputError, "bad-ulimit"],
@@ -235,6 +246,14 @@ Deno.test("errors are typed, have a code, and leave nothing", async () => {
   }
   assert.deepEqual([containers(), openDescriptors()], [[], descriptors]);
   assertUnchanged(before);
+});
+
+Deno.test("the hint for a name says how long it may be, and one that long can be had", async () => {
+  const hint = (more: RunOptions): Promise<string> =>
+    run("busybox", ["true"], options(more)).then(() => "", (error) => error.hint);
+  assert.match(await hint({ hostname: "x".repeat(65) }), /at most 64/);
+  assert.match(await hint({ name: "x".repeat(256) }), /at most 255/);
+  assert.ok((await output("busybox", ["true"], options({ name: "x".repeat(255), hostname: "x".repeat(64) }))).success);
 });
 
 Deno.test("an error of a step names the step, its call and its error number in words", async () => {

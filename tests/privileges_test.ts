@@ -328,6 +328,21 @@ Deno.test("a command has the usual soft limit of 1024 open files, and may raise 
   assert.equal(await limit("Max open files", { init: true }), `1024:${hard}`);
 });
 
+Deno.test("of several limits for one resource the last holds, also on a host where none can be raised", async () => {
+  const options = { ulimits: ["nofile=10", "core=0", "nofile=20:30"], capDrop: ["ALL"] };
+  assert.equal(await limit("Max open files", options), "20:30");
+  const { stdout } = await world.cli([
+    "explain",
+    "--ulimit",
+    "nofile=10",
+    "--ulimit",
+    "nofile=20:30",
+    "busybox",
+    "true",
+  ]);
+  assert.equal(stdout.match(/# limit nofile/g)?.length, 1);
+});
+
 Deno.test("--ulimit sets soft and hard limits", async () => {
   const words = [
     "--ulimit",
@@ -359,4 +374,16 @@ Deno.test("limits that make no sense are refused", async () => {
       ulimit,
     );
   }
+});
+
+Deno.test("doctor says of who may not make namespaces that networks are not permitted, not that something is broken", async () => {
+  const without = ["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"];
+  const { code, stdout } = await new Deno.Command("setpriv", {
+    args: [...without, ...commandLine(["doctor", "--json"])],
+    env: { SAUROPOD_HOME: world.home },
+  }).output();
+  assert.equal(code, 1);
+  const findings: { what: string; found: string }[] = JSON.parse(new TextDecoder().decode(stdout));
+  const found = (name: string): string | undefined => findings.find(({ what }) => what === name)?.found;
+  assert.deepEqual(["bridge", "veth", "nf_tables"].map(found), ["EPERM", "EPERM", "EPERM"]);
 });

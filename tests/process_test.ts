@@ -210,6 +210,16 @@ Deno.test("variables without a name and missing files of variables are refused",
   }
 });
 
+Deno.test("a file of variables that has a bad line, or is no text, is refused by its name", async () => {
+  Deno.writeTextFileSync(`${world.home}/lines`, "A=1\nexport B=2\n");
+  Deno.writeFileSync(`${world.home}/bytes`, Uint8Array.of(65, 61, 0xff));
+  for (const [name, why] of [["lines", `"export B=2" is not NAME=VALUE`], ["bytes", "it is not UTF-8 text"]] as const) {
+    const { code, stderr } = await world.cli(["--env-file", name, "busybox", "true"]);
+    assert.equal(code, 125);
+    assert.ok(stderr.includes(`--env-file ${name}: ${why}`), stderr);
+  }
+});
+
 Deno.test("a command is looked up in the PATH of the container", async () => {
   await using own = makeWorld();
   const image = `${own.folders.images}/busybox`;
@@ -230,6 +240,16 @@ Deno.test("a command is looked up in the PATH of the container", async () => {
   assert.deepEqual(await failed(PATH, ["deno"]), ["command-not-found", 127]);
   assert.deepEqual(await failed(PATH, ["/opt/c/tool"]), ["not-executable", 126]);
   assert.deepEqual(containersIn(own), []);
+});
+
+Deno.test("a command of PATH whose interpreter is missing may be there, which the hint says", async () => {
+  await using own = makeWorld();
+  const path = `${own.folders.images}/busybox/bin/odd`;
+  Deno.writeTextFileSync(path, "#!/missing\n", { mode: 0o755 });
+  const error: unknown = await inside(own, ["odd"]).catch((error) => error);
+  assert.ok(error instanceof SpawnError);
+  assert.deepEqual([error.code, error.exitCode], ["command-not-found", 127]);
+  assert.match(`${error.hint}`, /PATH=.*interpreter that it needs is missing/);
 });
 
 Deno.test("every exit code from 0 to 255 is passed through", async () => {
@@ -334,6 +354,23 @@ for (const init of [false, true]) {
     await Promise.all([child.stdin.abort(), child.stderr.cancel()]);
   });
 }
+
+Deno.test("a USR1 for the command line reaches the command, and opens no debugger of Deno's", async () => {
+  const child = world.start(["--rm", "busybox", "sh", "-c", TRAP], { stdin: "" });
+  const next = lineReader(child.stdout);
+  assert.equal(await next(), "ready");
+  // Deno listens for it half a second after its start.
+  for (let i = 0; i < 15; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    child.kill("SIGUSR1");
+    assert.equal(await next(), "got USR1");
+  }
+  child.kill("SIGTERM");
+  assert.equal(await next(), "got TERM");
+  assert.equal((await child.status).code, 7);
+  assert.equal(await new Response(child.stderr).text(), "");
+  await child.stdin.abort();
+});
 
 Deno.test("a command behind init that does not handle TERM dies of it, with 143", async () => {
   await using box = await converse(world, "echo ready; exec sleep 20", { init: true });

@@ -337,8 +337,13 @@ Deno.test("a volume may lie on a folder of /dev or /sys, which symbolic links of
 
 Deno.test("mounts that make no sense are refused before anything is made", async () => {
   const source = world.home;
+  Deno.writeTextFileSync(`${source}/file`, "");
+  Deno.symlinkSync("loop", `${source}/loop`);
   const bad: readonly (readonly [InsideOptions, string])[] = [
     [{ volumes: [`${source}/missing:/data`] }, "mount-source-missing"],
+    [{ volumes: [`${source}/file/x:/data`] }, "bad-mount"],
+    [{ volumes: [`${source}/loop:/data`] }, "bad-mount"],
+    [{ devices: [`${source}/file/x:/dev/x`] }, "bad-device"],
     [{ volumes: ["data"] }, "bad-mount"],
     [{ volumes: [`${source}:data`] }, "bad-mount"],
     [{ volumes: [`${source}:/data:rx`] }, "bad-mount"],
@@ -359,6 +364,7 @@ Deno.test("mounts that make no sense are refused before anything is made", async
   for (const [options, code] of bad) {
     const error = await refused(world, InputError, options);
     assert.equal(error.code, code, JSON.stringify(options));
+    assert.match(error.message, /^--(volume|tmpfs|device) |^two mounts/);
   }
   const { code, stderr } = await world.cli(["-v", "missing:/data", "busybox", "true"]);
   assert.equal(code, 125);
@@ -369,6 +375,7 @@ Deno.test("mounts that make no sense are refused before anything is made", async
 Deno.test("a volume whose target is a file where a folder is needed is refused and nothing is left", async () => {
   const error = await refused(world, SpawnError, { volumes: [`${world.home}:/etc/passwd`] });
   assert.match(error.message, /\/etc\/passwd/);
+  assert.match(`${error.hint}`, /a folder can only be mounted on a folder/);
 });
 
 for (const name of ["proc", "dev", "sys"]) {

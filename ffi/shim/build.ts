@@ -18,12 +18,26 @@ const SOURCES = [
   "monitor",
   "record",
   "append",
+  "divert",
   "health",
   "log",
   "text",
 ]
   .map((name) => `${name}.c`);
-const HEADERS = ["sys", "program", "load", "remove", "modes", "job", "record", "append", "health", "log", "text"]
+const HEADERS = [
+  "sys",
+  "program",
+  "load",
+  "remove",
+  "modes",
+  "job",
+  "record",
+  "append",
+  "divert",
+  "health",
+  "log",
+  "text",
+]
   .map((name) => `${name}.h`);
 // Without help from the compiler's own library, which is not there.
 const COMPILERS = {

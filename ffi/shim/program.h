@@ -21,6 +21,7 @@ enum pseudo {
   REMOVE_GROUP,     // remove the control group at a and those below it
   RUN,              // for sauropod_call only: run the program at a
   APPEND,           // for sauropod_call only: append the b bytes at a to each of the files whose paths are the d bytes at c
+  DIVERT,           // for sauropod_call only: signal a is another one from now on
 };
 
 struct step {

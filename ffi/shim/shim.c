@@ -1,5 +1,6 @@
 // Sauropod's shim: one freestanding ELF that is a library (loaded by ffi/shim.ts) and a program (see modes.h).
 #include "append.h"
+#include "divert.h"
 #include "modes.h"
 #include "program.h"
 #include "remove.h"
@@ -18,6 +19,7 @@ EXPORT int sauropod_call(struct numbers numbers, void *p, void *q) {
   long x = (long)p, y = (long)q;
   if (nr == RUN) return run_program(p);
   if (nr == APPEND) return (int)append_to_each(p, a, q, b);
+  if (nr == DIVERT) return (int)divert_signal(a);
   if (nr == REMOVE_TREE) return (int)remove_tree(a, p);
   switch (numbers.shape) {
     case I: return (int)syscall6(nr, a, b, c, d, 0, 0);

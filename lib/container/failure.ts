@@ -29,7 +29,7 @@ export interface Commanded {
   readonly process: ProcessSpec;
 }
 
-const E2BIG = 7, ENOEXEC = 8, EACCES = 13, ENOENT = 2, EPERM = 1, ENOTDIR = 20, ELOOP = 40;
+const E2BIG = 7, ENOEXEC = 8, EACCES = 13, ENOENT = 2, EPERM = 1, ENOTDIR = 20, EINVAL = 22, ELOOP = 40;
 
 const NO_FILE = "there is no such file in the container, or the interpreter that it needs is missing";
 const EXECUTION_HINTS: ReadonlyMap<number, string> = new Map([
@@ -46,8 +46,13 @@ const HINTS: readonly (readonly [pattern: RegExp, errno: number, hint: string])[
   [/^start the container's process/, EPERM, "making containers needs root: try sudo, and see sauropod doctor"],
   [/which must be a folder/, ENOTDIR, "the image has something else there, perhaps a symbolic link; it cannot be used"],
   [/which must be a folder/, ELOOP, "the image has a symbolic link there; it cannot be used"],
+  [/^mount \/.* on \//, EINVAL, "a folder can only be mounted on a folder, and a file on a file"],
   [/^limit /, EPERM, "only a process with CAP_SYS_RESOURCE may raise a hard limit"],
-  [/^mount overlay/, 22, "upper folder and image may be on file systems that overlay cannot use; see sauropod doctor"],
+  [
+    /^mount overlay/,
+    EINVAL,
+    "upper folder and image may be on file systems that overlay cannot use; see sauropod doctor",
+  ],
 ];
 
 function notExecuted(
@@ -74,7 +79,7 @@ function notExecuted(
       code: "command-not-found",
       exitCode: 127,
       facts: { ...facts, errno: "ENOENT" },
-      hint: `its ${path}`,
+      hint: `it is nowhere in its ${path}, or the interpreter that it needs is missing`,
     });
   }
   const missing = errno === ENOENT || errno === ENOTDIR;

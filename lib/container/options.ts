@@ -51,7 +51,7 @@ export interface ContainerOptions extends FolderOptions {
   stopSignal?: string | number;
   /** Limits on CPU, memory and processes. Default: none. */
   limits?: Limits;
-  /** Resource limits as `NAME=SOFT[:HARD]`, such as `nofile=1024:4096`; -1 or `unlimited` is no limit. */
+  /** Resource limits as `NAME=SOFT[:HARD]`, such as `nofile=1024:4096`; -1 or `unlimited` is no limit. The last holds. */
   ulimits?: readonly string[];
   /**
    * Its networks: `none`, a network namespace with `lo` only; `host`, the host's own; `container:NAME`, another

@@ -5,7 +5,7 @@
  */
 
 import { RLIMITS } from "../../ffi/calls.ts";
-import { InputError } from "../errors.ts";
+import { InputError, messageOf } from "../errors.ts";
 import type { BindMount, Device, Rlimit, TmpfsMount, UserMount } from "../spec.ts";
 
 function refuse(message: string, code: string, facts: Record<string, unknown>, hint?: string): never {
@@ -97,9 +97,11 @@ function parseVolume(text: string, folder: string): BindMount {
       readOnly: access === "ro",
     };
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
     const where = source.startsWith("/") ? source : `${Deno.cwd()}/${source}`;
-    refuse(`--volume ${text}: there is no ${where}`, "mount-source-missing", { source: where }, "create it first");
+    if (error instanceof Deno.errors.NotFound) {
+      refuse(`--volume ${text}: there is no ${where}`, "mount-source-missing", { source: where }, "create it first");
+    }
+    return refuse(`--volume ${text}: ${where} cannot be used: ${messageOf(error)}`, "bad-mount", { source: where });
   }
 }
 
@@ -147,8 +149,7 @@ function parseDevice(text: string): Device {
   try {
     info = Deno.statSync(source);
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    return bad(`there is no ${source}`);
+    return bad(error instanceof Deno.errors.NotFound ? `there is no ${source}` : messageOf(error));
   }
   return deviceOf(target, info) ?? bad(`${source} is no device`);
 }

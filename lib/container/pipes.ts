@@ -5,7 +5,7 @@
  */
 
 import { forget, ready } from "../../ffi/events.ts";
-import { close, readNow, writeNow } from "../../ffi/fs.ts";
+import { close, readNow, SystemError, writeNow } from "../../ffi/fs.ts";
 import { resizeTerminal, setNonblocking } from "../../ffi/process.ts";
 import type { TerminalSize } from "../program/wiring.ts";
 
@@ -63,11 +63,21 @@ async function readSome(source: Handle, buffer: Uint8Array<ArrayBuffer>): Promis
   return 0;
 }
 
+/** Writes what can be written at once; -1 if nothing can. The error of a broken pipe is `Deno.ChildProcess`'s. */
+function writeSome(target: Handle, bytes: Uint8Array<ArrayBuffer>): number {
+  if (!target.isOpen()) throw new Deno.errors.BrokenPipe("the container has ended");
+  try {
+    return writeNow(target.fd, bytes);
+  } catch (error) {
+    if (!(error instanceof SystemError) || error.code !== "EPIPE") throw error;
+    throw new Deno.errors.BrokenPipe("the container has closed its standard input", { cause: error });
+  }
+}
+
 async function writeAll(target: Handle, bytes: Uint8Array): Promise<void> {
   let rest = new Uint8Array(bytes);
   while (rest.length > 0) {
-    if (!target.isOpen()) throw new Deno.errors.BrokenPipe("the container has ended");
-    const n = writeNow(target.fd, rest);
+    const n = writeSome(target, rest);
     if (n < 0) await ready(target.fd, "out");
     else rest = rest.subarray(n);
   }

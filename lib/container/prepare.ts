@@ -23,7 +23,7 @@ import type { ContainerOptions } from "./options.ts";
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const SHM_SIZE = 64 * 1024 * 1024;
 const USUAL_OPEN_FILES = 1024;
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/;
 const HOSTNAME = /^(?=.{1,64}$)[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*$/;
 
 let own: ReadonlySet<Capability> | undefined;
@@ -33,18 +33,17 @@ function ownCapabilities(): ReadonlySet<Capability> {
   return own;
 }
 
-function checkName(value: string | undefined, pattern: RegExp, what: string): void {
+const NAME_HINT = "letters, digits, -, _ and ., at most 255, beginning with a letter or digit";
+const HOSTNAME_HINT = "letters, digits, - and . between them, at most 64";
+
+function checkName(value: string | undefined, pattern: RegExp, what: string, hint: string): void {
   if (value === undefined || pattern.test(value)) return;
-  throw new InputError(`${JSON.stringify(value)} is not a ${what}`, {
-    code: "bad-name",
-    facts: { value },
-    hint: "letters, digits, - and . (and _ in a container's name), beginning with a letter or digit",
-  });
+  throw new InputError(`${JSON.stringify(value)} is not a ${what}`, { code: "bad-name", facts: { value }, hint });
 }
 
 /** Refuses a name that a container cannot have. Throws {@linkcode InputError} `bad-name`. */
 export function checkContainerName(name: string | undefined): void {
-  checkName(name, NAME, "container name");
+  checkName(name, NAME, "container name", NAME_HINT);
 }
 
 /** Refuses what can be refused without looking at the image or the host. */
@@ -56,7 +55,7 @@ export function checkOptions(command: readonly string[], options: ContainerOptio
     });
   }
   checkContainerName(options.name);
-  checkName(options.hostname, HOSTNAME, "host name");
+  checkName(options.hostname, HOSTNAME, "host name", HOSTNAME_HINT);
   if (options.stopSignal !== undefined) signalNumber(options.stopSignal);
   const words = [...command, ...Object.entries(options.env ?? {}).flat(), options.cwd ?? ""];
   const bad = words.find((word) => word.includes("\0"));
@@ -66,8 +65,22 @@ export function checkOptions(command: readonly string[], options: ContainerOptio
       facts: { value: bad },
     });
   }
+  const name = Object.keys(options.env ?? {}).find((name) => name === "" || name.includes("="));
+  if (name !== undefined) {
+    throw new InputError(`${JSON.stringify(name)} is not the name of a variable`, {
+      code: "bad-env",
+      facts: { name },
+      hint: "env is { NAME: VALUE }",
+    });
+  }
+  if (options.shmSize !== undefined && !(Number.isSafeInteger(options.shmSize) && options.shmSize >= 0)) {
+    throw new InputError(`--shm-size ${options.shmSize}: it must be a whole number of bytes`, {
+      code: "bad-size",
+      facts: { shmSize: options.shmSize },
+    });
+  }
   if (options.cwd !== undefined && (!options.cwd.startsWith("/") || options.cwd.split("/").includes(".."))) {
-    throw new InputError(`the working directory ${options.cwd} must be absolute and without ..`, {
+    throw new InputError(`the working directory ${JSON.stringify(options.cwd)} must be absolute and without ..`, {
       code: "bad-cwd",
       facts: { cwd: options.cwd },
     });
@@ -121,8 +134,8 @@ async function parseTexts(
 async function resourceLimits({ ulimits = [] }: ContainerOptions): Promise<Rlimit[]> {
   if (ulimits.length === 0) return [usualOpenFiles()];
   const { parseUlimit } = await lazy.parse();
-  const rlimits = ulimits.map(parseUlimit);
-  return rlimits.some(({ resource }) => resource === "nofile") ? rlimits : [usualOpenFiles(), ...rlimits];
+  const last = new Map([usualOpenFiles(), ...ulimits.map(parseUlimit)].map((rlimit) => [rlimit.resource, rlimit]));
+  return [...last.values()];
 }
 
 function environment(options: ContainerOptions, user: User, hostname: string): string[] {

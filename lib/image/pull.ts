@@ -32,6 +32,7 @@ import {
   blobPath,
   findStored,
   hasBlob,
+  isMade,
   makeStore,
   readDocument,
   readImage,
@@ -112,6 +113,15 @@ async function isWhole(store: string, descriptor: Descriptor, platform: Platform
   }
 }
 
+/** The digest that a name stands for; undefined if the registry does not say without being asked for more. */
+function lookUp(registry: Registry, reference: Reference): Promise<string | undefined> {
+  return lookUpManifest(registry, reference).catch((error) => {
+    // Some servers answer nothing but GET.
+    if (!(error instanceof ImageError) || error.code !== "registry-error") throw error;
+    return undefined;
+  });
+}
+
 /** The image of that name in the store, if the name stands for it still. Asking that is no download. */
 async function current(
   store: string,
@@ -121,10 +131,7 @@ async function current(
 ): Promise<StoredImage | undefined> {
   const name = formatReference(reference), descriptor = findStored(store, name);
   if (!descriptor || !await isWhole(store, descriptor, platform)) return undefined;
-  const digest = reference.digest ?? await lookUpManifest(registry, reference).catch((error) => {
-    // Some servers answer nothing but GET.
-    if (!(error instanceof ImageError) || error.code !== "registry-error") throw error;
-  });
+  const digest = reference.digest ?? await lookUp(registry, reference);
   const known = [descriptor.digest, descriptor.annotations?.[NAMED_ANNOTATION]];
   return digest !== undefined && known.includes(digest) ? { name, descriptor } : undefined;
 }
@@ -168,12 +175,12 @@ export async function pullImage(text: string, images: string, options: PullOptio
   const reference = parseReference(text);
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
   const store = storeFolder(images);
+  const registry = openRegistry(reference.registry, { signal });
+  // No store is made for an image that cannot be had, such as that of a mistyped command.
+  if (!isMade(store)) await lookUp(registry, reference);
   return await whileRoom(store, async () => {
     makeStore(store);
-    return await whileHeld(store, "shared", () => {
-      const registry = openRegistry(reference.registry, { signal });
-      return pullInto(store, registry, reference, platform, options);
-    });
+    return await whileHeld(store, "shared", () => pullInto(store, registry, reference, platform, options));
   });
 }
 

@@ -71,6 +71,15 @@ function writeWhole(path: string, text: string): void {
   }
 }
 
+/** Whether there is a store. */
+export function isMade(store: string): boolean {
+  try {
+    return Deno.statSync(`${store}/oci-layout`).isFile;
+  } catch {
+    return false;
+  }
+}
+
 /** Makes the store's folders where they are missing. */
 export function makeStore(store: string): void {
   for (const name of ["blobs/sha256", "partial", "layers", "users"]) {

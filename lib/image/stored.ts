@@ -13,7 +13,7 @@ import { formatReference, parseReference } from "../registry/reference.ts";
 import { impliedFolder, isUnpacked, lowerFolders } from "./layer_folders.ts";
 import type { LayerProgress } from "./layers.ts";
 import type { Image } from "./resolve.ts";
-import { findStored, holdStore, type ImageDocuments, noteUser, readImage, storeFolder } from "./store.ts";
+import { findStored, holdStore, type ImageDocuments, isMade, noteUser, readImage, storeFolder } from "./store.ts";
 
 /** How to look for an image. */
 export interface StoredOptions {
@@ -68,14 +68,6 @@ function fits({ config }: ImageDocuments, platform: string | undefined): boolean
   const [os, architecture, variant] = platform.split("/");
   return config.os === os && config.architecture === architecture &&
     (variant === undefined || config.variant === variant);
-}
-
-function isMade(store: string): boolean {
-  try {
-    return Deno.statSync(`${store}/oci-layout`).isFile;
-  } catch {
-    return false;
-  }
 }
 
 /**

@@ -55,9 +55,9 @@ function program(): Program {
 export function missingFeatures(): Map<NetworkFeature, string> {
   const outcome = execute(program(), [PIDFD]);
   const value = (name: string): number => outcome.registers.get(name) ?? -1;
-  if (value(NETWORK) > 0 && outcome.ok) reapNow(value(PIDFD));
+  const started = value(NETWORK);
+  if (started > 0 && outcome.ok) reapNow(value(PIDFD));
+  const result = (name: NetworkFeature): number => started < 0 ? started : value(name);
   const features = ["bridge", "veth", "nf_tables"] as const;
-  return new Map(
-    features.filter((name) => value(name) < 0).map((name) => [name, errnoName(-value(name))]),
-  );
+  return new Map(features.filter((name) => result(name) < 0).map((name) => [name, errnoName(-result(name))]));
 }
