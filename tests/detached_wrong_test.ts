@@ -67,6 +67,8 @@ Deno.test("every command says what is wrong with the state of a container, and e
       [[command, "missing"], 125, /there is no container missing/],
     ]),
     [["rm", "missing"], 1, /there is no container missing/],
+    [["rm", "-f", "missing"], 0, /there is no container missing/],
+    [["rm", "missing", "-f", "also-missing"], 0, /no container missing[^]*no container also-missing/],
     [["exec", "missing", "true"], 125, /there is no container missing/],
     [["rename", "missing", "x"], 125, /there is no container missing/],
     [["stop", "running", "missing"], 1, /there is no container missing/],
