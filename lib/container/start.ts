@@ -60,6 +60,15 @@ async function makeFolder({ containers }: Plan, record: ContainerRecord): Promis
   recordEvent(containers, "create", record);
 }
 
+/** Makes the folders of the overlay: what was never started has files, too, to be copied in and out. */
+function makeOverlay(folder: string): void {
+  for (const path of [`${folder}/upper`, `${folder}/work`]) {
+    Deno.mkdirSync(path);
+    // Whatever the umask.
+    Deno.chmodSync(path, 0o755);
+  }
+}
+
 /** Takes away what a start that failed has left, but for the folder. */
 async function clean(containers: string, record: ContainerRecord): Promise<void> {
   const { id } = record;
@@ -95,6 +104,7 @@ export async function create(
   try {
     const record = { ...recordOf(plan), cgroups: [], detached: {} };
     await makeFolder(plan, record);
+    makeOverlay(`${plan.containers}/${record.id}`);
     clearLiveness(plan.containers, record.id);
     return record.id;
   } finally {
