@@ -58,7 +58,7 @@ const attach = buildCommand<AttachFlags, [string], Context>({
     flags: {
       ...folderFlags,
       noStdin: yes("Only show what it writes"),
-      noSigProxy: yes("Do not pass signals on"),
+      sigProxy: { kind: "boolean", optional: true, brief: "Pass signals on [default: true]" },
       detachKeys,
     },
     aliases: folderAliases,

@@ -19,8 +19,8 @@ import { printBytes, say } from "./text.ts";
 export interface AttachFlags extends FolderOptions {
   /** Only show what the container writes. */
   readonly noStdin?: boolean;
-  /** Keep signals to ourselves. */
-  readonly noSigProxy?: boolean;
+  /** Pass signals on. Default: true. */
+  readonly sigProxy?: boolean;
   /** The keys that disconnect. */
   readonly detachKeys?: string;
 }
@@ -97,7 +97,7 @@ async function connect(session: Session, output: Promise<void>, open = attachInp
   using connection = await open(container, folders);
   const restore = flags.noStdin ? undefined : await passInput(connection, session);
   try {
-    if (!flags.noSigProxy && !connection.resize) passSignalsTo(session);
+    if ((flags.sigProxy ?? true) && !connection.resize) passSignalsTo(session);
     await output;
   } finally {
     await restore?.();

@@ -10,12 +10,13 @@ import { formatError, print, say } from "./text.ts";
 
 /**
  * Does something with each of what was named and prints its name. One that fails does not keep the others from it, but
- * makes the command end with 1.
+ * makes the command end with 1, unless the error's code is in `harmless`.
  */
 export async function forEach(
   { process }: Context,
   queries: readonly string[],
   work: (query: string) => Promise<unknown> | unknown,
+  harmless: readonly string[] = [],
 ): Promise<void> {
   for (const query of queries) {
     try {
@@ -24,7 +25,7 @@ export async function forEach(
     } catch (error) {
       if (!(error instanceof SauropodError)) throw error;
       say(formatError(error));
-      process.exitCode = 1;
+      if (!harmless.includes(error.code)) process.exitCode = 1;
     }
   }
 }

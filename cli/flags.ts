@@ -146,7 +146,7 @@ export const FLAGS: Flags<ContainerFlags> = {
   interactive: yes("With --detach: keep standard input open for attach"),
   tty: yes("Give the container a terminal [default: if standard input is one]"),
   restart: word("POLICY", "With --detach: no, on-failure[:TIMES], always or unless-stopped [default: no]"),
-  logDriver: word("DRIVER", "With --detach: none for no log"),
+  logDriver: word("DRIVER", "With --detach: none for no log [default: json-file, in files]"),
   logOpt: many("NAME=VALUE", "With --detach: max-size=10m, the size of a log file; max-file=3, how many"),
   healthCmd: word("COMMAND", "With --detach: for /bin/sh -c in it; ends with 0 if the container is well"),
   healthInterval: one("TIME", "Time between two checks [default: 30s]", parseDuration),
@@ -227,9 +227,21 @@ export function limitsOf(flags: ContainerFlags): Limits {
   };
 }
 
+// What docker and podman call logs in files.
+const FILES = "json-file", LOG_DRIVERS: readonly string[] = [FILES, "local", "k8s-file"];
+
 /** What is asked of the log: docker's names for it. */
-function logOptions({ logDriver, logOpt = [] }: ContainerFlags): Pick<ContainerOptions, "logSize" | "logFiles"> {
+function logOptions(
+  { logDriver = FILES, logOpt = [] }: ContainerFlags,
+): Pick<ContainerOptions, "logSize" | "logFiles"> {
   if (logDriver === "none") return { logSize: 0 };
+  if (!LOG_DRIVERS.includes(logDriver)) {
+    throw new InputError(`there is no log driver ${JSON.stringify(logDriver)}`, {
+      code: "bad-log-driver",
+      facts: { logDriver },
+      hint: "none for no log; without --log-driver it is in files",
+    });
+  }
   const options: Pick<ContainerOptions, "logSize" | "logFiles"> = {};
   for (const option of logOpt) {
     const [, name, value = ""] = /^(max-size|max-file)=(.+)$/.exec(option) ?? [];

@@ -22,7 +22,7 @@ export interface RmFlags extends FolderOptions {
   readonly all?: boolean;
 }
 
-/** Removes containers, all that can be; ends with 1 if one could not. */
+/** Removes containers, all that can be; ends with 1 if one could not. By force, one that is not there is none of these. */
 export async function rm(this: Context, flags: RmFlags, ...queries: string[]): Promise<void> {
   if (queries.length === 0 && !flags.all) {
     throw new InputError("rm needs the name or id of a container", { code: "no-container", hint: "or --all" });
@@ -36,5 +36,6 @@ export async function rm(this: Context, flags: RmFlags, ...queries: string[]): P
     this,
     [...queries, ...all.map(({ id }) => id)],
     (query) => remove(query, { ...folders, force: flags.force }),
+    flags.force ? ["container-not-found"] : [],
   );
 }

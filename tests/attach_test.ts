@@ -133,6 +133,28 @@ Deno.test("what is typed before the keys, and what only begins like them, is pas
   assert.deepEqual(await type([], "ab\0c"), ["ab\0c", false]);
 });
 
+Deno.test("signals are passed on, or end only the attaching with --sig-proxy=false", async () => {
+  await using world = makeWorld();
+  const script = "trap 'exit 9' INT; while :; do echo tick; sleep 0.05; done";
+  assert.equal((await world.cli(["run", "-d", "--name", "a", ...NONE, "busybox", "sh", "-c", script])).code, 0);
+  const table: [string[], string][] = [
+    [["--sig-proxy=false"], "running"],
+    [["--no-sig-proxy"], "running"],
+    [[], "exited"],
+  ];
+  for (const [flags, status] of table) {
+    const child = world.start(["attach", ...flags, "a"]);
+    const reader = child.stdout.getReader();
+    assert.match(new TextDecoder().decode((await reader.read()).value), /tick/);
+    child.kill("SIGINT");
+    while (!(await reader.read()).done);
+    await child.stderr.cancel();
+    await child.status;
+    assert.equal((await inspect(world, "a")).status, status, `${flags}`);
+  }
+  await clear(world);
+});
+
 Deno.test("start --attach shows what a command wrote and passes its exit code on, however soon it has ended", async () => {
   await using world = makeWorld();
   await Promise.all(Array.from({ length: 8 }, async (_, i) => {

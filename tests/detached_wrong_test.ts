@@ -3,7 +3,9 @@
 import assert from "node:assert/strict";
 import { flags } from "../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt } from "../ffi/fs.ts";
-import { create, runDetached, start, wait } from "../mod.ts";
+import { writeWithName } from "../lib/container/names.ts";
+import { readRecord } from "../lib/container/record.ts";
+import { create, rename, runDetached, start, wait } from "../mod.ts";
 import {
   assertApart,
   assertNothingLeft,
@@ -61,12 +63,15 @@ Deno.test("every command says what is wrong with the state of a container, and e
     [["run", "-d", "--restart", "sometimes", "busybox", "true"], 125, /says not when.*\n.*on-failure:3/],
     [["run", "-d", "--restart", "on-failure:x", "busybox", "true"], 125, /says not when/],
     [["run", "--restart", "always", "busybox", "true"], 125, /--detach/],
+    [["run", "-d", "--log-driver", "journald", "busybox", "true"], 125, /no log driver "journald"\n.*none/],
     [["run", "-d", "--log-opt", "max-size=big", "busybox", "true"], 125, /big/],
     [["run", "-d", "--log-opt", "colour=red", "busybox", "true"], 125, /colour=red is not known/],
     ...["start", "stop", "kill", "wait", "restart", "inspect"].flatMap((command): [string[], number, RegExp][] => [
       [[command, "missing"], 125, /there is no container missing/],
     ]),
     [["rm", "missing"], 1, /there is no container missing/],
+    [["rm", "-f", "missing"], 0, /there is no container missing/],
+    [["rm", "missing", "-f", "also-missing"], 0, /no container missing[^]*no container also-missing/],
     [["exec", "missing", "true"], 125, /there is no container missing/],
     [["rename", "missing", "x"], 125, /there is no container missing/],
     [["stop", "running", "missing"], 1, /there is no container missing/],
@@ -182,6 +187,23 @@ Deno.test("rename while a container is being started loses neither the name nor 
   await both;
   const { status, name, cgroups } = await inspect(world, "after");
   assert.deepEqual([status, name, cgroups?.length], ["running", "after", 1]);
+  await clear(world);
+});
+
+Deno.test("a container that got another name in the midst of its start, or of one that fails, keeps it", async () => {
+  await using world = makeWorld();
+  const { containers, images } = world.folders;
+  const id = await cli(world, "create", ...NONE, "--name", "n", "busybox", "sleep", "1000");
+  const record = readRecord(`${containers}/${id}`) ?? assert.fail();
+  // What start has read before, and writes later.
+  await cli(world, "rename", "n", "m");
+  writeWithName(containers, record);
+  assert.equal((await inspect(world, "m")).name, "m");
+  Deno.renameSync(`${images}/busybox`, `${world.home}/away`);
+  const failing = start("m", world.folders);
+  await Promise.all([assert.rejects(failing, { code: "image-gone" }), rename("m", "k", world.folders)]);
+  Deno.renameSync(`${world.home}/away`, `${images}/busybox`);
+  assert.equal((await inspect(world, "k")).name, "k");
   await clear(world);
 });
 

@@ -154,6 +154,36 @@ Deno.test("what a monitor writes is completed with the name and image of its con
   assert.deepEqual(await past(world, ["--filter", "container=web"]), [{ ...die, name: "web", image: "alpine" }]);
 });
 
+Deno.test("another name is told, and used from then on; so are pauses and their ends", async () => {
+  await using world = makeWorld();
+  const made = await world.cli(["run", "-d", "--name", "web", "--network", "none", "busybox", "sleep", "1000"]);
+  assert.equal(made.code, 0, made.stderr);
+  for (const words of [["rename", "web", "site"], ["pause", "site"], ["unpause", "site"], ["rm", "-f", "site"]]) {
+    assert.equal((await world.cli(words)).code, 0, words.join(" "));
+  }
+  const told = (await past(world)).map(({ action, name, oldName }) => ({ action, name, oldName }));
+  assert.deepEqual(JSON.parse(JSON.stringify(told)), [
+    { action: "create", name: "web" },
+    { action: "start", name: "web" },
+    { action: "rename", name: "site", oldName: "web" },
+    ...["pause", "unpause", "die", "destroy"].map((action) => ({ action, name: "site" })),
+  ]);
+});
+
+Deno.test("who begins to listen after a container got another name hears that name from its monitor, too", async () => {
+  await using world = makeWorld();
+  const made = await world.cli(["run", "-d", "--name", "web", "--network", "none", "busybox", "sleep", "1000"]);
+  assert.equal(made.code, 0, made.stderr);
+  assert.equal((await world.cli(["rename", "web", "site"])).code, 0);
+  const events = readEvents(world.folders.containers, { filters: ["container=site"] });
+  const first = events.next();
+  assert.equal((await world.cli(["kill", "site"])).code, 0);
+  const { value } = await first;
+  assert.deepEqual([value?.action, value?.name], ["die", "site"]);
+  await events.return(undefined);
+  assert.equal((await world.cli(["rm", "site"])).code, 0);
+});
+
 Deno.test("events that many processes write at once are all there after a rotation, once each", async () => {
   await using world = makeWorld();
   const { containers } = world.folders;

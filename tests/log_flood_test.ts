@@ -61,6 +61,23 @@ Deno.test("of 1 GB the log keeps the end, in order, on a bounded disk, whoever r
   }
 });
 
+Deno.test("a log of short lines is bounded as one of long ones: its small files are not outgrown by one burst", async () => {
+  await using world = makeWorld();
+  const id = await runDetached(
+    "busybox",
+    ["sh", "-c", "yes '' | head -c 60000"],
+    { ...world.folders, network: "none", keep: true, logSize: 10_000, logFiles: 2 },
+  );
+  await wait(id, world.folders);
+  const folder = `${world.folders.containers}/${id}`;
+  // One write of the monitor's has up to 43 records.
+  for (const name of ["log", "log.1"]) {
+    const { size } = Deno.statSync(`${folder}/${name}`);
+    assert(size < 10_000 + 43 * 64, `${name} has ${size} bytes`);
+  }
+  await clear(world);
+});
+
 Deno.test("a monitor that has logged a burst gives the memory back", async () => {
   await using world = makeWorld();
   const script = "dd if=/dev/zero bs=64k count=100 2>/dev/null; echo; touch /dev/shm/done; sleep 1000";

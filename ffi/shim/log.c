@@ -34,6 +34,11 @@ static void rotate(struct log *log) {
   open_file(log);
 }
 
+// A rotation falls between records: a file holds whole ones.
+static void make_room(struct log *log) {
+  if (log->size >= log->limit) rotate(log);
+}
+
 // Writes whole records, or takes back what it wrote of them.
 static void flush(struct log *log, const struct piece *pieces, int count) {
   if (log->fd < 0) open_file(log);
@@ -69,6 +74,7 @@ static void tell_of_loss(struct log *log) {
   put_number(&t, lost);
   put(&t, " bytes of this log are lost\n");
   log->lost = 0;
+  make_room(log);
   flush(log, &(struct piece){record, (size_t)(t.at - record)}, 1);
   if (log->lost) log->lost = lost;
 }
@@ -97,10 +103,9 @@ void log_write(struct log *log, const char *stream, const char *bytes, long leng
   char whole[PREFIX], partial[PREFIX];
   const struct piece before = prefix_of(stream, " F ", whole);
   int count = 0;
-  // A rotation falls between records: a file holds whole ones.
-  if (log->size >= log->limit) rotate(log);
   if (log->lost) tell_of_loss(log);
   while (length > 0) {
+    if (count == 0) make_room(log);
     long text = line_length(bytes, length), end = text < length ? text + 1 : text;
     pieces[count++] = end > text ? before : prefix_of(stream, " P ", partial);
     pieces[count++] = (struct piece){bytes, (size_t)end};

@@ -117,9 +117,9 @@ function omission(
   const folder = inode(statusAt(fd));
   const own = to.root && !from.root ? inode(statusAt(AT_FDCWD, `${containers}/${to.root.record.id}`)) : undefined;
   const devices: number[] = to.root && !from.root ? [] : [S_IF.CHR, S_IF.BLK];
-  return (child, status, parent) => {
+  return (child, status, parent, path) => {
     const type = status.mode & S_IF.MT, itself = type === S_IF.DIR ? inode(status) : undefined;
-    if (devices.includes(type)) return leftOut.push(child) > 0;
+    if (devices.includes(type)) return leftOut.push(child || path) > 0;
     if (itself === undefined || !parent) return false;
     return itself === own || (name === "" ? itself === folder : child === name && inode(parent) === folder);
   };

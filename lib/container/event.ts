@@ -12,12 +12,16 @@ import { now } from "../clock.ts";
 export interface ContainerEvent {
   /** When, in UTC with nanoseconds: `2026-11-24T06:15:12.699123456Z`. */
   readonly time: string;
-  /** What: `create`, `start`, `start_failed`, `oom`, `health_status`, `die`, `destroy`. */
+  /**
+   * What: `create`, `start`, `start_failed`, `rename`, `pause`, `unpause`, `oom`, `health_status`, `die`, `destroy`.
+   */
   readonly action: string;
   /** The container's id. */
   readonly id: string;
   /** Its name, if it has one. */
   readonly name?: string;
+  /** When it was given another name: the one before. */
+  readonly oldName?: string;
   /** The image as the user wrote it. */
   readonly image?: string;
   /** When it died: its exit code. */
@@ -50,9 +54,9 @@ function rotate(path: string, fd: number): void {
 /** Writes down what happened with a container. That it cannot be written hurts nobody. */
 export function recordEvent(
   containers: string,
-  action: "create" | "start" | "die" | "destroy",
+  action: "create" | "start" | "rename" | "pause" | "unpause" | "die" | "destroy",
   { id, name, image }: Pick<ContainerEvent, "id" | "name" | "image">,
-  more: Pick<ContainerEvent, "exitCode" | "signal" | "oomKilled" | "lost"> = {},
+  more: Pick<ContainerEvent, "oldName" | "exitCode" | "signal" | "oomKilled" | "lost"> = {},
 ): void {
   const path = `${containers}/${EVENTS}`;
   const time = `${now().slice(0, -1)}000000Z`;

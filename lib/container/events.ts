@@ -79,14 +79,18 @@ function describe(containers: string, id: string): Description {
   }
 }
 
-/** Adds name and image to events without them, and texts to error numbers: a container's monitor knows neither. */
-function completer(containers: string): (event: ContainerEvent) => ContainerEvent {
+/**
+ * Gives events the name and image of their container, and a text to error numbers, which its monitor does not know: it
+ * goes on to tell the name that the container had when it was started. Past events keep the names of their time.
+ */
+function completer(containers: string, isLive: boolean): (event: ContainerEvent) => ContainerEvent {
   const known = new Map<string, Description>();
   return (event) => {
     const { id, action, name, image, errno } = event;
-    const told = image === undefined ? known.get(id) ?? describe(containers, id) : { name, image };
+    if (action === "rename") known.set(id, { name, image });
+    else if (!known.has(id) && (isLive || image === undefined)) known.set(id, describe(containers, id));
+    const current = known.get(id), told = current?.image === undefined ? { name, image } : current;
     if (action === "destroy") known.delete(id);
-    else known.set(id, told);
     return { ...event, ...(errno === undefined ? {} : { error: describeErrno(errno) }), ...told };
   };
 }
@@ -100,7 +104,7 @@ export function readEvents(containers: string, options: EventOptions = {}): Asyn
   const since = options.since === undefined ? undefined : parseTime(options.since);
   const until = options.until === undefined ? undefined : parseTime(options.until);
   const isWanted = parseFilters(options.filters ?? []);
-  const complete = completer(containers);
+  const complete = completer(containers, since === undefined);
   const path = `${containers}/${EVENTS}`;
   const parts = openParts(path);
   if (since === undefined) startBehind(parts, (line) => line.at(-1) === "\n".charCodeAt(0));

@@ -8,7 +8,7 @@ import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
 import { modeOf, readLink, removeFile } from "../../ffi/paths.ts";
 import { ContainerError } from "../errors.ts";
-import { type ContainerRecord, readRecord } from "./record.ts";
+import { type ContainerRecord, readRecord, writeRecord } from "./record.ts";
 import { livenessOf, namesIn } from "./store.ts";
 
 const NAMES = ".names", LOCK = ".lock";
@@ -59,6 +59,15 @@ export function claimName(containers: string, name: string, id: string, make: ()
     make();
     removeFile(`${containers}/${NAMES}/${name}`);
     Deno.symlinkSync(id, `${containers}/${NAMES}/${name}`);
+  });
+}
+
+/** Writes a record that was read a while ago, with the name that the container has by now. */
+export function writeWithName(containers: string, record: ContainerRecord): void {
+  const folder = `${containers}/${record.id}`;
+  withLock(containers, () => {
+    const { name } = readRecord(folder) ?? record;
+    writeRecord(folder, { ...record, name });
   });
 }
 

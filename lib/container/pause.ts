@@ -8,6 +8,7 @@ import { canFreeze, freezeGroups, isFrozen, thawGroups } from "../cgroup/freezer
 import { detectCgroups } from "../cgroup/host.ts";
 import { groupName, planCgroups } from "../cgroup/plan.ts";
 import { ContainerError } from "../errors.ts";
+import { recordEvent } from "./event.ts";
 import { claimFreeze, whenSettled } from "./freeze.ts";
 import { ensureGroups, requireRunning } from "./groups.ts";
 import { findContainer } from "./names.ts";
@@ -83,7 +84,7 @@ export async function whileFrozen<T>(containers: string, record: ContainerRecord
  * @throws {CgroupError} as {@linkcode whileFrozen} does.
  */
 export async function pauseContainer(containers: string, query: string): Promise<void> {
-  const { id, cgroups } = makeFreezable(containers, findContainer(containers, query));
+  const record = makeFreezable(containers, findContainer(containers, query)), { id, cgroups } = record;
   await whenSettled(containers, id, () => {
     if (!isFrozen(cgroups)) return freezeGroups(cgroups);
     throw new ContainerError(`container ${id} is paused already`, {
@@ -92,6 +93,7 @@ export async function pauseContainer(containers: string, query: string): Promise
       hint: `sauropod unpause ${query} lets it run again`,
     });
   });
+  recordEvent(containers, "pause", record);
 }
 
 /**
@@ -107,4 +109,5 @@ export async function unpauseContainer(containers: string, query: string): Promi
     if (isPaused(record)) return thawGroups(cgroups);
     throw new ContainerError(`container ${id} is not paused`, { code: "container-not-paused", facts: { id } });
   });
+  recordEvent(containers, "unpause", record);
 }

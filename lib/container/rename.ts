@@ -4,6 +4,7 @@
  * @module
  */
 
+import { recordEvent } from "./event.ts";
 import { claimName, findContainer, releaseName } from "./names.ts";
 import { checkContainerName } from "./prepare.ts";
 import { readRecord, writeRecord } from "./record.ts";
@@ -16,11 +17,13 @@ import { readRecord, writeRecord } from "./record.ts";
  */
 export function renameContainer(containers: string, container: string, name: string): void {
   checkContainerName(name);
-  const { id, name: before } = findContainer(containers, container);
+  const { id, name: before, image } = findContainer(containers, container);
   const folder = `${containers}/${id}`;
   claimName(containers, name, id, () => {
     const record = readRecord(folder);
     if (record) writeRecord(folder, { ...record, name });
   });
-  if (before !== undefined && before !== name) releaseName(containers, before, id);
+  if (before === name) return;
+  if (before !== undefined) releaseName(containers, before, id);
+  recordEvent(containers, "rename", { id, name, image }, { oldName: before });
 }

@@ -11,12 +11,12 @@ import { lazy } from "../lazy.ts";
 import { begin } from "./detached.ts";
 import { recordEvent } from "./event.ts";
 import { reclaimThese, someAbandoned } from "./leftovers.ts";
-import { findContainer } from "./names.ts";
+import { findContainer, writeWithName } from "./names.ts";
 import type { ContainerOptions } from "./options.ts";
 import { awaitEnd, signalProcess } from "./owner.ts";
 import { inPlace, placeOf, type Plan, planContainer, recordOf } from "./plan.ts";
 import { checkOptions, prepare } from "./prepare.ts";
-import { type ContainerRecord, lowerOf, readRecord, statusOf, writeRecord } from "./record.ts";
+import { type ContainerRecord, lowerOf, readRecord, statusOf } from "./record.ts";
 import { checkRestart } from "./restart.ts";
 import { createState, restoreState, saveState } from "./state.ts";
 import { withStopped } from "./stopped.ts";
@@ -60,6 +60,15 @@ async function makeFolder({ containers }: Plan, record: ContainerRecord): Promis
   recordEvent(containers, "create", record);
 }
 
+/** Makes the folders of the overlay: what was never started has files, too, to be copied in and out. */
+function makeOverlay(folder: string): void {
+  for (const path of [`${folder}/upper`, `${folder}/work`]) {
+    Deno.mkdirSync(path);
+    // Whatever the umask.
+    Deno.chmodSync(path, 0o755);
+  }
+}
+
 /** Takes away what a start that failed has left, but for the folder. */
 async function clean(containers: string, record: ContainerRecord): Promise<void> {
   const { id } = record;
@@ -76,7 +85,7 @@ function beginInPlace(plan: Plan, record: ContainerRecord, meanwhile = (): void 
   const { id, rootfs: { folder } } = plan.spec;
   return inPlace(plan, async (place) => {
     const whole = { ...record, ...placeOf(place), cgroups: plan.spec.cgroups.groups.map(({ path }) => path) };
-    const pid = await begin(plan, place, whole, (complete) => writeRecord(folder, complete), meanwhile);
+    const pid = await begin(plan, place, whole, (complete) => writeWithName(plan.containers, complete), meanwhile);
     return { made: pid, process: livenessOf(plan.containers, id)?.owner, hosts: `${folder}/hosts` };
   }, true);
 }
@@ -95,6 +104,7 @@ export async function create(
   try {
     const record = { ...recordOf(plan), cgroups: [], detached: {} };
     await makeFolder(plan, record);
+    makeOverlay(`${plan.containers}/${record.id}`);
     clearLiveness(plan.containers, record.id);
     return record.id;
   } finally {
@@ -169,10 +179,10 @@ async function claim(containers: string, id: string): Promise<Claimed> {
       try {
         const { ended: _ended, joining: _joining, countedLate: _late, ...fresh } = record;
         createState(folder);
-        writeRecord(folder, fresh);
+        writeWithName(containers, fresh);
         return { record, state };
       } catch (error) {
-        restore(folder, record, state);
+        restore(containers, record, state);
         clearLiveness(containers, id);
         throw startFailure(containers, id, error);
       }
@@ -194,10 +204,10 @@ function startFailure(containers: string, id: string, error: unknown): unknown {
 }
 
 /** Makes a container's files say what they said before a start that failed. */
-function restore(folder: string, record: ContainerRecord, state: string | undefined): void {
+function restore(containers: string, record: ContainerRecord, state: string | undefined): void {
   try {
-    restoreState(folder, state);
-    writeRecord(folder, record);
+    restoreState(`${containers}/${record.id}`, state);
+    writeWithName(containers, record);
   } catch {
     // The disk is full: then the new record has not been written either. The error of the start is the one to tell.
   }
@@ -247,7 +257,7 @@ export async function start(
     return await beginInPlace({ spec, image, containers, options: asked }, fresh);
   } catch (error) {
     await clean(containers, record);
-    restore(folder, record, state);
+    restore(containers, record, state);
     clearLiveness(containers, id);
     throw startFailure(containers, id, error);
   }
