@@ -7,7 +7,7 @@
 import { InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import { lazy } from "../lib/lazy.ts";
-import type { ImageSettings } from "../lib/image/oci.ts";
+import { type ImageSettings, isDigest } from "../lib/image/oci.ts";
 import { listImages } from "../lib/image/resolve.ts";
 import { familiarReference, parseReference } from "../lib/registry/reference.ts";
 import { formatSize } from "../lib/size.ts";
@@ -31,7 +31,7 @@ export interface PullFlags extends FolderOptions {
 }
 
 function familiar(name: string): string {
-  return familiarReference(parseReference(name));
+  return isDigest(name) ? name : familiarReference(parseReference(name));
 }
 
 /** Lists images. */
@@ -200,7 +200,7 @@ export async function load(this: Context, flags: FolderOptions & { input?: strin
   const { loadImages } = await lazy.loadImages();
   const from = flags.input ?? Deno.stdin.readable;
   const loaded = await interruptible((signal) => loadImages(findFolders(flags).images, from, { signal }));
-  print(loaded.map(({ name }) => (name.startsWith("sha256:") ? name : familiar(name)) + "\n").join(""));
+  print(loaded.map(({ name }) => familiar(name) + "\n").join(""));
 }
 
 /** The flags of `images save`. */

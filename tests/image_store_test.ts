@@ -1,10 +1,19 @@
 import assert from "node:assert/strict";
 import { listContainers } from "../lib/container/names.ts";
-import { findImage, listSummaries, pruneStore, removeImage, tagImage, verifyImages } from "../lib/image/manage.ts";
+import {
+  findImage,
+  inspectImage,
+  listSummaries,
+  pruneStore,
+  removeImage,
+  tagImage,
+  verifyImages,
+} from "../lib/image/manage.ts";
 import { pullImage } from "../lib/image/pull.ts";
 import { pushImage } from "../lib/image/push.ts";
 import { forEachAtOnce } from "../lib/image/layers.ts";
-import { blobPath, storeFolder } from "../lib/image/store.ts";
+import { saveImages } from "../lib/image/exchange/save.ts";
+import { blobPath, removeNames, storeFolder } from "../lib/image/store.ts";
 import { output, run } from "../mod.ts";
 import { text } from "./helpers/inside.ts";
 import { openTestRegistry } from "./helpers/store.ts";
@@ -260,4 +269,33 @@ Deno.test("when work on one layer fails, that on the others ends before the erro
     }), stop.signal);
   stop.abort(new Error("stopped"));
   await assert.rejects(stopped, /stopped/);
+});
+
+Deno.test("an image is told by its digest or the beginning of it, and all of it where it has no name", async () => {
+  await using world = makeWorld();
+  const image = await pulled(world), { images } = world.folders, store = storeFolder(images);
+  const { digest } = findImage(images, image).descriptor, short = digest.slice(7, 19);
+  const hello = (name: string, pull: "never" | "always" = "never") => say(world, name, [], { pull });
+  for (const name of [short, digest, digest.slice(7), `${registry.address}/app@${digest}`]) {
+    assert.match(await hello(name), /^entry hello/);
+  }
+  removeNames(store, [image]);
+  assert.match(await hello(digest, "always"), /^entry hello/);
+  await assert.rejects(hello(short), { code: "image-not-found" });
+  await assert.rejects(hello(`sha256:${"0".repeat(64)}`), { code: "image-not-found" });
+  const { manifest } = inspectImage(images, digest);
+  assert.throws(() => findImage(images, manifest.config.digest), { code: "image-not-found" });
+
+  await saveImages(images, [digest], `${world.home}/saved.tar`, "docker");
+  const { stdout } = await new Deno.Command("tar", { args: ["-xOf", `${world.home}/saved.tar`, "manifest.json"] })
+    .output();
+  assert.deepEqual(JSON.parse(text(stdout))[0].RepoTags, []);
+  const removed = await world.cli(["images", "rm", digest]);
+  assert.deepEqual([removed.stdout, namesIn(`${store}/blobs/sha256`)], [`${digest}\n`, []]);
+
+  const loaded = await world.cli(["images", "load", "-i", "saved.tar"]);
+  const name = loaded.stdout.trim();
+  assert.match(name, /^sha256:/);
+  tagImage(images, name, "mine:1");
+  assert.match(await hello("mine:1"), /^entry hello/);
 });

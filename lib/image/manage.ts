@@ -26,7 +26,7 @@ import {
   usersOf,
   whileHeld,
 } from "./store.ts";
-import { fullName } from "./stored.ts";
+import { findNamed } from "./stored.ts";
 import { removeTree } from "./tree.ts";
 
 /** An image of the store, for people. */
@@ -59,27 +59,14 @@ function notFound(name: string, stored: readonly StoredImage[]): ImageError {
 }
 
 /**
- * The image that `text` names: a reference, or the beginning of the digest of just one.
+ * The image that `text` names, as {@linkcode findNamed} finds it.
  *
  * @throws {ImageError} `image-not-found`, `image-ambiguous`.
  */
 export function findImage(images: string, text: string): StoredImage {
-  const stored = listStored(storeFolder(images));
-  const name = fullName(text);
-  const named = stored.find((image) => image.name === name);
-  if (named) return named;
-  const start = text.replace(/^sha256:/, "");
-  const begun = /^[0-9a-f]{6,64}$/.test(start)
-    ? stored.filter(({ descriptor }) => descriptor.digest.startsWith(`sha256:${start}`))
-    : [];
-  const [first] = begun;
-  if (!first) throw notFound(text, stored);
-  if (begun.every(({ descriptor }) => descriptor.digest === first.descriptor.digest)) return first;
-  throw new ImageError(`${text} is the beginning of several images' digests`, {
-    code: "image-ambiguous",
-    facts: { text, names: begun.map(({ name }) => name) },
-    hint: "write more of it, or a name",
-  });
+  const store = storeFolder(images), found = findNamed(store, text);
+  if (found) return found;
+  throw notFound(text, listStored(store));
 }
 
 function summary(store: string, { name, descriptor }: StoredImage): ImageSummary {
@@ -173,7 +160,7 @@ export async function removeImage(images: string, text: string, force = false): 
   const store = storeFolder(images);
   const image = findImage(images, text);
   const same = listStored(store).filter(({ descriptor }) => descriptor.digest === image.descriptor.digest);
-  if (same.length === 1 && !force) checkUnused(store, image);
+  if (same.length <= 1 && !force) checkUnused(store, image);
   const removed = layersOf(store, image.descriptor);
   removeNames(store, [image.name]);
   await whileHeld(store, "exclusive", () => prune(store, removed));

@@ -143,7 +143,8 @@ export function removeNames(store: string, gone: readonly string[]): void {
   changeNames(store, (names) => names.filter(({ name }) => !gone.includes(name)));
 }
 
-function sizeOf(path: string): number | undefined {
+/** The size of a file; undefined if it is not there. */
+export function sizeOf(path: string): number | undefined {
   try {
     return Deno.statSync(path).size;
   } catch (error) {

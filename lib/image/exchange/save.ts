@@ -8,7 +8,7 @@ import { InputError } from "../../errors.ts";
 import { fileChunks, writeAll, writeChunks } from "../chunks.ts";
 import { decompress } from "../decompress.ts";
 import { findImage } from "../manage.ts";
-import { type Descriptor, MEDIA } from "../oci.ts";
+import { type Descriptor, isDigest, MEDIA } from "../oci.ts";
 import {
   blobPath,
   type ImageDocuments,
@@ -67,7 +67,7 @@ function layoutDocuments(images: readonly NamedImage[]) {
     mediaType,
     digest,
     size,
-    annotations: { [CONTAINERD_NAME]: name, [NAME_ANNOTATION]: name },
+    ...(isDigest(name) ? {} : { annotations: { [CONTAINERD_NAME]: name, [NAME_ANNOTATION]: name } }),
   }));
   return {
     "oci-layout": { imageLayoutVersion: "1.0.0" },
@@ -111,7 +111,7 @@ async function plainSize(store: string, layer: Descriptor, diffId: string, signa
 
 /** Full names: podman takes short ones for `localhost/NAME`. A tag has no digest. */
 function tagsOf(images: readonly NamedImage[]): string[] {
-  return images.map(({ name }) => name).filter((name) => !name.includes("@"));
+  return images.map(({ name }) => name).filter((name) => !name.includes("@") && !isDigest(name));
 }
 
 async function writeDocker(store: string, images: readonly NamedImage[], tar: TarOutput, signal?: AbortSignal) {
