@@ -152,6 +152,21 @@ Deno.test("an image that a container is made of is not removed, and what another
   assert.deepEqual([namesIn(`${store}/layers`), namesIn(`${store}/blobs/sha256`), listSummaries(images)], [[], [], []]);
 });
 
+Deno.test("a container can be committed after its image has lost its name, whatever is pruned", async () => {
+  await using world = makeWorld();
+  const image = await pulled(world), { images } = world.folders, store = storeFolder(images);
+  const made = await world.cli(["create", "--name", "box", "--network", "none", image]);
+  assert.equal(made.code, 0, made.stderr);
+  await removeImage(images, image, true);
+  assert.deepEqual((await pruneStore(images)).blobs, []);
+  assert.equal((await world.cli(["commit", "box", "mine:1"])).stdout, "mine:1\n");
+  assert.match(await say(world, "mine:1", []), /^entry hello/);
+  await removeImage(images, "mine:1", true);
+  assert.equal((await world.cli(["rm", "box"])).code, 0);
+  await pruneStore(images);
+  assert.deepEqual([namesIn(`${store}/layers`), namesIn(`${store}/blobs/sha256`)], [[], []]);
+});
+
 Deno.test("an image for another kind of machine is chosen by --platform, and refused where there is none", async () => {
   await using world = makeWorld();
   const { images } = world.folders;

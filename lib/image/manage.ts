@@ -191,16 +191,21 @@ function layersOf(store: string, descriptor: Descriptor): ReadonlySet<string> {
   }
 }
 
-/** What the images of the store need. Throws {@linkcode ImageError} if that cannot be told: nothing is safe to remove then. */
+/**
+ * What the images of the store and those that containers are made of need, as they can be committed. Throws
+ * {@linkcode ImageError} if that cannot be told: nothing is safe to remove then.
+ */
 function needed(store: string): { blobs: Set<string>; layers: Set<string> } {
   const blobs = new Set<string>(), layers = new Set<string>();
-  for (const { descriptor } of listStored(store)) {
+  const containers = containersOf(store);
+  const made = containers.flatMap(({ imageDigest = "" }) => findNamed(store, imageDigest) ?? []);
+  for (const { descriptor } of [...listStored(store), ...made]) {
     const documents = readImage(store, descriptor), { manifest, config } = documents;
     layers.add(impliedFolder(store, documents));
     for (const { digest } of [descriptor, manifest.config, ...manifest.layers]) blobs.add(digest);
     for (const diffId of config.rootfs.diff_ids) layers.add(layerFolder(store, diffId));
   }
-  for (const { lower } of containersOf(store)) for (const folder of lower) layers.add(folder.replace(/\/diff$/, ""));
+  for (const { lower } of containers) for (const folder of lower) layers.add(folder.replace(/\/diff$/, ""));
   return { blobs, layers };
 }
 
