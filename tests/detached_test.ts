@@ -180,6 +180,21 @@ Deno.test("create makes what start starts, as often as one likes", async () => {
   await clear(world);
 });
 
+Deno.test("a container that was never started has its image's files: they are copied out, exported and changed", async () => {
+  await using world = makeWorld();
+  await cli(world, "create", ...NONE, "--name", "made", "busybox", "cat", "/new");
+  assert.equal(await cli(world, "diff", "made"), "");
+  await cli(world, "cp", "made:/bin/busybox", "taken");
+  assert.deepEqual(Deno.readFileSync(`${world.home}/taken`), Deno.readFileSync("/bin/busybox"));
+  await cli(world, "export", "-o", "all.tar", "made");
+  assert.ok(Deno.statSync(`${world.home}/all.tar`).size > 500_000);
+  Deno.writeTextFileSync(`${world.home}/new`, "put there\n");
+  await cli(world, "cp", "new", "made:/new");
+  assert.equal(await cli(world, "diff", "made"), "A /new");
+  assert.equal(await cli(world, "start", "-a", "made"), "put there");
+  await clear(world);
+});
+
 Deno.test("with --rm all is gone after the end, also deep and large trees; wait tells the code", async () => {
   await using world = makeWorld();
   await cli(world, "run", "--rm", ...NONE, "busybox", "true");

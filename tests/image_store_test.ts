@@ -159,7 +159,8 @@ Deno.test("a container can be committed after its image has lost its name, whate
   assert.equal(made.code, 0, made.stderr);
   await removeImage(images, image, true);
   assert.deepEqual((await pruneStore(images)).blobs, []);
-  assert.equal((await world.cli(["commit", "box", "mine:1"])).stdout, "mine:1\n");
+  const committed = await world.cli(["commit", "box", "mine:1"]);
+  assert.equal(committed.stdout, "mine:1\n", committed.stderr);
   assert.match(await say(world, "mine:1", []), /^entry hello/);
   await removeImage(images, "mine:1", true);
   assert.equal((await world.cli(["rm", "box"])).code, 0);

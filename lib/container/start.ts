@@ -81,6 +81,10 @@ function beginInPlace(plan: Plan, record: ContainerRecord, meanwhile = (): void 
   }, true);
 }
 
+function makeOverlayFolders(folder: string): void {
+  for (const name of ["upper", "work"]) Deno.mkdirSync(`${folder}/${name}`, { mode: 0o755 });
+}
+
 /**
  * Makes a container that can be started. Returns its id.
  *
@@ -95,6 +99,8 @@ export async function create(
   try {
     const record = { ...recordOf(plan), cgroups: [], detached: {} };
     await makeFolder(plan, record);
+    // Its files can be read and changed before it is started.
+    makeOverlayFolders(plan.spec.rootfs.folder);
     clearLiveness(plan.containers, record.id);
     return record.id;
   } finally {
