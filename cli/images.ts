@@ -12,6 +12,7 @@ import { listImages } from "../lib/image/resolve.ts";
 import { familiarReference, parseReference } from "../lib/registry/reference.ts";
 import { formatSize } from "../lib/size.ts";
 import type { Context } from "./context.ts";
+import { forEach } from "./each.ts";
 import { progressView } from "./progress.ts";
 import { passSignals } from "./signals.ts";
 import { ago, print, printJson, say, table } from "./text.ts";
@@ -120,11 +121,11 @@ export async function tag(this: Context, flags: FolderOptions, name: string, oth
   tagImage(findFolders(flags).images, name, other);
 }
 
-/** Removes images. */
+/** Removes images, all that can be; ends with 1 if one could not. */
 export async function rm(this: Context, flags: FolderOptions & { force?: boolean }, ...names: string[]): Promise<void> {
   const { images } = findFolders(flags);
   const { removeImage } = await lazy.imageManage();
-  for (const name of names) print(familiar(await removeImage(images, name, flags.force)) + "\n");
+  await forEach(this, names, (name) => removeImage(images, name, flags.force));
 }
 
 /** Takes away what no image and no container needs. */

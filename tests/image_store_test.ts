@@ -264,6 +264,16 @@ Deno.test("the command line pushes, saves and imports through pipes, and refuses
   assert.deepEqual([code, /no list of words/.test(stderr)], [125, true]);
 });
 
+Deno.test("images rm removes all that it can of what it is told, and ends with 1 if that is not all", async () => {
+  await using world = makeWorld();
+  const image = await pulled(world), { images } = world.folders;
+  tagImage(images, image, "second:1");
+  const { code, stdout, stderr } = await world.cli(["images", "rm", image, "missing", "second:1"]);
+  assert.deepEqual([code, stdout], [1, `${image}\nsecond:1\n`]);
+  assert.match(stderr, /there is no image missing/);
+  assert.deepEqual(listSummaries(images), []);
+});
+
 Deno.test("when work on one layer fails, that on the others ends before the error is told", async () => {
   const log: string[] = [];
   const work = forEachAtOnce(["wrong", "slow", "never"], async (item, signal) => {
