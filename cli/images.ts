@@ -35,13 +35,18 @@ function familiar(name: string): string {
   return isDigest(name) ? name : familiarReference(parseReference(name));
 }
 
+function shortDigest(digest: string): string {
+  return digest.slice("sha256:".length, "sha256:".length + 12);
+}
+
 /** Lists images. */
-export async function ls(this: Context, flags: ListFlags): Promise<void> {
+export async function ls(this: Context, flags: ListFlags & { quiet?: boolean }): Promise<void> {
   const { images } = findFolders(flags);
   const { listSummaries } = await lazy.imageManage();
   const own = listImages(images);
   const stored = listSummaries(images, (name, why) => say(`sauropod: ${name}: ${why}`));
   if (flags.json) return printJson([...own, ...stored.map((image) => ({ ...image, kind: "stored" }))]);
+  if (flags.quiet) return print(stored.map(({ digest }) => shortDigest(digest) + "\n").join(""));
   const rows = [
     ...own.map(({ name, kind, path }) => [name, kind, "", "", path]),
     ...stored.map(({ name, platform, size, created, digest }) => [
@@ -49,7 +54,7 @@ export async function ls(this: Context, flags: ListFlags): Promise<void> {
       platform,
       formatSize(size),
       created === undefined ? "" : ago(created),
-      digest.slice("sha256:".length, "sha256:".length + 12),
+      shortDigest(digest),
     ]),
   ];
   print(table(["IMAGE", "KIND", "SIZE", "CREATED", "PATH OR DIGEST"], rows));

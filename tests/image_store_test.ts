@@ -268,6 +268,8 @@ Deno.test("images rm removes all that it can of what it is told, and ends with 1
   await using world = makeWorld();
   const image = await pulled(world), { images } = world.folders;
   tagImage(images, image, "second:1");
+  const short = findImage(images, image).descriptor.digest.slice(7, 19);
+  assert.equal((await world.cli(["images", "-q"])).stdout, `${short}\n${short}\n`);
   const { code, stdout, stderr } = await world.cli(["images", "rm", image, "missing", "second:1"]);
   assert.deepEqual([code, stdout], [1, `${image}\nsecond:1\n`]);
   assert.match(stderr, /there is no image missing/);
