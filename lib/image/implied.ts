@@ -25,7 +25,7 @@ import {
 } from "../../ffi/fs.ts";
 import { impliedFolder, layerFolder, readLayer } from "./layer_folders.ts";
 import { lockFolder, TEMPORARY } from "./locked_folder.ts";
-import type { ImageDocuments } from "./store.ts";
+import { type ImageDocuments, isReadOnly } from "./store.ts";
 import { failedWith, openDirectory, removeTree } from "./tree.ts";
 import { isKept } from "./unpack.ts";
 
@@ -186,7 +186,10 @@ function isThere(path: string): boolean {
 export async function ensureImplied(store: string, documents: ImageDocuments): Promise<void> {
   const folder = impliedFolder(store, documents);
   const name = `.${folder.slice(folder.lastIndexOf("/") + 1)}${TEMPORARY}`, temporary = `${store}/layers/${name}`;
-  const locked = await lockFolder(temporary, () => isThere(folder));
+  const locked = await lockFolder(temporary, () => isThere(folder)).catch((error) => {
+    // Where nothing can be made, nothing may have to be.
+    if (!isReadOnly(error) || withLayers(store, documents, hidden).size > 0) throw error;
+  });
   if (locked === undefined) return;
   try {
     if (isThere(folder)) return removeTree(AT_FDCWD, temporary);
