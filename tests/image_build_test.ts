@@ -799,6 +799,14 @@ Deno.test("an image of nothing has what is copied to it, and a layer that is mad
   assert.equal(await say(world, "b", "ls /a; cat /f"), "f\ng\nf");
 });
 
+Deno.test("an image without layers runs what is mounted into it", async () => {
+  await using world = makeWorld();
+  await built(world, "-t", "none", context(world, { Dockerfile: 'FROM scratch\nCMD ["/busybox", "ls", "/"]\n' }));
+  const options = { ...world.folders, network: "none", volumes: ["/bin/busybox:/busybox:ro"] };
+  const { code, stdout } = await output("none", [], options);
+  assert.deepEqual([code, new TextDecoder().decode(stdout)], [0, "busybox\ndev\netc\nproc\nsys\n"]);
+});
+
 /** The files of an image as umoci unpacks them, one a line. */
 async function unpacked(layout: string, name: string, to: string): Promise<string[]> {
   const unpack = await new Deno.Command("umoci", { args: ["unpack", "--image", `${layout}:${name}`, to] }).output();

@@ -196,7 +196,8 @@ export async function ensureImplied(store: string, documents: ImageDocuments): P
     const diff = `${temporary}/diff`;
     removeTree(AT_FDCWD, diff);
     const folders = withLayers(store, documents, hidden);
-    if (folders.size > 0) {
+    // An overlay wants something below it.
+    if (folders.size > 0 || documents.manifest.layers.length === 0) {
       await Deno.mkdir(diff, { mode: 0o755 });
       makeFolders(diff, folders);
     }
