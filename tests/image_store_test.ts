@@ -130,6 +130,26 @@ Deno.test("a damaged blob is found, and pulled again", async () => {
   assert.deepEqual(await verifyImages(world.folders.images), []);
 });
 
+Deno.test("a wrong byte in a layer is found and named when it is saved and read again, and only damage is", async () => {
+  await using world = makeWorld();
+  const image = await pulled(world), { images } = world.folders;
+  assert.equal((await world.cli(["images", "import", "images/busybox", "own:1"])).code, 0);
+  const fresh = await world.cli(["images", "verify"]);
+  assert.deepEqual([fresh.code, fresh.stdout], [0, ""], "that a layer is not unpacked yet is no damage");
+  const [layer] = inspectImage(images, image).manifest.layers;
+  assert.ok(layer);
+  const path = blobPath(storeFolder(images), layer.digest), bytes = Deno.readFileSync(path);
+  bytes[100] = (bytes[100] ?? 0) ^ 0xff;
+  Deno.writeFileSync(path, bytes);
+  for (const format of ["docker", "oci"]) {
+    const { code, stderr } = await world.cli(["images", "save", "--format", format, "-o", "saved.tar", image]);
+    assert.equal(code, 125);
+    assert.ok(stderr.includes(layer.digest), stderr);
+  }
+  const verified = await world.cli(["images", "verify"]);
+  assert.deepEqual([verified.code, verified.stdout.includes(layer.digest)], [1, true]);
+});
+
 Deno.test("an image that a container is made of is not removed, and what another image needs stays", async () => {
   await using world = makeWorld();
   const image = await pulled(world), { images, containers } = world.folders;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { InputError } from "../../errors.ts";
+import { ImageError, InputError } from "../../errors.ts";
 import { fileChunks, writeAll, writeChunks } from "../chunks.ts";
 import { decompress } from "../decompress.ts";
 import { findImage } from "../manage.ts";
@@ -51,6 +51,16 @@ async function* blobBytes(store: string, { digest }: Descriptor, signal?: AbortS
   yield* measuring(fileChunks(blobPath(store, digest), signal), measured);
   const { digest: got } = measured.result();
   if (got !== digest) throw otherDigest(`the blob ${digest} of ${store}`, digest, got);
+}
+
+/** What a layer is when it is decompressed; errors name its blob. */
+async function* plainBytes(store: string, layer: Descriptor, signal?: AbortSignal): AsyncGenerator<Bytes> {
+  try {
+    yield* decompress(blobBytes(store, layer, signal));
+  } catch (error) {
+    const isNamed = error instanceof ImageError && error.code === "digest-mismatch";
+    throw isNamed ? error : about(`the blob ${layer.digest} of ${store}`, error);
+  }
 }
 
 async function addText(tar: TarOutput, name: string, value: unknown): Promise<void> {
@@ -104,7 +114,7 @@ async function writeLayoutFolder(store: string, images: readonly NamedImage[], f
 /** The size of a layer's uncompressed archive, which is verified. */
 async function plainSize(store: string, layer: Descriptor, diffId: string, signal?: AbortSignal): Promise<number> {
   if (layer.digest === diffId) return layer.size;
-  const { digest, size } = await measureAll(decompress(blobBytes(store, layer, signal)));
+  const { digest, size } = await measureAll(plainBytes(store, layer, signal));
   if (digest !== diffId) throw otherDigest(`the uncompressed layer ${layer.digest} of ${store}`, diffId, digest);
   return size;
 }
@@ -135,7 +145,7 @@ async function writeDocker(store: string, images: readonly NamedImage[], tar: Ta
       const diffId = config.rootfs.diff_ids[i] ?? "", name = `${hexOf(diffId)}.tar`;
       if (!isNew(name)) continue;
       const size = await plainSize(store, layer, diffId, signal);
-      await tar.file(name, size, decompress(blobBytes(store, layer, signal)));
+      await tar.file(name, size, plainBytes(store, layer, signal));
     }
   }
 }
