@@ -66,6 +66,10 @@ Deno.test("never pulls nothing, and says where it looked", async () => {
   const { code, stderr } = await world.cli(["--rm", "--pull", "never", `${registry.address}/app:1`]);
   assert.equal(code, 125);
   assert.match(stderr, /no image/);
+  const kept = await pulled(world);
+  const near = await world.cli(["--rm", "--pull", "never", kept.replace("app", "apps")]);
+  assert.ok(near.stderr.includes(JSON.stringify(kept)), near.stderr);
+  await removeImage(world.folders.images, kept);
   const missing = await world.cli(["--rm", `${registry.address}/app:none`]);
   assert.equal(missing.code, 125);
   assert.match(missing.stderr, /could not be pulled/);

@@ -9,7 +9,7 @@ import { modeOf } from "../../ffi/paths.ts";
 import type { PullPolicy } from "../container/options.ts";
 import { ImageError, SauropodError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
-import { formatReference, parseReference } from "../registry/reference.ts";
+import { familiarReference, formatReference, parseReference } from "../registry/reference.ts";
 import { impliedFolder, isUnpacked, lowerFolders } from "./layer_folders.ts";
 import type { LayerProgress } from "./layers.ts";
 import { isDigest, isIndex, MEDIA, parseManifest } from "./oci.ts";
@@ -49,6 +49,11 @@ export function fullName(name: string): string | undefined {
     if (error instanceof SauropodError) return undefined;
     throw error;
   }
+}
+
+/** The short names of all images in the store. */
+export function storedNames(images: string): string[] {
+  return listStored(storeFolder(images)).map(({ name }) => familiarReference(parseReference(name)));
 }
 
 const DIGEST_START = /^(?:sha256:)?([0-9a-f]{6,64})$/;
