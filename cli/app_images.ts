@@ -74,9 +74,12 @@ const formats = (input: string): "oci" | "docker" => {
 /** `sauropod images`. */
 export const images: RouteMap<Context> = buildRouteMap({
   routes: {
-    ls: buildCommand<ListFlags, [], Context>({
+    ls: buildCommand<ListFlags & { quiet?: boolean }, [], Context>({
       loader: async () => (await loaded()).ls,
-      parameters: list,
+      parameters: {
+        flags: { ...list.flags, quiet: yes("Digests only, of the images in the store") },
+        aliases: { ...folderAliases, q: "quiet" },
+      },
       docs: { brief: "List images" },
     }),
     build: buildCommand<BuildFlags, [string], Context>({

@@ -7,11 +7,12 @@
 import { InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import { lazy } from "../lib/lazy.ts";
-import type { ImageSettings } from "../lib/image/oci.ts";
+import { type ImageSettings, isDigest } from "../lib/image/oci.ts";
 import { listImages } from "../lib/image/resolve.ts";
 import { familiarReference, parseReference } from "../lib/registry/reference.ts";
 import { formatSize } from "../lib/size.ts";
 import type { Context } from "./context.ts";
+import { forEach } from "./each.ts";
 import { progressView } from "./progress.ts";
 import { passSignals } from "./signals.ts";
 import { ago, print, printJson, say, table } from "./text.ts";
@@ -31,16 +32,21 @@ export interface PullFlags extends FolderOptions {
 }
 
 function familiar(name: string): string {
-  return familiarReference(parseReference(name));
+  return isDigest(name) ? name : familiarReference(parseReference(name));
+}
+
+function shortDigest(digest: string): string {
+  return digest.slice("sha256:".length, "sha256:".length + 12);
 }
 
 /** Lists images. */
-export async function ls(this: Context, flags: ListFlags): Promise<void> {
+export async function ls(this: Context, flags: ListFlags & { quiet?: boolean }): Promise<void> {
   const { images } = findFolders(flags);
   const { listSummaries } = await lazy.imageManage();
   const own = listImages(images);
   const stored = listSummaries(images, (name, why) => say(`sauropod: ${name}: ${why}`));
   if (flags.json) return printJson([...own, ...stored.map((image) => ({ ...image, kind: "stored" }))]);
+  if (flags.quiet) return print(stored.map(({ digest }) => shortDigest(digest) + "\n").join(""));
   const rows = [
     ...own.map(({ name, kind, path }) => [name, kind, "", "", path]),
     ...stored.map(({ name, platform, size, created, digest }) => [
@@ -48,7 +54,7 @@ export async function ls(this: Context, flags: ListFlags): Promise<void> {
       platform,
       formatSize(size),
       created === undefined ? "" : ago(created),
-      digest.slice("sha256:".length, "sha256:".length + 12),
+      shortDigest(digest),
     ]),
   ];
   print(table(["IMAGE", "KIND", "SIZE", "CREATED", "PATH OR DIGEST"], rows));
@@ -120,11 +126,11 @@ export async function tag(this: Context, flags: FolderOptions, name: string, oth
   tagImage(findFolders(flags).images, name, other);
 }
 
-/** Removes images. */
+/** Removes images, all that can be; ends with 1 if one could not. */
 export async function rm(this: Context, flags: FolderOptions & { force?: boolean }, ...names: string[]): Promise<void> {
   const { images } = findFolders(flags);
   const { removeImage } = await lazy.imageManage();
-  for (const name of names) print(familiar(await removeImage(images, name, flags.force)) + "\n");
+  await forEach(this, names, (name) => removeImage(images, name, flags.force));
 }
 
 /** Takes away what no image and no container needs. */
@@ -200,7 +206,7 @@ export async function load(this: Context, flags: FolderOptions & { input?: strin
   const { loadImages } = await lazy.loadImages();
   const from = flags.input ?? Deno.stdin.readable;
   const loaded = await interruptible((signal) => loadImages(findFolders(flags).images, from, { signal }));
-  print(loaded.map(({ name }) => (name.startsWith("sha256:") ? name : familiar(name)) + "\n").join(""));
+  print(loaded.map(({ name }) => familiar(name) + "\n").join(""));
 }
 
 /** The flags of `images save`. */

@@ -119,7 +119,8 @@ const I = 0, B = 1, IB = 2, IIB = 3, IIIB = 4, IBB = 5, BIB = 6, IBIB = 7, IBIIB
 /**
  * The shim's functions. `run` interprets an encoded program, `appendToEach` appends lines to the files of paths with their
  * NULs, `divert` makes one signal another. The others make one system call, and are named after the kinds of its
- * arguments: `i` for an integer (32 bits), `b` for a buffer. All but `wait` are synchronous; `wait` blocks a thread of Deno's pool. All return `-errno` on failure.
+ * arguments: `i` for an integer (32 bits), `b` for a buffer. All but `wait` are synchronous; `wait` blocks a thread of
+ * Deno's pool. All return `-errno` on failure.
  */
 export const shim = {
   run: (program: Uint8Array<ArrayBuffer>): number => call(RUN, 0, 0, 0, 0, 0, program, null),

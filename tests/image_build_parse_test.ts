@@ -161,6 +161,8 @@ Deno.test("settings come to what docker makes of them", () => {
   const cases: [string, Settings, Settings?][] = [
     ["ENV A=1 B=$A\nENV B=$A", { Env: ["A=1", "B=1"] }],
     ["ENV A=2 C=$A", { Env: ["A=2", "P=x", "C=1"] }, { Env: ["A=1", "P=x"] }],
+    ["ENV PATH=/a:$PATH", { Env: ["PATH=/a:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] }],
+    ["ENV PATH=/a:$PATH", { Env: ["PATH=/a:/b"] }, { Env: ["PATH=/b"] }],
     ["ENV A one two", { Env: ["A=one two"] }],
     ["WORKDIR a\nWORKDIR ../b/./c/", { WorkingDir: "/b/c" }],
     ["WORKDIR b", { WorkingDir: "/a/b" }, { WorkingDir: "/a" }],

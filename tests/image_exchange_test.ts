@@ -276,6 +276,9 @@ Deno.test("an image in a layout or an archive of docker save is imported under a
     await importImage(images, source, `in/${name}:1`);
     assert.deepEqual(cmdOf(images, `docker.io/in/${name}:1`), ["/run"]);
   }
+  assert.equal((await world.cli(["images", "import", "folder", "in/same:1"])).stdout, "in/same:1\n");
+  const digestOf = (name: string) => documents(images, `docker.io/in/${name}:1`).descriptor.digest;
+  assert.equal(digestOf("same"), digestOf("folder"), "nothing was to be changed");
   const changes = { Entrypoint: ["/e"], Env: ["B=3", "C=4"], Labels: { l: "1" } };
   await importImage(images, sources.layout, "in/changed", { changes, message: "why" });
   const { config, manifest } = documents(images, "docker.io/in/changed:latest");

@@ -1,10 +1,19 @@
 import assert from "node:assert/strict";
 import { listContainers } from "../lib/container/names.ts";
-import { findImage, listSummaries, pruneStore, removeImage, tagImage, verifyImages } from "../lib/image/manage.ts";
+import {
+  findImage,
+  inspectImage,
+  listSummaries,
+  pruneStore,
+  removeImage,
+  tagImage,
+  verifyImages,
+} from "../lib/image/manage.ts";
 import { pullImage } from "../lib/image/pull.ts";
 import { pushImage } from "../lib/image/push.ts";
 import { forEachAtOnce } from "../lib/image/layers.ts";
-import { blobPath, storeFolder } from "../lib/image/store.ts";
+import { saveImages } from "../lib/image/exchange/save.ts";
+import { blobPath, removeNames, storeFolder } from "../lib/image/store.ts";
 import { output, run } from "../mod.ts";
 import { text } from "./helpers/inside.ts";
 import { openTestRegistry } from "./helpers/store.ts";
@@ -57,6 +66,10 @@ Deno.test("never pulls nothing, and says where it looked", async () => {
   const { code, stderr } = await world.cli(["--rm", "--pull", "never", `${registry.address}/app:1`]);
   assert.equal(code, 125);
   assert.match(stderr, /no image/);
+  const kept = await pulled(world);
+  const near = await world.cli(["--rm", "--pull", "never", kept.replace("app", "apps")]);
+  assert.ok(near.stderr.includes(JSON.stringify(kept)), near.stderr);
+  await removeImage(world.folders.images, kept);
   const missing = await world.cli(["--rm", `${registry.address}/app:none`]);
   assert.equal(missing.code, 125);
   assert.match(missing.stderr, /could not be pulled/);
@@ -121,6 +134,26 @@ Deno.test("a damaged blob is found, and pulled again", async () => {
   assert.deepEqual(await verifyImages(world.folders.images), []);
 });
 
+Deno.test("a wrong byte in a layer is found and named when it is saved and read again, and only damage is", async () => {
+  await using world = makeWorld();
+  const image = await pulled(world), { images } = world.folders;
+  assert.equal((await world.cli(["images", "import", "images/busybox", "own:1"])).code, 0);
+  const fresh = await world.cli(["images", "verify"]);
+  assert.deepEqual([fresh.code, fresh.stdout], [0, ""], "that a layer is not unpacked yet is no damage");
+  const [layer] = inspectImage(images, image).manifest.layers;
+  assert.ok(layer);
+  const path = blobPath(storeFolder(images), layer.digest), bytes = Deno.readFileSync(path);
+  bytes[100] = (bytes[100] ?? 0) ^ 0xff;
+  Deno.writeFileSync(path, bytes);
+  for (const format of ["docker", "oci"]) {
+    const { code, stderr } = await world.cli(["images", "save", "--format", format, "-o", "saved.tar", image]);
+    assert.equal(code, 125);
+    assert.ok(stderr.includes(layer.digest), stderr);
+  }
+  const verified = await world.cli(["images", "verify"]);
+  assert.deepEqual([verified.code, verified.stdout.includes(layer.digest)], [1, true]);
+});
+
 Deno.test("an image that a container is made of is not removed, and what another image needs stays", async () => {
   await using world = makeWorld();
   const image = await pulled(world), { images, containers } = world.folders;
@@ -141,6 +174,22 @@ Deno.test("an image that a container is made of is not removed, and what another
   assert.equal(await say(world, "mine:2", ["echo", "still"], { entrypoint: "", pull: "never" }), "still\n");
   await removeImage(images, "mine:2");
   assert.deepEqual([namesIn(`${store}/layers`), namesIn(`${store}/blobs/sha256`), listSummaries(images)], [[], [], []]);
+});
+
+Deno.test("a container can be committed after its image has lost its name, whatever is pruned", async () => {
+  await using world = makeWorld();
+  const image = await pulled(world), { images } = world.folders, store = storeFolder(images);
+  const made = await world.cli(["create", "--name", "box", "--network", "none", image]);
+  assert.equal(made.code, 0, made.stderr);
+  await removeImage(images, image, true);
+  assert.deepEqual((await pruneStore(images)).blobs, []);
+  const committed = await world.cli(["commit", "box", "mine:1"]);
+  assert.equal(committed.stdout, "mine:1\n", committed.stderr);
+  assert.match(await say(world, "mine:1", []), /^entry hello/);
+  await removeImage(images, "mine:1", true);
+  assert.equal((await world.cli(["rm", "box"])).code, 0);
+  await pruneStore(images);
+  assert.deepEqual([namesIn(`${store}/layers`), namesIn(`${store}/blobs/sha256`)], [[], []]);
 });
 
 Deno.test("an image for another kind of machine is chosen by --platform, and refused where there is none", async () => {
@@ -239,6 +288,18 @@ Deno.test("the command line pushes, saves and imports through pipes, and refuses
   assert.deepEqual([code, /no list of words/.test(stderr)], [125, true]);
 });
 
+Deno.test("images rm removes all that it can of what it is told, and ends with 1 if that is not all", async () => {
+  await using world = makeWorld();
+  const image = await pulled(world), { images } = world.folders;
+  tagImage(images, image, "second:1");
+  const short = findImage(images, image).descriptor.digest.slice(7, 19);
+  assert.equal((await world.cli(["images", "-q"])).stdout, `${short}\n${short}\n`);
+  const { code, stdout, stderr } = await world.cli(["images", "rm", image, "missing", "second:1"]);
+  assert.deepEqual([code, stdout], [1, `${image}\nsecond:1\n`]);
+  assert.match(stderr, /there is no image missing/);
+  assert.deepEqual(listSummaries(images), []);
+});
+
 Deno.test("when work on one layer fails, that on the others ends before the error is told", async () => {
   const log: string[] = [];
   const work = forEachAtOnce(["wrong", "slow", "never"], async (item, signal) => {
@@ -260,4 +321,33 @@ Deno.test("when work on one layer fails, that on the others ends before the erro
     }), stop.signal);
   stop.abort(new Error("stopped"));
   await assert.rejects(stopped, /stopped/);
+});
+
+Deno.test("an image is told by its digest or the beginning of it, and all of it where it has no name", async () => {
+  await using world = makeWorld();
+  const image = await pulled(world), { images } = world.folders, store = storeFolder(images);
+  const { digest } = findImage(images, image).descriptor, short = digest.slice(7, 19);
+  const hello = (name: string, pull: "never" | "always" = "never") => say(world, name, [], { pull });
+  for (const name of [short, digest, digest.slice(7), `${registry.address}/app@${digest}`]) {
+    assert.match(await hello(name), /^entry hello/);
+  }
+  removeNames(store, [image]);
+  assert.match(await hello(digest, "always"), /^entry hello/);
+  await assert.rejects(hello(short), { code: "image-not-found" });
+  await assert.rejects(hello(`sha256:${"0".repeat(64)}`), { code: "image-not-found" });
+  const { manifest } = inspectImage(images, digest);
+  assert.throws(() => findImage(images, manifest.config.digest), { code: "image-not-found" });
+
+  await saveImages(images, [digest], `${world.home}/saved.tar`, "docker");
+  const { stdout } = await new Deno.Command("tar", { args: ["-xOf", `${world.home}/saved.tar`, "manifest.json"] })
+    .output();
+  assert.deepEqual(JSON.parse(text(stdout))[0].RepoTags, []);
+  const removed = await world.cli(["images", "rm", digest]);
+  assert.deepEqual([removed.stdout, namesIn(`${store}/blobs/sha256`)], [`${digest}\n`, []]);
+
+  const loaded = await world.cli(["images", "load", "-i", "saved.tar"]);
+  const name = loaded.stdout.trim();
+  assert.match(name, /^sha256:/);
+  tagImage(images, name, "mine:1");
+  assert.match(await hello("mine:1"), /^entry hello/);
 });

@@ -20,7 +20,8 @@ import { signalNumber } from "../signals.ts";
 import type { CgroupMount, ContainerSpec, Device, ProcessSpec, Rlimit, Rootfs, UserMount } from "../spec.ts";
 import type { ContainerOptions } from "./options.ts";
 
-const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** Where commands are looked for, unless the image says. */
+export const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const SHM_SIZE = 64 * 1024 * 1024;
 const USUAL_OPEN_FILES = 1024;
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/;

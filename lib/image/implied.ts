@@ -25,7 +25,7 @@ import {
 } from "../../ffi/fs.ts";
 import { impliedFolder, layerFolder, readLayer } from "./layer_folders.ts";
 import { lockFolder, TEMPORARY } from "./locked_folder.ts";
-import type { ImageDocuments } from "./store.ts";
+import { type ImageDocuments, isReadOnly } from "./store.ts";
 import { failedWith, openDirectory, removeTree } from "./tree.ts";
 import { isKept } from "./unpack.ts";
 
@@ -186,14 +186,18 @@ function isThere(path: string): boolean {
 export async function ensureImplied(store: string, documents: ImageDocuments): Promise<void> {
   const folder = impliedFolder(store, documents);
   const name = `.${folder.slice(folder.lastIndexOf("/") + 1)}${TEMPORARY}`, temporary = `${store}/layers/${name}`;
-  const locked = await lockFolder(temporary, () => isThere(folder));
+  const locked = await lockFolder(temporary, () => isThere(folder)).catch((error) => {
+    // Where nothing can be made, nothing may have to be.
+    if (!isReadOnly(error) || withLayers(store, documents, hidden).size > 0) throw error;
+  });
   if (locked === undefined) return;
   try {
     if (isThere(folder)) return removeTree(AT_FDCWD, temporary);
     const diff = `${temporary}/diff`;
     removeTree(AT_FDCWD, diff);
     const folders = withLayers(store, documents, hidden);
-    if (folders.size > 0) {
+    // An overlay wants something below it.
+    if (folders.size > 0 || documents.manifest.layers.length === 0) {
       await Deno.mkdir(diff, { mode: 0o755 });
       makeFolders(diff, folders);
     }

@@ -10,7 +10,7 @@ import type { ContainerRecord } from "../container/record.ts";
 import { ImageError, messageOf } from "../errors.ts";
 import { formatReference, parseReference } from "../registry/reference.ts";
 import { forgetStale, rememberedLayers } from "./build/cache.ts";
-import { impliedFolder, isUnpacked, layerFolder } from "./layer_folders.ts";
+import { impliedFolder, layerFolder, readLayer } from "./layer_folders.ts";
 import { sweep } from "./locked_folder.ts";
 import type { Descriptor, HistoryEntry } from "./oci.ts";
 import {
@@ -26,7 +26,7 @@ import {
   usersOf,
   whileHeld,
 } from "./store.ts";
-import { fullName } from "./stored.ts";
+import { findNamed } from "./stored.ts";
 import { removeTree } from "./tree.ts";
 
 /** An image of the store, for people. */
@@ -59,27 +59,14 @@ function notFound(name: string, stored: readonly StoredImage[]): ImageError {
 }
 
 /**
- * The image that `text` names: a reference, or the beginning of the digest of just one.
+ * The image that `text` names, as {@linkcode findNamed} finds it.
  *
  * @throws {ImageError} `image-not-found`, `image-ambiguous`.
  */
 export function findImage(images: string, text: string): StoredImage {
-  const stored = listStored(storeFolder(images));
-  const name = fullName(text);
-  const named = stored.find((image) => image.name === name);
-  if (named) return named;
-  const start = text.replace(/^sha256:/, "");
-  const begun = /^[0-9a-f]{6,64}$/.test(start)
-    ? stored.filter(({ descriptor }) => descriptor.digest.startsWith(`sha256:${start}`))
-    : [];
-  const [first] = begun;
-  if (!first) throw notFound(text, stored);
-  if (begun.every(({ descriptor }) => descriptor.digest === first.descriptor.digest)) return first;
-  throw new ImageError(`${text} is the beginning of several images' digests`, {
-    code: "image-ambiguous",
-    facts: { text, names: begun.map(({ name }) => name) },
-    hint: "write more of it, or a name",
-  });
+  const store = storeFolder(images), found = findNamed(store, text);
+  if (found) return found;
+  throw notFound(text, listStored(store));
 }
 
 function summary(store: string, { name, descriptor }: StoredImage): ImageSummary {
@@ -173,7 +160,7 @@ export async function removeImage(images: string, text: string, force = false): 
   const store = storeFolder(images);
   const image = findImage(images, text);
   const same = listStored(store).filter(({ descriptor }) => descriptor.digest === image.descriptor.digest);
-  if (same.length === 1 && !force) checkUnused(store, image);
+  if (same.length <= 1 && !force) checkUnused(store, image);
   const removed = layersOf(store, image.descriptor);
   removeNames(store, [image.name]);
   await whileHeld(store, "exclusive", () => prune(store, removed));
@@ -204,16 +191,21 @@ function layersOf(store: string, descriptor: Descriptor): ReadonlySet<string> {
   }
 }
 
-/** What the images of the store need. Throws {@linkcode ImageError} if that cannot be told: nothing is safe to remove then. */
+/**
+ * What the images of the store and those that containers are made of need, as they can be committed. Throws
+ * {@linkcode ImageError} if that cannot be told: nothing is safe to remove then.
+ */
 function needed(store: string): { blobs: Set<string>; layers: Set<string> } {
   const blobs = new Set<string>(), layers = new Set<string>();
-  for (const { descriptor } of listStored(store)) {
+  const containers = containersOf(store);
+  const made = containers.flatMap(({ imageDigest = "" }) => findNamed(store, imageDigest) ?? []);
+  for (const { descriptor } of [...listStored(store), ...made]) {
     const documents = readImage(store, descriptor), { manifest, config } = documents;
     layers.add(impliedFolder(store, documents));
     for (const { digest } of [descriptor, manifest.config, ...manifest.layers]) blobs.add(digest);
     for (const diffId of config.rootfs.diff_ids) layers.add(layerFolder(store, diffId));
   }
-  for (const { lower } of containersOf(store)) for (const folder of lower) layers.add(folder.replace(/\/diff$/, ""));
+  for (const { lower } of containers) for (const folder of lower) layers.add(folder.replace(/\/diff$/, ""));
   return { blobs, layers };
 }
 
@@ -303,9 +295,8 @@ export async function verifyImages(images: string): Promise<Damage[]> {
     try {
       const { manifest, config } = readImage(store, descriptor);
       for (const one of [manifest.config, ...manifest.layers]) await check(one);
-      for (const diffId of config.rootfs.diff_ids) {
-        if (!isUnpacked(store, diffId)) report(`the layer ${diffId} is not unpacked; the next container unpacks it`);
-      }
+      // One that is not unpacked is no damage: the next container unpacks it.
+      for (const diffId of config.rootfs.diff_ids) readLayer(store, diffId);
     } catch (error) {
       report(messageOf(error));
     }

@@ -113,15 +113,6 @@ async function isWhole(store: string, descriptor: Descriptor, platform: Platform
   }
 }
 
-/** The digest that a name stands for; undefined if the registry does not say without being asked for more. */
-function lookUp(registry: Registry, reference: Reference): Promise<string | undefined> {
-  return lookUpManifest(registry, reference).catch((error) => {
-    // Some servers answer nothing but GET.
-    if (!(error instanceof ImageError) || error.code !== "registry-error") throw error;
-    return undefined;
-  });
-}
-
 /** The image of that name in the store, if the name stands for it still. Asking that is no download. */
 async function current(
   store: string,
@@ -131,7 +122,10 @@ async function current(
 ): Promise<StoredImage | undefined> {
   const name = formatReference(reference), descriptor = findStored(store, name);
   if (!descriptor || !await isWhole(store, descriptor, platform)) return undefined;
-  const digest = reference.digest ?? await lookUp(registry, reference);
+  const digest = reference.digest ?? await lookUpManifest(registry, reference).catch((error) => {
+    // Some servers answer nothing but GET.
+    if (!(error instanceof ImageError) || error.code !== "registry-error") throw error;
+  });
   const known = [descriptor.digest, descriptor.annotations?.[NAMED_ANNOTATION]];
   return digest !== undefined && known.includes(digest) ? { name, descriptor } : undefined;
 }
@@ -177,10 +171,10 @@ export async function pullImage(text: string, images: string, options: PullOptio
   const store = storeFolder(images);
   const registry = openRegistry(reference.registry, { signal });
   // No store is made for an image that cannot be had, such as that of a mistyped command.
-  if (!isMade(store)) await lookUp(registry, reference);
+  const resolved = isMade(store) ? undefined : await resolve(registry, reference, platform);
   return await whileRoom(store, async () => {
     makeStore(store);
-    return await whileHeld(store, "shared", () => pullInto(store, registry, reference, platform, options));
+    return await whileHeld(store, "shared", () => pullInto(store, registry, reference, platform, options, resolved));
   });
 }
 
@@ -209,12 +203,13 @@ async function pullInto(
   reference: Reference,
   platform: Platform,
   { signal, onProgress = () => {} }: PullOptions,
+  resolved?: Resolved,
 ): Promise<StoredImage> {
   sweep(`${store}/partial`);
-  const there = await current(store, registry, reference, platform);
+  const there = resolved ? undefined : await current(store, registry, reference, platform);
   if (there) return there;
   const name = formatReference(reference);
-  const { named, descriptor, text: document, manifest } = await resolve(registry, reference, platform);
+  const { named, descriptor, text: document, manifest } = resolved ?? await resolve(registry, reference, platform);
   const { repository } = reference;
   const diffIds = fetchDiffIds(store, registry, reference, manifest, signal);
   const { layers } = manifest, wrong = new AbortController();

@@ -80,14 +80,14 @@ function typeOf(path: string): "folder" | "file" | undefined {
   return type === S_IF.DIR ? "folder" : type === S_IF.REG ? "file" : undefined;
 }
 
-function notFound(name: string, imagesFolder: string, cause?: ImageError): ImageError {
+function notFound(name: string, imagesFolder: string, stored: readonly string[], cause?: ImageError): ImageError {
   const looked = ["", ...ARCHIVE_ENDINGS].map((ending) => `${imagesFolder}/${name}${ending}`);
   const near = listImages(imagesFolder).map((image) => image.name);
-  const others = [...near, "host"].map((other) => JSON.stringify(other)).join(", ");
+  const others = [...near, ...stored, "host"].map((other) => JSON.stringify(other)).join(", ");
   const pulled = cause ? `; and it could not be pulled: ${cause.message}` : "";
   return new ImageError(`no image ${JSON.stringify(name)}; looked for ${looked.join(", ")}${pulled}`, {
     code: "image-not-found",
-    facts: { name, looked, images: near, ...(cause ? { registry: cause.facts } : {}) },
+    facts: { name, looked, images: [...near, ...stored], ...(cause ? { registry: cause.facts } : {}) },
     hint: `There is: ${others}. A root file system put there as a folder or archive is an image.`,
     cause,
   });
@@ -95,16 +95,16 @@ function notFound(name: string, imagesFolder: string, cause?: ImageError): Image
 
 /** The image of that name in the store. Throws `image-not-found` if it is not there and cannot be pulled. */
 async function resolveFromStore(name: string, imagesFolder: string, options: StoredOptions): Promise<Image> {
-  const { fullName, resolveStored } = await lazy.stored();
+  const { fullName, resolveStored, storedNames } = await lazy.stored();
   if (!isLocalName(name) && fullName(name) === undefined) throw invalidName(name);
   try {
     const stored = await resolveStored(name, imagesFolder, options);
     if (stored) return stored;
   } catch (error) {
     const missing = error instanceof ImageError && /^(image-not-found|registry-.*)$/.test(error.code);
-    throw missing ? notFound(name, imagesFolder, error) : error;
+    throw missing ? notFound(name, imagesFolder, storedNames(imagesFolder), error) : error;
   }
-  throw notFound(name, imagesFolder);
+  throw notFound(name, imagesFolder, storedNames(imagesFolder));
 }
 
 function locate(name: string, imagesFolder: string): Place | undefined {

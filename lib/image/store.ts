@@ -28,7 +28,7 @@ import {
   parseConfig,
   parseManifest,
 } from "./oci.ts";
-import { removeTree } from "./tree.ts";
+import { failedWith, removeTree } from "./tree.ts";
 
 /** The annotation that holds an image's name. */
 export const NAME_ANNOTATION = "org.opencontainers.image.ref.name";
@@ -152,7 +152,8 @@ export function removeNames(store: string, gone: readonly string[]): void {
   changeNames(store, (names) => names.filter(({ name }) => !gone.includes(name)));
 }
 
-function sizeOf(path: string): number | undefined {
+/** The size of a file; undefined if it is not there. */
+export function sizeOf(path: string): number | undefined {
   try {
     return Deno.statSync(path).size;
   } catch (error) {
@@ -224,13 +225,19 @@ export function readImage(store: string, descriptor: Descriptor): ImageDocuments
   return { descriptor, manifest, config };
 }
 
+/** Whether an error says that the store can only be read. */
+export function isReadOnly(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EROFS";
+}
+
 /** Remembers that a folder of containers uses the store, so that nothing is taken from under them. */
 export async function noteUser(store: string, containers: string): Promise<void> {
   const digest = await digestOf(new TextEncoder().encode(containers));
   try {
     Deno.symlinkSync(containers, `${store}/users/${digest.slice("sha256:".length, "sha256:".length + 20)}`);
   } catch (error) {
-    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    // A store that can only be read is not pruned from here.
+    if (!isReadOnly(error) && !(error instanceof Deno.errors.AlreadyExists)) throw error;
   }
 }
 
@@ -246,12 +253,22 @@ export function usersOf(store: string): string[] {
 
 const POLL_MS = 10;
 
+function openLock(path: string, kind: "shared" | "exclusive"): number {
+  try {
+    return openAt(AT_FDCWD, path, flags("O", "RDWR", "CREAT"), 0o644);
+  } catch (error) {
+    // Who may only read the store can hold it too.
+    if (kind === "shared" && failedWith(error, "EROFS", "EACCES")) return openAt(AT_FDCWD, path, flags("O", "RDONLY"));
+    throw error;
+  }
+}
+
 /**
  * Keeps the store as it is, `shared` against being pruned and `exclusive` for pruning, until the descriptor returned is
  * closed.
  */
 export async function holdStore(store: string, kind: "shared" | "exclusive"): Promise<number> {
-  const fd = openAt(AT_FDCWD, `${store}/store.lock`, flags("O", "RDWR", "CREAT"), 0o644);
+  const fd = openLock(`${store}/store.lock`, kind);
   // Not by a call that blocks: this process itself may hold it.
   while (!lock(fd, kind, false)) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   return fd;

@@ -7,13 +7,26 @@
 import { close } from "../../ffi/fs.ts";
 import { modeOf } from "../../ffi/paths.ts";
 import type { PullPolicy } from "../container/options.ts";
-import { SauropodError } from "../errors.ts";
+import { ImageError, SauropodError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
-import { formatReference, parseReference } from "../registry/reference.ts";
+import { familiarReference, formatReference, parseReference } from "../registry/reference.ts";
 import { impliedFolder, isUnpacked, lowerFolders } from "./layer_folders.ts";
 import type { LayerProgress } from "./layers.ts";
+import { isDigest, isIndex, MEDIA, parseManifest } from "./oci.ts";
 import type { Image } from "./resolve.ts";
-import { findStored, holdStore, type ImageDocuments, isMade, noteUser, readImage, storeFolder } from "./store.ts";
+import {
+  blobPath,
+  holdStore,
+  type ImageDocuments,
+  isMade,
+  listStored,
+  noteUser,
+  readDocument,
+  readImage,
+  sizeOf,
+  type StoredImage,
+  storeFolder,
+} from "./store.ts";
 
 /** How to look for an image. */
 export interface StoredOptions {
@@ -37,6 +50,54 @@ export function fullName(name: string): string | undefined {
     if (error instanceof SauropodError) return undefined;
     throw error;
   }
+}
+
+/** The short names of all images in the store. */
+export function storedNames(images: string): string[] {
+  return listStored(storeFolder(images)).map(({ name }) => familiarReference(parseReference(name)));
+}
+
+const DIGEST_START = /^(?:sha256:)?([0-9a-f]{6,64})$/;
+const LARGEST_MANIFEST = 4 * 1024 * 1024;
+
+/** The image with a whole digest, also if it has no name. */
+function findNameless(store: string, digest: string): StoredImage | undefined {
+  const size = isDigest(digest) ? sizeOf(blobPath(store, digest)) : undefined;
+  if (size === undefined || size > LARGEST_MANIFEST) return undefined;
+  try {
+    const document = parseManifest(readDocument(store, { digest, size }), digest);
+    const { mediaType = MEDIA.manifest } = document;
+    return isIndex(document) ? undefined : { name: digest, descriptor: { mediaType, digest, size } };
+  } catch (error) {
+    // Not all blobs are images.
+    if (error instanceof ImageError) return undefined;
+    throw error;
+  }
+}
+
+function findByDigest(store: string, stored: readonly StoredImage[], text: string): StoredImage | undefined {
+  const start = DIGEST_START.exec(text)?.[1];
+  if (start === undefined) return undefined;
+  const begun = stored.filter(({ descriptor }) => descriptor.digest.startsWith(`sha256:${start}`));
+  const [first] = begun;
+  if (!first) return findNameless(store, `sha256:${start}`);
+  if (begun.every(({ descriptor }) => descriptor.digest === first.descriptor.digest)) return first;
+  throw new ImageError(`${text} is the beginning of several images' digests`, {
+    code: "image-ambiguous",
+    facts: { text, names: begun.map(({ name }) => name) },
+    hint: "write more of it, or a name",
+  });
+}
+
+/**
+ * The image of the store that `text` names: a reference, or the beginning of the digest of just one. One that has no name
+ * is named by the whole of it, `sha256:…`.
+ *
+ * @throws {ImageError} `image-ambiguous`.
+ */
+export function findNamed(store: string, text: string): StoredImage | undefined {
+  const stored = listStored(store), name = fullName(text);
+  return stored.find((image) => image.name === name) ?? findByDigest(store, stored, name?.split("@")[1] ?? text);
 }
 
 async function pull(name: string, images: string, options: StoredOptions): Promise<void> {
@@ -81,10 +142,9 @@ export async function resolveStored(
   images: string,
   options: StoredOptions = {},
 ): Promise<Image | undefined> {
-  const full = fullName(name);
-  if (full === undefined) return undefined;
   const store = storeFolder(images);
-  const { pull: policy = "missing" } = options;
+  // What is no reference may be a digest, which is found but not pulled.
+  const policy = fullName(name) === undefined ? "never" : options.pull ?? "missing";
   if (policy === "always") await pull(name, images, options);
   for (const mayPull of [policy === "missing", false]) {
     const hold = isMade(store) ? await holdStore(store, "shared") : undefined;
@@ -92,7 +152,7 @@ export async function resolveStored(
       if (hold !== undefined) close(hold);
     };
     try {
-      const descriptor = hold === undefined ? undefined : findStored(store, full);
+      const descriptor = hold === undefined ? undefined : findNamed(store, name)?.descriptor;
       const documents = descriptor && readImage(store, descriptor);
       if (documents && fits(documents, options.platform)) {
         const lower = await ready(store, documents, options.signal);

@@ -80,7 +80,7 @@ export function parseReference(text: string): Reference {
     bad(text, "a name is made of lower case letters and digits, with single . _ - between them");
   }
   if (registry.length + 1 + repository.length > LONGEST) bad(text, `it is longer than ${LONGEST} characters`);
-  if (name === path && /^[0-9a-f]{64}$/.test(name)) bad(text, "it is a digest", `name the repository: NAME@sha256:…`);
+  if (/^(sha256:)?[0-9a-f]{64}$/.test(text)) bad(text, "it is a digest", `name the repository: NAME@sha256:…`);
   if (tag !== undefined && !TAG.test(tag)) {
     bad(text, "the tag has more than 128 characters, or others than letters, digits and _ . -");
   }

@@ -7,7 +7,7 @@
 import { flags } from "../../../ffi/flags.ts";
 import { close, openBelow, openIn, S_IF, statusAt, utimesAt } from "../../../ffi/fs.ts";
 import { type Copied, placeCopy, type Refusal } from "../../container/copy_place.ts";
-import { openTarget, type Side } from "../../container/copy_side.ts";
+import { openTarget, type Side, type Target } from "../../container/copy_side.ts";
 import { ImageError } from "../../errors.ts";
 import { fileChunks } from "../chunks.ts";
 import { decompress } from "../decompress.ts";
@@ -85,12 +85,17 @@ async function isArchive(source: Source): Promise<boolean> {
   }
 }
 
+/** Whether files keep their owners: those of an image do, those of the context never, as they mean nothing there. */
+function keepsOwners({ origin, chown }: CopyTask): boolean {
+  return !origin.isContext && !chown;
+}
+
 /** The digests of all that is copied: the same content gives the same. */
 export async function contentOfTask(task: CopyTask, signal?: AbortSignal): Promise<string[]> {
   const digests: string[] = [];
   for (const source of task.sources) {
-    const name = source.folder ? "" : source.name;
-    digests.push(`${name} ${await contentOf(partsOf(task, task.origin, source, name), signal)}`);
+    const name = source.folder ? "" : source.name, parts = partsOf(task, task.origin, source, name);
+    digests.push(`${name} ${await contentOf(parts, keepsOwners(task), signal)}`);
   }
   return digests;
 }
@@ -102,9 +107,10 @@ function* documentParts(text: string, name: string, time: bigint): Generator<Tre
   yield bytes;
 }
 
-function changeOf({ chmod }: CopyTask, owner: Owner): (entry: TarEntry) => TarEntry {
-  const mode = chmod === undefined ? undefined : parseInt(chmod, 8);
-  return (entry) => ({ ...entry, ...owner, ...(mode === undefined || entry.type === "symlink" ? {} : { mode }) });
+function changeOf(task: CopyTask, owner: Owner): (entry: TarEntry) => TarEntry {
+  const { chmod } = task, mode = chmod === undefined ? undefined : parseInt(chmod, 8);
+  const owned = keepsOwners(task) ? {} : owner;
+  return (entry) => ({ ...entry, ...owned, ...(mode === undefined || entry.type === "symlink" ? {} : { mode }) });
 }
 
 /**
@@ -121,10 +127,19 @@ export async function copyInto(
   const side: Side = { open: (path, how) => openIn(draft.top, path, how), where: " in the image" };
   const how: UnpackOptions = { existing: "merge", devices: "create", change, limits: NO_LIMITS };
 
+  /** Opens where something goes. A folder that is missing is made as those on the way to it are. */
+  function openPlace(folder: boolean): Target {
+    const above = target.replace(/[^/]*\/?$/, ""), path = folder ? target.replace(/(?<=.)\/$/, "") : target;
+    close(draft.openFolder(folder || !target.endsWith("/") ? above : target));
+    const to = openTarget(side, path);
+    if (!folder || to.there !== "nothing") return to;
+    close(to.fd);
+    close(draft.openFolder(path));
+    return openTarget(side, path);
+  }
+
   async function place(copied: Copied, parts: (name: string) => Iterable<TreePart>): Promise<void> {
-    const above = target.replace(/[^/]*\/?$/, "");
-    close(draft.openFolder(copied.folder || !target.endsWith("/") ? above : target));
-    const to = openTarget(side, copied.folder ? target.replace(/(?<=.)\/$/, "") : target);
+    const to = openPlace(copied.folder);
     try {
       const placement = placeCopy(copied, to);
       if ("refusal" in placement) {

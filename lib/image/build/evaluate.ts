@@ -4,6 +4,7 @@
  * @module
  */
 
+import { PATH } from "../../container/prepare.ts";
 import { InputError } from "../../errors.ts";
 import { signalNumber } from "../../signals.ts";
 import { absolute } from "../settings.ts";
@@ -168,7 +169,7 @@ export function evaluate(
   }
 
   function take(step: Step): Task {
-    const lookup = lookupIn(variablesOf(settings), args),
+    const lookup = lookupIn(variablesOf(settings), args, { PATH }),
       expand = (word: string) => expandAt(step, word, lookup, escape);
     const done = (createdBy: string, deed: Deed = { kind: "nothing" }): Task => ({ ...step, createdBy, deed });
     switch (step.kind) {

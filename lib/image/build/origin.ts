@@ -188,14 +188,14 @@ export function partsOf(at: Position, origin: Origin, source: Source, name: stri
 }
 
 /**
- * The digest of what is copied: of names, kinds, modes, attributes and content, not of times and owners. Now and then the
- * thread's other work has its turn.
+ * The digest of what is copied: of names, kinds, modes, attributes and content, of `owners` if they count, and not of
+ * times. Now and then the thread's other work has its turn.
  */
-export async function contentOf(parts: Iterable<TreePart>, signal?: AbortSignal): Promise<string> {
-  const measured = measure();
+export async function contentOf(parts: Iterable<TreePart>, owners: boolean, signal?: AbortSignal): Promise<string> {
+  const measured = measure(), uncounted = owners ? { mtime: 0n } : { uid: 0, gid: 0, mtime: 0n };
   let since = performance.now();
   for (const part of parts) {
-    measured.add(part instanceof Uint8Array ? part : tarHeader({ ...part, uid: 0, gid: 0, mtime: 0n }));
+    measured.add(part instanceof Uint8Array ? part : tarHeader({ ...part, ...uncounted }));
     if (performance.now() - since < BREATH_MS) continue;
     await new Promise((resolve) => setTimeout(resolve));
     signal?.throwIfAborted();

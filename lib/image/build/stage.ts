@@ -64,7 +64,7 @@ export interface StageOptions extends Pick<RunOptions, "network" | "limits"> {
 
 const FOLDER = flags("O", "PATH", "DIRECTORY");
 /** Changes when the same instructions come to other layers. */
-const VERSION = 1;
+const VERSION = 2;
 const MILLISECOND = 1_000_000n;
 
 function nanoseconds(time: string): bigint {
@@ -174,7 +174,7 @@ export async function buildStage(
       const layer = await draftLayer(
         spool,
         lower,
-        draft(),
+        { ...draft(), owner },
         (draft) => copyInto(copied, draft, { owner, time, signal }),
       );
       const after = origin.isContext ? await contentOfTask(copied, signal) : content;

@@ -97,8 +97,8 @@ export function rawConfig(store: string, config: Descriptor): Record<string, unk
 
 /** An image like a stored one, with some of its settings changed. */
 async function changeImage(store: string, descriptor: Descriptor, options: ImportOptions): Promise<Descriptor> {
-  const { changes, message } = options;
-  if (changes === undefined && message === undefined) return descriptor;
+  const { changes = {}, message } = options;
+  if (Object.keys(changes).length === 0 && message === undefined) return descriptor;
   const { manifest, config } = readImage(store, descriptor);
   return await writeImage(store, {
     base: rawConfig(store, manifest.config),

@@ -54,7 +54,7 @@ async function adopt(store: string, { file, descriptor }: FoundBlob): Promise<vo
 
 /** Takes an image into the store, without a name. */
 export async function takeImage(store: string, image: FoundImage, signal?: AbortSignal): Promise<Descriptor> {
-  for (const blob of [...image.layers, image.config, image.manifest]) await adopt(store, blob);
+  for (const blob of [...image.layers, image.config]) await adopt(store, blob);
   const layers = image.layers.map(({ descriptor }, i) => ({ descriptor, diffId: image.diffIds[i] ?? "" }));
   const unique = new Map(layers.map((layer) => [`${layer.descriptor.digest} ${layer.diffId}`, layer]));
   // One after the other where several blobs claim to be the same layer: only one of them is unpacked.
@@ -62,6 +62,8 @@ export async function takeImage(store: string, image: FoundImage, signal?: Abort
   await forEachAtOnce([...groups.values()], async (group, signal) => {
     for (const { descriptor, diffId } of group) await verifyLayer(store, descriptor, diffId, signal);
   }, signal);
+  // Last: who knows its digest can use an image that has no name.
+  await adopt(store, image.manifest);
   const { mediaType, digest, size } = image.manifest.descriptor;
   return { mediaType, digest, size };
 }

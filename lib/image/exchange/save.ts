@@ -4,11 +4,11 @@
  * @module
  */
 
-import { InputError } from "../../errors.ts";
+import { ImageError, InputError } from "../../errors.ts";
 import { fileChunks, writeAll, writeChunks } from "../chunks.ts";
 import { decompress } from "../decompress.ts";
 import { findImage } from "../manage.ts";
-import { type Descriptor, MEDIA } from "../oci.ts";
+import { type Descriptor, isDigest, MEDIA } from "../oci.ts";
 import {
   blobPath,
   type ImageDocuments,
@@ -53,6 +53,16 @@ async function* blobBytes(store: string, { digest }: Descriptor, signal?: AbortS
   if (got !== digest) throw otherDigest(`the blob ${digest} of ${store}`, digest, got);
 }
 
+/** What a layer is when it is decompressed; errors name its blob. */
+async function* plainBytes(store: string, layer: Descriptor, signal?: AbortSignal): AsyncGenerator<Bytes> {
+  try {
+    yield* decompress(blobBytes(store, layer, signal));
+  } catch (error) {
+    const isNamed = error instanceof ImageError && error.code === "digest-mismatch";
+    throw isNamed ? error : about(`the blob ${layer.digest} of ${store}`, error);
+  }
+}
+
 async function addText(tar: TarOutput, name: string, value: unknown): Promise<void> {
   const bytes = encoder.encode(JSON.stringify(value));
   await tar.file(name, bytes.length, [bytes]);
@@ -67,7 +77,7 @@ function layoutDocuments(images: readonly NamedImage[]) {
     mediaType,
     digest,
     size,
-    annotations: { [CONTAINERD_NAME]: name, [NAME_ANNOTATION]: name },
+    ...(isDigest(name) ? {} : { annotations: { [CONTAINERD_NAME]: name, [NAME_ANNOTATION]: name } }),
   }));
   return {
     "oci-layout": { imageLayoutVersion: "1.0.0" },
@@ -104,14 +114,14 @@ async function writeLayoutFolder(store: string, images: readonly NamedImage[], f
 /** The size of a layer's uncompressed archive, which is verified. */
 async function plainSize(store: string, layer: Descriptor, diffId: string, signal?: AbortSignal): Promise<number> {
   if (layer.digest === diffId) return layer.size;
-  const { digest, size } = await measureAll(decompress(blobBytes(store, layer, signal)));
+  const { digest, size } = await measureAll(plainBytes(store, layer, signal));
   if (digest !== diffId) throw otherDigest(`the uncompressed layer ${layer.digest} of ${store}`, diffId, digest);
   return size;
 }
 
 /** Full names: podman takes short ones for `localhost/NAME`. A tag has no digest. */
 function tagsOf(images: readonly NamedImage[]): string[] {
-  return images.map(({ name }) => name).filter((name) => !name.includes("@"));
+  return images.map(({ name }) => name).filter((name) => !name.includes("@") && !isDigest(name));
 }
 
 async function writeDocker(store: string, images: readonly NamedImage[], tar: TarOutput, signal?: AbortSignal) {
@@ -135,7 +145,7 @@ async function writeDocker(store: string, images: readonly NamedImage[], tar: Ta
       const diffId = config.rootfs.diff_ids[i] ?? "", name = `${hexOf(diffId)}.tar`;
       if (!isNew(name)) continue;
       const size = await plainSize(store, layer, diffId, signal);
-      await tar.file(name, size, decompress(blobBytes(store, layer, signal)));
+      await tar.file(name, size, plainBytes(store, layer, signal));
     }
   }
 }
