@@ -333,7 +333,7 @@ Deno.test(`${ROUNDS} times kill -9 of commands, monitors, first and other proces
   // The process's own event source, network lock and namespace stay open.
   const options = { ...first.folders, name: "warm", init: true };
   const warm = await runDetached("busybox", ["sleep", "1000"], options);
-  await (await exec(warm, ["true"], first.folders)).status;
+  await (await exec(warm, ["sleep", "0.5"], first.folders)).status;
   await cli(first, "rm", "-f", "warm");
   const before = { machine: lookApart(), own: own() };
 
