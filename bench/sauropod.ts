@@ -4,7 +4,6 @@
  * @module
  */
 
-import { V8_FLAGS } from "../cli/pack/pack.ts";
 import { runCommand } from "./peers.ts";
 
 const DENO = [Deno.execPath(), "run", "-A"];
@@ -16,5 +15,5 @@ export const FROM_SOURCES: readonly string[] = [...DENO, `${project}cli.ts`];
 /** The command as it is installed: packed, here into `folder`. */
 export async function packed(folder: string): Promise<readonly string[]> {
   await runCommand([...DENO, `${project}cli/pack/pack.ts`, folder]);
-  return [...DENO, V8_FLAGS, `${folder}/sauropod.js`];
+  return [`${folder}/sauropod.js`];
 }
