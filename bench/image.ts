@@ -12,9 +12,10 @@ import { runCommand } from "./peers.ts";
 
 const BUSYBOX = "/bin/busybox";
 
-/** Makes a root filesystem with a few of busybox's commands. */
+/** Makes a root filesystem with a few of busybox's commands, and what Alpine's has of that on which things are mounted. */
 export function makeImage(rootfs: string): void {
-  Deno.mkdirSync(`${rootfs}/bin`, { recursive: true });
+  for (const name of ["bin", "dev", "etc", "proc", "sys"]) Deno.mkdirSync(`${rootfs}/${name}`, { recursive: true });
+  for (const name of ["hostname", "hosts"]) Deno.writeTextFileSync(`${rootfs}/etc/${name}`, "");
   Deno.copyFileSync(BUSYBOX, `${rootfs}/bin/busybox`);
   for (const name of ["true", "sh", "sleep"]) Deno.symlinkSync("busybox", `${rootfs}/bin/${name}`);
 }
