@@ -1,4 +1,4 @@
-// Sauropod's shim: one freestanding ELF that is a library (loaded by ffi/shim.ts) and a program (see modes.h).
+// Sauropod's shim: one freestanding ELF that is a library (loaded by ffi/native.ts) and a program (see modes.h).
 #include "append.h"
 #include "divert.h"
 #include "modes.h"
@@ -13,7 +13,7 @@ enum shape { I, B, IB, IIB, IIIB, IBB, BIB, IBIB, IBIIB, BB };
 
 struct numbers { int nr, shape, a, b, c, d; };
 
-// One function for everything: what TypeScript loads costs start-up time for every one.
+// One function for all that does not wait: what TypeScript loads costs start-up time for every one.
 EXPORT int sauropod_call(struct numbers numbers, void *p, void *q) {
   int nr = numbers.nr, a = numbers.a, b = numbers.b, c = numbers.c, d = numbers.d;
   long x = (long)p, y = (long)q;

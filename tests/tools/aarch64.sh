@@ -40,8 +40,12 @@ get_parts() {
 if [ ! -e "$cache" ]; then
   mkdir -p "${cache%/*}"
   parts=$(mktemp -d "$cache.XXXXXX")
-  # It appears whole or not at all.
-  { get_parts && mv -T "$parts" "$cache"; } >&2 || [ -e "$cache" ] || { rm -rf "$parts"; exit 77; }
+  # It appears whole or not at all; any command that fails ends this.
+  trap 'rm -rf "$parts"; exit 77' EXIT
+  get_parts >&2
+  [ -e "$cache" ] || mv -T "$parts" "$cache"
+  rm -rf "$parts"
+  trap - EXIT
 fi
 [ $# -gt 0 ] || exit 0
 
