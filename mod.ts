@@ -30,6 +30,7 @@ export {
   fork,
   forkDetached,
   kill,
+  prepare,
   remove,
   rename,
   restart,
@@ -68,7 +69,9 @@ export type { ExecOptions, ExecOutput, ExecProcess } from "./lib/container/exec.
 export type { DetachedOptions } from "./lib/container/start.ts";
 export type { RemoveOptions, StopOptions } from "./lib/container/stop.ts";
 export type { Child, CommandStatus, Written } from "./lib/container/child.ts";
-export type { Container, RunOptions, RunOutput, RunStatus } from "./lib/container/run.ts";
+export type { CommandOptions, PreparedContainer } from "./lib/container/ahead.ts";
+export type { Container, RunOutput, RunStatus } from "./lib/container/held.ts";
+export type { RunOptions } from "./lib/container/make.ts";
 export type { ContainerOptions, HealthCheck, PullPolicy, StreamOption } from "./lib/container/options.ts";
 export type { ApplyOptions, ApplyResult } from "./lib/container/apply.ts";
 export type { ApplyPlan, Conflict } from "./lib/container/apply_plan.ts";

@@ -5,7 +5,7 @@
  */
 
 import { encode, type Encoded } from "./encode.ts";
-import { close } from "./fs.ts";
+import { close, writeAll } from "./fs.ts";
 import { cString, shim, shimFd } from "./native.ts";
 import { readU32, refusalIn } from "./netlink.ts";
 import type { Cell, Program, Step } from "./program.ts";
@@ -88,6 +88,17 @@ export function programFile(program: Program): { fd: number; registers: string[]
   }
   shim.i("fcntl", fd, F_ADD_SEALS, SEAL_ALL);
   return { fd, registers: [...registers.keys()] };
+}
+
+/**
+ * Writes the encoded `program` to the pipe `fd`, for a shim that waits for it. Returns the names of its registers in order.
+ *
+ * @throws {SystemError} `EPIPE` if nobody waits any more.
+ */
+export function sendProgram(fd: number, program: Program): string[] {
+  const { bytes, registers } = encode(program);
+  writeAll(fd, bytes);
+  return [...registers.keys()];
 }
 
 export { shimFd };

@@ -36,6 +36,7 @@ export const lazy = {
   cgroupUsage: (): Promise<typeof import("./cgroup/usage.ts")> => load("./cgroup/usage.ts"),
   list: (): Promise<typeof import("./container/list.ts")> => load("./container/list.ts"),
   events: (): Promise<typeof import("./container/events.ts")> => load("./container/events.ts"),
+  ahead: (): Promise<typeof import("./container/ahead.ts")> => load("./container/ahead.ts"),
   exec: (): Promise<typeof import("./container/exec.ts")> => load("./container/exec.ts"),
   start: (): Promise<typeof import("./container/start.ts")> => load("./container/start.ts"),
   stop: (): Promise<typeof import("./container/stop.ts")> => load("./container/stop.ts"),

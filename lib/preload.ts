@@ -29,6 +29,7 @@ import "./cgroup/remove.ts";
 import "./cgroup/usage.ts";
 import "./container/list.ts";
 import "./container/events.ts";
+import "./container/ahead.ts";
 import "./container/exec.ts";
 import "./container/start.ts";
 import "./container/stop.ts";

@@ -4,18 +4,18 @@
  * @module
  */
 
-import { execute, programFile, shimFd } from "../../ffi/execute.ts";
+import { execute, programFile, sendProgram, shimFd } from "../../ffi/execute.ts";
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, openAt } from "../../ffi/fs.ts";
 import { pipe, reapNow, sendSignal } from "../../ffi/process.ts";
 import type { Program } from "../../ffi/program.ts";
 import { lazy } from "../lazy.ts";
 import { initCommand } from "../program/process.ts";
-import { compile } from "../program/compile.ts";
+import { compile, compileAhead, compileCommand } from "../program/compile.ts";
 import { REGISTERS, type Stream, type TerminalSize, type Wiring } from "../program/wiring.ts";
 import type { ContainerSpec } from "../spec.ts";
 import type { Failure } from "./failure.ts";
-import { readReport } from "./report.ts";
+import { readReport, type Report } from "./report.ts";
 
 /** A container's first process, just executed. */
 export interface Launched {
@@ -28,6 +28,7 @@ export interface Launched {
 }
 
 const SIGKILL = 9;
+const KEPT = [REGISTERS.pidfd, REGISTERS.terminal];
 let namespace: number | undefined;
 
 /** A descriptor of this process's network namespace, open for good; -1 for a container that needs none. */
@@ -54,9 +55,8 @@ export async function launch(
 ): Promise<Launched> {
   const host = hostNetwork(spec);
   const wiring: Wiring = { streams, terminalSize, shim: shimFd, hostNetwork: host, initProgram: -1, report: -1 };
-  const keep = [REGISTERS.pidfd, REGISTERS.terminal];
   if (!spec.process.init) {
-    const outcome = execute(compile(spec, wiring), keep);
+    const outcome = execute(compile(spec, wiring), KEPT);
     if (!outcome.ok) throw await describe(outcome, spec);
     return launched(outcome.registers);
   }
@@ -64,7 +64,7 @@ export async function launch(
   const { fd: initProgram, registers } = programFile(inner);
   const [reading, report] = pipe();
   try {
-    const outcome = execute(compile(spec, { ...wiring, initProgram, report }), keep);
+    const outcome = execute(compile(spec, { ...wiring, initProgram, report }), KEPT);
     close(report);
     if (!outcome.ok) throw await describe(outcome, spec);
     const { failure: failed } = readReport(reading, { program: inner, registers });
@@ -75,6 +75,68 @@ export async function launch(
     close(initProgram);
     close(reading);
   }
+}
+
+/** A container that was made ahead: its process waits for a command. */
+export interface Ahead extends Launched {
+  /** Its standard streams. */
+  readonly wired: Wiring["streams"];
+  /** Where the command's program goes. */
+  readonly request: number;
+  /** Where a failure of that comes from. */
+  readonly report: number;
+}
+
+/**
+ * Makes the container but for its command.
+ *
+ * @throws {SpawnError} as {@linkcode launch} does.
+ */
+export async function launchAhead(
+  spec: ContainerSpec,
+  streams: Wiring["streams"],
+  terminalSize?: TerminalSize,
+): Promise<Ahead> {
+  const [program, request] = pipe(), [report, failure] = pipe();
+  const shared = { shim: shimFd, hostNetwork: hostNetwork(spec), initProgram: program, report: failure };
+  const outcome = execute(compileAhead(spec, { ...shared, streams, terminalSize }), KEPT);
+  [program, failure].forEach(close);
+  if (outcome.ok) return { ...launched(outcome.registers), wired: streams, request, report };
+  [request, report].forEach(close);
+  throw await describe(outcome, spec);
+}
+
+/** Sends a program to a container that was made ahead, and reads what became of it. */
+function send({ request, report }: Ahead, program: Program): Report {
+  let registers: string[];
+  try {
+    registers = sendProgram(request, program);
+  } catch (error) {
+    close(report);
+    throw error;
+  } finally {
+    close(request);
+  }
+  const answer = readReport(report, { program, registers });
+  close(report);
+  return answer;
+}
+
+/**
+ * Executes the command of `spec` in a container that was made ahead.
+ *
+ * @throws {SpawnError} if that fails; the container's process is gone then, or about to be.
+ * @throws {SystemError} `EPIPE` if the container has ended meanwhile.
+ */
+export async function command(ahead: Ahead, spec: ContainerSpec): Promise<void> {
+  const wiring: Wiring = { streams: ahead.wired, shim: shimFd, hostNetwork: -1, initProgram: -1, report: -1 };
+  const { failure } = send(ahead, compileCommand(spec.process, wiring));
+  if (failure) throw await describe(failure, spec);
+}
+
+/** Closes what leads to a container that was made ahead and gets no command. */
+export function letGo({ request, report }: Ahead): void {
+  [request, report].forEach(close);
 }
 
 /** Kills a container that has just been launched, and waits until it is gone. */

@@ -201,6 +201,20 @@ function makeFolder(containers: string, record: ContainerRecord): void {
   }
 }
 
+/** A name is also free when it is that of a container whose command was killed, unless that is to be kept. */
+async function makeNamed(containers: string, name: string, record: ContainerRecord): Promise<void> {
+  const { claimName } = await lazy.names();
+  const claim = (): void => claimName(containers, name, record.id, () => makeFolder(containers, record));
+  try {
+    claim();
+  } catch (error) {
+    if (!(error instanceof ContainerError) || !isAbandoned(containers, String(error.facts.holder))) throw error;
+    const { reclaim } = await lazy.leftovers();
+    await reclaim(containers);
+    claim();
+  }
+}
+
 /**
  * Makes a container's folder with its record in it, and takes its name. It is ours from then on.
  *
@@ -209,10 +223,7 @@ function makeFolder(containers: string, record: ContainerRecord): void {
 export async function createContainer(containers: string, record: ContainerRecord): Promise<void> {
   const { id, name, options: { volumes = [] } } = record;
   if (name === undefined) makeFolder(containers, record);
-  else {
-    const { claimName } = await lazy.names();
-    claimName(containers, name, id, () => makeFolder(containers, record));
-  }
+  else await makeNamed(containers, name, record);
   if (volumes.every((volume) => volume.includes(":"))) return;
   const { makeVolumes } = await lazy.volumes();
   try {

@@ -6,11 +6,19 @@
 
 import * as call from "../../ffi/calls.ts";
 import { type Program, step } from "../../ffi/program.ts";
-import type { ContainerSpec } from "../spec.ts";
+import type { ContainerSpec, ProcessSpec } from "../spec.ts";
 import { birth, dieWithCaller, makeFoldersOf } from "./birth.ts";
 import { makeDevices, mountKernelFiles } from "./filesystems.ts";
 import { connectNetwork, keepNetwork, makeFiles } from "./network.ts";
-import { becomeCommand, becomeInit, becomeUser, connectStreams, enterDirectory, makeTerminal } from "./process.ts";
+import {
+  becomeCommand,
+  becomeShim,
+  becomeUser,
+  connectStreams,
+  enterDirectory,
+  initCommand,
+  makeTerminal,
+} from "./process.ts";
 import { enterRootfs, finishRootfs, makeDirectory, userMounts } from "./rootfs.ts";
 import type { Wiring } from "./wiring.ts";
 
@@ -26,12 +34,10 @@ function fromImage(path: string): boolean {
 }
 
 /**
- * The program that makes the container `spec` and executes its command, in order. Pure.
- *
- * The user's mounts come before the file systems that they could disturb: a symbolic link of the image as a target
- * then leads to a folder of the image, which /dev, /proc or /sys covers afterwards.
+ * All up to the command's working directory. The user's mounts come before the file systems that they could disturb: a
+ * symbolic link of the image as a target then leads to a folder of the image, which /dev, /proc or /sys covers afterwards.
  */
-export function compile(spec: ContainerSpec, wiring: Wiring): Program {
+function make(spec: ContainerSpec, wiring: Wiring): Program {
   const { process } = spec;
   return [
     ...makeFoldersOf(spec),
@@ -53,7 +59,31 @@ export function compile(spec: ContainerSpec, wiring: Wiring): Program {
     ...connectStreams(process, wiring),
     ...becomeUser(process),
     ...dieWithCaller(),
+  ];
+}
+
+/** The program that makes the container `spec` and executes its command, in order. Pure. */
+export function compile(spec: ContainerSpec, wiring: Wiring): Program {
+  const { process } = spec;
+  return [
+    ...make(spec, wiring),
     ...enterDirectory(process),
-    ...(process.init ? becomeInit(wiring) : becomeCommand(process, wiring)),
+    ...(process.init ? becomeShim("init", wiring) : becomeCommand(process, wiring)),
+  ];
+}
+
+/**
+ * The program that makes the container `spec` but for its command. Its process then waits for {@linkcode compileCommand}'s,
+ * at the other end of the pipe that is wired as init's program. Pure.
+ */
+export function compileAhead(spec: ContainerSpec, wiring: Wiring): Program {
+  return [...make(spec, wiring), ...becomeShim(spec.process.init ? "init" : "join", wiring)];
+}
+
+/** The program that executes a command in a container that was made ahead. Pure. */
+export function compileCommand(process: ProcessSpec, wiring: Wiring): Program {
+  return [
+    ...enterDirectory(process),
+    ...(process.init ? initCommand(process, wiring) : becomeCommand(process, wiring)),
   ];
 }

@@ -142,15 +142,18 @@ export function becomeCommand(process: ProcessSpec, wiring: Wiring): Program {
   ];
 }
 
-/** The last steps of a container whose PID 1 is Sauropod's init, which runs {@linkcode initCommand}. */
-export function becomeInit(wiring: Wiring): Program {
-  const argv = ["sauropod-init", String(wiring.initProgram), String(wiring.report)];
+/**
+ * The last steps of a container whose PID 1 is Sauropod's own: init, which runs {@linkcode initCommand} in its child, or
+ * one that goes on with a program itself.
+ */
+export function becomeShim(mode: "init" | "join", wiring: Wiring): Program {
+  const argv = [`sauropod-${mode}`, String(wiring.initProgram), String(wiring.report)];
   return [
     step("close all other descriptors on execution", call.closeOnExecFrom(3)),
-    step("except init's program", call.stayOpen(wiring.initProgram)),
+    step("except its program's", call.stayOpen(wiring.initProgram)),
     step("and the pipe for its report", call.stayOpen(wiring.report)),
     step("set the usual umask", call.umask(0o022)),
-    step("execute init", call.execveFd(wiring.shim, argv, [])),
+    step(mode === "init" ? "execute init" : "execute the shim", call.execveFd(wiring.shim, argv, [])),
   ];
 }
 

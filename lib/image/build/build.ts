@@ -5,7 +5,7 @@
  */
 
 import type { PullPolicy } from "../../container/options.ts";
-import type { RunOptions } from "../../container/run.ts";
+import type { RunOptions } from "../../container/make.ts";
 import { InputError } from "../../errors.ts";
 import type { Folders } from "../../folders.ts";
 import { requestNetwork } from "../../network/request.ts";

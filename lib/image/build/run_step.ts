@@ -6,7 +6,7 @@
 
 import { flags } from "../../../ffi/flags.ts";
 import { AT_FDCWD, close, openAt, openBelow, S_IF, type Status, statusAt, unlinkAt } from "../../../ffi/fs.ts";
-import type { RunOptions } from "../../container/run.ts";
+import type { RunOptions } from "../../container/make.ts";
 import { runOn } from "../../container/run.ts";
 import { ImageError, SpawnError } from "../../errors.ts";
 import type { Folders } from "../../folders.ts";

@@ -7,7 +7,7 @@
 import { flags } from "../../../ffi/flags.ts";
 import { close, openIn } from "../../../ffi/fs.ts";
 import { openImage } from "../../container/view.ts";
-import type { RunOptions } from "../../container/run.ts";
+import type { RunOptions } from "../../container/make.ts";
 import type { Folders } from "../../folders.ts";
 import type { Spool } from "../exchange/spool.ts";
 import type { NewLayer } from "../exchange/write_image.ts";

@@ -1,0 +1,147 @@
+/**
+ * Containers that are made before it is known what they run.
+ *
+ * @module
+ */
+
+import { SystemError } from "../../ffi/fs.ts";
+import { ContainerError } from "../errors.ts";
+import { findFolders } from "../folders.ts";
+import { resolveImage } from "../image/resolve.ts";
+import type { Attachment } from "../network/attach.ts";
+import type { PublishedPort } from "../network/ports.ts";
+import type { ContainerSpec } from "../spec.ts";
+import { type Container, hold, leaveNetworks, type Started, undo } from "./held.ts";
+import { type Ahead, command, launchAhead, letGo } from "./launch.ts";
+import { announce, makeInPlace, type RunOptions } from "./make.ts";
+import { type Plan, planContainer } from "./plan.ts";
+import { checkOptions, completeFromImage, hostnameOf, prepareProcess } from "./prepare.ts";
+import { type ContainerRecord, markProcess, withRecord, writeRecord } from "./record.ts";
+import { checkAttached } from "./run.ts";
+
+/** What a command can have of its own in a container that was made ahead. */
+export interface CommandOptions {
+  /** Variables of its environment, beside the container's. */
+  env?: Readonly<Record<string, string>>;
+  /** Its working directory, which must be there. Default: the container's. */
+  cwd?: string;
+}
+
+/**
+ * A container that waits for its command. Leaving its scope removes it, unless it has got one: then `run` has returned the
+ * container. The kernel ends it if this process dies.
+ */
+export interface PreparedContainer extends AsyncDisposable {
+  /** Twelve hexadecimal digits. */
+  readonly id: string;
+  /** Its name, if it was given one. */
+  readonly name?: string;
+  /** Its places on bridged networks, with its addresses. */
+  readonly networks: readonly Attachment[];
+  /** Its published ports. */
+  readonly ports: readonly PublishedPort[];
+  /**
+   * Runs a command in it, once.
+   *
+   * @throws {ContainerError} `container-not-running` if it has run one already, or has ended.
+   * @throws {InputError} for options that make no sense; it waits on.
+   * @throws {SpawnError} if the command could not be executed; nothing is left.
+   */
+  run(command: readonly string[], options?: CommandOptions): Promise<Container>;
+}
+
+// A command must be named; what it is comes later.
+const TO_COME = ["/bin/sh"];
+
+function notRunning({ id }: ContainerRecord, why: string): ContainerError {
+  return new ContainerError(`the container ${id} was made ahead and ${why}`, {
+    code: "container-not-running",
+    facts: { container: id },
+    hint: "make another one with prepare()",
+  });
+}
+
+/** What the container is to be with its command. */
+async function specWith(
+  { spec, image, options }: Pick<Plan<RunOptions>, "spec" | "image" | "options">,
+  asked: readonly string[],
+  { env, cwd = options.cwd }: CommandOptions,
+): Promise<ContainerSpec> {
+  const wishes = { ...options, env: { ...options.env, ...env }, cwd };
+  checkOptions(asked, wishes);
+  const complete = await completeFromImage(image, asked, wishes);
+  const hostname = hostnameOf(spec.id, options);
+  return { ...spec, process: await prepareProcess(image.lower, complete.command, complete.options, hostname) };
+}
+
+/** Writes down what a container runs; undefined if it is no more. */
+function recordCommand(spec: ContainerSpec): ContainerRecord | undefined {
+  return withRecord(spec.rootfs.folder, (current) => {
+    const record = { ...current, command: spec.process.args };
+    writeRecord(spec.rootfs.folder, record);
+    return record;
+  });
+}
+
+async function execute({ launched, record }: Started<Ahead>, spec: ContainerSpec): Promise<ContainerRecord> {
+  const recorded = recordCommand(spec);
+  if (!recorded) throw notRunning(record, "has been removed");
+  try {
+    await command(launched, spec);
+  } catch (error) {
+    if (error instanceof SystemError && error.code === "EPIPE") throw notRunning(record, "has ended");
+    throw error;
+  }
+  return recorded;
+}
+
+/** See `prepare` of `lib/api/containers.ts`. */
+export async function prepare(image: string, options: RunOptions): Promise<PreparedContainer> {
+  options.signal?.throwIfAborted();
+  checkOptions([], options);
+  checkAttached(options);
+  const folders = findFolders(options), { containers } = folders;
+  const found = await resolveImage(image, folders.images, { ...options, containers });
+  let plan: Plan<RunOptions>, started: Started<Ahead>;
+  try {
+    const { spec, ...planned } = await planContainer(found, TO_COME, options, containers);
+    plan = { ...planned, spec: { ...spec, process: { ...spec.process, args: [] } } };
+    started = await makeInPlace(plan, { launch: launchAhead, announce: () => {} });
+  } finally {
+    found.release?.();
+  }
+  const { launched, record } = started, { id, name, networks = [], ports = [] } = record;
+
+  let waiting = true;
+  const remove = async (): Promise<void> => {
+    started.release();
+    await leaveNetworks(record);
+    await undo(containers, started);
+  };
+  return {
+    id,
+    ...(name === undefined ? {} : { name }),
+    networks,
+    ports,
+    async run(asked, own = {}) {
+      options.signal?.throwIfAborted();
+      const spec = await specWith({ ...plan, options, spec: started.spec }, asked, own);
+      if (!waiting) throw notRunning(record, "has got its command already");
+      waiting = false;
+      try {
+        const recorded = await execute(started, spec);
+        announce(containers, recorded, markProcess(launched.pid));
+        return hold({ ...started, spec, record: recorded }, options, folders);
+      } catch (error) {
+        await remove();
+        throw error;
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      if (!waiting) return;
+      waiting = false;
+      letGo(launched);
+      await remove();
+    },
+  };
+}
