@@ -4,7 +4,7 @@
  * @module
  */
 
-import { run } from "../mod.ts";
+import { prepare, run } from "../mod.ts";
 import { makeImage } from "./image.ts";
 import { type Contender, machine, measure, peakMemory, report, timed } from "./measure.ts";
 import { command, launchPeers, openDocker, watchLeftovers } from "./peers.ts";
@@ -34,6 +34,16 @@ try {
         if (gone) await container[Symbol.asyncDispose]();
       }),
   });
+  const launchAhead = (name: string, network: "none" | "host", containers: string): Contender => ({
+    name,
+    once: async () => {
+      const ready = await prepare("busybox", { images: folders.images, containers, ...silent, network });
+      return timed(async () => {
+        const container = await ready.run(["/bin/true"]);
+        await container.status;
+      });
+    },
+  });
   const peers = await launchPeers(home, `${home}/images/busybox`, docker);
   const deno = Deno.execPath();
   Deno.writeTextFileSync(`${home}/empty.ts`, "");
@@ -48,8 +58,10 @@ try {
   const bwrap = ["bwrap", "--unshare-all", "--bind", `${home}/images/busybox`, "/", "--dev", "/dev", "--proc", "/proc"];
   const inProcess = (network: "none" | "host"): Contender[] => [
     launch("run(), containers in memory", network, `${memory}/containers`),
+    launchAhead("the same, made ahead with prepare()", network, `${memory}/containers`),
     launch("run(), containers on disk", network, folders.containers),
-    launch("the same, until its files are gone", network, folders.containers, true),
+    launchAhead("the same, made ahead with prepare()", network, folders.containers),
+    launch("run(), containers on disk, until its files are gone", network, folders.containers, true),
     command("bwrap", [...bwrap, ...(network === "host" ? ["--share-net"] : []), "/bin/true"]),
     command("fork and exec of /bin/true", ["/bin/true"]),
   ];

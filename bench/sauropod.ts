@@ -15,5 +15,5 @@ export const FROM_SOURCES: readonly string[] = [...DENO, `${project}cli.ts`];
 /** The command as it is installed: packed, here into `folder`. */
 export async function packed(folder: string): Promise<readonly string[]> {
   await runCommand([...DENO, `${project}cli/pack/pack.ts`, folder]);
-  return [`${folder}/sauropod.js`];
+  return [`${folder}/sauropod`];
 }
