@@ -8,7 +8,7 @@ import { run } from "npm:@stricli/core@1.3.0";
 import { app } from "./app.ts";
 import type { Context } from "./context.ts";
 import { explain } from "./explain.ts";
-import { Interrupted } from "./signals.ts";
+import { Interrupted, takeUserSignal } from "./signals.ts";
 import { exitCodeOf, formatError, print, say } from "./text.ts";
 
 const OWN_ERROR = 125;
@@ -25,6 +25,8 @@ export async function parse(words: readonly string[]): Promise<number> {
     print(proposals.map(({ word, brief }) => `${word}\t${brief}\n`).join(""));
     return 0;
   }
+  // It ends the command, as it does any other, and opens no debugger of Deno's.
+  takeUserSignal();
   await run(app, words, { process });
   const code = Number(process.exitCode ?? 0);
   return code < 0 ? OWN_ERROR : code;

@@ -31,6 +31,16 @@ interface Passing {
   connect(target: Target): void;
 }
 
+let onUserSignal = (): void => Deno.exit(128 + signalNumber("SIGUSR1"));
+let taken = false;
+
+/** From now on SIGUSR1 ends this process, as it does others, or is passed on; Deno would open a debugger. */
+export function takeUserSignal(): void {
+  if (taken) return;
+  taken = true;
+  Deno.addSignalListener(divertUserSignal(), () => onUserSignal());
+}
+
 /**
  * Passes signals on once there is something to pass them to; the third request to stop kills one that ignores them.
  * Until then they interrupt what asks for it, or end the command when it comes to its event loop, with the exit code
@@ -41,14 +51,19 @@ export function passSignals(): Passing {
   let before: AbortController | undefined;
   let target: Target | undefined;
   for (const signal of FORWARDED) {
-    Deno.addSignalListener(signal === "SIGUSR1" ? divertUserSignal() : signal, () => {
+    const pass = (): void => {
       if (signal === "SIGINT" || signal === "SIGTERM") requests++;
       if (target) return void target.kill(requests < PATIENCE ? signal : "SIGKILL");
       if (signal === "SIGCONT") return;
       const exitCode = 128 + signalNumber(signal);
       if (before) before.abort(new Interrupted(exitCode));
       else Deno.exit(exitCode);
-    });
+    };
+    if (signal !== "SIGUSR1") Deno.addSignalListener(signal, pass);
+    else {
+      onUserSignal = pass;
+      takeUserSignal();
+    }
   }
   return {
     interrupted: () => (before ??= new AbortController()).signal,

@@ -372,6 +372,16 @@ Deno.test("a USR1 for the command line reaches the command, and opens no debugge
   await child.stdin.abort();
 });
 
+Deno.test("a USR1 ends a command that follows something, and opens no debugger of Deno's", async () => {
+  for (const [command, ...args] of [["events"], ["stats"]] as const) {
+    const child = world.start([command, ...args], { stdin: "" });
+    await until("it can be signalled", () => catches(child.pid, 10));
+    child.kill("SIGUSR1");
+    const { code, stderr } = await child.output();
+    assert.deepEqual([command, code, text(stderr)], [command, 138, ""]);
+  }
+});
+
 Deno.test("a command behind init that does not handle TERM dies of it, with 143", async () => {
   await using box = await converse(world, "echo ready; exec sleep 20", { init: true });
   await box.ask();
