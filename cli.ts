@@ -5,6 +5,7 @@
  */
 
 import { normalize } from "./cli/argv.ts";
+import { ourWords } from "./cli/docker_words.ts";
 import { FLAG_TABLE, readWords } from "./cli/flags.ts";
 import { exec, EXEC_TABLE } from "./cli/exec.ts";
 import { run } from "./cli/run.ts";
@@ -18,9 +19,9 @@ const TABLES = { run: FLAG_TABLE, create: FLAG_TABLE, fork: FLAG_TABLE, explain:
 
 /** Runs one command line and returns its exit code. */
 async function main(words: readonly string[]): Promise<number> {
-  const [name = "--help", ...rest] = words[0] === "__complete" ? words : normalize(words, TABLES);
-  if (!Object.hasOwn(TABLES, name) || rest[0] === "--help") return (await other()).parse([name, ...rest]);
   try {
+    const [name = "--help", ...rest] = words[0] === "__complete" ? words : normalize(ourWords(words), TABLES);
+    if (!Object.hasOwn(TABLES, name) || rest[0] === "--help") return await (await other()).parse([name, ...rest]);
     if (name === "exec") return await exec(rest);
     const { flags, image: named, command } = readWords(rest, name);
     const image = name === "fork" ? `container:${named}` : named;

@@ -15,6 +15,7 @@ import { familiarReference, parseReference } from "../lib/registry/reference.ts"
 import { app } from "./app.ts";
 import { COMMANDS, normalizeRun } from "./argv.ts";
 import type { Context } from "./context.ts";
+import { DOCKER_WORDS, ourWords } from "./docker_words.ts";
 import { FLAG_TABLE } from "./flags.ts";
 
 /** One word that can follow, and what it means. */
@@ -48,6 +49,10 @@ function storedImages(): Proposal[] {
     word: familiarReference(parseReference(name)),
     brief: "stored image",
   }));
+}
+
+function dockerWords(): Proposal[] {
+  return Object.entries(DOCKER_WORDS).map(([word, ours]) => ({ word, brief: `docker's word for ${ours.join(" ")}` }));
 }
 
 const OF_STORED = new Set(["push", "save", "inspect", "history", "tag", "rm"]);
@@ -90,11 +95,14 @@ async function fromParser(words: readonly string[], context: Context): Promise<P
 }
 
 /** Words that can follow `words`, the last of which is being typed. */
-export async function complete(words: readonly string[], context: Context): Promise<Proposal[]> {
+export async function complete(typed: readonly string[], context: Context): Promise<Proposal[]> {
+  const words = typed.length > 1 && Object.hasOwn(DOCKER_WORDS, typed[0] ?? "") ? ourWords(typed) : typed;
   const [first = "", ...rest] = words;
   const partial = words.at(-1) ?? "";
   const matching = (proposals: Proposal[]): Proposal[] => proposals.filter(({ word }) => word.startsWith(partial));
-  if (words.length <= 1 && !partial.startsWith("-")) return matching([...await fromParser([""], context), ...images()]);
+  if (words.length <= 1 && !partial.startsWith("-")) {
+    return matching([...await fromParser([""], context), ...dockerWords(), ...images()]);
+  }
   if (first === "cp" && !partial.startsWith("-")) return matching(containers().map(place));
   if (OF_CONTAINERS.has(first) && (!["exec", "fork"].includes(first) || rest.length === 1 || partial.startsWith("-"))) {
     return matching(partial.startsWith("-") ? await fromParser([first, "--"], context) : containers());
@@ -107,9 +115,9 @@ export async function complete(words: readonly string[], context: Context): Prom
   }
   const named = COMMANDS.has(first);
   if (named && !OF_IMAGES.has(first)) return await fromParser(words, context);
-  const typed = (named ? rest : words).slice(0, -1);
+  const before = (named ? rest : words).slice(0, -1);
   // Behind the image stands what belongs to the container.
-  if (normalizeRun(typed, FLAG_TABLE).includes("--")) return [];
+  if (normalizeRun(before, FLAG_TABLE).includes("--")) return [];
   if (["--network", "--net"].includes(words.at(-2) ?? "")) return matching([...networks(), ...APART]);
   if (partial.startsWith("-")) return matching(await fromParser([named ? first : "run", "--"], context));
   return matching(images());

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { COMMANDS, normalize, VERSION } from "../cli/argv.ts";
 import { complete } from "../cli/complete.ts";
 import type { Context } from "../cli/context.ts";
+import { ourWords } from "../cli/docker_words.ts";
 import { EXEC_TABLE } from "../cli/exec.ts";
 import { kebab } from "../cli/flag.ts";
 import { FLAG_TABLE, FLAGS, SHORT } from "../cli/flags.ts";
@@ -117,6 +118,33 @@ Deno.test("every short flag of run stands for its long one", () => {
   }
 });
 
+Deno.test("docker's words for commands mean ours, and those of commands that are none here are refused, not pulled", async () => {
+  for (
+    const [typed, meant] of [
+      ["pull alpine", "images pull alpine"],
+      ["build -t x .", "images build -t x ."],
+      ["rmi -f x", "images rm -f x"],
+      ["image ls -q", "images ls -q"],
+      ["container ls -a", "ps -a"],
+      ["container rm x", "rm x"],
+      ["info", "doctor"],
+      ["run pull x", "run pull x"],
+      ["constructor x", "constructor x"],
+    ] as const
+  ) assert.deepEqual(ourWords(words(typed)), words(meant));
+  await using world = makeWorld();
+  for (const word of ["login", "volume", "compose"]) {
+    const { code, stdout, stderr } = await world.cli([word, "ls"]);
+    assert.deepEqual([code, stdout], [125, ""]);
+    assert.ok(
+      stderr.startsWith(`sauropod: there is no command ${word}, and for an image of that name write: `),
+      stderr,
+    );
+  }
+  assert.match((await world.cli(["pull", "--help"])).stdout, /sauropod images pull/);
+  assert.match((await world.cli(["__complete", "pus"])).stdout, /^push\tdocker's word for images push\n$/);
+});
+
 // Help and mistakes
 
 Deno.test("every command has help with its usage, and run and explain with examples", async () => {
@@ -206,7 +234,7 @@ Deno.test("completion proposes commands, flags, images and containers where they
   for (const word of [...COMMANDS, "host", "busybox"]) assert(first.includes(word), `${word} is not in ${first}`);
   const table: [string[], string[]][] = [
     [["exp"], ["explain", "export"]],
-    [["bu"], ["busybox"]],
+    [["bu"], ["build", "busybox"]],
     [["run", "bu"], ["busybox"]],
     [["explain", "ho"], ["host"]],
     [["--memory", "64m", "bu"], ["busybox"]],
