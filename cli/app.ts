@@ -23,6 +23,7 @@ import { FLAGS, SHORT } from "./flags.ts";
 import { life } from "./app_life.ts";
 import { apply, cp, diff, exportContainer } from "./app_files.ts";
 import { commit, images } from "./app_images.ts";
+import { login, logout } from "./app_login.ts";
 import { events, logs } from "./app_logs.ts";
 import { network } from "./app_network.ts";
 import { pause, stats, top, unpause, update } from "./app_resources.ts";
@@ -221,6 +222,8 @@ const routes = {
   update,
   images,
   commit,
+  login,
+  logout,
   network,
   explain,
   gc,

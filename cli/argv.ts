@@ -37,7 +37,7 @@ export const COMMANDS: ReadonlySet<string> = new Set(
     ],
     ...["cp", "diff", "export", "apply"],
     ...["logs", "events", "top", "stats", "pause", "unpause", "update"],
-    ...["commit", "images", "network", "explain", "gc", "doctor", "completions"],
+    ...["commit", "images", "login", "logout", "network", "explain", "gc", "doctor", "completions"],
   ],
 );
 

@@ -26,9 +26,6 @@ const LISTS = ["ls", "list"];
 
 /** Commands of docker's that are none here, and what to do instead. An image of that name is meant only behind `run`. */
 const OTHERS: Readonly<Record<string, string>> = {
-  login:
-    "credentials are read where docker and podman keep them: log in with one of those, or write ~/.docker/config.json",
-  logout: "credentials are read where docker and podman keep them: log out with one of those",
   port: "sauropod ps shows the published ports, sauropod inspect as JSON",
   search: "the registry's web pages can search",
   system: "sauropod gc takes away what was left, sauropod images prune what no container needs",

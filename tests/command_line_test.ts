@@ -133,7 +133,7 @@ Deno.test("docker's words for commands mean ours, and those of commands that are
     ] as const
   ) assert.deepEqual(ourWords(words(typed)), words(meant));
   await using world = makeWorld();
-  for (const word of ["login", "volume", "compose"]) {
+  for (const word of ["search", "volume", "compose"]) {
     const { code, stdout, stderr } = await world.cli([word, "ls"]);
     assert.deepEqual([code, stdout], [125, ""]);
     assert.ok(

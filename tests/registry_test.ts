@@ -587,7 +587,7 @@ Deno.test("a registry that always answers 401 ends in a refusal", async () => {
     /answers 401: "authentication required"/,
     asManifest(loop.host, apart()),
   );
-  assert.match(error.hint ?? "", /docker login/);
+  assert.match(error.hint ?? "", /sauropod login/);
   assert.ok(loop.asked.length <= 5);
   await using same = tokenRegistry(() => Response.json({ token: "bad" }));
   await fails("registry-refused", /or there is no such repository/, asManifest(same.host, apart()));

@@ -107,15 +107,15 @@ function readToken(bytes: Uint8Array | undefined, task: Task): { token: string; 
   return { token: found, seconds: typeof expires_in === "number" && expires_in > 0 ? expires_in : USUAL_SECONDS };
 }
 
-const NO_CREDENTIALS =
-  "if it is not public, put credentials in ~/.docker/config.json or $REGISTRY_AUTH_FILE, as `skopeo login` does";
+const OTHER_CREDENTIALS = "check the name of the repository, and log in again: sauropod login";
+const NO_CREDENTIALS = "if it is not public, log in: sauropod login";
 
 function refused(task: Task, known: Credentials | undefined, words: string): Error {
   const why = known
     ? `the registry does not accept the credentials of ${known.from} for it`
     : "the registry wants credentials, or there is no such repository";
   return failure(task, "registry-refused", `${why}${words}`, {
-    hint: known ? "check the name of the repository, and log in again" : NO_CREDENTIALS,
+    hint: known ? task.repository === "" ? undefined : OTHER_CREDENTIALS : NO_CREDENTIALS,
     facts: { status: 401 },
   });
 }
@@ -152,7 +152,7 @@ export function makeAuthority({ place, credentials, clock }: AuthorityOptions): 
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");
     if (bearer) {
       const { service, scope: wanted } = bearer.parameters;
-      const scopes = [...new Set([scope, ...(wanted ? [wanted] : [])])];
+      const scopes = [...new Set([scope, wanted ?? ""])].filter((one) => one !== "");
       const ask = tokenRequest(realmOf(bearer, place, task), scopes, service, known);
       const { token, seconds } = await askForToken(task, watch, ask, known);
       const header = `Bearer ${token}`;

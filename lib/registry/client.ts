@@ -46,7 +46,7 @@ export interface Registry {
 
 /** What is asked of a site, by a path below `/v2/`. */
 export interface Request extends Omit<Ask, "url" | "authorization" | "body"> {
-  /** Below the repository, such as `manifests/latest`; or a whole URL that the registry has given. */
+  /** Below the repository, such as `manifests/latest`; or a whole URL. */
   path: string | URL;
   /** What is to be allowed: `pull`, or `pull,push`. */
   actions: "pull" | "pull,push";
@@ -98,6 +98,7 @@ export function openRegistry(name: string, options: RegistryOptions = {}): Regis
 }
 
 function scopeOf({ prefix }: Place, repository: string, { actions, reads = [] }: Request): string {
+  if (repository === "") return "";
   return [`repository:${prefix}${repository}:${actions}`, ...reads.map((one) => `repository:${prefix}${one}:pull`)]
     .join(" ");
 }

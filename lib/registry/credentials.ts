@@ -4,7 +4,8 @@
  * @module
  */
 
-import { ImageError, messageOf } from "../errors.ts";
+import { messageOf } from "../errors.ts";
+import { runHelper, unusable } from "./credential_helper.ts";
 
 /** What proves who one is: a name and a password, or a token that stands for both. */
 export type Credentials =
@@ -23,11 +24,10 @@ export type Credentials =
     readonly from: string;
   };
 
-const HELPER = /^[A-Za-z0-9._-]+$/;
-const HELPER_PATIENCE = 30_000;
 const DOCKER_HUB = ["https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io"];
 
-function files(): string[] {
+/** The files in which credentials may be, the one that counts first in front. */
+export function credentialFiles(): string[] {
   const named = Deno.env.get("REGISTRY_AUTH_FILE");
   if (named) return [named];
   const home = Deno.env.get("HOME");
@@ -39,20 +39,13 @@ function files(): string[] {
   ];
 }
 
-// The messages never quote a file: what cannot be read as JSON may still be a password.
-function unusable(what: string, why: string): ImageError {
-  return new ImageError(`the credentials of ${what} cannot be used: ${why}`, {
-    code: "credentials-unusable",
-    facts: { what },
-    hint: "log in again with `docker login` or `skopeo login`",
-  });
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
+/** Whether a value is an object of JSON. */
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function read(path: string): Record<string, unknown> | undefined {
+/** What is in a file of credentials; undefined if there is none. */
+export function readCredentialFile(path: string): Record<string, unknown> | undefined {
   let text: string;
   try {
     text = Deno.readTextFileSync(path);
@@ -70,8 +63,8 @@ function read(path: string): Record<string, unknown> | undefined {
   return value;
 }
 
-// The most special first: skopeo has credentials for parts of a registry as well.
-function keysFor(registry: string, repository: string): string[] {
+/** By what the credentials for a repository may be called in a file, the most special first: skopeo has some for parts of a registry. */
+export function keysFor(registry: string, repository: string): string[] {
   const parts = repository.split("/");
   const nested = parts.map((_, i) => [registry, ...parts.slice(0, parts.length - i)].join("/"));
   const hosts = registry === "docker.io" ? DOCKER_HUB : [registry];
@@ -84,7 +77,13 @@ function keysFor(registry: string, repository: string): string[] {
   return [...nested, ...hosts.flatMap(spelled)];
 }
 
-function lookUp(table: unknown, keys: readonly string[]): unknown {
+/** What docker calls a registry where it keeps credentials. */
+export function serverOf(registry: string): string {
+  return registry === "docker.io" ? "https://index.docker.io/v1/" : registry;
+}
+
+/** What a table has under the first of `keys` that it has. */
+export function lookUp(table: unknown, keys: readonly string[]): unknown {
   if (!isObject(table)) return undefined;
   const key = keys.find((key) => Object.hasOwn(table, key));
   return key === undefined ? undefined : table[key];
@@ -117,39 +116,18 @@ function readEntry(entry: unknown, from: string): Credentials | undefined {
 }
 
 async function askHelper(name: string, server: string): Promise<Credentials | undefined> {
-  const program = `docker-credential-${name}`;
-  if (!HELPER.test(name)) throw unusable(JSON.stringify(program), "this is no name of a credential helper");
-  let result: Deno.CommandOutput;
-  try {
-    const child = new Deno.Command(program, {
-      args: ["get"],
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "null",
-      signal: AbortSignal.timeout(HELPER_PATIENCE),
-    }).spawn();
-    const writer = child.stdin.getWriter();
-    // One that does not read what it is asked may still answer.
-    const asked = writer.write(new TextEncoder().encode(server)).then(() => writer.close()).catch(() => {});
-    [result] = await Promise.all([child.output(), asked]);
-  } catch (error) {
-    throw unusable(program, error instanceof Deno.errors.NotFound ? "it is not installed" : messageOf(error));
-  }
-  const text = new TextDecoder().decode(result.stdout);
-  if (!result.success) {
-    if (/credentials not found/i.test(text)) return undefined;
-    throw unusable(program, result.signal ? `it was ended by ${result.signal}` : `it ended with ${result.code}`);
-  }
+  const text = await runHelper(name, "get", server), from = `docker-credential-${name}`;
+  if (text === undefined) return undefined;
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    throw unusable(program, "its answer is no JSON");
+    throw unusable(from, "its answer is no JSON");
   }
-  if (!isObject(value) || typeof value.Secret !== "string") throw unusable(program, "its answer has no Secret");
+  if (!isObject(value) || typeof value.Secret !== "string") throw unusable(from, "its answer has no Secret");
   if (value.Secret === "") return undefined;
-  if (value.Username === "<token>") return { identityToken: value.Secret, from: program };
-  return { username: typeof value.Username === "string" ? value.Username : "", password: value.Secret, from: program };
+  if (value.Username === "<token>") return { identityToken: value.Secret, from };
+  return { username: typeof value.Username === "string" ? value.Username : "", password: value.Secret, from };
 }
 
 /**
@@ -162,9 +140,9 @@ async function askHelper(name: string, server: string): Promise<Credentials | un
  */
 export async function findCredentials(registry: string, repository: string): Promise<Credentials | undefined> {
   const keys = keysFor(registry, repository);
-  const server = registry === "docker.io" ? "https://index.docker.io/v1/" : registry;
-  for (const path of files()) {
-    const file = read(path);
+  const server = serverOf(registry);
+  for (const path of credentialFiles()) {
+    const file = readCredentialFile(path);
     if (!file) continue;
     const helper = lookUp(file.credHelpers, keys);
     if (typeof helper === "string" && helper !== "") return await askHelper(helper, server);

@@ -21,7 +21,7 @@ const MAX_QUOTE = 300;
 
 /** The beginning of every message. */
 export function cannot({ what, repository, host }: Task): string {
-  return `cannot ${what} of ${repository} at ${host}`;
+  return `cannot ${what}${repository && ` of ${repository}`} at ${host}`;
 }
 
 function factsOf({ host, repository }: Task): Record<string, unknown> {
@@ -127,7 +127,7 @@ export async function wordsOf(response: Response): Promise<string> {
 }
 
 const STATUS_HINTS: Readonly<Record<number, string>> = {
-  401: "put credentials in ~/.docker/config.json or $REGISTRY_AUTH_FILE, as `docker login` and `skopeo login` do",
+  401: "log in: sauropod login",
   403: "these credentials, or none, are not allowed to do it",
   404: "check the name and the tag",
   429: "the registry limits how much one may ask for; wait, or use credentials or a mirror",
