@@ -26,7 +26,7 @@ import { commit, images } from "./app_images.ts";
 import { login, logout } from "./app_login.ts";
 import { events, logs } from "./app_logs.ts";
 import { network } from "./app_network.ts";
-import { pause, stats, top, unpause, update } from "./app_resources.ts";
+import { pause, port, stats, top, unpause, update } from "./app_resources.ts";
 import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
 import type { PsFlags } from "./ps.ts";
 import type { RmFlags } from "./rm.ts";
@@ -215,6 +215,7 @@ const routes = {
   export: exportContainer,
   apply,
   events,
+  port,
   top,
   stats,
   pause,

@@ -127,6 +127,23 @@ export const stats: Command<Context> = buildCommand<StatsFlags, string[], Contex
   },
 });
 
+/** `sauropod port`. */
+export const port: Command<Context> = buildCommand<FolderOptions, [string, string?], Context>({
+  loader: async () => (await import("./port.ts")).port,
+  parameters: {
+    flags: folderFlags,
+    aliases: folderAliases,
+    positional: {
+      kind: "tuple",
+      parameters: [query, { ...word("PORT[/tcp|udp] [default: all]", "PORT"), optional: true }],
+    },
+  },
+  docs: {
+    brief: "Say where the ports of a container are published",
+    fullDescription: "Prints addresses of this machine.\n\n  sauropod port web\n  sauropod port web 80",
+  },
+});
+
 /** `sauropod top`. */
 export const top: Command<Context> = buildCommand<TopFlags, [string], Context>({
   loader: async () => (await import("./top.ts")).top,

@@ -36,7 +36,7 @@ export const COMMANDS: ReadonlySet<string> = new Set(
       "inspect",
     ],
     ...["cp", "diff", "export", "apply"],
-    ...["logs", "events", "top", "stats", "pause", "unpause", "update"],
+    ...["logs", "events", "port", "top", "stats", "pause", "unpause", "update"],
     ...["commit", "images", "login", "logout", "network", "explain", "gc", "doctor", "completions"],
   ],
 );

@@ -82,6 +82,7 @@ const OF_CONTAINERS: ReadonlySet<string> = new Set([
     "rm",
     "inspect",
     "logs",
+    "port",
     "commit",
     "top",
     "stats",

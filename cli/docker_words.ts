@@ -26,7 +26,6 @@ const LISTS = ["ls", "list"];
 
 /** Commands of docker's that are none here, and what to do instead. An image of that name is meant only behind `run`. */
 const OTHERS: Readonly<Record<string, string>> = {
-  port: "sauropod ps shows the published ports, sauropod inspect as JSON",
   search: "the registry's web pages can search",
   system: "sauropod gc takes away what was left, sauropod images prune what no container needs",
   volume: "volumes are folders of this machine (-v ./data:/data), or a container's own (-v /data)",

@@ -116,6 +116,18 @@ for (const filter of isBridgeFilterHere() ? ["0", "1"] : ["0"]) {
   });
 }
 
+Deno.test("port says where the ports of a container are published, and one that is not is an error", async () => {
+  await using _box = await inhabit(world, "box", { publish: ["127.0.0.1:8001:7000", "8002:53/udp"] });
+  const port = (...words: string[]) => world.cli(["port", "box", ...words]);
+  assert.equal((await port()).stdout, "7000/tcp -> 127.0.0.1:8001\n53/udp -> 0.0.0.0:8002\n");
+  assert.equal((await port("7000")).stdout, "127.0.0.1:8001\n");
+  assert.equal((await port("53/udp")).stdout, "0.0.0.0:8002\n");
+  const none = await port("53");
+  assert.deepEqual([none.code, none.stdout], [125, ""]);
+  assert.match(none.stderr, /^sauropod: port 53 of container box is not published\n/);
+  assert.match((await port("http")).stderr, /is no port/);
+});
+
 Deno.test("a port published on one address is not reached by another", async () => {
   await using _one = await inhabit(world, "one", { publish: both("127.0.0.1:8001:7000", `${HERE}:8002:7000`) });
   await check([
