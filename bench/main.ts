@@ -58,9 +58,9 @@ try {
   const bwrap = ["bwrap", "--unshare-all", "--bind", `${home}/images/busybox`, "/", "--dev", "/dev", "--proc", "/proc"];
   const inProcess = (network: "none" | "host"): Contender[] => [
     launch("run(), containers in memory", network, `${memory}/containers`),
-    launchAhead("the same, made ahead with prepare()", network, `${memory}/containers`),
+    launchAhead("of these the command, made ahead with prepare()", network, `${memory}/containers`),
     launch("run(), containers on disk", network, folders.containers),
-    launchAhead("the same, made ahead with prepare()", network, folders.containers),
+    launchAhead("of these the command, made ahead with prepare()", network, folders.containers),
     launch("run(), containers on disk, until its files are gone", network, folders.containers, true),
     command("bwrap", [...bwrap, ...(network === "host" ? ["--share-net"] : []), "/bin/true"]),
     command("fork and exec of /bin/true", ["/bin/true"]),
