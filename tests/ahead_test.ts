@@ -14,8 +14,8 @@ function options(more: RunOptions = {}): RunOptions {
   return { ...world.folders, ...PIPED, ...more };
 }
 
-/** The process of ours that waits for a command. */
-function waiting(): number {
+/** The process of ours that waits for a command; what it is called is seen a moment after it has been executed. */
+async function waiting(): Promise<number> {
   const isOurs = (pid: number): boolean => {
     try {
       return wordsOf(pid)[0] === "sauropod-join" &&
@@ -24,8 +24,8 @@ function waiting(): number {
       return false;
     }
   };
-  const found = pids().filter(isOurs);
-  assert.equal(found.length, 1);
+  let found: number[] = [];
+  await until("one waits", () => (found = pids().filter(isOurs)).length === 1);
   return found[0] ?? -1;
 }
 
@@ -54,7 +54,7 @@ Deno.test("its command is PID 1, also in a control group, and the child of init 
 
 Deno.test("while it waits it is nobody's but ours: no command runs in it, and ps says that it is made", async () => {
   await using ready = await prepare("busybox", options({ name: "ahead", user: "alice" }));
-  const pid = waiting(), status = parseStatus(Deno.readTextFileSync(`/proc/${pid}/status`));
+  const pid = await waiting(), status = parseStatus(Deno.readTextFileSync(`/proc/${pid}/status`));
   assert.equal(status.get("Uid"), "1000 1000 1000 1000");
   assert.equal(status.get("CapEff"), "0".repeat(16));
   assert.equal(status.get("NoNewPrivs"), "1");
@@ -120,7 +120,7 @@ Deno.test("what makes no sense is refused, and it waits on; a second command is 
 
 Deno.test("one that was killed while it waited says so, and leaves nothing", async () => {
   await using ready = await prepare("busybox", options());
-  const pid = waiting();
+  const pid = await waiting();
   Deno.kill(pid, "SIGKILL");
   await until("it has ended", () => /^State:\s*Z/m.test(Deno.readTextFileSync(`/proc/${pid}/status`)));
   await assert.rejects(
@@ -128,6 +128,21 @@ Deno.test("one that was killed while it waited says so, and leaves nothing", asy
     (error) => error instanceof ContainerError && /made ahead and has ended/.test(error.message),
   );
   assert.deepEqual(leftIn(world), []);
+});
+
+Deno.test("one whose folder somebody took away says so, and leaves no process and no descriptor", async () => {
+  const refused = async (): Promise<void> => {
+    const ready = await prepare("busybox", options({ stdin: "null", stdout: "null", stderr: "null" }));
+    const pid = await waiting();
+    Deno.removeSync(`${world.folders.containers}/${ready.id}`, { recursive: true });
+    await assert.rejects(ready.run(["true"]), /made ahead and has been removed/);
+    assert.ok(!pids().includes(pid));
+    assert.deepEqual(leftIn(world), []);
+  };
+  await refused();
+  const before = descriptors();
+  await refused();
+  assert.equal(descriptors(), before);
 });
 
 Deno.test("a command as long as the kernel takes arrives whole", async () => {

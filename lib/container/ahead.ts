@@ -74,18 +74,25 @@ async function specWith(
   return { ...spec, process: await prepareProcess(image.lower, complete.command, complete.options, hostname) };
 }
 
-/** Writes down what a container runs; undefined if it is no more. */
-function recordCommand(spec: ContainerSpec): ContainerRecord | undefined {
-  return withRecord(spec.rootfs.folder, (current) => {
+/** Writes down what a container runs. */
+function recordCommand(spec: ContainerSpec, made: ContainerRecord): ContainerRecord {
+  const recorded = withRecord(spec.rootfs.folder, (current) => {
     const record = { ...current, command: spec.process.args };
     writeRecord(spec.rootfs.folder, record);
     return record;
   });
+  if (!recorded) throw notRunning(made, "has been removed");
+  return recorded;
 }
 
 async function execute({ launched, record }: Started<Ahead>, spec: ContainerSpec): Promise<ContainerRecord> {
-  const recorded = recordCommand(spec);
-  if (!recorded) throw notRunning(record, "has been removed");
+  let recorded: ContainerRecord;
+  try {
+    recorded = recordCommand(spec, record);
+  } catch (error) {
+    letGo(launched);
+    throw error;
+  }
   try {
     await command(launched, spec);
   } catch (error) {
