@@ -95,6 +95,35 @@ export function normalizeRun(words: readonly string[], table: FlagTable): string
   return result;
 }
 
+/** The flags of one word of letters, a value glued to the last: -fn20, -n=20; undefined if they are others. */
+function apart(word: string, table: FlagTable): string[] | undefined {
+  const result: string[] = [];
+  for (let at = 1; at < word.length; at++) {
+    const name = table.long(word.charAt(at));
+    if (name === undefined) return undefined;
+    result.push(`--${name}`);
+    if (!table.takesValue(name)) continue;
+    const value = word.slice(at + 1);
+    return value === "" ? result : [...result, value.replace(/^=/, "")];
+  }
+  return result;
+}
+
+/** Rewrites the words of other commands, whose flags can stand anywhere, so that each value is a word of its own. */
+export function normalizeOther(words: readonly string[], table: FlagTable): string[] {
+  const result: string[] = [];
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i] ?? "";
+    if (word === "--") return [...result, ...words.slice(i)];
+    const [name, value] = split(word);
+    if (word.startsWith("--")) result.push(...value === "" && table.takesValue(name.slice(2)) ? [name, ""] : [word]);
+    else result.push(...(/^-./.test(word) ? apart(word, table) : undefined) ?? [word]);
+    const last = result.at(-1) ?? "";
+    if (last.startsWith("--") && table.takesValue(last.slice(2)) && i + 1 < words.length) result.push(words[++i] ?? "");
+  }
+  return result;
+}
+
 /** The words for the command parser. `tables` has the commands whose last words are those of another command. */
 export function normalize(
   words: readonly string[],

@@ -6,12 +6,31 @@
 
 import { run } from "npm:@stricli/core@1.3.0";
 import { app } from "./app.ts";
+import { type FlagTable, normalizeOther } from "./argv.ts";
 import type { Context } from "./context.ts";
 import { explain } from "./explain.ts";
+import { kebab } from "./flag.ts";
 import { Interrupted, takeUserSignal } from "./signals.ts";
 import { exitCodeOf, formatError, print, say } from "./text.ts";
 
 const OWN_ERROR = 125;
+
+/** The words with each flag's value apart, which the parser asks for. */
+function spelled(words: readonly string[]): string[] {
+  let target: typeof app.root | undefined = app.root;
+  let depth = 0;
+  while (target && "getRoutingTargetForInput" in target) {
+    const next: typeof app.root | undefined = target.getRoutingTargetForInput(words[depth] ?? "");
+    if (next) depth++;
+    target = next ?? target.getDefaultCommand();
+  }
+  if (!target) return [...words];
+  const { flags = {}, aliases = {} } = target.parameters;
+  const kinds = new Map(Object.entries(flags).map(([name, { kind }]) => [kebab(name), kind !== "boolean"]));
+  const longs = new Map(Object.entries(aliases).map(([letter, name]) => [letter, kebab(String(name))]));
+  const table: FlagTable = { takesValue: (name) => kinds.get(name), long: (letter) => longs.get(letter) };
+  return [...words.slice(0, depth), ...normalizeOther(words.slice(depth), table)];
+}
 
 /** Runs a command that the parser knows, or prints help. Returns the exit code. */
 export async function parse(words: readonly string[]): Promise<number> {
@@ -27,7 +46,7 @@ export async function parse(words: readonly string[]): Promise<number> {
   }
   // It ends the command, as it does any other, and opens no debugger of Deno's.
   takeUserSignal();
-  await run(app, words, { process });
+  await run(app, spelled(words), { process });
   const code = Number(process.exitCode ?? 0);
   return code < 0 ? OWN_ERROR : code;
 }

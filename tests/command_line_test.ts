@@ -190,6 +190,19 @@ const MISTAKES = [
   [["completions", "tcsh"], /bash, zsh or fish/],
 ] as const;
 
+Deno.test("other commands read short flags with their values glued on, too", async () => {
+  await using world = makeWorld();
+  const typed = ["run", "-d", "--name", "three", "--network", "none", "busybox", "sh", "-c", "echo 1; echo 2; echo 3"];
+  assert.equal((await world.cli(typed)).code, 0);
+  assert.equal((await world.cli(["wait", "three"])).stdout, "0\n");
+  for (const flags of [["-n1"], ["-fn1"], ["-n=1"], ["-n", "1"], ["--tail=1"]]) {
+    assert.deepEqual(await world.cli(["logs", ...flags, "three"]), { code: 0, stdout: "3\n", stderr: "" });
+  }
+  assert.match((await world.cli(["ps", "-aqfname=three"])).stdout, /^[0-9a-f]{12}\n$/);
+  assert.equal((await world.cli(["ps", "-aqf", "name=-n1"])).stdout, "");
+  assert.match((await world.cli(["logs", "--since=", "three"])).stderr, /"" is not a time/);
+});
+
 Deno.test("a mistake ends with 125, says what is wrong and what is possible, and makes nothing", async () => {
   await using world = makeWorld();
   await Promise.all(MISTAKES.map(async ([typed, reason]) => {
