@@ -862,3 +862,8 @@ Deno.test("a proxy is used as the environment says", async () => {
     "registry-unreachable",
   ]);
 });
+
+Deno.test("the name that is proposed for one with capital letters is one", () => {
+  assert.throws(() => parseReference("App:1"), { hint: "did you mean app:1?" });
+  assert.throws(() => parseReference("B AD"), { hint: /^a name is written/ });
+});

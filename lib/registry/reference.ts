@@ -75,7 +75,9 @@ export function parseReference(text: string): Reference {
 
   if (path === "") bad(text, "there is no name");
   if (!isRegistryName(registry)) bad(text, `${JSON.stringify(registry)} is no host`);
-  if (path !== path.toLowerCase()) bad(text, "it has capital letters", `did you mean ${named.toLowerCase()}?`);
+  if (path !== path.toLowerCase() && REPOSITORY.test(repository.toLowerCase())) {
+    bad(text, "it has capital letters", `did you mean ${named.toLowerCase()}?`);
+  }
   if (!REPOSITORY.test(repository)) {
     bad(text, "a name is made of lower case letters and digits, with single . _ - between them");
   }
