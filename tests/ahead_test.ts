@@ -130,6 +130,31 @@ Deno.test("one that was killed while it waited says so, and leaves nothing", asy
   assert.deepEqual(leftIn(world), []);
 });
 
+Deno.test("one whose record is gone or cannot be read leaves no descriptor open", async () => {
+  const counts: number[] = [];
+  for (const text of [undefined, "{}", undefined, "{}"]) {
+    await using ready = await prepare("busybox", options());
+    const record = `${world.folders.containers}/${ready.id}/container.json`;
+    if (text === undefined) Deno.removeSync(record);
+    else Deno.writeTextFileSync(record, text);
+    await assert.rejects(ready.run(["true"]), ContainerError);
+    assert.deepEqual(leftIn(world), []);
+    counts.push(descriptors());
+  }
+  assert.deepEqual(counts, Array(4).fill(counts[0]));
+});
+
+Deno.test("a container that cannot be made leaves no descriptor open", async () => {
+  const counts: number[] = [];
+  for (let i = 0; i < 2; i++) {
+    await assert.rejects(prepare("busybox", options({ volumes: ["/etc:/a\0b"] })));
+    await assert.rejects(prepare("busybox", options({ tmpfs: ["/bin/busybox"] })), SpawnError);
+    assert.deepEqual(leftIn(world), []);
+    counts.push(descriptors());
+  }
+  assert.equal(counts[0], counts[1]);
+});
+
 Deno.test("a command as long as the kernel takes arrives whole", async () => {
   const words = Array.from({ length: 15 }, (_, i) => String(i).repeat(100_000).slice(0, 100_000));
   const script = 'for word; do echo "${#word}"; done; printf %s "$*" | sha256sum';

@@ -12,7 +12,7 @@ import type { Attachment } from "../network/attach.ts";
 import type { PublishedPort } from "../network/ports.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { type Container, hold, leaveNetworks, type Started, undo } from "./held.ts";
-import { type Ahead, command, launchAhead, letGo } from "./launch.ts";
+import { type Ahead, command, launchAhead } from "./launch.ts";
 import { announce, makeInPlace, type RunOptions } from "./make.ts";
 import { type Plan, planContainer } from "./plan.ts";
 import { checkOptions, completeFromImage, hostnameOf, prepareProcess } from "./prepare.ts";
@@ -140,7 +140,6 @@ export async function prepare(image: string, options: RunOptions): Promise<Prepa
     async [Symbol.asyncDispose]() {
       if (!waiting) return;
       waiting = false;
-      letGo(launched);
       await remove();
     },
   };
