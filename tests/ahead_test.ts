@@ -14,8 +14,8 @@ function options(more: RunOptions = {}): RunOptions {
   return { ...world.folders, ...PIPED, ...more };
 }
 
-/** The process of ours that waits for a command. */
-function waiting(): number {
+/** The process of ours that waits for a command: it may not have quite executed the shim when prepare() returns. */
+async function waiting(): Promise<number> {
   const isOurs = (pid: number): boolean => {
     try {
       return wordsOf(pid)[0] === "sauropod-join" &&
@@ -24,8 +24,8 @@ function waiting(): number {
       return false;
     }
   };
-  const found = pids().filter(isOurs);
-  assert.equal(found.length, 1);
+  let found: number[] = [];
+  await until("one waits", () => (found = pids().filter(isOurs)).length === 1);
   return found[0] ?? -1;
 }
 
@@ -54,7 +54,7 @@ Deno.test("its command is PID 1, also in a control group, and the child of init 
 
 Deno.test("while it waits it is nobody's but ours: no command runs in it, and ps says that it is made", async () => {
   await using ready = await prepare("busybox", options({ name: "ahead", user: "alice" }));
-  const pid = waiting(), status = parseStatus(Deno.readTextFileSync(`/proc/${pid}/status`));
+  const pid = await waiting(), status = parseStatus(Deno.readTextFileSync(`/proc/${pid}/status`));
   assert.equal(status.get("Uid"), "1000 1000 1000 1000");
   assert.equal(status.get("CapEff"), "0".repeat(16));
   assert.equal(status.get("NoNewPrivs"), "1");
@@ -120,7 +120,7 @@ Deno.test("what makes no sense is refused, and it waits on; a second command is 
 
 Deno.test("one that was killed while it waited says so, and leaves nothing", async () => {
   await using ready = await prepare("busybox", options());
-  const pid = waiting();
+  const pid = await waiting();
   Deno.kill(pid, "SIGKILL");
   await until("it has ended", () => /^State:\s*Z/m.test(Deno.readTextFileSync(`/proc/${pid}/status`)));
   await assert.rejects(
@@ -128,6 +128,28 @@ Deno.test("one that was killed while it waited says so, and leaves nothing", asy
     (error) => error instanceof ContainerError && /made ahead and has ended/.test(error.message),
   );
   assert.deepEqual(leftIn(world), []);
+});
+
+Deno.test("a signal that is aborted while it waits, or as it gets its command, leaves nothing", async () => {
+  const early = new AbortController(), late = new AbortController();
+  const ready = await prepare("busybox", options({ signal: early.signal }));
+  early.abort();
+  await assert.rejects(ready.run(["true"]), { name: "AbortError" });
+  assert.deepEqual(leftIn(world), []);
+  await using other = await prepare("busybox", options({ signal: late.signal }));
+  const command = other.run(["sleep", "1000"]);
+  late.abort();
+  await assert.rejects(command, { name: "AbortError" });
+  assert.deepEqual(leftIn(world), []);
+});
+
+Deno.test("one that was removed says so", async () => {
+  const ready = await prepare("busybox", options());
+  await ready[Symbol.asyncDispose]();
+  await assert.rejects(
+    ready.run(["true"]),
+    (error) => error instanceof ContainerError && /made ahead and has been removed/.test(error.message),
+  );
 });
 
 Deno.test("one whose record is gone or cannot be read leaves no descriptor open", async () => {

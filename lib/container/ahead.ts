@@ -45,6 +45,7 @@ export interface PreparedContainer extends AsyncDisposable {
    *
    * @throws {ContainerError} `container-not-running` if it has run one already, or has ended.
    * @throws {InputError} for options that make no sense; it waits on.
+   * @throws the reason of the signal that it was made with, if that has been aborted; nothing is left.
    * @throws {SpawnError} if the command could not be executed; nothing is left.
    */
   run(command: readonly string[], options?: CommandOptions): Promise<Container>;
@@ -112,7 +113,7 @@ export async function prepare(image: string, options: RunOptions): Promise<Prepa
   }
   const { launched, record } = started, { id, name, networks = [], ports = [] } = record;
 
-  let waiting = true;
+  let over: string | undefined;
   const remove = async (): Promise<void> => {
     started.release();
     await leaveNetworks(record);
@@ -124,11 +125,11 @@ export async function prepare(image: string, options: RunOptions): Promise<Prepa
     networks,
     ports,
     async run(asked, own = {}) {
-      options.signal?.throwIfAborted();
       const spec = await specWith({ ...plan, options, spec: started.spec }, asked, own);
-      if (!waiting) throw notRunning(record, "has got its command already");
-      waiting = false;
+      if (over !== undefined) throw notRunning(record, over);
+      over = "has got its command already";
       try {
+        options.signal?.throwIfAborted();
         const recorded = await execute(started, spec);
         announce(containers, recorded, markProcess(launched.pid));
         return hold({ ...started, spec, record: recorded }, options, folders);
@@ -138,8 +139,8 @@ export async function prepare(image: string, options: RunOptions): Promise<Prepa
       }
     },
     async [Symbol.asyncDispose]() {
-      if (!waiting) return;
-      waiting = false;
+      if (over !== undefined) return;
+      over = "has been removed";
       await remove();
     },
   };
