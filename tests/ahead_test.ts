@@ -186,10 +186,15 @@ Deno.test("a command as long as the kernel takes arrives whole", async () => {
   assert.equal(text((await box.output()).stdout), "100000\n".repeat(15) + `${sum}  -\n`);
 });
 
-Deno.test("when the script that made it is killed, it ends, and the next command takes it away", async () => {
+Deno.test("when the script that made it is killed, it ends, and the next command takes it away, also if kept", async () => {
+  for (const keep of [false, true]) await orphan(keep);
+});
+
+async function orphan(keep: boolean): Promise<void> {
+  const wishes = { ...world.folders, network: "none", name: "orphan", keep };
   const script = `
     import { prepare } from "${PROJECT}/mod.ts";
-    const ready = await prepare("busybox", ${JSON.stringify({ ...world.folders, network: "none", name: "orphan" })});
+    const ready = await prepare("busybox", ${JSON.stringify(wishes)});
     console.log(ready.id);
     await new Promise((resolve) => setTimeout(resolve, 100_000));`;
   const child = new Deno.Command(Deno.execPath(), {
@@ -210,7 +215,7 @@ Deno.test("when the script that made it is killed, it ends, and the next command
   await reader.cancel();
   assert.equal((await world.cli(["gc"])).stdout, `removed ${id}\n`);
   assert.deepEqual(leftIn(world), []);
-});
+}
 
 Deno.test("an image's own words hold for its command: entrypoint and variables", async () => {
   const { code, stderr } = await world.cli(["images", "build", "-t", "talker", "-f", "-", world.home], {
