@@ -73,6 +73,27 @@ Deno.test("while it waits it is nobody's but ours: no command runs in it, and ps
   assert.deepEqual(actions.filter((action) => !action.startsWith("exec")), ["create", "start", "die", "destroy"]);
 });
 
+Deno.test("other commands leave one that waits to who made it, at once", async () => {
+  await using ready = await prepare("busybox", options({ limits: { pids: 20 } }));
+  const start = performance.now();
+  const refused: readonly (readonly [string[], RegExp])[] = [
+    [["rm", "-f", ready.id], new RegExp(`process ${Deno.pid} has made it ahead`)],
+    [["update", "--memory", "64m", ready.id], /waits for its command/],
+    [["restart", ready.id], /cannot be started/],
+    [["pause", ready.id], /does not run/],
+    [["kill", ready.id], /is not running/],
+  ];
+  for (const [words, why] of refused) {
+    const { code, stderr } = await world.cli(words);
+    assert.notEqual(code, 0);
+    assert.match(stderr, why);
+  }
+  assert.equal((await world.cli(["stop", ready.id])).code, 0);
+  assert.ok(performance.now() - start < 8000);
+  await using box = await ready.run(["echo", "well"]);
+  assert.equal(text((await box.output()).stdout), "well\n");
+});
+
 Deno.test("one that gets no command is gone when its scope ends, with all that it had", async () => {
   const before = lookAtMachine(), counts: number[] = [];
   for (let i = 0; i < 2; i++) {
