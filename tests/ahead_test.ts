@@ -208,14 +208,31 @@ Deno.test("a command as long as the kernel takes arrives whole", async () => {
 });
 
 Deno.test("when the script that made it is killed, it ends, and the next command takes it away, also if kept", async () => {
-  for (const keep of [false, true]) await orphan(keep);
+  for (const keep of [false, true]) {
+    const id = await orphan({ network: "none", keep });
+    assert.equal((await world.cli(["gc"])).stdout, `removed ${id}\n`);
+    assert.deepEqual(leftIn(world), []);
+  }
 });
 
-async function orphan(keep: boolean): Promise<void> {
-  const wishes = { ...world.folders, network: "none", name: "orphan", keep };
+Deno.test("the name of one whose script was killed is free at once, also on a network", async () => {
+  for (const detached of [[], ["--detach"]]) {
+    await orphan({ network: "bridge" });
+    const words = ["run", "--rm", ...detached, "--name", "orphan", "busybox", "true"];
+    const next = world.start(words), timer = setTimeout(() => next.kill("SIGKILL"), 10_000);
+    const { code, stderr } = await next.output();
+    clearTimeout(timer);
+    assert.equal(code, 0, text(stderr));
+    await until("it is gone", async () => (await list(world.folders)).length === 0);
+  }
+  await world.cli(["network", "rm", "sauropod0"]);
+});
+
+/** Makes a container called `orphan` in a script that is then killed; returns its id. */
+async function orphan(wishes: RunOptions): Promise<string> {
   const script = `
     import { prepare } from "${PROJECT}/mod.ts";
-    const ready = await prepare("busybox", ${JSON.stringify(wishes)});
+    const ready = await prepare("busybox", ${JSON.stringify({ ...world.folders, name: "orphan", ...wishes })});
     console.log(ready.id);
     await new Promise((resolve) => setTimeout(resolve, 100_000));`;
   const child = new Deno.Command(Deno.execPath(), {
@@ -234,8 +251,7 @@ async function orphan(keep: boolean): Promise<void> {
   child.kill("SIGKILL");
   await child.status;
   await reader.cancel();
-  assert.equal((await world.cli(["gc"])).stdout, `removed ${id}\n`);
-  assert.deepEqual(leftIn(world), []);
+  return id;
 }
 
 Deno.test("an image's own words hold for its command: entrypoint and variables", async () => {
