@@ -110,6 +110,20 @@ Deno.test("one that gets no command is gone when its scope ends, with all that i
   assertUnchanged(before);
 });
 
+Deno.test("it ends also when its address cannot be given back", async () => {
+  const namespace = Deno.statSync("/proc/self/ns/net").ino;
+  const blocked = `/run/sauropod/net-${namespace}/leases.new`;
+  const ready = await prepare("busybox", options({ network: "bridge" }));
+  Deno.mkdirSync(blocked);
+  try {
+    await assert.rejects(async () => await ready[Symbol.asyncDispose]());
+  } finally {
+    Deno.removeSync(blocked);
+  }
+  assert.deepEqual(leftIn(world), []);
+  await world.cli(["network", "rm", "sauropod0"]);
+});
+
 Deno.test("it has its address and its terminal before its command", async () => {
   await using ready = await prepare("busybox", options({ network: "bridge", terminal: { columns: 90, rows: 30 } }));
   const address = ready.networks[0]?.addresses[0];

@@ -116,8 +116,11 @@ export async function prepare(image: string, options: RunOptions): Promise<Prepa
   let over: string | undefined;
   const remove = async (): Promise<void> => {
     started.release();
-    await leaveNetworks(record);
-    await undo(containers, started);
+    try {
+      await undo(containers, started);
+    } finally {
+      await leaveNetworks(record);
+    }
   };
   return {
     id,
