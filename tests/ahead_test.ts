@@ -14,7 +14,7 @@ function options(more: RunOptions = {}): RunOptions {
   return { ...world.folders, ...PIPED, ...more };
 }
 
-/** The process of ours that waits for a command; what it is called is seen a moment after it has been executed. */
+/** The process of ours that waits for a command: it may not have quite executed the shim when prepare() returns. */
 async function waiting(): Promise<number> {
   const isOurs = (pid: number): boolean => {
     try {
@@ -73,6 +73,27 @@ Deno.test("while it waits it is nobody's but ours: no command runs in it, and ps
   assert.deepEqual(actions.filter((action) => !action.startsWith("exec")), ["create", "start", "die", "destroy"]);
 });
 
+Deno.test("other commands leave one that waits to who made it, at once", async () => {
+  await using ready = await prepare("busybox", options({ limits: { pids: 20 } }));
+  const start = performance.now();
+  const refused: readonly (readonly [string[], RegExp])[] = [
+    [["rm", "-f", ready.id], new RegExp(`process ${Deno.pid} has made it ahead`)],
+    [["update", "--memory", "64m", ready.id], /waits for its command/],
+    [["restart", ready.id], /cannot be started/],
+    [["pause", ready.id], /does not run/],
+    [["kill", ready.id], /is not running/],
+  ];
+  for (const [words, why] of refused) {
+    const { code, stderr } = await world.cli(words);
+    assert.notEqual(code, 0);
+    assert.match(stderr, why);
+  }
+  assert.equal((await world.cli(["stop", ready.id])).code, 0);
+  assert.ok(performance.now() - start < 8000);
+  await using box = await ready.run(["echo", "well"]);
+  assert.equal(text((await box.output()).stdout), "well\n");
+});
+
 Deno.test("one that gets no command is gone when its scope ends, with all that it had", async () => {
   const before = lookAtMachine(), counts: number[] = [];
   for (let i = 0; i < 2; i++) {
@@ -87,6 +108,20 @@ Deno.test("one that gets no command is gone when its scope ends, with all that i
   assert.equal(counts[0], counts[1]);
   await world.cli(["network", "rm", "sauropod0"]);
   assertUnchanged(before);
+});
+
+Deno.test("it ends also when its address cannot be given back", async () => {
+  const namespace = Deno.statSync("/proc/self/ns/net").ino;
+  const blocked = `/run/sauropod/net-${namespace}/leases.new`;
+  const ready = await prepare("busybox", options({ network: "bridge" }));
+  Deno.mkdirSync(blocked);
+  try {
+    await assert.rejects(async () => await ready[Symbol.asyncDispose]());
+  } finally {
+    Deno.removeSync(blocked);
+  }
+  assert.deepEqual(leftIn(world), []);
+  await world.cli(["network", "rm", "sauropod0"]);
 });
 
 Deno.test("it has its address and its terminal before its command", async () => {
@@ -130,19 +165,51 @@ Deno.test("one that was killed while it waited says so, and leaves nothing", asy
   assert.deepEqual(leftIn(world), []);
 });
 
-Deno.test("one whose folder somebody took away says so, and leaves no process and no descriptor", async () => {
-  const refused = async (): Promise<void> => {
-    const ready = await prepare("busybox", options({ stdin: "null", stdout: "null", stderr: "null" }));
-    const pid = await waiting();
-    Deno.removeSync(`${world.folders.containers}/${ready.id}`, { recursive: true });
-    await assert.rejects(ready.run(["true"]), /made ahead and has been removed/);
-    assert.ok(!pids().includes(pid));
+Deno.test("a signal that is aborted while it waits, or as it gets its command, leaves nothing", async () => {
+  const early = new AbortController(), late = new AbortController();
+  const ready = await prepare("busybox", options({ signal: early.signal }));
+  early.abort();
+  await assert.rejects(ready.run(["true"]), { name: "AbortError" });
+  assert.deepEqual(leftIn(world), []);
+  await using other = await prepare("busybox", options({ signal: late.signal }));
+  const command = other.run(["sleep", "1000"]);
+  late.abort();
+  await assert.rejects(command, { name: "AbortError" });
+  assert.deepEqual(leftIn(world), []);
+});
+
+Deno.test("one that was removed says so", async () => {
+  const ready = await prepare("busybox", options());
+  await ready[Symbol.asyncDispose]();
+  await assert.rejects(
+    ready.run(["true"]),
+    (error) => error instanceof ContainerError && /made ahead and has been removed/.test(error.message),
+  );
+});
+
+Deno.test("one whose record is gone or cannot be read leaves no descriptor open", async () => {
+  const counts: number[] = [];
+  for (const text of [undefined, "{}", undefined, "{}"]) {
+    await using ready = await prepare("busybox", options());
+    const record = `${world.folders.containers}/${ready.id}/container.json`;
+    if (text === undefined) Deno.removeSync(record);
+    else Deno.writeTextFileSync(record, text);
+    await assert.rejects(ready.run(["true"]), ContainerError);
     assert.deepEqual(leftIn(world), []);
-  };
-  await refused();
-  const before = descriptors();
-  await refused();
-  assert.equal(descriptors(), before);
+    counts.push(descriptors());
+  }
+  assert.deepEqual(counts, Array(4).fill(counts[0]));
+});
+
+Deno.test("a container that cannot be made leaves no descriptor open", async () => {
+  const counts: number[] = [];
+  for (let i = 0; i < 2; i++) {
+    await assert.rejects(prepare("busybox", options({ volumes: ["/etc:/a\0b"] })));
+    await assert.rejects(prepare("busybox", options({ tmpfs: ["/bin/busybox"] })), SpawnError);
+    assert.deepEqual(leftIn(world), []);
+    counts.push(descriptors());
+  }
+  assert.equal(counts[0], counts[1]);
 });
 
 Deno.test("a command as long as the kernel takes arrives whole", async () => {
@@ -154,10 +221,32 @@ Deno.test("a command as long as the kernel takes arrives whole", async () => {
   assert.equal(text((await box.output()).stdout), "100000\n".repeat(15) + `${sum}  -\n`);
 });
 
-Deno.test("when the script that made it is killed, it ends, and the next command takes it away", async () => {
+Deno.test("when the script that made it is killed, it ends, and the next command takes it away, also if kept", async () => {
+  for (const keep of [false, true]) {
+    const id = await orphan({ network: "none", keep });
+    assert.equal((await world.cli(["gc"])).stdout, `removed ${id}\n`);
+    assert.deepEqual(leftIn(world), []);
+  }
+});
+
+Deno.test("the name of one whose script was killed is free at once, also on a network", async () => {
+  for (const detached of [[], ["--detach"]]) {
+    await orphan({ network: "bridge" });
+    const words = ["run", "--rm", ...detached, "--name", "orphan", "busybox", "true"];
+    const next = world.start(words), timer = setTimeout(() => next.kill("SIGKILL"), 10_000);
+    const { code, stderr } = await next.output();
+    clearTimeout(timer);
+    assert.equal(code, 0, text(stderr));
+    await until("it is gone", async () => (await list(world.folders)).length === 0);
+  }
+  await world.cli(["network", "rm", "sauropod0"]);
+});
+
+/** Makes a container called `orphan` in a script that is then killed; returns its id. */
+async function orphan(wishes: RunOptions): Promise<string> {
   const script = `
     import { prepare } from "${PROJECT}/mod.ts";
-    const ready = await prepare("busybox", ${JSON.stringify({ ...world.folders, network: "none", name: "orphan" })});
+    const ready = await prepare("busybox", ${JSON.stringify({ ...world.folders, name: "orphan", ...wishes })});
     console.log(ready.id);
     await new Promise((resolve) => setTimeout(resolve, 100_000));`;
   const child = new Deno.Command(Deno.execPath(), {
@@ -176,9 +265,8 @@ Deno.test("when the script that made it is killed, it ends, and the next command
   child.kill("SIGKILL");
   await child.status;
   await reader.cancel();
-  assert.equal((await world.cli(["gc"])).stdout, `removed ${id}\n`);
-  assert.deepEqual(leftIn(world), []);
-});
+  return id;
+}
 
 Deno.test("an image's own words hold for its command: entrypoint and variables", async () => {
   const { code, stderr } = await world.cli(["images", "build", "-t", "talker", "-f", "-", world.home], {

@@ -12,7 +12,7 @@ import type { Attachment } from "../network/attach.ts";
 import type { PublishedPort } from "../network/ports.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { type Container, hold, leaveNetworks, type Started, undo } from "./held.ts";
-import { type Ahead, command, launchAhead, letGo } from "./launch.ts";
+import { type Ahead, command, launchAhead } from "./launch.ts";
 import { announce, makeInPlace, type RunOptions } from "./make.ts";
 import { type Plan, planContainer } from "./plan.ts";
 import { checkOptions, completeFromImage, hostnameOf, prepareProcess } from "./prepare.ts";
@@ -45,6 +45,7 @@ export interface PreparedContainer extends AsyncDisposable {
    *
    * @throws {ContainerError} `container-not-running` if it has run one already, or has ended.
    * @throws {InputError} for options that make no sense; it waits on.
+   * @throws the reason of the signal that it was made with, if that has been aborted; nothing is left.
    * @throws {SpawnError} if the command could not be executed; nothing is left.
    */
   run(command: readonly string[], options?: CommandOptions): Promise<Container>;
@@ -74,25 +75,18 @@ async function specWith(
   return { ...spec, process: await prepareProcess(image.lower, complete.command, complete.options, hostname) };
 }
 
-/** Writes down what a container runs. */
-function recordCommand(spec: ContainerSpec, made: ContainerRecord): ContainerRecord {
-  const recorded = withRecord(spec.rootfs.folder, (current) => {
+/** Writes down what a container runs; undefined if it is no more. */
+function recordCommand(spec: ContainerSpec): ContainerRecord | undefined {
+  return withRecord(spec.rootfs.folder, (current) => {
     const record = { ...current, command: spec.process.args };
     writeRecord(spec.rootfs.folder, record);
     return record;
   });
-  if (!recorded) throw notRunning(made, "has been removed");
-  return recorded;
 }
 
 async function execute({ launched, record }: Started<Ahead>, spec: ContainerSpec): Promise<ContainerRecord> {
-  let recorded: ContainerRecord;
-  try {
-    recorded = recordCommand(spec, record);
-  } catch (error) {
-    letGo(launched);
-    throw error;
-  }
+  const recorded = recordCommand(spec);
+  if (!recorded) throw notRunning(record, "has been removed");
   try {
     await command(launched, spec);
   } catch (error) {
@@ -119,11 +113,14 @@ export async function prepare(image: string, options: RunOptions): Promise<Prepa
   }
   const { launched, record } = started, { id, name, networks = [], ports = [] } = record;
 
-  let waiting = true;
+  let over: string | undefined;
   const remove = async (): Promise<void> => {
     started.release();
-    await leaveNetworks(record);
-    await undo(containers, started);
+    try {
+      await undo(containers, started);
+    } finally {
+      await leaveNetworks(record);
+    }
   };
   return {
     id,
@@ -131,11 +128,11 @@ export async function prepare(image: string, options: RunOptions): Promise<Prepa
     networks,
     ports,
     async run(asked, own = {}) {
-      options.signal?.throwIfAborted();
       const spec = await specWith({ ...plan, options, spec: started.spec }, asked, own);
-      if (!waiting) throw notRunning(record, "has got its command already");
-      waiting = false;
+      if (over !== undefined) throw notRunning(record, over);
+      over = "has got its command already";
       try {
+        options.signal?.throwIfAborted();
         const recorded = await execute(started, spec);
         announce(containers, recorded, markProcess(launched.pid));
         return hold({ ...started, spec, record: recorded }, options, folders);
@@ -145,9 +142,8 @@ export async function prepare(image: string, options: RunOptions): Promise<Prepa
       }
     },
     async [Symbol.asyncDispose]() {
-      if (!waiting) return;
-      waiting = false;
-      letGo(launched);
+      if (over !== undefined) return;
+      over = "has been removed";
       await remove();
     },
   };

@@ -25,6 +25,16 @@ export interface Launched {
   readonly pidfd: number;
   /** The other side of its terminal, if it has one, for the caller to close. */
   readonly terminal?: number;
+  /** What leads to it until it has its command, if it was made ahead. */
+  readonly ends?: readonly End[];
+}
+
+/** Our end of a pipe. */
+export interface End {
+  /** The descriptor. */
+  readonly fd: number;
+  /** Closes it; a second time does nothing. */
+  readonly close: () => void;
 }
 
 const SIGKILL = 9;
@@ -81,10 +91,19 @@ export async function launch(
 export interface Ahead extends Launched {
   /** Its standard streams. */
   readonly wired: Wiring["streams"];
-  /** Where the command's program goes. */
-  readonly request: number;
-  /** Where a failure of that comes from. */
-  readonly report: number;
+  /** Where the command's program goes, and where a failure of that comes from. */
+  readonly ends: readonly [request: End, report: End];
+}
+
+function endOf(fd: number): End {
+  let open = true;
+  return {
+    fd,
+    close(): void {
+      if (open) close(fd);
+      open = false;
+    },
+  };
 }
 
 /**
@@ -99,27 +118,29 @@ export async function launchAhead(
 ): Promise<Ahead> {
   const [program, request] = pipe(), [report, failure] = pipe();
   const shared = { shim: shimFd, hostNetwork: hostNetwork(spec), initProgram: program, report: failure };
-  const outcome = execute(compileAhead(spec, { ...shared, streams, terminalSize }), KEPT);
-  [program, failure].forEach(close);
-  if (outcome.ok) return { ...launched(outcome.registers), wired: streams, request, report };
-  [request, report].forEach(close);
-  throw await describe(outcome, spec);
+  const ends: Ahead["ends"] = [endOf(request), endOf(report)];
+  try {
+    const outcome = execute(compileAhead(spec, { ...shared, streams, terminalSize }), KEPT);
+    if (!outcome.ok) throw await describe(outcome, spec);
+    return { ...launched(outcome.registers), wired: streams, ends };
+  } catch (error) {
+    ends.forEach((end) => end.close());
+    throw error;
+  } finally {
+    [program, failure].forEach(close);
+  }
 }
 
 /** Sends a program to a container that was made ahead, and reads what became of it. */
-function send({ request, report }: Ahead, program: Program): Report {
-  let registers: string[];
+function send({ ends: [request, report] }: Ahead, program: Program): Report {
   try {
-    registers = sendProgram(request, program);
-  } catch (error) {
-    close(report);
-    throw error;
+    const registers = sendProgram(request.fd, program);
+    request.close();
+    return readReport(report.fd, { program, registers });
   } finally {
-    close(request);
+    request.close();
+    report.close();
   }
-  const answer = readReport(report, { program, registers });
-  close(report);
-  return answer;
 }
 
 /**
@@ -134,13 +155,9 @@ export async function command(ahead: Ahead, spec: ContainerSpec): Promise<void> 
   if (failure) throw await describe(failure, spec);
 }
 
-/** Closes what leads to a container that was made ahead and gets no command. */
-export function letGo({ request, report }: Ahead): void {
-  [request, report].forEach(close);
-}
-
 /** Kills a container that has just been launched, and waits until it is gone. */
-export function kill({ pidfd, terminal }: Launched): void {
+export function kill({ pidfd, terminal, ends = [] }: Launched): void {
+  ends.forEach((end) => end.close());
   sendSignal(pidfd, SIGKILL);
   reapNow(pidfd);
   if (terminal !== undefined) close(terminal);

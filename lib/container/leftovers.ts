@@ -14,6 +14,7 @@ import { thawAbandoned } from "./freeze.ts";
 import { removeStaleLayers } from "./layers.ts";
 import { listContainers, orphanedIds, removeStaleNames } from "./names.ts";
 import {
+  awaitsCommand,
   type ContainerRecord,
   isAlive,
   isRunning,
@@ -78,7 +79,7 @@ async function finish(containers: string, id: string, liveness: Liveness | undef
   if (record && liveness?.process && !record.ended) {
     recordEvent(containers, "die", record, { exitCode: 128 + SIGKILL, signal: SIGKILL, lost: true });
   }
-  if (!record?.keep) {
+  if (!record?.keep || (awaitsCommand(record) && !liveness?.process)) {
     await removeContainer(containers, record ?? { id });
     return "removed";
   }

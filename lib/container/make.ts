@@ -10,7 +10,7 @@ import { kill, type Launched } from "./launch.ts";
 import type { ContainerOptions } from "./options.ts";
 import { inPlace, type Plan, recordOf, specIn } from "./plan.ts";
 import { type ContainerRecord, markProcess, type ProcessMark } from "./record.ts";
-import { createContainer, removeContainer, setProcess } from "./store.ts";
+import { createContainer, freeName, removeContainer, setProcess } from "./store.ts";
 import { connect, type Connection, type StreamOptions } from "./streams.ts";
 import type { Place } from "../network/attach.ts";
 import type { ContainerSpec } from "../spec.ts";
@@ -72,6 +72,7 @@ export async function makeInPlace<T extends Launched>(
   plan: Plan<RunOptions>,
   making: Making<T>,
 ): Promise<Started<T>> {
+  await freeName(plan.containers, plan.options.name);
   let started: Started<T> | undefined;
   try {
     return await inPlace(plan, async (place) => {

@@ -36,7 +36,7 @@ function holderOf(containers: string, name: string): string | undefined {
 }
 
 /** The id of the container that has `name`; undefined if none has. One without a record is being removed. */
-function idOfName(containers: string, name: string): string | undefined {
+export function idOfName(containers: string, name: string): string | undefined {
   const id = holderOf(containers, name);
   return id !== undefined && exists(`${containers}/${id}/container.json`) ? id : undefined;
 }

@@ -148,6 +148,11 @@ export function statusOf({ ended, detached, state }: ContainerRecord, liveness: 
   return liveness.process ? "exited" : "created";
 }
 
+/** Whether a container was made ahead of its command and has not got that: nothing has run in it. */
+export function awaitsCommand({ command }: Pick<ContainerRecord, "command">): boolean {
+  return command.length === 0;
+}
+
 /** An owner or process as the target of a link: `BOOT PID.START`. Short, so that the link needs no block on disk. */
 export function formatMark({ pid, startTime }: ProcessMark): string {
   return `${bootId()} ${pid}.${startTime}`;

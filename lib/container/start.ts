@@ -20,7 +20,7 @@ import { type ContainerRecord, lowerOf, readRecord, statusOf } from "./record.ts
 import { checkRestart } from "./restart.ts";
 import { createState, restoreState, saveState } from "./state.ts";
 import { withStopped } from "./stopped.ts";
-import { clearLiveness, createContainer, livenessOf, own, removeContainer } from "./store.ts";
+import { clearLiveness, createContainer, freeName, livenessOf, own, removeContainer } from "./store.ts";
 
 const SIGKILL = 9;
 
@@ -55,6 +55,7 @@ async function planDetached(image: string, command: readonly string[], options: 
 
 /** Makes a container's folder and record; it is ours then. */
 async function makeFolder({ containers }: Plan, record: ContainerRecord): Promise<void> {
+  await freeName(containers, record.name);
   await createContainer(containers, record);
   createState(`${containers}/${record.id}`);
   recordEvent(containers, "create", record);

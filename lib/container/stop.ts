@@ -13,7 +13,15 @@ import { endContainer, reclaimThese } from "./leftovers.ts";
 import { findContainer } from "./names.ts";
 import { awaitEnd, signalProcess } from "./owner.ts";
 import { shownStatusOf } from "./pause.ts";
-import { type ContainerRecord, isOwned, type Liveness, type ProcessMark, readRecord, statusOf } from "./record.ts";
+import {
+  awaitsCommand,
+  type ContainerRecord,
+  isOwned,
+  type Liveness,
+  type ProcessMark,
+  readRecord,
+  statusOf,
+} from "./record.ts";
 import { start } from "./start.ts";
 import { parseState } from "./state.ts";
 import { isAbandoned, livenessOf, removeContainer } from "./store.ts";
@@ -106,7 +114,7 @@ export async function stop(container: string, options: StopOptions = {}): Promis
   const found = find(container, options);
   const { record, liveness } = found;
   const signal = signalNumber(options.signal ?? record.options.stopSignal ?? SIGTERM);
-  if (!liveness) return;
+  if (!liveness || awaitsCommand(record)) return;
   const process = await retire(found);
   if (process && await signalProcess(process, signal)) {
     await thaw(found);
@@ -249,6 +257,17 @@ async function awaitEnded({ containers, record: { id } }: Found): Promise<void> 
   }
 }
 
+/** Refuses one that was made ahead and waits: it ends when whoever made it wants that, or does. */
+function refuseAhead({ record, liveness }: Found): void {
+  if (!liveness || !awaitsCommand(record) || !isOwned(liveness)) return;
+  const { id } = record, { pid } = liveness.owner;
+  throw new ContainerError(`container ${id} cannot be removed: process ${pid} has made it ahead of its command`, {
+    code: "container-busy",
+    facts: { id, owner: pid },
+    hint: "it goes when that process lets go of it, or ends",
+  });
+}
+
 /**
  * Removes a container.
  *
@@ -258,6 +277,7 @@ async function awaitEnded({ containers, record: { id } }: Found): Promise<void> 
 export async function remove(container: string, options: RemoveOptions = {}): Promise<void> {
   const found = find(container, options);
   const { containers, record: { id } } = found;
+  if (options.force) refuseAhead(found);
   if (found.liveness) await (options.force ? end(found) : awaitEnded(found));
   const record = readRecord(`${containers}/${id}`) ?? found.record;
   if (livenessOf(containers, id) === undefined) removeGroups(record.cgroups);

@@ -201,18 +201,17 @@ function makeFolder(containers: string, record: ContainerRecord): void {
   }
 }
 
-/** A name is also free when it is that of a container whose command was killed, unless that is to be kept. */
-async function makeNamed(containers: string, name: string, record: ContainerRecord): Promise<void> {
-  const { claimName } = await lazy.names();
-  const claim = (): void => claimName(containers, name, record.id, () => makeFolder(containers, record));
-  try {
-    claim();
-  } catch (error) {
-    if (!(error instanceof ContainerError) || !isAbandoned(containers, String(error.facts.holder))) throw error;
-    const { reclaim } = await lazy.leftovers();
-    await reclaim(containers);
-    claim();
-  }
+/**
+ * Takes away the container that has `name` if its command was killed and it is not to be kept. Not for use under the lock
+ * of networks, which its place is given back under.
+ */
+export async function freeName(containers: string, name: string | undefined): Promise<void> {
+  if (name === undefined) return;
+  const { idOfName } = await lazy.names();
+  const holder = idOfName(containers, name);
+  if (holder === undefined || !isAbandoned(containers, holder)) return;
+  const { reclaimThese } = await lazy.leftovers();
+  await reclaimThese(containers, [holder]);
 }
 
 /**
@@ -223,7 +222,10 @@ async function makeNamed(containers: string, name: string, record: ContainerReco
 export async function createContainer(containers: string, record: ContainerRecord): Promise<void> {
   const { id, name, options: { volumes = [] } } = record;
   if (name === undefined) makeFolder(containers, record);
-  else await makeNamed(containers, name, record);
+  else {
+    const { claimName } = await lazy.names();
+    claimName(containers, name, id, () => makeFolder(containers, record));
+  }
   if (volumes.every((volume) => volume.includes(":"))) return;
   const { makeVolumes } = await lazy.volumes();
   try {

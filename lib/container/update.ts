@@ -15,7 +15,7 @@ import { ensureGroups, missingGroups, requireRunning, type Running } from "./gro
 import { findContainer } from "./names.ts";
 import { memoryOfProcess } from "./process_usage.ts";
 import { processesOf } from "./processes.ts";
-import { type ContainerRecord, readRecord, statusOf, withRecord, writeRecord } from "./record.ts";
+import { awaitsCommand, type ContainerRecord, readRecord, statusOf, withRecord, writeRecord } from "./record.ts";
 import { changeRestart, checkRestart } from "./restart.ts";
 import { livenessOf } from "./store.ts";
 
@@ -110,6 +110,13 @@ function updateLimits(containers: string, record: ContainerRecord, asked: Limits
   const limits = merge(record.options.limits ?? {}, asked);
   if (statusOf(record, livenessOf(containers, record.id)) === "running") {
     return applyTo(containers, requireRunning(containers, record), asked, limits);
+  }
+  if (awaitsCommand(record)) {
+    throw new ContainerError(`container ${record.id} waits for its command and has got its limits already`, {
+      code: "container-busy",
+      facts: { id: record.id },
+      hint: "change them when it runs",
+    });
   }
   // Refuses what this host could not set at the next start.
   planFor(detectCgroups(), record, limits);
