@@ -5,6 +5,7 @@
  */
 
 import { dirname } from "node:path";
+import { modeOf, removeFile } from "../../ffi/paths.ts";
 import { InputError } from "../errors.ts";
 import { attempt, openRegistry, type RegistryOptions } from "./client.ts";
 import { runHelper } from "./credential_helper.ts";
@@ -49,22 +50,12 @@ async function tryOut(registry: string, login: Login, options: RegistryOptions):
 // As docker writes it. A link stays one, and what is there is replaced at once or not at all.
 function write(path: string, content: Record<string, unknown>): void {
   Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const real = exists(path) ? Deno.realPathSync(path) : path, temporary = `${real}.${Deno.pid}`;
+  const real = modeOf(path) === undefined ? path : Deno.realPathSync(path), temporary = `${real}.${Deno.pid}`;
   try {
     Deno.writeTextFileSync(temporary, JSON.stringify(content, null, "\t"), { mode: 0o600, createNew: true });
     Deno.renameSync(temporary, real);
   } catch (error) {
-    if (exists(temporary)) Deno.removeSync(temporary);
-    throw error;
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    removeFile(temporary);
     throw error;
   }
 }
