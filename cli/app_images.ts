@@ -203,9 +203,12 @@ export const images: RouteMap<Context> = buildRouteMap({
       },
       docs: { brief: "Remove images" },
     }),
-    prune: buildCommand<ListFlags, [], Context>({
+    prune: buildCommand<ListFlags & { all?: boolean }, [], Context>({
       loader: async () => (await loaded()).prune,
-      parameters: list,
+      parameters: {
+        flags: { ...list.flags, all: yes("Also images that no container is made of") },
+        aliases: { ...list.aliases, a: "all" },
+      },
       docs: { brief: "Take away what no image and no container needs" },
     }),
     verify: buildCommand<ListFlags, [], Context>({
