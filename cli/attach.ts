@@ -6,7 +6,7 @@
 
 import { type AttachedContainer, attachInput, attachOwn, followOutput } from "../lib/container/attach.ts";
 import { start } from "../lib/container/start.ts";
-import { kill, wait } from "../lib/container/stop.ts";
+import { kill, watchEnd } from "../lib/container/stop.ts";
 import { ContainerError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions, type Folders } from "../lib/folders.ts";
 import { lazy } from "../lib/lazy.ts";
@@ -95,9 +95,10 @@ async function inputOfStarted(container: string, folders: FolderOptions = {}): P
 async function connect(
   session: Session,
   output: Promise<void>,
+  end: () => Promise<number>,
   open: () => AttachedContainer | Promise<AttachedContainer>,
 ): Promise<number> {
-  const { container, folders, flags, disconnected } = session;
+  const { flags, disconnected } = session;
   using connection = await open();
   const restore = flags.noStdin ? undefined : await passInput(connection, session);
   try {
@@ -110,7 +111,7 @@ async function connect(
     say("\nsauropod: disconnected; the container goes on");
     return 0;
   }
-  return await wait(container, folders).catch((error) => {
+  return await end().catch((error) => {
     if (error instanceof ContainerError) return 0;
     throw error;
   });
@@ -131,7 +132,8 @@ function follow({ container, folders, disconnected }: Session, begun?: () => boo
 /** Connects with a running container; ends with its exit code. */
 export async function attach(this: Context, flags: AttachFlags, container: string): Promise<void> {
   const session = sessionOf(container, flags);
-  this.process.exitCode = await connect(session, follow(session), () => attachInput(container, session.folders));
+  const end = watchEnd(container, session.folders);
+  this.process.exitCode = await connect(session, follow(session), end, () => attachInput(container, session.folders));
 }
 
 /** Starts a container and connects with it; returns its exit code. */
@@ -139,7 +141,7 @@ export async function startAttached(container: string, flags: AttachFlags): Prom
   const session = sessionOf(container, flags);
   const inputs: number[] = [];
   let begun = false;
-  const output = follow(session, () => begun);
+  const end = watchEnd(container, session.folders), output = follow(session, () => begun);
   const takeInput = (fd: number): void => void inputs.push(fd);
   await start(container, { ...session.folders, ...(flags.noStdin ? {} : { takeInput }) });
   begun = true;
@@ -147,6 +149,7 @@ export async function startAttached(container: string, flags: AttachFlags): Prom
   return await connect(
     session,
     output,
+    end,
     () => input === undefined ? inputOfStarted(container, session.folders) : attachOwn(input),
   );
 }

@@ -179,40 +179,51 @@ async function awaitEndOf(containers: string, id: string): Promise<void> {
 }
 
 /**
+ * Looks at a container now, and returns what waits until it has ended for good, for its exit code: also if it is removed
+ * meanwhile. See {@linkcode wait} for what both throw. To be called once.
+ */
+export function watchEnd(container: string, options: FolderOptions = {}): () => Promise<number> {
+  const { containers, record: { id, detached }, liveness } = find(container, options);
+  const folder = `${containers}/${id}`;
+  // Its folder may be removed with its end; what is open can still be read.
+  const opened = detached ? openState(folder) : undefined;
+  return async () => {
+    using state = opened;
+    await awaitEndOf(containers, id);
+    // Nobody has seen the end of one whose monitor was killed. Another command may be about to find it out.
+    const deadline = performance.now() + RELEASE_MS;
+    let record = readRecord(folder);
+    while (record && !record.ended && livenessOf(containers, id) && performance.now() < deadline) {
+      if (isAbandoned(containers, id)) await reclaimThese(containers, [id]);
+      else await pause();
+      record = readRecord(folder);
+    }
+    const told = state && parseState(() => textOf(state));
+    const code = record?.ended?.code ?? told?.code;
+    if (code !== undefined) return code;
+    if (record && !liveness) {
+      throw new ContainerError(`container ${id} has never been started`, {
+        code: "not-started",
+        facts: { id },
+        hint: `sauropod start ${id}`,
+      });
+    }
+    throw new ContainerError(`container ${id} was removed at its end: its exit code is not known`, {
+      code: "exit-code-unknown",
+      facts: { id },
+      hint: "run it detached, or without --rm",
+    });
+  };
+}
+
+/**
  * Waits until a container has ended for good, and returns its exit code: that of its last run, if it does not run.
  *
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `not-started` if it never ran;
  * `exit-code-unknown` if it was removed at its end by the process that ran it.
  */
 export async function wait(container: string, options: FolderOptions = {}): Promise<number> {
-  const { containers, record: { id, detached }, liveness } = find(container, options);
-  const folder = `${containers}/${id}`;
-  // Its folder may be removed with its end; what is open can still be read.
-  using state = detached ? openState(folder) : undefined;
-  await awaitEndOf(containers, id);
-  // Nobody has seen the end of one whose monitor was killed. Another command may be about to find it out.
-  const deadline = performance.now() + RELEASE_MS;
-  let record = readRecord(folder);
-  while (record && !record.ended && livenessOf(containers, id) && performance.now() < deadline) {
-    if (isAbandoned(containers, id)) await reclaimThese(containers, [id]);
-    else await pause();
-    record = readRecord(folder);
-  }
-  const told = state && parseState(() => textOf(state));
-  const code = record?.ended?.code ?? told?.code;
-  if (code !== undefined) return code;
-  if (record && !liveness) {
-    throw new ContainerError(`container ${id} has never been started`, {
-      code: "not-started",
-      facts: { id },
-      hint: `sauropod start ${id}`,
-    });
-  }
-  throw new ContainerError(`container ${id} was removed at its end: its exit code is not known`, {
-    code: "exit-code-unknown",
-    facts: { id },
-    hint: "run it detached, or without --rm",
-  });
+  return await watchEnd(container, options)();
 }
 
 /**
