@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
-import { createNetwork, NetworkError, removeNetwork, run, type RunOptions } from "../mod.ts";
+import {
+  createNetwork,
+  NetworkError,
+  remove,
+  removeNetwork,
+  restart,
+  run,
+  runDetached,
+  type RunOptions,
+} from "../mod.ts";
 import { host, until } from "./helpers/inside.ts";
 import {
   assertApart,
@@ -261,6 +270,16 @@ Deno.test("while a port is published nobody else on the host can listen on it; a
   await using _next = await inhabit(world, "next", { publish: both("8000:7000") });
   assert.equal(await remote.ask("tcp", HERE, 8000), `next from ${REMOTE}`);
   assert.equal(await remote.ask("udp", HERE, 8000), `next from ${REMOTE}`);
+});
+
+Deno.test("who has ended holds its ports no longer: it can be started again at once", async () => {
+  const options = { ...world.folders, name: "again", keep: true, publish: both("8000:7000") };
+  const id = await runDetached("busybox", ["sleep", "1000"], options);
+  try {
+    for (let i = 0; i < 20; i++) await restart(id, { ...world.folders, timeout: 0 });
+  } finally {
+    await remove(id, { ...world.folders, force: true });
+  }
 });
 
 Deno.test("when the command line is killed its ports are free at once, and their rules are gone", async () => {

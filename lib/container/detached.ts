@@ -128,6 +128,7 @@ async function jobOf(
     first: compile(spec, record.keep ? { ...wiring, networkPlace } : wiring),
     again: compile(specAgain(spec, networkPlace), { ...wiring, report: silence }),
     end: endOf({
+      ports: outfit.ports,
       groups: candidates,
       ...(record.keep ? {} : { folder: spec.rootfs.folder }),
       marks: [`${containers}/.live/${spec.id}.process`, `${containers}/.live/${spec.id}`],

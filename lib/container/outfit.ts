@@ -36,6 +36,8 @@ export interface Outfit {
   readonly lock: number;
   /** The host's network namespace; -1 if it is not needed. */
   readonly network: number;
+  /** What holds the published ports. */
+  readonly ports: readonly number[];
   /** With an init: its program. */
   readonly init?: Walked & { readonly fd: number };
   /** All that the monitor gets. */
@@ -110,7 +112,18 @@ export function makeOutfit(
       ...(init ? [shimFd] : []),
     ];
     keep(ours);
-    const outfit = { ...connected, folder, live, silence, reports, lock, network, ...(init ? { init } : {}), given };
+    const outfit = {
+      ...connected,
+      folder,
+      live,
+      silence,
+      reports,
+      lock,
+      network,
+      ports,
+      ...(init ? { init } : {}),
+      given,
+    };
     return { ...outfit, release, close: (fd) => fd === undefined ? closeAll() : closeOne(fd) };
   } catch (error) {
     closeAll();

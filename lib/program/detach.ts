@@ -38,6 +38,8 @@ export function specAgain(spec: ContainerSpec, networkPlace: number): ContainerS
 
 /** What is to be taken away at the end of a container. */
 export interface Estate {
+  /** The descriptors that hold its published ports. */
+  readonly ports: readonly number[];
   /** Control groups that there may be, innermost first. */
   readonly groups: readonly string[];
   /** The container's folder, if it is not to be kept. */
@@ -47,7 +49,7 @@ export interface Estate {
 }
 
 /** Takes away what must not stay of a container. */
-export function endOf({ groups, folder, marks }: Estate): Program {
+export function endOf({ ports, groups, folder, marks }: Estate): Program {
   const removeGroup = (path: string): Program => [
     callerStep(`remove the control group ${path}`, call.removeGroup(path), {
       ignore: ["ENOENT", "EBUSY", "EACCES", "EPERM"],
@@ -60,6 +62,8 @@ export function endOf({ groups, folder, marks }: Estate): Program {
     callerStep("remove its files", call.removeTree(path), { ignore: ["EPERM", "EROFS", "EBUSY", "EIO"] }),
   ];
   return [
+    // Before its marks are gone, so that who starts it then finds them free.
+    ...ports.map((fd) => callerStep("let go of published ports", call.close(fd))),
     ...groups.flatMap(removeGroup),
     ...(folder === undefined ? [] : removeFolder(folder)),
     ...marks.map((path) =>
