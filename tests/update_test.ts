@@ -320,6 +320,47 @@ Deno.test("rename waits for whoever changes the record, and loses nothing of it"
   });
 });
 
+/** Does `work` while names cannot be changed, so that what it returns waits for that in the order in which it came. */
+async function whileNamesAreHeld<T>(world: World, work: (settle: () => Promise<void>) => Promise<T>): Promise<T> {
+  using held = Deno.openSync(`${world.folders.containers}/.names/.lock`, { read: true, write: true });
+  held.lockSync(true);
+  return await work(() => new Promise((resolve) => setTimeout(resolve, 600)));
+}
+
+Deno.test("of two names that are given at once the container has one, and the other is free", async () => {
+  await using world = makeWorld();
+  const id = (await world.cli(["create", "--name", "before", "--network", "none", "busybox", "true"])).stdout.trim();
+  const both = await whileNamesAreHeld(world, async (settle) => {
+    const both = ["one", "two"].map((name) => world.cli(["rename", id, name]));
+    await settle();
+    return { results: Promise.all(both) };
+  });
+  assert.deepEqual((await both.results).map(({ code }) => code), [0, 0]);
+  const names = [...Deno.readDirSync(`${world.folders.containers}/.names`)].map(({ name }) => name);
+  assert.deepEqual(names.filter((name) => name !== ".lock"), [recordOf(world, { id }).name]);
+});
+
+Deno.test("what a start writes while its container gets another name is not lost", async () => {
+  await using world = makeWorld();
+  const id = (await world.cli(["create", "--name", "before", "--network", "none", "busybox", "true"])).stdout.trim();
+  const script = `${world.home}/start.ts`, record = { ...recordOf(world, { id }), countedLate: true };
+  Deno.writeTextFileSync(
+    script,
+    `import { writeWithName } from "${import.meta.resolve("../lib/container/names.ts")}";
+    writeWithName(${JSON.stringify(world.folders.containers)}, ${JSON.stringify(record)});`,
+  );
+  const both = await whileNamesAreHeld(world, async (settle) => {
+    const writing = new Deno.Command(Deno.execPath(), { args: ["run", "-A", "--no-lock", script] }).output();
+    await settle();
+    const renaming = world.cli(["rename", id, "after"]);
+    await settle();
+    return { results: Promise.all([writing, renaming]) };
+  });
+  assert.deepEqual((await both.results).map(({ code }) => code), [0, 0]);
+  const { name, countedLate } = recordOf(world, { id });
+  assert.deepEqual({ name, countedLate }, { name: "after", countedLate: true });
+});
+
 Deno.test("limits of a container that is just being started cannot be changed", async () => {
   await using world = makeWorld();
   const { containers } = world.folders;

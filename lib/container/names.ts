@@ -8,7 +8,7 @@ import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
 import { modeOf, readLink, removeFile } from "../../ffi/paths.ts";
 import { ContainerError } from "../errors.ts";
-import { type ContainerRecord, readRecord, writeRecord } from "./record.ts";
+import { type ContainerRecord, readRecord, withRecord, writeRecord } from "./record.ts";
 import { livenessOf, namesIn } from "./store.ts";
 
 const NAMES = ".names", LOCK = ".lock";
@@ -65,10 +65,7 @@ export function claimName(containers: string, name: string, id: string, make: ()
 /** Writes a record that was read a while ago, with the name that the container has by now. */
 export function writeWithName(containers: string, record: ContainerRecord): void {
   const folder = `${containers}/${record.id}`;
-  withLock(containers, () => {
-    const { name } = readRecord(folder) ?? record;
-    writeRecord(folder, { ...record, name });
-  });
+  withRecord(folder, ({ name }) => writeRecord(folder, { ...record, name }));
 }
 
 /** Takes `name` away from the container `id`, if it has it. */

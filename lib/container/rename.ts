@@ -18,19 +18,19 @@ import { withRecord, writeRecord } from "./record.ts";
  */
 export function renameContainer(containers: string, container: string, name: string): void {
   checkContainerName(name);
-  const { id, name: before, image } = findContainer(containers, container);
+  const { id } = findContainer(containers, container);
   const folder = `${containers}/${id}`;
-  const renamed = withRecord(folder, (record) => {
+  const before = withRecord(folder, (record) => {
     claimName(containers, name, id, () => writeRecord(folder, { ...record, name }));
-    return true;
+    return record;
   });
-  if (!renamed) {
+  if (!before) {
     throw new ContainerError(`container ${id} has been removed meanwhile`, {
       code: "container-not-found",
       facts: { id },
     });
   }
-  if (before === name) return;
-  if (before !== undefined) releaseName(containers, before, id);
-  recordEvent(containers, "rename", { id, name, image }, { oldName: before });
+  if (before.name === name) return;
+  if (before.name !== undefined) releaseName(containers, before.name, id);
+  recordEvent(containers, "rename", { ...before, name }, { oldName: before.name });
 }

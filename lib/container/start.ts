@@ -16,7 +16,7 @@ import type { ContainerOptions } from "./options.ts";
 import { awaitEnd, signalProcess } from "./owner.ts";
 import { inPlace, placeOf, type Plan, planContainer, recordOf } from "./plan.ts";
 import { checkOptions, prepare } from "./prepare.ts";
-import { type ContainerRecord, lowerOf, readRecord, statusOf } from "./record.ts";
+import { type ContainerRecord, lowerOf, readRecord, statusOf, writeRecord } from "./record.ts";
 import { checkRestart } from "./restart.ts";
 import { createState, restoreState, saveState } from "./state.ts";
 import { withStopped } from "./stopped.ts";
@@ -181,10 +181,10 @@ async function claim(containers: string, id: string): Promise<Claimed> {
       try {
         const { ended: _ended, joining: _joining, countedLate: _late, ...fresh } = record;
         createState(folder);
-        writeWithName(containers, fresh);
+        writeRecord(folder, fresh);
         return { record, state };
       } catch (error) {
-        restore(containers, record, state);
+        restore(folder, state, () => writeRecord(folder, record));
         clearLiveness(containers, id);
         throw startFailure(containers, id, error);
       }
@@ -206,10 +206,10 @@ function startFailure(containers: string, id: string, error: unknown): unknown {
 }
 
 /** Makes a container's files say what they said before a start that failed. */
-function restore(containers: string, record: ContainerRecord, state: string | undefined): void {
+function restore(folder: string, state: string | undefined, write: () => void): void {
   try {
-    restoreState(`${containers}/${record.id}`, state);
-    writeWithName(containers, record);
+    restoreState(folder, state);
+    write();
   } catch {
     // The disk is full: then the new record has not been written either. The error of the start is the one to tell.
   }
@@ -262,7 +262,7 @@ export async function start(
     return await beginInPlace({ spec, image, containers, options: asked }, fresh, takeInput ? { takeInput } : {});
   } catch (error) {
     await clean(containers, record);
-    restore(containers, record, state);
+    restore(folder, state, () => writeWithName(containers, record));
     clearLiveness(containers, id);
     throw startFailure(containers, id, error);
   }
