@@ -32,6 +32,10 @@ for (
     "type=bind,source=/a,target=/b,bind-propagation=shared",
     "type=bind,source=/a,target=/b,readonly=perhaps",
     "type=tmpfs,source=/a,target=/b",
+    "type=bind,source=/a:b,target=/b",
+    "type=bind,source=/a,target=/b:ro",
+    "type=volume,target=/a:/b",
+    "type=tmpfs,target=/a:size=1m",
   ]
 ) {
   Deno.test(`--mount ${JSON.stringify(mount)} is refused`, () => {

@@ -153,6 +153,7 @@ Deno.test("volumes of a hostile image reach nothing outside of it", async (t) =>
     ["a file of /proc", ["proc/sys/kernel"], "bad-mount"],
     ["/dev", ["/dev/"], "bad-mount"],
     ["a colon", ["/a:/b"], "bad-mount"],
+    ["a NUL", ["/a\0"], "bad-mount"],
     ["a hundred and one", Array.from({ length: 101 }, (_, i) => `/v${i}`), "bad-mount"],
     ["a name that is too long", [`/${"é".repeat(100)}/${"é".repeat(100)}`], "bad-mount"],
     ["a file", ["/etc/mine"], "volume-on-file"],

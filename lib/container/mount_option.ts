@@ -60,6 +60,9 @@ function readMount(text: string): { kind: Kind; words: string } {
   }
   const target = fields.get("target") ?? "", source = fields.get("source") ?? "";
   if (target === "") refuse(text, "it has no target", "target=/PATH in the container");
+  if (`${source}${target}`.includes(":")) {
+    refuse(text, "paths with a colon cannot be mounted", "a link to the source can have another name");
+  }
   if (kind === "volume") return { kind, words: target };
   if (kind === "bind") {
     if (source === "") refuse(text, "it has no source", "source=FOLDER or FILE of this machine");

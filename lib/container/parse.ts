@@ -20,8 +20,8 @@ function refuse(message: string, code: string, facts: Record<string, unknown>, h
  */
 export function containerPath(path: string, option: string, whole: string): string {
   const parts = path.split("/");
-  if (!path.startsWith("/") || parts.includes("..")) {
-    refuse(`${option} ${whole}: the path in the container must be absolute and without ..`, "bad-mount", {
+  if (!path.startsWith("/") || parts.includes("..") || path.includes("\0")) {
+    refuse(`${option} ${whole}: the path in the container must be absolute and without .. or NUL`, "bad-mount", {
       value: whole,
     });
   }
