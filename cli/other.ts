@@ -54,6 +54,8 @@ export async function parse(words: readonly string[]): Promise<number> {
 /** Says what went wrong. Returns the exit code. */
 export function report(error: unknown): number {
   if (error instanceof Interrupted) return error.exitCode;
+  // Leaving a scope has failed, too: that hides what it was left for.
+  if (error instanceof SuppressedError) return report(error.suppressed);
   say(formatError(error));
   return exitCodeOf(error);
 }

@@ -57,6 +57,20 @@ Deno.test("exec has the container's environment, directory, user, groups, capabi
   }, options);
 });
 
+Deno.test("an abort kills the command of exec, whenever it comes", async () => {
+  await inBox(async (box) => {
+    for (const turns of [0, 1, 2, 5]) {
+      const controller = new AbortController();
+      const starting = box.exec(["sleep", "1000"], { signal: controller.signal });
+      for (let i = 0; i < turns; i++) await Promise.resolve();
+      controller.abort();
+      const started = await starting.catch((error: unknown) => error instanceof Error ? error.name : undefined);
+      if (typeof started === "object") assert.equal((await started.status).signal, 9);
+      else assert.equal(started, "AbortError");
+    }
+  });
+});
+
 Deno.test("exec takes another user, directory and all capabilities where asked", async () => {
   await inBox(async (box) => {
     const script = ["sh", "-c", "id -u; pwd; grep CapEff /proc/self/status"];

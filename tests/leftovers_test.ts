@@ -363,6 +363,27 @@ Deno.test("a full disk is a clear error and leaves nothing", async () => {
   assertUnchanged(before);
 });
 
+Deno.test("who fills the disk still ends with its own exit code, and is told of as lost when there is room again", async () => {
+  await using world = makeWorld();
+  const script = `
+    mount -t tmpfs -o size=1m none "$containers"
+    "$@"; echo "code $?"
+    dd if=/dev/null of="$(echo "$containers"/*/upper/fill)" 2>/dev/null
+    ${commandLine(["ps", "-a", "--format", "{{.Status}}"]).join(" ")}; ${commandLine(["rm", "--all"]).join(" ")}
+    ls "$containers"; umount "$containers"`;
+  const before = lookAtMachine();
+  const words = ["--network", "none", "busybox", "sh", "-c", "dd if=/dev/zero of=/fill 2>/dev/null; exit 3"];
+  const { stdout, stderr } = await new Deno.Command("unshare", {
+    args: ["--mount", "--propagation", "private", "sh", "-c", script, "sh", ...commandLine(words)],
+    env: { SAUROPOD_HOME: world.home, containers: world.folders.containers },
+    cwd: world.home,
+    stdin: "null",
+  }).output();
+  assert.match(new TextDecoder().decode(stdout), /^code 3\nlost .*\n[0-9a-f]{12}\n$/);
+  assert.equal(new TextDecoder().decode(stderr), "");
+  assertUnchanged(before);
+});
+
 const HALFWAY = [
   ["a control group's parent that is missing", ["--cgroup-parent", "/no/such/group"], ["true"], 125, /control group/],
   ["a working directory closed to the user", ["-u", "alice", "-w", "/secret"], ["true"], 125, /go to \/secret: EACCES/],

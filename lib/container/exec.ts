@@ -225,6 +225,7 @@ function follow(
   const kill = (name: Deno.Signal | number = "SIGTERM"): boolean => !ended && sendSignal(pidfd, signalNumber(name));
   const abort = (): void => void kill(SIGKILL);
   signal?.addEventListener("abort", abort);
+  if (signal?.aborted) abort();
   const gone = (): void => {
     ended = true;
     signal?.removeEventListener("abort", abort);

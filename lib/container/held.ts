@@ -123,6 +123,20 @@ async function harvested(harvest: Harvest, containers: string, record: Container
   }
 }
 
+/**
+ * Writes down how a container has ended; false if that cannot be written, as on a full disk: then its marks stay, so that
+ * a later command tells that it is lost.
+ */
+function recordEnd(folder: string, ended: NonNullable<ContainerRecord["ended"]>): boolean {
+  try {
+    // Nothing to do if somebody has removed the container.
+    withRecord(folder, (current) => writeRecord(folder, { ...current, ended }));
+    return true;
+  } catch (error) {
+    return error instanceof Deno.errors.NotFound;
+  }
+}
+
 /** Waits for the end and takes away what must not stay; the files go later, when `removed` resolves. */
 async function finish(
   containers: string,
@@ -151,14 +165,9 @@ async function finish(
     await streams.drained;
     return { status, removed };
   }
-  const ended = { at: now(), ...ending, ...(oomKilled ? { oomKilled } : {}) };
-  try {
-    // Nothing to do if somebody has removed the container.
-    withRecord(spec.rootfs.folder, (current) => writeRecord(spec.rootfs.folder, { ...current, ended }));
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  if (recordEnd(spec.rootfs.folder, { at: now(), ...ending, ...(oomKilled ? { oomKilled } : {}) })) {
+    clearLiveness(containers, spec.id);
   }
-  clearLiveness(containers, spec.id);
   await streams.drained;
   return { status, removed: Promise.resolve() };
 }
