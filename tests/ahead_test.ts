@@ -1,6 +1,18 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { ContainerError, InputError, inspect, list, prepare, type RunOptions, SpawnError } from "../mod.ts";
+import {
+  ContainerError,
+  InputError,
+  inspect,
+  list,
+  logs,
+  prepare,
+  remove,
+  type RunOptions,
+  SpawnError,
+  start,
+  wait,
+} from "../mod.ts";
 import { parseStatus, text, until } from "./helpers/inside.ts";
 import { descriptorsOf, eventsOf, leftIn, pids, wordsOf } from "./helpers/life.ts";
 import { assertUnchanged, lookAtMachine, makeWorld, PROJECT } from "./helpers/world.ts";
@@ -42,6 +54,20 @@ Deno.test("a container that was made ahead runs what it is given, with its varia
   assert.equal(box.id, ready.id);
   const { code, stdout, stderr } = await box.output();
   assert.deepEqual([code, text(stdout), text(stderr)], [3, `1 2 1000 /etc ${ready.id}\n`, "err\n"]);
+});
+
+Deno.test("what it was given holds also for exec, and when it is started again", async () => {
+  await using ready = await prepare("busybox", options({ env: { A: "1", B: "1" }, keep: true }));
+  await using box = await ready.run(["sh", "-c", "echo $A $B $PWD; read line"], { env: { B: "2" }, cwd: "/etc" });
+  const more = await box.exec(["sh", "-c", "echo $A $B $PWD"], { stdout: "piped", stderr: "piped" });
+  assert.equal(text((await more.output()).stdout), "1 2 /etc\n");
+  await box.stdin.close();
+  await box.status;
+  await start(box.id, world.folders);
+  await wait(box.id, world.folders);
+  const lines = await Array.fromAsync(logs(box.id, world.folders));
+  assert.deepEqual(lines.map((line) => text(line.text)), ["1 2 /etc"]);
+  await remove(box.id, world.folders);
 });
 
 Deno.test("its command is PID 1, also in a control group, and the child of init if asked", async () => {

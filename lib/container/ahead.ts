@@ -75,17 +75,26 @@ async function specWith(
   return { ...spec, process: await prepareProcess(image.lower, complete.command, complete.options, hostname) };
 }
 
-/** Writes down what a container runs; undefined if it is no more. */
-function recordCommand(spec: ContainerSpec): ContainerRecord | undefined {
+/** Writes down what a container runs, as it is to run when it is started again; undefined if it is no more. */
+function recordCommand(spec: ContainerSpec, { env, cwd }: CommandOptions): ContainerRecord | undefined {
   return withRecord(spec.rootfs.folder, (current) => {
-    const record = { ...current, command: spec.process.args };
+    const { options } = current;
+    const record = {
+      ...current,
+      command: spec.process.args,
+      options: { ...options, env: { ...options.env, ...env }, ...(cwd === undefined ? {} : { cwd }) },
+    };
     writeRecord(spec.rootfs.folder, record);
     return record;
   });
 }
 
-async function execute({ launched, record }: Started<Ahead>, spec: ContainerSpec): Promise<ContainerRecord> {
-  const recorded = recordCommand(spec);
+async function execute(
+  { launched, record }: Started<Ahead>,
+  spec: ContainerSpec,
+  own: CommandOptions,
+): Promise<ContainerRecord> {
+  const recorded = recordCommand(spec, own);
   if (!recorded) throw notRunning(record, "has been removed");
   try {
     await command(launched, spec);
@@ -133,7 +142,7 @@ export async function prepare(image: string, options: RunOptions): Promise<Prepa
       over = "has got its command already";
       try {
         options.signal?.throwIfAborted();
-        const recorded = await execute(started, spec);
+        const recorded = await execute(started, spec, own);
         announce(containers, recorded, markProcess(launched.pid));
         return hold({ ...started, spec, record: recorded }, options, folders);
       } catch (error) {
