@@ -137,6 +137,28 @@ Deno.test("a volume without a source is the container's own, as with docker", as
   assert.deepEqual(foldersOf(world), []);
 });
 
+Deno.test("files are copied into volumes of a container that was never started, also where the image has no such folder", async () => {
+  await using world = makeWorld();
+  const { folders } = world, own = `${world.home}/own`;
+  Deno.mkdirSync(own);
+  const volumes = ["/new/own", `${own}:/new/bound`];
+  const id = await create("busybox", ["cat", "/new/own/1", "/new/bound/2"], {
+    ...folders,
+    network,
+    volumes,
+  });
+  const write = async (name: string, folder: string): Promise<void> => {
+    Deno.writeTextFileSync(`${world.home}/${name}`, `${name}\n`);
+    const { code, stderr } = await world.cli(["cp", `${world.home}/${name}`, `${id}:${folder}`]);
+    assert.deepEqual([code, stderr], [0, ""]);
+  };
+  await write("1", "/new/own");
+  await write("2", "/new/bound");
+  assert.equal((await world.cli(["start", "--attach", id])).stdout, "1\n2\n");
+  assert.equal((await world.cli(["diff", id])).stdout, "");
+  assert.equal((await world.cli(["rm", id])).code, 0);
+});
+
 Deno.test("a volume is writable in a container whose root is not", async () => {
   await using world = makeWorld();
   await makeImage(world, "app", "/data");

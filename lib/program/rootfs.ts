@@ -8,6 +8,7 @@
  */
 
 import * as call from "../../ffi/calls.ts";
+import type { ErrnoName } from "../../ffi/errno.ts";
 import { type Flags, flags } from "../../ffi/flags.ts";
 import { type Program, register, type Step, step } from "../../ffi/program.ts";
 import { openFiles } from "./network.ts";
@@ -19,17 +20,22 @@ function ancestry(path: string): string[] {
   return parts.map((_, i) => "/" + parts.slice(0, i + 1).join("/"));
 }
 
+const USUAL: readonly ErrnoName[] = ["EEXIST", "EROFS"];
+
 /** Makes `path` and the folders above it where they are missing. */
-function makeFolders(path: string): Program {
-  return ancestry(path).map((folder) =>
-    step(`make ${folder}`, call.mkdir(folder, 0o755), { ignore: ["EEXIST", "EROFS"] })
-  );
+function makeFolders(path: string, ignore = USUAL): Program {
+  return ancestry(path).map((folder) => step(`make ${folder}`, call.mkdir(folder, 0o755), { ignore }));
 }
 
 /** Makes an empty file at `path`, and the folders above it, where they are missing. */
-function makeFile(path: string): Program {
-  const folders = makeFolders(path.slice(0, path.lastIndexOf("/")));
-  return [...folders, step(`make ${path}`, call.createFile(path, 0o644), { ignore: ["EEXIST", "EROFS"] })];
+function makeFile(path: string, ignore = USUAL): Program {
+  const folders = makeFolders(path.slice(0, path.lastIndexOf("/")), ignore);
+  return [...folders, step(`make ${path}`, call.createFile(path, 0o644), { ignore })];
+}
+
+/** Makes what a volume is mounted on where it is missing. Errors that are none: `ignore`. */
+export function makeTarget({ target, directory }: BindMount, ignore = USUAL): Program {
+  return directory ? makeFolders(target, ignore) : makeFile(target, ignore);
 }
 
 // Both overlay's option parser and its list of lower folders read a backslash as an escape.
@@ -155,7 +161,8 @@ function bind(mount: BindMount, spec: ContainerSpec): Program {
     },
   );
   return [
-    ...(mount.directory ? makeFolders(mount.target) : [...makeFile(mount.target), uncover]),
+    ...makeTarget(mount),
+    ...(mount.directory ? [] : [uncover]),
     ...(attributes.length ? [restrict] : []),
     step(label, call.attach(tree, mount.target)),
   ];

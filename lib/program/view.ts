@@ -10,7 +10,7 @@ import { flags } from "../../ffi/flags.ts";
 import { callerStep, type Program, register, step } from "../../ffi/program.ts";
 import type { BindMount } from "../spec.ts";
 import { dieWithCaller, holdCaller } from "./birth.ts";
-import { mountOverlay, openSource, pivot, source } from "./rootfs.ts";
+import { makeTarget, mountOverlay, openSource, pivot, source } from "./rootfs.ts";
 
 /** What to look at. */
 export interface View {
@@ -24,16 +24,21 @@ export interface View {
   readonly writable: "all" | "volumes" | "nothing";
   /** Whether what is written need not reach the disk. Default: it must. */
   readonly volatile?: boolean;
-  /** Volumes to show. Those whose target is not there any more are left out. */
+  /** Volumes to show. Those whose target is not there and cannot be made are left out. */
   readonly volumes: readonly BindMount[];
 }
 
 /** Register names that are read after a run. */
 export const VIEW = { pidfd: "pidfd", tree: "view" } as const;
 
+// A running container has something else on them.
+const COVERED = /^\/(dev|sys)\//;
+
 function attach(mount: BindMount): Program {
   const tree = register(source(mount));
+  const make = COVERED.test(mount.target) ? [] : makeTarget(mount, ["EEXIST", "ENOENT", "ENOTDIR", "ELOOP"]);
   return [
+    ...make,
     ...(mount.readOnly
       ? [step(`restrict ${mount.target}`, call.setTreeAttributes(tree, flags("MOUNT_ATTR", "RDONLY")))]
       : []),
@@ -62,6 +67,7 @@ export function compileView({ folder, lower, shows, writable, volumes, volatile 
     ...volumes.map(openSource),
     ...mountOverlay({ folder, lower, volatile }, restricted, shows === "container"),
     ...pivot(folder),
+    step("create files with the modes given", call.umask(0)),
     ...volumes.flatMap(attach),
     ...(writable === "volumes" ? [step("make the root read-only", call.mount(null, "/", null, rootOnly))] : []),
     step("copy the tree of mounts, attached nowhere", call.openTree("/"), { save: "tree" }),
