@@ -86,7 +86,8 @@ async function inputOfStarted(container: string, folders: FolderOptions = {}): P
   try {
     return await attachInput(container, folders);
   } catch (error) {
-    if (error instanceof ContainerError && error.code === "container-not-running") return { [Symbol.dispose]() {} };
+    const over = ["container-not-running", "container-not-found"];
+    if (error instanceof ContainerError && over.includes(error.code)) return { [Symbol.dispose]() {} };
     throw error;
   }
 }

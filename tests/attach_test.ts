@@ -168,16 +168,18 @@ Deno.test("start --attach shows what a command wrote and passes its exit code on
   await clear(world);
 });
 
-Deno.test("the exit code of a container that is removed at its end is passed on by attach and by start --attach", async () => {
+Deno.test("what a container wrote that is removed at its end, and its exit code, are passed on by attach and start --attach", async () => {
   await using world = makeWorld();
   const run = await world.cli(["run", "-d", "--rm", "--name", "a", ...NONE, "busybox", "sh", "-c", "sleep 1; exit 7"]);
   assert.equal(run.code, 0, run.stderr);
   assert.equal((await world.cli(["attach", "a"])).code, 7);
-  for (const [i, script] of ["exit 8", "sleep 0.3; exit 9"].entries()) {
-    const name = `b${i}`;
+  // One that ends at once is gone before it can be looked at.
+  for (const [i, wait] of [0, 0, 0, 0, 0.3].entries()) {
+    const name = `b${i}`, script = `echo ${name}; sleep ${wait}; exit ${8 + i}`;
     const made = await world.cli(["create", "--rm", "--name", name, ...NONE, "busybox", "sh", "-c", script]);
     assert.equal(made.code, 0, made.stderr);
-    assert.equal((await world.cli(["start", "--attach", name])).code, 8 + i);
+    const { code, stdout, stderr } = await world.cli(["start", "--attach", name]);
+    assert.deepEqual({ code, stdout, stderr }, { code: 8 + i, stdout: `${name}\n`, stderr: "" });
   }
 });
 

@@ -38,10 +38,14 @@ export async function followOutput(
   options: FolderOptions & { begun?: () => boolean; signal?: AbortSignal; onLoss?: (loss: LogLoss) => void } = {},
 ): Promise<void> {
   const { containers } = findFolders(options);
-  const record = findContainer(containers, container), { id } = record;
+  const record = findContainer(containers, container), { id, keep } = record;
   const { begun = () => true, signal, onLoss } = options;
   const follow = (): boolean => !begun() || isHeld(containers, id);
   if (begun()) requireLog(containers, record);
+  else if (!keep && record.options.logSize !== 0) {
+    // It may have ended, and its log be gone with it, before that can be opened.
+    Deno.writeTextFileSync(`${containers}/${id}/log`, "", { append: true, mode: 0o600 });
+  }
   await copyLog(`${containers}/${id}`, { tail: 0, follow, signal, onLoss }, write);
 }
 
