@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { encodeName } from "../ffi/names.ts";
 import { ImageError } from "../lib/errors.ts";
 import { decompress, sniff } from "../lib/image/decompress.ts";
-import { type TarEntry, tarReader } from "../lib/image/tar.ts";
+import type { TarEntry } from "../lib/image/tar_entry.ts";
+import { tarReader } from "../lib/image/tar_read.ts";
 import { bytesOf, concat, item, output, pax, randomFrom, records, tar } from "./helpers/tar.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;

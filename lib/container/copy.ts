@@ -10,7 +10,7 @@ import { AT_FDCWD, close, S_IF, type Status, statusAt, SystemError } from "../..
 import { ImageError } from "../errors.ts";
 import { type ByteSource, joined } from "../image/chunks.ts";
 import { decompress } from "../image/decompress.ts";
-import { quoteName, type TarEntry } from "../image/tar.ts";
+import { quoteName, type TarEntry } from "../image/tar_entry.ts";
 import { readTree, type TreeOptions } from "../image/read_tree.ts";
 import { archiveTree } from "../image/tar_tree.ts";
 import { unpack, type Unpacked, type UnpackOptions, writeTree } from "../image/unpack.ts";

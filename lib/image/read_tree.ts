@@ -22,7 +22,7 @@ import {
   statusAt,
 } from "../../ffi/fs.ts";
 import { ImageError } from "../errors.ts";
-import { quoteName, type TarEntry, type TarType } from "./tar.ts";
+import { quoteName, type TarEntry, type TarType } from "./tar_entry.ts";
 import { failedWith, openDirectory } from "./tree.ts";
 import { DEFAULT_LIMITS, isKept } from "./unpack.ts";
 

@@ -30,7 +30,8 @@ import { ImageError } from "../errors.ts";
 import type { ByteSource } from "./chunks.ts";
 import type { TreePart } from "./read_tree.ts";
 import { sparseWriter } from "./sparse.ts";
-import { quoteName, type TarEntry, tarReader } from "./tar.ts";
+import { quoteName, type TarEntry } from "./tar_entry.ts";
+import { tarReader } from "./tar_read.ts";
 import { failedWith, openDirectory, removeTree, walker } from "./tree.ts";
 
 /** How much an archive may hold. */

@@ -5,7 +5,7 @@
  */
 
 import { ImageError } from "../../errors.ts";
-import { quoteName } from "../tar.ts";
+import { quoteName } from "../tar_entry.ts";
 
 /** An entry that has no place in an archive of images. */
 export function unsafeEntry(name: string, why: string): ImageError {
