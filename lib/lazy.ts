@@ -56,6 +56,7 @@ export const lazy = {
   top: (): Promise<typeof import("./container/top.ts")> => load("./container/top.ts"),
   update: (): Promise<typeof import("./container/update.ts")> => load("./container/update.ts"),
   networkAttach: (): Promise<typeof import("./network/attach.ts")> => load("./network/attach.ts"),
+  bridgeSetup: (): Promise<typeof import("./network/bridge_setup.ts")> => load("./network/bridge_setup.ts"),
   networkJoin: (): Promise<typeof import("./network/join.ts")> => load("./network/join.ts"),
   networkManage: (): Promise<typeof import("./network/manage.ts")> => load("./network/manage.ts"),
   networkDescribe: (): Promise<typeof import("./network/describe.ts")> => load("./network/describe.ts"),

@@ -49,6 +49,7 @@ import "./container/stats.ts";
 import "./container/top.ts";
 import "./container/update.ts";
 import "./network/attach.ts";
+import "./network/bridge_setup.ts";
 import "./network/join.ts";
 import "./network/manage.ts";
 import "./network/describe.ts";

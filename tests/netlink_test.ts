@@ -24,6 +24,7 @@ import {
   u8,
   withNetlink,
 } from "../ffi/netlink.ts";
+import { listRoutes } from "../ffi/routes.ts";
 import {
   deleteAddress,
   deleteLink,
@@ -31,7 +32,6 @@ import {
   type LinkAddress,
   listAddresses,
   listLinks,
-  listRoutes,
   newAddress,
   newBridge,
   newDefaultRoute,
