@@ -7,7 +7,6 @@ import {
   decodeMessages,
   encodeMessages,
   type Message,
-  NetlinkError,
   readU32,
   withNetlink,
 } from "../ffi/netlink.ts";
@@ -26,7 +25,7 @@ import {
   type VethPair,
 } from "../ffi/rtnetlink.ts";
 import { address } from "./helpers/addresses.ts";
-import { ip, MAC, MAC_TEXT, run, tell, testsInNamespace, withHere } from "./helpers/network_namespace.ts";
+import { ip, MAC, MAC_TEXT, refused, run, tell, testsInNamespace, withHere } from "./helpers/network_namespace.ts";
 
 const testInNamespace = testsInNamespace(import.meta.filename ?? "");
 
@@ -267,15 +266,3 @@ testInNamespace("the container's end gets the index that is asked for, whatever 
     );
   }
 });
-
-/** The error of a refused request. */
-function refused(...messages: readonly Message[]): Partial<NetlinkError> {
-  try {
-    tell(...messages);
-  } catch (error) {
-    assert.ok(error instanceof NetlinkError, `${error}`);
-    const { code, subject, detail, message } = error;
-    return { code, subject, detail, message };
-  }
-  return assert.fail("it was not refused");
-}

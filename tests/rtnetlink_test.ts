@@ -1,7 +1,7 @@
 /** What the kernel refuses and tells of links, addresses and routes. */
 
 import assert from "node:assert/strict";
-import { ask, type Message, NetlinkError, NLM_F, u32, u8, withNetlink } from "../ffi/netlink.ts";
+import { ask, type Message, NLM_F, u32, u8, withNetlink } from "../ffi/netlink.ts";
 import { listRoutes } from "../ffi/routes.ts";
 import {
   deleteLink,
@@ -15,27 +15,9 @@ import {
 } from "../ffi/rtnetlink.ts";
 import { formatAddress } from "../lib/network/address.ts";
 import { address } from "./helpers/addresses.ts";
-import { ip, MAC, run, tell, testsInNamespace } from "./helpers/network_namespace.ts";
+import { ip, MAC, refused, run, tell, testsInNamespace } from "./helpers/network_namespace.ts";
 
 const testInNamespace = testsInNamespace(import.meta.filename ?? "");
-
-/** What only one of two messages says. */
-interface Difference {
-  readonly ours?: readonly string[];
-  readonly theirs?: readonly string[];
-}
-
-/** The error of a refused request. */
-function refused(...messages: readonly Message[]): Partial<NetlinkError> {
-  try {
-    tell(...messages);
-  } catch (error) {
-    assert.ok(error instanceof NetlinkError, `${error}`);
-    const { code, subject, detail, message } = error;
-    return { code, subject, detail, message };
-  }
-  return assert.fail("it was not refused");
-}
 
 testInNamespace("what the kernel refuses becomes an error with its name and its words", () => {
   tell(newBridge("br9", MAC, 1400));

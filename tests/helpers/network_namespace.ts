@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, openAt } from "../../ffi/fs.ts";
-import { type Message, request, withNetlink } from "../../ffi/netlink.ts";
+import { type Message, NetlinkError, request, withNetlink } from "../../ffi/netlink.ts";
 
 /** What makes a test, given its name and what it does. */
 export type TestMaker = (name: string, body: () => void, ignore?: boolean) => void;
@@ -43,6 +43,18 @@ export function ip(command: string): string {
 /** Sends messages, which the kernel must accept. */
 export function tell(...messages: readonly Message[]): void {
   withNetlink("ROUTE", (fd) => request(fd, messages));
+}
+
+/** The error of a refused request. */
+export function refused(...messages: readonly Message[]): Partial<NetlinkError> {
+  try {
+    tell(...messages);
+  } catch (error) {
+    assert.ok(error instanceof NetlinkError, `${error}`);
+    const { code, subject, detail, message } = error;
+    return { code, subject, detail, message };
+  }
+  return assert.fail("it was not refused");
 }
 
 /** Runs `work` with a descriptor of the network namespace that this process is in. */
