@@ -5,16 +5,11 @@ import { AT_FDCWD, statusAt } from "../ffi/fs.ts";
 import { ImageError } from "../lib/errors.ts";
 import { findUnpacked, staleArchives, unpackOnce } from "../lib/image/archive.ts";
 import { bytesOf, concat, type Item, item, output, tar } from "./helpers/tar.ts";
-import { inBox } from "./helpers/unpacking.ts";
-
-type Bytes = Uint8Array<ArrayBuffer>;
+import { type Bytes, file, folder, inBox } from "./helpers/unpacking.ts";
 
 function descriptors(): number {
   return [...Deno.readDirSync("/proc/self/fd")].length;
 }
-
-const folder = (name: string): Item => ({ name, type: "5", mode: 0o755 });
-const file = (name: string, body = "evil"): Item => ({ name, body });
 
 async function archiveIn(box: string, ...items: (Item | Bytes)[]): Promise<string> {
   const path = `${box}/image.tar`;
