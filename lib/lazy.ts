@@ -62,4 +62,5 @@ export const lazy = {
   networkInstall: (): Promise<typeof import("./network/install.ts")> => load("./network/install.ts"),
   publication: (): Promise<typeof import("./network/publication.ts")> => load("./network/publication.ts"),
   environment: (): Promise<typeof import("./environment.ts")> => load("./environment.ts"),
+  environmentFile: (): Promise<typeof import("./environment_file.ts")> => load("./environment_file.ts"),
 } as const;

@@ -55,3 +55,4 @@ import "./network/describe.ts";
 import "./network/install.ts";
 import "./network/publication.ts";
 import "./environment.ts";
+import "./environment_file.ts";
