@@ -15,7 +15,7 @@ import { lazy } from "../lib/lazy.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { parseRate, parseSize } from "../lib/size.ts";
 import type { FlagTable } from "./argv.ts";
-import { type Flags, many, number, one, readFlags, tableOf, word, yes } from "./flag.ts";
+import { type Flags, many, number, one, readFlags, tableOf, word, WrongWords, yes } from "./flag.ts";
 
 /** Everything that can be said of a container to `run` and `explain`. */
 export interface ContainerFlags extends FolderOptions {
@@ -173,26 +173,21 @@ export const SHORT = {
   d: "detach",
 } as const;
 
-/** What `normalize` must know of the flags. */
+/** What `arrange` must know of the flags. */
 export const FLAG_TABLE: FlagTable = tableOf(FLAGS, SHORT);
 
 /**
- * Reads normalized words: flags, then `--`, the image, and the command.
+ * Reads arranged words: flags, then `--`, the image, and the command.
  *
- * @throws {InputError} `unknown-flag`, `bad-flag`, `no-image`.
+ * @throws {WrongWords}
  */
 export function readWords(
   words: readonly string[],
   name = "run",
 ): { flags: ContainerFlags; image: string; command: string[] } {
   const { values: flags, rest: [image, ...command] } = readFlags(name, FLAGS, words);
-  if (image === undefined) {
-    const [message, example] = name === "fork"
-      ? ["there is no container to fork", "sauropod fork --rm web sh"]
-      : ["there is no image to run", "sauropod host /bin/sh"];
-    throw new InputError(message, { code: "no-image", hint: `for example: ${example}` });
-  }
-  return { flags, image, command };
+  if (image !== undefined) return { flags, image, command };
+  throw new WrongWords(name, { kind: "missing", names: [name === "fork" ? "CONTAINER" : "IMAGE"] });
 }
 
 function allowsNewPrivileges(options: readonly string[]): boolean {
@@ -209,8 +204,7 @@ function allowsNewPrivileges(options: readonly string[]): boolean {
 
 async function environment({ env = [], envFile = [] }: ContainerFlags): Promise<Record<string, string>> {
   if (env.length + envFile.length === 0) return {};
-  const { parseEnv, readEnvFile } = await lazy.environment();
-  return Object.assign({}, ...envFile.map(readEnvFile), parseEnv(env));
+  return (await lazy.environment()).readEnvironment(env, envFile);
 }
 
 /** The limits that flags ask for. */
