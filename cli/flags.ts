@@ -38,6 +38,8 @@ export interface ContainerFlags extends FolderOptions {
   readonly cpu?: number;
   readonly cpuShares?: number;
   readonly cpus?: number;
+  readonly cpuQuota?: number;
+  readonly cpuPeriod?: number;
   readonly cpusetCpus?: string;
   readonly cpusetMems?: string;
   readonly mem?: number;
@@ -116,6 +118,8 @@ export const FLAGS: Flags<ContainerFlags> = {
   cpu: one("SHARES", "Same as --cpu-shares", number),
   cpuShares: one("SHARES", "Relative weight of CPU time [the kernel's default: 1024]", number),
   cpus: one("N", "CPU time at most, in CPUs", number),
+  cpuQuota: one("MICROSECONDS", "The same as time in each --cpu-period", number),
+  cpuPeriod: one("MICROSECONDS", "What --cpu-quota is part of [default: 100000]", number),
   cpusetCpus: word("0-3,5", "CPUs that may be used"),
   cpusetMems: word("0,1", "Memory nodes that may be used"),
   mem: one("SIZE", "Same as --memory", parseSize),
@@ -216,16 +220,17 @@ export function readWords(
   return { flags, image, command };
 }
 
+// What lifts restrictions that containers do not have here is true already.
+const SECURITY = /^(no-new-privileges([=:](true|false))?|(seccomp|apparmor)[=:]unconfined|label[=:]disable)$/;
+
 function allowsNewPrivileges(options: readonly string[]): boolean {
-  for (const option of options) {
-    if (!/^no-new-privileges([=:](true|false))?$/.test(option)) {
-      throw new InputError(`unknown --security-opt ${option}`, {
-        code: "bad-security-opt",
-        hint: "no-new-privileges=true (the default) or no-new-privileges=false",
-      });
-    }
-  }
-  return options.some((option) => option.endsWith("false"));
+  const unknown = options.find((option) => !SECURITY.test(option));
+  if (unknown === undefined) return options.some((option) => option.endsWith("false"));
+  throw new InputError(`unknown --security-opt ${unknown}`, {
+    code: "bad-security-opt",
+    facts: { option: unknown },
+    hint: "no-new-privileges=true (the default) or no-new-privileges=false",
+  });
 }
 
 async function environment({ env = [], envFile = [] }: ContainerFlags): Promise<Record<string, string>> {
@@ -252,11 +257,23 @@ async function sysctls({ sysctl }: ContainerFlags): Promise<Pick<ContainerOption
   return { sysctls: parseSysctls(sysctl) };
 }
 
+const USUAL_PERIOD = 100_000;
+
+/** CPU time as docker's older flags have it. */
+function cpus({ cpus, cpuQuota, cpuPeriod = USUAL_PERIOD }: ContainerFlags): number | undefined {
+  if (cpuQuota === undefined || cpuQuota < 0) return cpus;
+  if (cpus === undefined && cpuPeriod > 0) return cpuQuota / cpuPeriod;
+  throw new InputError("--cpus and --cpu-quota say the same: give one of them, and a --cpu-period above 0", {
+    code: "bad-cpus",
+    hint: "--cpus 1.5",
+  });
+}
+
 /** The limits that flags ask for. */
 export function limitsOf(flags: ContainerFlags): Limits {
   return {
     cpuShares: flags.cpuShares ?? flags.cpu,
-    cpus: flags.cpus,
+    cpus: cpus(flags),
     cpusetCpus: flags.cpusetCpus,
     cpusetMems: flags.cpusetMems,
     memory: flags.memory ?? flags.mem,
