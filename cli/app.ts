@@ -18,6 +18,7 @@ import { events, logs } from "./app_logs.ts";
 import { network } from "./app_network.ts";
 import { pause, port, stats, top, unpause, update } from "./app_resources.ts";
 import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
+import type { InspectFlags } from "./inspect.ts";
 import type { PsFlags } from "./ps.ts";
 import type { RmFlags } from "./rm.ts";
 
@@ -104,6 +105,11 @@ const explain = documented(FLAGS, SHORT, { words: "IMAGE COMMAND", minimum: 1 },
     "Takes the options of run, makes nothing; a missing image is pulled only with --pull.\n\n  sauropod explain --memory 64m alpine /bin/sh",
 });
 
+const count = (input: string): number => {
+  if (/^\d{1,9}$/.test(input)) return Number(input);
+  throw new Error(`${JSON.stringify(input)} is not a number of containers`);
+};
+
 const ps = buildCommand<PsFlags, [], Context>({
   loader: async () => (await import("./ps.ts")).ps,
   parameters: {
@@ -114,16 +120,35 @@ const ps = buildCommand<PsFlags, [], Context>({
         kind: "parsed",
         optional: true,
         variadic: true,
-        ...word("By id, name, status, image, network, health or exited; can be repeated", "KEY=VALUE"),
+        ...word("By id, name, label, status, image, network, health or exited; can be repeated", "KEY=VALUE"),
+      },
+      last: {
+        kind: "parsed",
+        optional: true,
+        brief: "Only so many, those made last",
+        placeholder: "N",
+        parse: count,
+      },
+      latest: yes("Only the one made last"),
+      noTrunc: yes("Commands whole"),
+      format: {
+        kind: "parsed",
+        optional: true,
+        ...word("What to write of each: '{{.Names}} {{.Status}}', 'table {{.ID}}\\t{{.Image}}', json", "TEXT"),
       },
       quiet: yes("Ids only"),
       json,
     },
-    aliases: { ...folderAliases, a: "all", f: "filter", q: "quiet" },
+    aliases: { ...folderAliases, a: "all", f: "filter", l: "latest", n: "last", q: "quiet" },
   },
   docs: {
     brief: "List containers",
-    fullDescription: "  sauropod ps -a\n  sauropod ps --filter status=exited --filter name=job\n  sauropod ps --json",
+    fullDescription: [
+      "  sauropod ps -a",
+      "  sauropod ps --filter status=exited --filter label=tier=web",
+      "  sauropod ps --format '{{.Names}} {{.State}}'",
+      "  sauropod ps --json",
+    ].join("\n"),
   },
 });
 
@@ -140,14 +165,28 @@ const rm = buildCommand<RmFlags, string[], Context>({
   },
 });
 
-const inspect = buildCommand<FolderOptions, [string, ...string[]], Context>({
+const inspect = buildCommand<InspectFlags, [string, ...string[]], Context>({
   loader: async () => (await import("./inspect.ts")).inspect,
   parameters: {
-    flags: folderFlags,
-    aliases: folderAliases,
+    flags: {
+      ...folderFlags,
+      format: {
+        kind: "parsed",
+        optional: true,
+        ...word("What to write of each: '{{.pid}} {{json .networks}}'", "TEXT"),
+      },
+    },
+    aliases: { ...folderAliases, f: "format" },
     positional: { kind: "array", minimum: 1, parameter: word("Name, id or beginning of an id", "CONTAINER") },
   },
-  docs: { brief: "Print what is known of containers, as JSON", fullDescription: "  sauropod inspect web" },
+  docs: {
+    brief: "Print what is known of containers, as JSON",
+    fullDescription: [
+      "  sauropod inspect web",
+      "  sauropod inspect --format '{{.State.Pid}} {{.NetworkSettings.IPAddress}}' web",
+      "  sauropod inspect --format '{{json .options.env}}' web",
+    ].join("\n"),
+  },
 });
 
 const gc = buildCommand<FolderOptions & { json?: boolean }, [], Context>({

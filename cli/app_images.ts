@@ -206,10 +206,16 @@ export const images: RouteMap<Context> = buildRouteMap({
       },
       docs: { brief: "Remove images", fullDescription: "  sauropod images rm app:1" },
     }),
-    prune: buildCommand<ListFlags, [], Context>({
+    prune: buildCommand<ListFlags & { all?: boolean }, [], Context>({
       loader: async () => (await loaded()).prune,
-      parameters: list,
-      docs: { brief: "Take away what no image and no container needs", fullDescription: "  sauropod images prune" },
+      parameters: {
+        flags: { ...list.flags, all: yes("Also images that no container is made of") },
+        aliases: { ...list.aliases, a: "all" },
+      },
+      docs: {
+        brief: "Take away what no image and no container needs",
+        fullDescription: "  sauropod images prune\n  sauropod images prune --all",
+      },
     }),
     verify: buildCommand<ListFlags, [], Context>({
       loader: async () => (await loaded()).verify,

@@ -103,7 +103,9 @@ const policies = (): Choices => words("policy", "no", "on-failure", "on-failure:
 const OF_FLAGS: Readonly<Record<string, (command: string, typed: string) => Choices>> = {
   pull: () => words("policy", "always", "missing", "never"),
   restart: policies,
-  format: () => words("format", "docker", "oci"),
+  format: (command) =>
+    command === "images save" ? words("format", "docker", "oci") : command === "ps" ? words("format", "json") : NOTHING,
+  mount: () => words("mount", "type=bind,source=", "type=volume,target=", "type=tmpfs,target="),
   network: (_, typed) => networkOf(typed),
   net: (_, typed) => networkOf(typed),
   capAdd: capabilities,
@@ -117,7 +119,7 @@ const OF_FLAGS: Readonly<Record<string, (command: string, typed: string) => Choi
   filter: (command) =>
     command === "events"
       ? words("filter", "container=", "image=", ...HAPPENS)
-      : words("filter", ...STATES, ...HEALTH, "name=", "image=", "network=", "id=", "exited="),
+      : words("filter", ...STATES, ...HEALTH, "name=", "label=", "image=", "network=", "id=", "exited="),
 };
 
 const place: Values = (command) =>

@@ -93,6 +93,8 @@ Deno.test("completion proposes what can stand where the word is typed, and nothi
     ["kill -s HU", ["HUP"]],
     ["run --cap-drop AL", ["ALL"]],
     ["images save --format ", ["docker", "oci"]],
+    ["inspect --format ", []],
+    ["run --cidfile ", ["FILES"]],
     ["run --env-file ", ["FILES"]],
     ["run -v ", ["FILES"]],
     ["run --name we", []],

@@ -37,6 +37,7 @@ const SPEC: ContainerSpec = {
   shmSize: 65536,
   cgroups: { groups: [] },
   cgroupMounts: [],
+  settings: [],
   privileged: false,
   process: {
     args: ["/bin/true"],
