@@ -97,7 +97,7 @@ export function arrange(words: readonly string[], table: FlagTable, mixed = fals
     }
     const typed = flagsIn(word, table);
     const asksHelp = word === "-h" && (typed === undefined || end === words.length - 1);
-    if (asksHelp || HELP.includes(word)) return ["--help"];
+    if (asksHelp || HELP.includes(split(word)[0])) return ["--help"];
     if (typed === undefined) flags.push(word);
     for (const [name, value = table.takesValue(name) ? words[++end] : undefined] of typed ?? []) {
       flags.push(value === undefined ? `--${name}` : `--${name}=${value}`);

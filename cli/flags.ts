@@ -1,9 +1,6 @@
 /**
  * The flags of `run` and `explain`: what can be said of a container, and what it means to the library.
  *
- * They are data of our own, as these commands take flags in ways that the parser of the others does not, and start
- * quicker without it.
- *
  * @module
  */
 

@@ -26,7 +26,9 @@ function distance(a: string, b: string): number {
 
 /** Those of `known` that `word` is likely meant for, at most three: the nearest, else those that it begins. */
 export function nearest(word: string, known: readonly string[]): string[] {
-  const far = Math.max(1, Math.floor(word.replace(/^-+/, "").length / 3));
+  const { length } = word.replace(/^-+/, "");
+  if (length === 0) return [];
+  const far = Math.max(1, Math.floor(length / 3));
   const distances = known.map((name) => ({ name, by: distance(word.toLowerCase(), name) }));
   const least = Math.min(far, ...distances.map(({ by }) => by));
   const near = distances.filter(({ by }) => by <= least).map(({ name }) => name);

@@ -10,9 +10,14 @@ import { find, usage } from "./command.ts";
 import { DOCKER_WORDS } from "./docker_words.ts";
 import { kebab, type Wrong, type WrongWords } from "./flag.ts";
 import { nearest } from "./nearest.ts";
+import { showName } from "./text.ts";
 
 function list(names: readonly string[]): string {
   return names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+}
+
+function shown(value: string): string {
+  return value === "" ? '""' : showName(value);
 }
 
 function usageOf(command: string): string {
@@ -36,24 +41,24 @@ function sentences(command: string, wrong: Wrong, cause: unknown): [message: str
     case "unknown-flag": {
       const known = wrong.known.map((name) => `--${kebab(name)}`);
       const all = `sauropod ${command} --help lists all flags`;
-      return [`there is no flag ${wrong.flag}`, meant(wrong.flag.replace(/^--?/, "--"), known) + all];
+      return [`there is no flag ${showName(wrong.flag)}`, meant(wrong.flag.replace(/^--?/, "--"), known) + all];
     }
     case "no-value":
       return [`${wrong.flag} needs a value: ${wrong.placeholder}`, wrong.brief];
     case "bad-flag":
       return [
-        `${wrong.flag} ${wrong.value}: ${messageOf(cause)}`,
+        `${wrong.flag} ${shown(wrong.value)}: ${messageOf(cause)}`,
         cause instanceof SauropodError && cause.hint !== undefined ? cause.hint : wrong.brief,
       ];
     case "bad-word":
-      return [`${command} ${wrong.value}: ${messageOf(cause)}`, usageOf(command)];
+      return [`${command} ${shown(wrong.value)}: ${messageOf(cause)}`, usageOf(command)];
     case "missing":
       return [`${command} needs ${list(wrong.names)}`, example(command)];
     case "too-many":
       return [`one argument too many for ${command}: ${JSON.stringify(wrong.value)}`, usageOf(command)];
     case "unknown-command":
       return [
-        `there is no command ${command} ${wrong.name}`,
+        `there is no command ${command} ${shown(wrong.name)}`,
         `${meant(wrong.name, wrong.known)}sauropod ${command} --help lists all`,
       ];
   }

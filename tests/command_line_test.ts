@@ -85,6 +85,7 @@ const MEANINGS = [
   // help of run, before the image only
   ["run --help", "run --help"],
   ["run -h", "run --help"],
+  ["run --help=yes", "run --help"],
   ["--rm --help", "run --help"],
   ["explain --rm --help host", "explain --help"],
 ] as const;
@@ -127,6 +128,7 @@ Deno.test("docker's words for commands mean ours, and those of commands that are
       ["image ls -q", "images ls -q"],
       ["container ls -a", "ps -a"],
       ["container rm x", "rm x"],
+      ["container --help", "--help"],
       ["info", "doctor"],
       ["run pull x", "run pull x"],
       ["constructor x", "constructor x"],

@@ -18,7 +18,11 @@ const WRONG = [
   ["exec --usr x web sh", "there is no flag --usr", "did you mean --user? sauropod exec --help lists all flags"],
   ["network --frob", "there is no flag --frob", "sauropod network --help lists all flags"],
   ["pull --quite x", "there is no flag --quite", "did you mean --quiet? sauropod images pull --help lists all flags"],
+  ["ps --=x", "there is no flag --", "sauropod ps --help lists all flags"],
+  ["ps --a\x1b[2J\n", "there is no flag --a\\x1b[2J\\n", "sauropod ps --help lists all flags"],
   // values
+  ["stop --time= web", `--time "": "" is not a number`, "How long to wait before it is killed; …"],
+  ["stop --time=\n web", `--time \\n: "\\n" is not a number`, "How long to wait before it is killed; …"],
   ["logs web --tail", "--tail needs a value: N", "Only so many lines from the end [default: all]"],
   ["logs -n", "--tail needs a value: N", "Only so many lines from the end [default: all]"],
   ["run --memory", "--memory needs a value: SIZE", "Memory at most, with b, k, m or g"],
@@ -60,6 +64,12 @@ const WRONG = [
   ["network creat x", "there is no command network creat", "did you mean create? sauropod network --help lists all"],
   ["images pul x", "there is no command images pul", "did you mean pull? sauropod images --help lists all"],
   ["images zzz", "there is no command images zzz", "sauropod images --help lists all"],
+  ["container prune", "there is no command container prune", "sauropod container --help lists all"],
+  [
+    "container exce web sh",
+    "there is no command container exce",
+    "did you mean exec? sauropod container --help lists all",
+  ],
   ["images zzz --help", "there is no command images zzz", "sauropod images --help lists all"],
 ] as const;
 
