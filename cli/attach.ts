@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type AttachedContainer, attachInput, followOutput } from "../lib/container/attach.ts";
+import { type AttachedContainer, attachInput, attachOwn, followOutput } from "../lib/container/attach.ts";
 import { start } from "../lib/container/start.ts";
 import { kill, wait } from "../lib/container/stop.ts";
 import { ContainerError } from "../lib/errors.ts";
@@ -21,6 +21,8 @@ export interface AttachFlags extends FolderOptions {
   readonly noStdin?: boolean;
   /** Pass signals on. Default: true. */
   readonly sigProxy?: boolean;
+  /** Do not. */
+  readonly noSigProxy?: boolean;
   /** The keys that disconnect. */
   readonly detachKeys?: string;
 }
@@ -92,12 +94,16 @@ async function inputOfStarted(container: string, folders: FolderOptions = {}): P
 }
 
 /** Connects until the container has ended, or the user disconnects. Returns the exit code. */
-async function connect(session: Session, output: Promise<void>, open = attachInput): Promise<number> {
+async function connect(
+  session: Session,
+  output: Promise<void>,
+  open: () => AttachedContainer | Promise<AttachedContainer>,
+): Promise<number> {
   const { container, folders, flags, disconnected } = session;
-  using connection = await open(container, folders);
+  using connection = await open();
   const restore = flags.noStdin ? undefined : await passInput(connection, session);
   try {
-    if ((flags.sigProxy ?? true) && !connection.resize) passSignalsTo(session);
+    if ((flags.sigProxy ?? true) && !flags.noSigProxy && !connection.resize) passSignalsTo(session);
     await output;
   } finally {
     await restore?.();
@@ -127,15 +133,22 @@ function follow({ container, folders, disconnected }: Session, begun?: () => boo
 /** Connects with a running container; ends with its exit code. */
 export async function attach(this: Context, flags: AttachFlags, container: string): Promise<void> {
   const session = sessionOf(container, flags);
-  this.process.exitCode = await connect(session, follow(session));
+  this.process.exitCode = await connect(session, follow(session), () => attachInput(container, session.folders));
 }
 
 /** Starts a container and connects with it; returns its exit code. */
 export async function startAttached(container: string, flags: AttachFlags): Promise<number> {
   const session = sessionOf(container, flags);
+  const inputs: number[] = [];
   let begun = false;
   const output = follow(session, () => begun);
-  await start(container, session.folders);
+  const takeInput = (fd: number): void => void inputs.push(fd);
+  await start(container, { ...session.folders, ...(flags.noStdin ? {} : { takeInput }) });
   begun = true;
-  return await connect(session, output, inputOfStarted);
+  const [input] = inputs;
+  return await connect(
+    session,
+    output,
+    () => input === undefined ? inputOfStarted(container, session.folders) : attachOwn(input),
+  );
 }

@@ -7,7 +7,7 @@
 import { create as createStopped, runDetached } from "../lib/container/start.ts";
 import { findFolders } from "../lib/folders.ts";
 import { type ContainerFlags, containerOptions } from "./flags.ts";
-import { inherited } from "./run.ts";
+import { idFileFor, inherited } from "./run.ts";
 import { passSignals } from "./signals.ts";
 import { print } from "./text.ts";
 
@@ -21,6 +21,9 @@ export async function create(
   const { interrupted } = passSignals();
   const options = await inherited(image, await containerOptions(flags, findFolders(flags)), flags);
   const make = how === "create" ? createStopped : runDetached;
-  print(await make(image, command, { ...options, keep: !flags.rm, signal: interrupted() }) + "\n");
+  using idFile = await idFileFor(flags);
+  const id = await make(image, command, { ...options, keep: !flags.rm, signal: interrupted() });
+  idFile?.write(id);
+  print(id + "\n");
   return 0;
 }

@@ -1,9 +1,6 @@
 /**
  * The flags of `run` and `explain`: what can be said of a container, and what it means to the library.
  *
- * They are data of our own, as these commands take flags in ways that the parser of the others does not, and start
- * quicker without it.
- *
  * @module
  */
 
@@ -15,12 +12,14 @@ import { lazy } from "../lib/lazy.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { parseRate, parseSize } from "../lib/size.ts";
 import type { FlagTable } from "./argv.ts";
-import { type Flags, many, number, one, readFlags, tableOf, word, yes } from "./flag.ts";
+import { type Flags, many, number, one, readFlags, tableOf, word, WrongWords, yes } from "./flag.ts";
 
 /** Everything that can be said of a container to `run` and `explain`. */
 export interface ContainerFlags extends FolderOptions {
   /** See the brief of each in {@linkcode FLAGS}. */
   readonly name?: string;
+  readonly label?: readonly string[];
+  readonly cidfile?: string;
   readonly entrypoint?: string;
   readonly pull?: PullPolicy;
   readonly platform?: string;
@@ -29,11 +28,15 @@ export interface ContainerFlags extends FolderOptions {
   readonly envFile?: readonly string[];
   readonly workdir?: string;
   readonly user?: string;
+  readonly groupAdd?: readonly string[];
   readonly init?: boolean;
   readonly stopSignal?: string;
+  readonly stopTimeout?: number;
   readonly cpu?: number;
   readonly cpuShares?: number;
   readonly cpus?: number;
+  readonly cpuQuota?: number;
+  readonly cpuPeriod?: number;
   readonly cpusetCpus?: string;
   readonly cpusetMems?: string;
   readonly mem?: number;
@@ -42,6 +45,8 @@ export interface ContainerFlags extends FolderOptions {
   readonly memoryReservation?: number;
   readonly pidsLimit?: number;
   readonly ulimit?: readonly string[];
+  readonly sysctl?: readonly string[];
+  readonly oomScoreAdj?: number;
   readonly network?: readonly string[];
   readonly net?: readonly string[];
   readonly networkAlias?: readonly string[];
@@ -57,6 +62,7 @@ export interface ContainerFlags extends FolderOptions {
   readonly addHost?: readonly string[];
   readonly netRate?: number;
   readonly volume?: readonly string[];
+  readonly mount?: readonly string[];
   readonly tmpfs?: readonly string[];
   readonly device?: readonly string[];
   readonly readOnly?: boolean;
@@ -92,6 +98,8 @@ export const FLAGS: Flags<ContainerFlags> = {
   images: word("DIR", "Folder of images [default: see doctor]"),
   containers: word("DIR", "Folder of containers [default: see doctor]"),
   name: word("NAME", "Name of the container"),
+  label: many("NAME=VALUE", "Note about it, which ps --filter label=NAME finds"),
+  cidfile: word("FILE", "New file that gets the container's id"),
   entrypoint: word("PROGRAM", "What is executed before the command; empty for nothing [default: the image's]"),
   pull: one("POLICY", "Pull the image: always, missing or never [default: missing]", pullPolicy),
   platform: word("OS/ARCH", "Kind of machine that the image is for [default: this one]"),
@@ -100,11 +108,15 @@ export const FLAGS: Flags<ContainerFlags> = {
   envFile: many("FILE", "File of environment variables, one a line"),
   workdir: word("DIR", "Working directory, made if missing [default: /]"),
   user: word("USER[:GROUP]", "User and group, by name or number [default: root]"),
+  groupAdd: many("GROUP", "One more group of the user, by name or number"),
   init: yes("Put a PID 1 in front that forwards signals and reaps orphans"),
   stopSignal: word("SIGNAL", "Signal that asks the command to end [default: the image's, else TERM]"),
+  stopTimeout: one("SECONDS", "Time to end before it is killed; -1 for ever [default: 10]", number),
   cpu: one("SHARES", "Same as --cpu-shares", number),
   cpuShares: one("SHARES", "Relative weight of CPU time [the kernel's default: 1024]", number),
   cpus: one("N", "CPU time at most, in CPUs", number),
+  cpuQuota: one("MICROSECONDS", "The same as time in each --cpu-period", number),
+  cpuPeriod: one("MICROSECONDS", "What --cpu-quota is part of [default: 100000]", number),
   cpusetCpus: word("0-3,5", "CPUs that may be used"),
   cpusetMems: word("0,1", "Memory nodes that may be used"),
   mem: one("SIZE", "Same as --memory", parseSize),
@@ -117,6 +129,11 @@ export const FLAGS: Flags<ContainerFlags> = {
   memoryReservation: one("SIZE", "Memory that the kernel tries to leave it", parseSize),
   pidsLimit: one("N", "Processes at most; -1 for no limit", number),
   ulimit: many("NAME=SOFT[:HARD]", "Resource limit, such as nofile=1024:4096"),
+  sysctl: many(
+    "NAME=VALUE",
+    "Setting of the kernel's for this container alone: net.*, fs.mqueue.*, kernel.sem and such",
+  ),
+  oomScoreAdj: one("N", "How likely it is killed for lack of memory, from -1000 to 1000", number),
   network: many("NAME", "Network: a bridged one, none, host or container:NAME [default: bridge, that is sauropod0]"),
   net: many("NAME", "Same as --network"),
   networkAlias: many("NAME", "Name by which siblings on its networks find it"),
@@ -132,6 +149,10 @@ export const FLAGS: Flags<ContainerFlags> = {
   addHost: many("NAME:ADDRESS", "Line for /etc/hosts; host-gateway is this machine's address"),
   netRate: one("RATE", "Bits a second that may go each way, as 10mbit", parseRate),
   volume: many("[SOURCE:]TARGET[:ro]", "Folder or file of the host, or a folder of the container's own"),
+  mount: many(
+    "type=TYPE,…",
+    "The same in words: type=bind,source=SOURCE,target=TARGET,readonly; also volume and tmpfs",
+  ),
   tmpfs: many("TARGET[:OPTIONS]", "Folder in memory, such as /run:size=16m,mode=755"),
   device: many("PATH[:TARGET]", "Device of the host"),
   readOnly: yes("Mount the container's root read-only"),
@@ -169,55 +190,81 @@ export const SHORT = {
   v: "volume",
   p: "publish",
   P: "publishAll",
+  l: "label",
   t: "tty",
   d: "detach",
 } as const;
 
-/** What `normalize` must know of the flags. */
+/** What `arrange` must know of the flags. */
 export const FLAG_TABLE: FlagTable = tableOf(FLAGS, SHORT);
 
 /**
- * Reads normalized words: flags, then `--`, the image, and the command.
+ * Reads arranged words: flags, then `--`, the image, and the command.
  *
- * @throws {InputError} `unknown-flag`, `bad-flag`, `no-image`.
+ * @throws {WrongWords}
  */
 export function readWords(
   words: readonly string[],
   name = "run",
 ): { flags: ContainerFlags; image: string; command: string[] } {
   const { values: flags, rest: [image, ...command] } = readFlags(name, FLAGS, words);
-  if (image === undefined) {
-    const [message, example] = name === "fork"
-      ? ["there is no container to fork", "sauropod fork --rm web sh"]
-      : ["there is no image to run", "sauropod host /bin/sh"];
-    throw new InputError(message, { code: "no-image", hint: `for example: ${example}` });
-  }
-  return { flags, image, command };
+  if (image !== undefined) return { flags, image, command };
+  throw new WrongWords(name, { kind: "missing", names: [name === "fork" ? "CONTAINER" : "IMAGE"] });
 }
 
+// What lifts restrictions that containers do not have here is true already.
+const SECURITY = /^(no-new-privileges([=:](true|false))?|(seccomp|apparmor)[=:]unconfined|label[=:]disable)$/;
+
 function allowsNewPrivileges(options: readonly string[]): boolean {
-  for (const option of options) {
-    if (!/^no-new-privileges([=:](true|false))?$/.test(option)) {
-      throw new InputError(`unknown --security-opt ${option}`, {
-        code: "bad-security-opt",
-        hint: "no-new-privileges=true (the default) or no-new-privileges=false",
-      });
-    }
-  }
-  return options.some((option) => option.endsWith("false"));
+  const unknown = options.find((option) => !SECURITY.test(option));
+  if (unknown === undefined) return options.some((option) => option.endsWith("false"));
+  throw new InputError(`unknown --security-opt ${unknown}`, {
+    code: "bad-security-opt",
+    facts: { option: unknown },
+    hint: "no-new-privileges=true (the default) or no-new-privileges=false",
+  });
 }
 
 async function environment({ env = [], envFile = [] }: ContainerFlags): Promise<Record<string, string>> {
   if (env.length + envFile.length === 0) return {};
-  const { parseEnv, readEnvFile } = await lazy.environment();
-  return Object.assign({}, ...envFile.map(readEnvFile), parseEnv(env));
+  return (await lazy.environment()).readEnvironment(env, envFile);
+}
+
+async function labels({ label }: ContainerFlags): Promise<Pick<ContainerOptions, "labels">> {
+  if (label === undefined) return {};
+  const { parseLabels } = await lazy.labels();
+  return { labels: parseLabels(label) };
+}
+
+async function mounts({ volume, tmpfs, mount }: ContainerFlags): Promise<Pick<ContainerOptions, "volumes" | "tmpfs">> {
+  if (mount === undefined) return { volumes: volume, tmpfs };
+  const { readMounts } = await lazy.mountOption(), more = readMounts(mount);
+  return { volumes: [...volume ?? [], ...more.volumes], tmpfs: [...tmpfs ?? [], ...more.tmpfs] };
+}
+
+async function sysctls({ sysctl }: ContainerFlags): Promise<Pick<ContainerOptions, "sysctls">> {
+  if (sysctl === undefined) return {};
+  const { parseSysctls } = await lazy.kernelSettings();
+  return { sysctls: parseSysctls(sysctl) };
+}
+
+const USUAL_PERIOD = 100_000;
+
+/** CPU time as docker's older flags have it. */
+function cpus({ cpus, cpuQuota, cpuPeriod = USUAL_PERIOD }: ContainerFlags): number | undefined {
+  if (cpuQuota === undefined || cpuQuota < 0) return cpus;
+  if (cpus === undefined && cpuPeriod > 0) return cpuQuota / cpuPeriod;
+  throw new InputError("--cpus and --cpu-quota say the same: give one of them, and a --cpu-period above 0", {
+    code: "bad-cpus",
+    hint: "--cpus 1.5",
+  });
 }
 
 /** The limits that flags ask for. */
 export function limitsOf(flags: ContainerFlags): Limits {
   return {
     cpuShares: flags.cpuShares ?? flags.cpu,
-    cpus: flags.cpus,
+    cpus: cpus(flags),
     cpusetCpus: flags.cpusetCpus,
     cpusetMems: flags.cpusetMems,
     memory: flags.memory ?? flags.mem,
@@ -311,13 +358,17 @@ export async function containerOptions(flags: ContainerFlags, folders: Folders):
     env: await environment(flags),
     cwd: flags.workdir,
     user: flags.user,
+    groups: flags.groupAdd,
     init: flags.init,
     stopSignal: flags.stopSignal,
+    stopTimeout: flags.stopTimeout,
+    ...await labels(flags),
     limits: limitsOf(flags),
     ulimits: flags.ulimit,
+    ...await sysctls(flags),
+    oomScoreAdj: flags.oomScoreAdj,
     ...networkOptions(flags),
-    volumes: flags.volume,
-    tmpfs: flags.tmpfs,
+    ...await mounts(flags),
     devices: flags.device,
     readOnly: flags.readOnly,
     shmSize: flags.shmSize,

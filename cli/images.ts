@@ -133,11 +133,12 @@ export async function rm(this: Context, flags: FolderOptions & { force?: boolean
   await forEach(this, names, (name) => removeImage(images, name, flags.force));
 }
 
-/** Takes away what no image and no container needs. */
-export async function prune(this: Context, flags: ListFlags): Promise<void> {
+/** Takes away what no image and no container needs; with `all` images that no container is made of, too. */
+export async function prune(this: Context, flags: ListFlags & { all?: boolean }): Promise<void> {
   const { pruneStore } = await lazy.imageManage();
-  const pruned = await pruneStore(findFolders(flags).images);
+  const pruned = await pruneStore(findFolders(flags).images, flags.all);
   if (flags.json) return printJson(pruned);
+  print(pruned.names.map((name) => familiar(name) + "\n").join(""));
   print(`${pruned.layers.length} layers and ${pruned.blobs.length} blobs, ${formatSize(pruned.bytes)}\n`);
 }
 

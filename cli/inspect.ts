@@ -4,13 +4,58 @@
  * @module
  */
 
-import { inspectOne } from "../lib/container/list.ts";
+import { type ContainerInfo, inspectOne } from "../lib/container/list.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
-import { printJson } from "./text.ts";
+import { parseTemplate } from "./template.ts";
+import { print, printJson } from "./text.ts";
+
+/** The flags of `inspect`. */
+export interface InspectFlags extends FolderOptions {
+  /** What to write of each. */
+  readonly format?: string;
+}
+
+/** What scripts ask docker for most, by docker's names. */
+const DOCKER: Readonly<Record<string, (container: ContainerInfo) => unknown>> = {
+  "Id": ({ id }) => id,
+  "Name": ({ name = "" }) => name,
+  "Image": ({ image }) => image,
+  "Created": ({ created }) => created,
+  "State.Status": ({ status }) => status,
+  "State.Running": ({ status }) => status === "running" || status === "paused",
+  "State.Paused": ({ status }) => status === "paused",
+  "State.Restarting": ({ status }) => status === "restarting",
+  "State.Pid": ({ pid = 0 }) => pid,
+  "State.ExitCode": ({ ended }) => ended?.code ?? 0,
+  "State.OOMKilled": ({ ended }) => ended?.oomKilled ?? false,
+  "State.StartedAt": ({ state }) => state?.startedAt ?? "",
+  "State.FinishedAt": ({ ended }) => ended?.at ?? "",
+  "State.Health.Status": ({ state }) => state?.health ?? "none",
+  "Config.Cmd": ({ command }) => command,
+  "Config.Labels": ({ options }) => options.labels ?? {},
+  "NetworkSettings.IPAddress": ({ networks }) => networks?.[0]?.addresses[0]?.split("/")[0] ?? "",
+};
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}
+
+/** What is at `path` in a record, else what docker calls so. */
+function lookup(container: ContainerInfo, path: readonly string[]): unknown {
+  let value: unknown = container;
+  for (const part of path) value = isObject(value) && Object.hasOwn(value, part) ? value[part] : undefined;
+  if (value !== undefined) return value;
+  const name = path.join(".");
+  return Object.hasOwn(DOCKER, name) ? DOCKER[name]?.(container) : undefined;
+}
 
 /** Prints what is known of containers. */
-export function inspect(this: Context, flags: FolderOptions, ...queries: string[]): void {
+export function inspect(this: Context, flags: InspectFlags, ...queries: string[]): void {
   const { containers } = findFolders(flags);
-  printJson(queries.map((query) => inspectOne(containers, query)));
+  const known = `a part of the JSON, as .options.env, or one of ${Object.keys(DOCKER).join(", ")}`;
+  const write = flags.format === undefined ? undefined : parseTemplate(flags.format, lookup, known);
+  const found = queries.map((query) => inspectOne(containers, query));
+  if (write) print(found.map((container) => write(container) + "\n").join(""));
+  else printJson(found);
 }

@@ -7,10 +7,11 @@
 import { reclaim } from "../lib/container/leftovers.ts";
 import { type ContainerInfo, listAll } from "../lib/container/list.ts";
 import type { ShownStatus } from "../lib/container/pause.ts";
-import { type Filters, parseFilters } from "../lib/filters.ts";
+import { type Filters, parseFilters, type Test } from "../lib/filters.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { PublishedPort } from "../lib/network/ports.ts";
 import type { Context } from "./context.ts";
+import { type Lookup, parseTemplate } from "./template.ts";
 import { ago, print, printJson, span, table } from "./text.ts";
 
 /** The flags of `ps`. */
@@ -21,6 +22,14 @@ export interface PsFlags extends FolderOptions {
   readonly quiet?: boolean;
   /** `KEY=VALUE`: only those that are so. */
   readonly filter?: readonly string[];
+  /** Only so many, those that were made last. */
+  readonly last?: number;
+  /** Only the one that was made last. */
+  readonly latest?: boolean;
+  /** Commands whole. */
+  readonly noTrunc?: boolean;
+  /** What to write of each. */
+  readonly format?: string;
   /** Print JSON. */
   readonly json?: boolean;
 }
@@ -37,10 +46,10 @@ function state({ ended, state, detached }: ContainerInfo, status: ShownStatus): 
 
 const WIDTH = 40;
 
-/** A command in one short line that moves no cursor. */
-function shown(command: readonly string[]): string {
+/** A command in one line that moves no cursor, short unless `whole`. */
+function shown(command: readonly string[], whole: boolean): string {
   const line = command.join(" ").replace(/\s+/g, " ").replace(/\p{Cc}/gu, "?");
-  return line.length > WIDTH ? line.slice(0, WIDTH - 1) + "…" : line;
+  return line.length > WIDTH && !whole ? line.slice(0, WIDTH - 1) + "…" : line;
 }
 
 function formatPort({ hostAddress, hostPort, containerPort, protocol }: PublishedPort): string {
@@ -48,34 +57,100 @@ function formatPort({ hostAddress, hostPort, containerPort, protocol }: Publishe
   return `${address}:${hostPort}->${containerPort}/${protocol}`;
 }
 
+const STATUSES: readonly ShownStatus[] = ["created", "running", "paused", "restarting", "exited"];
+const HEALTH = ["starting", "healthy", "unhealthy", "none"];
+
+const ofImage: Test<ContainerInfo> = ({ image }, value) => image === value || image.replace(/[:@][^/]*$/, "") === value;
+
+function hasLabel({ options: { labels = {} } }: ContainerInfo, wanted: string): boolean {
+  const [name = "", value] = wanted.split(/=(.*)/s);
+  return Object.hasOwn(labels, name) && (value === undefined || labels[name] === value);
+}
+
 const FILTERS: Filters<ContainerInfo> = {
   id: ({ id }, value) => value !== "" && id.startsWith(value),
   name: ({ name }, value) => name !== undefined && name.includes(value),
-  status: ({ status }, value) => status === value,
-  image: ({ image }, value) => image === value || image.replace(/[:@][^/]*$/, "") === value,
+  label: { test: hasLabel, every: true },
+  status: { test: ({ status }, value) => status === value, values: STATUSES },
+  image: ofImage,
+  ancestor: ofImage,
   network: ({ networks }, value) => networks?.some(({ network }) => network === value) ?? false,
-  health: ({ state }, value) => (state?.health ?? "none") === value,
+  health: { test: ({ state }, value) => (state?.health ?? "none") === value, values: HEALTH },
   exited: ({ ended }, value) => ended !== undefined && String(ended.code) === value,
 };
 
+function shownPorts({ status, ports = [] }: ContainerInfo): string {
+  return status === "exited" ? "" : ports.map(formatPort).join(", ");
+}
+
+/** Docker's names of what is in the list. */
+const FIELDS: Readonly<Record<string, (container: ContainerInfo, whole: boolean) => string>> = {
+  ID: ({ id }) => id,
+  Image: ({ image }) => image,
+  Command: ({ command }, whole) => shown(command, whole),
+  CreatedAt: ({ created }) => created,
+  RunningFor: ({ created }) => ago(created),
+  Status: (container) => state(container, container.status),
+  State: ({ status }) => status,
+  Ports: shownPorts,
+  Names: ({ name = "" }) => name,
+  Networks: ({ networks = [] }) => networks.map(({ network }) => network).join(","),
+  Labels: ({ options: { labels = {} } }) => Object.entries(labels).map(([name, value]) => `${name}=${value}`).join(","),
+};
+
+const COLUMNS = {
+  ID: "ID",
+  IMAGE: "Image",
+  COMMAND: "Command",
+  CREATED: "RunningFor",
+  STATUS: "Status",
+  PORTS: "Ports",
+  NAME: "Names",
+};
+
+function fieldOf(whole: boolean): Lookup<ContainerInfo> {
+  return (container, [name = "", ...rest]) => {
+    if (name === "Label") return container.options.labels?.[rest.join(".")] ?? "";
+    return rest.length === 0 && Object.hasOwn(FIELDS, name) ? FIELDS[name]?.(container, whole) : undefined;
+  };
+}
+
+const TABLE = /^table\s+/;
+
+/** The list as `format` says; after the word `table` its columns, which tabs end, have headings. */
+function formatted(listed: readonly ContainerInfo[], format: string, whole: boolean): string {
+  const write = parseTemplate(format.replace(TABLE, ""), fieldOf(whole), `one of ${Object.keys(FIELDS).join(", ")}`);
+  const lines = listed.map(write);
+  if (!TABLE.test(format)) return lines.map((line) => line + "\n").join("");
+  const headings = parseTemplate(format.replace(TABLE, ""), (_: null, path) => path.at(-1)?.toUpperCase(), "")(null);
+  const cells = (line: string): string[] => line.split("\t");
+  return table(cells(headings), lines.map(cells));
+}
+
+/** The last containers that were made, if only so many are wanted. */
+function lastOf(listed: readonly ContainerInfo[], { last, latest }: PsFlags): readonly ContainerInfo[] {
+  const count = latest ? 1 : last ?? -1;
+  return count < 0 ? listed : listed.slice(Math.max(0, listed.length - count));
+}
+
 /** Lists containers. */
 export async function ps(this: Context, flags: PsFlags): Promise<void> {
-  const isWanted = parseFilters(FILTERS, flags.filter ?? [], "containers");
+  const { filter = [], noTrunc = false, format } = flags;
+  const isWanted = parseFilters(FILTERS, filter, "containers");
   const { containers } = findFolders(flags);
   await reclaim(containers);
-  // Who asks for a status, or for an exit code, means all.
-  const all = flags.all || flags.filter?.some((filter) => /^(status|exited)=/.test(filter));
-  const listed = listAll(containers).filter((one) => (all || one.status !== "exited") && isWanted(one));
+  // Who asks for a status, for an exit code or for the last ones, means all.
+  const all = flags.all || flags.latest || (flags.last ?? -1) >= 0 ||
+    filter.some((text) => /^(status|exited)=/.test(text));
+  const listed = lastOf(listAll(containers).filter((one) => (all || one.status !== "exited") && isWanted(one)), flags);
   if (flags.json) return printJson(listed);
   if (flags.quiet) return print(listed.map(({ id }) => id + "\n").join(""));
-  const rows = listed.map((container) => [
-    container.id,
-    container.image,
-    shown(container.command),
-    ago(container.created),
-    state(container, container.status),
-    container.status === "exited" ? "" : (container.ports ?? []).map(formatPort).join(", "),
-    container.name ?? "",
-  ]);
-  print(table(["ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAME"], rows));
+  if (format !== undefined) return print(formatted(listed, format, noTrunc));
+  const columns = Object.values(COLUMNS);
+  print(
+    table(
+      Object.keys(COLUMNS),
+      listed.map((container) => columns.map((name) => FIELDS[name]?.(container, noTrunc) ?? "")),
+    ),
+  );
 }

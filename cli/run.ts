@@ -8,6 +8,7 @@ import { runUnless } from "../lib/container/run.ts";
 import type { ContainerOptions } from "../lib/container/options.ts";
 import { findFolders } from "../lib/folders.ts";
 import { FORK } from "../lib/image/resolve.ts";
+import type { IdFile } from "../lib/id_file.ts";
 import { lazy } from "../lib/lazy.ts";
 import { formatSize } from "../lib/size.ts";
 import { type ContainerFlags, containerOptions } from "./flags.ts";
@@ -24,6 +25,13 @@ export async function inherited(
   return forkOptions(findFolders(flags).containers, image.slice(FORK.length), options);
 }
 
+/** The file that is to get the container's id, if one is. */
+export async function idFileFor({ cidfile }: ContainerFlags): Promise<IdFile | undefined> {
+  if (cidfile === undefined) return undefined;
+  const { openIdFile } = await lazy.idFile();
+  return openIdFile(cidfile);
+}
+
 /** Runs the command to its end. Returns its exit code, and what the user should know beside. */
 export async function run(
   flags: ContainerFlags,
@@ -32,6 +40,7 @@ export async function run(
 ): Promise<{ code: number; warning?: string }> {
   const options = await inherited(image, await containerOptions(flags, findFolders(flags)), flags);
   const { interrupted, connect } = passSignals();
+  using idFile = await idFileFor(flags);
   await using container = await runUnless(interrupted, image, command, {
     ...options,
     keep: !flags.rm,
@@ -41,6 +50,7 @@ export async function run(
     ...(flags.tty === undefined ? {} : { terminal: flags.tty }),
   });
   connect(container);
+  idFile?.write(container.id);
   const { code, oomKilled, memoryLimit } = await container.status;
   if (!oomKilled) return { code };
   const limit = memoryLimit === undefined ? "" : ` at its limit of ${formatSize(memoryLimit)}`;

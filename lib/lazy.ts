@@ -34,6 +34,10 @@ export const lazy = {
   cgroupPlan: (): Promise<typeof import("./cgroup/plan.ts")> => load("./cgroup/plan.ts"),
   cgroupRemove: (): Promise<typeof import("./cgroup/remove.ts")> => load("./cgroup/remove.ts"),
   cgroupUsage: (): Promise<typeof import("./cgroup/usage.ts")> => load("./cgroup/usage.ts"),
+  kernelSettings: (): Promise<typeof import("./container/kernel_settings.ts")> =>
+    load("./container/kernel_settings.ts"),
+  idFile: (): Promise<typeof import("./id_file.ts")> => load("./id_file.ts"),
+  labels: (): Promise<typeof import("./labels.ts")> => load("./labels.ts"),
   list: (): Promise<typeof import("./container/list.ts")> => load("./container/list.ts"),
   events: (): Promise<typeof import("./container/events.ts")> => load("./container/events.ts"),
   ahead: (): Promise<typeof import("./container/ahead.ts")> => load("./container/ahead.ts"),
@@ -47,6 +51,7 @@ export const lazy = {
   fork: (): Promise<typeof import("./container/fork.ts")> => load("./container/fork.ts"),
   failure: (): Promise<typeof import("./container/failure.ts")> => load("./container/failure.ts"),
   leftovers: (): Promise<typeof import("./container/leftovers.ts")> => load("./container/leftovers.ts"),
+  mountOption: (): Promise<typeof import("./container/mount_option.ts")> => load("./container/mount_option.ts"),
   names: (): Promise<typeof import("./container/names.ts")> => load("./container/names.ts"),
   parse: (): Promise<typeof import("./container/parse.ts")> => load("./container/parse.ts"),
   volumes: (): Promise<typeof import("./container/volumes.ts")> => load("./container/volumes.ts"),
@@ -63,4 +68,5 @@ export const lazy = {
   networkInstall: (): Promise<typeof import("./network/install.ts")> => load("./network/install.ts"),
   publication: (): Promise<typeof import("./network/publication.ts")> => load("./network/publication.ts"),
   environment: (): Promise<typeof import("./environment.ts")> => load("./environment.ts"),
+  environmentFile: (): Promise<typeof import("./environment_file.ts")> => load("./environment_file.ts"),
 } as const;

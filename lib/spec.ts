@@ -88,6 +88,14 @@ export interface Identity {
   readonly groups: readonly number[];
 }
 
+/** A file of the kernel's that the container's first process writes to. */
+export interface KernelSetting {
+  /** Absolute path in the container, below `/proc`. */
+  readonly path: string;
+  /** What is written. */
+  readonly value: string;
+}
+
 /** The container's command. */
 export interface ProcessSpec {
   /** The command and its arguments; at least one. */
@@ -192,6 +200,8 @@ export interface ContainerSpec {
   readonly cgroups: CgroupPlan;
   /** The hierarchies that it sees. */
   readonly cgroupMounts: readonly CgroupMount[];
+  /** Settings of its namespaces and its first process. */
+  readonly settings: readonly KernelSetting[];
   /** Whether /proc and /sys are neither masked nor read-only. */
   readonly privileged: boolean;
   /** Its command. */

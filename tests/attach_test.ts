@@ -167,3 +167,36 @@ Deno.test("start --attach shows what a command wrote and passes its exit code on
   }));
   await clear(world);
 });
+
+Deno.test("start -ai passes on all that is piped to it, and its end; the next start has an input again", async () => {
+  await using world = makeWorld();
+  const before = lookApart();
+  await world.cli(["create", "--interactive", "--name", "reader", ...NONE, "busybox", "sh", "-c", "wc -c; exit 3"]);
+  for (const stdin of ["one line\n", "x".repeat(200_000), ""]) {
+    const { code, stdout, stderr } = await world.cli(["start", "-ai", "reader"], { stdin });
+    assert.deepEqual([code, stdout.trim(), stderr], [3, String(stdin.length), ""]);
+  }
+  await clear(world);
+  assertApart(before);
+});
+
+Deno.test("what was started with -ai reads the end of its input when that command is killed", async () => {
+  await using world = makeWorld();
+  await world.cli([
+    "create",
+    "--interactive",
+    "--name",
+    "reader",
+    ...NONE,
+    "busybox",
+    "sh",
+    "-c",
+    "echo up; cat; exit 5",
+  ]);
+  const starter = world.start(["start", "-ai", "reader"], { stdin: "" });
+  await until("it runs", async () => (await world.cli(["logs", "reader"])).stdout === "up\n");
+  starter.kill("SIGKILL");
+  await starter.output();
+  assert.equal((await world.cli(["wait", "reader"])).stdout, "5\n");
+  await clear(world);
+});

@@ -1,55 +1,12 @@
 /** What `explain` shows. */
 
 import assert from "node:assert/strict";
-import { DEFAULT_CAPABILITIES } from "../lib/capabilities.ts";
 import type { ContainerOptions } from "../lib/container/options.ts";
 import { prepare } from "../lib/container/prepare.ts";
 import { explain, formatProgram } from "../lib/explain.ts";
 import { compile } from "../lib/program/compile.ts";
-import type { Wiring } from "../lib/program/wiring.ts";
-import type { ContainerSpec } from "../lib/spec.ts";
 import { hasAlpine, makeWorld } from "./helpers/world.ts";
-
-const SPEC: ContainerSpec = {
-  id: "0123456789ab",
-  hostname: "box",
-  rootfs: {
-    folder: "/containers/0123456789ab",
-    lower: ["/images/one"],
-    mode: 0o755,
-    uid: 0,
-    gid: 0,
-    readOnly: false,
-    volatile: false,
-  },
-  mounts: [],
-  devices: [],
-  network: { mode: "own", interfaces: [] },
-  files: [],
-  shmSize: 65536,
-  cgroups: { groups: [] },
-  cgroupMounts: [],
-  privileged: false,
-  process: {
-    args: ["/bin/true"],
-    env: ["PATH=/bin:/sbin"],
-    cwd: "/",
-    identity: { uid: 0, gid: 0, groups: [] },
-    capabilities: DEFAULT_CAPABILITIES,
-    ambient: [],
-    noNewPrivileges: true,
-    rlimits: [],
-    init: false,
-  },
-};
-
-const WIRING: Wiring = {
-  streams: [{ fd: 0, owned: false }, { fd: 1, owned: false }, { fd: 2, owned: false }],
-  shim: 10,
-  hostNetwork: 12,
-  initProgram: 11,
-  report: 13,
-};
+import { SPEC, WIRING } from "./helpers/spec.ts";
 
 const OPTIONS: readonly (readonly [flags: readonly string[], options: ContainerOptions, shows: RegExp])[] = [
   [["--hostname", "web"], { hostname: "web" }, /sethostname\("web", 3\)/],

@@ -56,6 +56,15 @@ Deno.test("the signal that stops a container is the user's, else the image's", a
   assert.match(refused.stderr, /unknown signal NONE/);
 });
 
+Deno.test("a container has the labels of its image, under the user's", async () => {
+  await using world = makeWorld();
+  const changes = { Labels: { vendor: "them", tier: "web" } };
+  await importImage(`${world.folders.images}/busybox`, "labelled", { ...world.folders, changes });
+  await world.cli(["create", "--name", "one", "--network", "none", "-l", "tier=db", "labelled", "true"]);
+  const { stdout } = await world.cli(["inspect", "-f", "{{json .options.labels}}", "one"]);
+  assert.deepEqual(JSON.parse(stdout), { vendor: "them", tier: "db" });
+});
+
 Deno.test("completion proposes stored images by their short names, where they can stand", async () => {
   await using world = makeWorld();
   await importImage(`${world.folders.images}/busybox`, "stored/app:2", world.folders);

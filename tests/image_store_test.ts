@@ -351,3 +351,23 @@ Deno.test("an image is told by its digest or the beginning of it, and all of it 
   tagImage(images, name, "mine:1");
   assert.match(await hello("mine:1"), /^entry hello/);
 });
+
+Deno.test("images prune --all also takes away images that no container is made of, and names them", async () => {
+  await using world = makeWorld();
+  const { images } = world.folders;
+  for (const name of ["used", "unused"]) {
+    Deno.mkdirSync(`${world.home}/${name}`);
+    Deno.writeTextFileSync(`${world.home}/${name}/which`, name);
+    await world.cli(["images", "import", `${world.home}/${name}`, name]);
+  }
+  await world.cli(["images", "tag", "unused", "again"]);
+  await world.cli(["create", "--name", "one", "--network", "none", "used", "/which"]);
+  assert.equal((await pruneStore(images)).names.length, 0);
+  const { code, stdout, stderr } = await world.cli(["images", "prune", "--all"]);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^again:latest\nunused:latest\n0 layers and 3 blobs, /);
+  assert.match((await world.cli(["images", "ls"])).stdout, /^used:latest/m);
+  assert.equal((await world.cli(["start", "one"])).code, 126);
+  await world.cli(["rm", "one"]);
+  assert.match((await world.cli(["images", "prune", "-a"])).stdout, /^used:latest\n/);
+});

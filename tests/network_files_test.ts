@@ -86,11 +86,12 @@ Deno.test("the files of a container on a bridge name it, its siblings and the ho
 
 Deno.test("a container in another one's network has the other one's files and its own name", () => {
   assert.deepEqual(textsOf(sharedFiles("box", (path) => `text of ${path}\n`)), {
-    hosts: "text of /etc/hosts\n",
+    hosts: "text of /etc/hosts\n127.0.1.1\tbox\n",
     hostname: "box\n",
     "resolv.conf": "text of /etc/resolv.conf\n",
   });
-  assert.equal(textsOf(sharedFiles("box", () => undefined)).hosts, LOOPBACK);
+  assert.equal(textsOf(sharedFiles("box", () => undefined)).hosts, LOOPBACK + "127.0.1.1\tbox\n");
+  assert.equal(textsOf(sharedFiles("box", () => "10.0.0.1 db")).hosts, "10.0.0.1 db\n127.0.1.1\tbox\n");
 });
 
 Deno.test("hosts and name servers that make no sense are refused", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Container, type Limits, pause, run, SauropodError, unpause, updateLimits } from "../mod.ts";
 import type { Controller } from "../lib/cgroup/host.ts";
-import { type ContainerRecord, readRecord } from "../lib/container/record.ts";
+import { type ContainerRecord, formatMark, markProcess, readRecord } from "../lib/container/record.ts";
 import { cpuTime, groupOf, groupsOf, has, HOLD, host, pinned, setting } from "./helpers/groups.ts";
 import { converse, until } from "./helpers/inside.ts";
 import { makeWorld, type World } from "./helpers/world.ts";
@@ -297,4 +297,38 @@ Deno.test("updates, pauses and killed ones at the same time lose nothing, and no
   box.kill("SIGKILL");
   await box.status;
   await until("its groups are gone", () => groupsOf(box.id).length === 0);
+});
+
+Deno.test("rename waits for whoever changes the record, and loses nothing of it", async () => {
+  await using world = makeWorld();
+  const id = (await world.cli(["create", "--name", "before", "--network", "none", "busybox", "true"])).stdout.trim();
+  const folder = `${world.folders.containers}/${id}`, file = `${folder}/container.json`;
+  const held = Deno.openSync(folder);
+  held.lockSync(true);
+  const renaming = world.cli(["rename", "before", "after"]);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const record = JSON.parse(Deno.readTextFileSync(file));
+  assert.equal(record.name, "before");
+  Deno.writeTextFileSync(file, JSON.stringify({ ...record, countedLate: true }));
+  held.close();
+  assert.equal((await renaming).code, 0);
+  assert.deepEqual(recordOf(world, { id }), {
+    ...record,
+    countedLate: true,
+    name: "after",
+    state: recordOf(world, { id }).state,
+  });
+});
+
+Deno.test("limits of a container that is just being started cannot be changed", async () => {
+  await using world = makeWorld();
+  const { containers } = world.folders;
+  const id = (await world.cli(["create", "--network", "none", "busybox", "true"])).stdout.trim();
+  // As a command that starts it leaves it for a moment.
+  Deno.symlinkSync(formatMark(markProcess(Deno.pid) ?? assert.fail()), `${containers}/.live/${id}`);
+  const refused = await refusal(updateLimits(id, { memory: 64 * MiB }, world.folders));
+  assert.equal(refused.code, "container-busy");
+  Deno.removeSync(`${containers}/.live/${id}`);
+  await updateLimits(id, { memory: 64 * MiB }, world.folders);
+  assert.equal(recordOf(world, { id }).options.limits?.memory, 64 * MiB);
 });

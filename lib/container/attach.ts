@@ -45,6 +45,12 @@ export async function followOutput(
   await copyLog(`${containers}/${id}`, { tail: 0, follow, signal, onLoss }, write);
 }
 
+/** A connection with a container whose standard input is ours: closing it is the end of what the container reads. */
+export function attachOwn(fd: number): AttachedContainer {
+  const own = handle(fd);
+  return { input: writable(own), [Symbol.dispose]: own.close };
+}
+
 /**
  * Connects with the input of a running detached container.
  *

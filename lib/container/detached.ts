@@ -41,9 +41,10 @@ function baseOf({ given }: Outfit): number {
 
 /** What the monitor holds for others. */
 function detachedOf(outfit: Outfit, { tty }: ContainerOptions): Detached {
+  const { given, input } = outfit;
   return {
     job: baseOf(outfit) + PLACES.job,
-    ...(outfit.input === undefined ? {} : { input: outfit.input }),
+    ...(input === undefined || !given.includes(input) ? {} : { input }),
     ...(tty ? { terminal: baseOf(outfit) + PLACES.terminal } : {}),
   };
 }
@@ -192,10 +193,20 @@ function withFiles(spec: ContainerSpec): ContainerSpec {
   return { ...spec, files };
 }
 
+/** What whoever starts a container wants beside. */
+export interface Beside {
+  /** Done while others work; must not fail. */
+  readonly meanwhile?: () => void;
+  /**
+   * Given the end of the container's standard input to write to, if it is open, to be closed by the receiver. Default: its
+   * monitor keeps it open.
+   */
+  readonly takeInput?: (fd: number) => void;
+}
+
 /**
  * Starts a planned container whose record is there and whose marks are ours; they become its monitor's. `write` is to
- * write the record with what it is told, before anything else is made; what can be done while others work is done
- * `meanwhile`, and must not fail. Returns the number of the first process.
+ * write the record with what it is told, before anything else is made. Returns the number of the first process.
  *
  * @throws {SpawnError} if a step failed. Files and control groups are the caller's to remove.
  */
@@ -204,11 +215,11 @@ export async function begin(
   place: Place | undefined,
   record: ContainerRecord,
   write: (record: ContainerRecord) => void,
-  meanwhile: () => void,
+  { meanwhile, takeInput }: Beside = {},
 ): Promise<number> {
   const { containers, options } = plan;
   const spec = withFiles(specIn(plan, place));
-  const outfit = makeOutfit(spec, options, containers, place);
+  const outfit = makeOutfit(spec, options, containers, place, takeInput !== undefined);
   try {
     const complete = { ...record, detached: detachedOf(outfit, options) };
     write(complete);
@@ -216,9 +227,13 @@ export async function begin(
     const job = await jobOf(spec, plan, complete, outfit, groups);
     const pid = await runMonitor(job, outfit, spec, options, groups, () => {
       place?.announce();
-      meanwhile();
+      meanwhile?.();
     });
     place?.publication.handOver();
+    if (takeInput && outfit.input !== undefined) {
+      outfit.release(outfit.input);
+      takeInput(outfit.input);
+    }
     return pid;
   } finally {
     outfit.close();

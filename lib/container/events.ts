@@ -5,7 +5,7 @@
  */
 
 import { describeErrno } from "../../ffi/errno.ts";
-import { type Filters, parseFilters as parse } from "../filters.ts";
+import { type Filters, parseFilters as parse, type Test } from "../filters.ts";
 import { parseTime } from "../time.ts";
 import { type ContainerEvent, EVENTS } from "./event.ts";
 import { forEachLine } from "./log_format.ts";
@@ -29,9 +29,7 @@ export interface EventOptions {
   readonly onLoss?: () => void;
 }
 
-type Test = Filters<ContainerEvent>[string];
-
-const isAction: Test = ({ action }, value) => action === value;
+const isAction: Test<ContainerEvent> = ({ action }, value) => action === value;
 
 const FILTERS: Filters<ContainerEvent> = {
   container: ({ id, name }, value) => name === value || (value !== "" && id.startsWith(value)),

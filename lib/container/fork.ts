@@ -113,18 +113,19 @@ export async function snapshot(containers: string, query: string): Promise<Snaps
 }
 
 function settingsOf({ command, options }: ContainerRecord): ImageSettings {
-  const { env = {}, cwd, user } = options;
+  const { env = {}, cwd, user, labels } = options;
   return {
     Cmd: command,
     Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
     ...(cwd === undefined ? {} : { WorkingDir: cwd }),
     ...(user === undefined ? {} : { User: user }),
+    ...(labels === undefined ? {} : { Labels: labels }),
   };
 }
 
 /**
- * The image `container:NAME`: the files of a container, as they are now, with its command, environment, directory and
- * user.
+ * The image `container:NAME`: the files of a container, as they are now, with its command, environment, directory, user
+ * and labels.
  *
  * @throws whatever {@linkcode snapshot} throws.
  */

@@ -45,14 +45,24 @@ export interface ContainerOptions extends FolderOptions {
   cwd?: string;
   /** `NAME|UID[:GROUP|GID]`, names from the image's `/etc/passwd` and `/etc/group`. Default: root. */
   user?: string;
+  /** Groups of the user beside those that the image knows: numbers, or names from the image's `/etc/group`. */
+  groups?: readonly string[];
   /** Put a PID 1 in front of the command that forwards signals and reaps orphans. Default: false. */
   init?: boolean;
   /** The signal that asks the command to end, by name or number. Default: what the image says, else `TERM`. */
   stopSignal?: string | number;
+  /** Seconds that `stop` waits for the end before it kills; negative: for ever. Default: 10. */
+  stopTimeout?: number;
+  /** Notes of the user's own about it, by name. Default: what the image says. */
+  labels?: Readonly<Record<string, string>>;
   /** Limits on CPU, memory and processes. Default: none. */
   limits?: Limits;
   /** Resource limits as `NAME=SOFT[:HARD]`, such as `nofile=1024:4096`; -1 or `unlimited` is no limit. The last holds. */
   ulimits?: readonly string[];
+  /** Settings of the kernel's that hold in its namespaces alone, such as `{ "net.core.somaxconn": "1024" }`. */
+  sysctls?: Readonly<Record<string, string>>;
+  /** How likely the kernel kills it for lack of memory, from -1000 to 1000. Default: as likely as the caller. */
+  oomScoreAdj?: number;
   /**
    * Its networks: `none`, a network namespace with `lo` only; `host`, the host's own; `container:NAME`, another
    * container's; or the names of one or more bridged networks, each as `NAME[:ip=ADDRESS,alias=NAME…]`.

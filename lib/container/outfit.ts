@@ -22,7 +22,7 @@ export interface Outfit {
   readonly streams: Wiring["streams"];
   /** What the monitor is to read of its standard output and error; -1 is nothing. */
   readonly outputs: readonly [number, number];
-  /** The end of its standard input to write to, which the monitor keeps open. Default: it is closed. */
+  /** The end of its standard input to write to. Default: it is closed. */
   readonly input?: number;
   /** The container's folder. */
   readonly folder: number;
@@ -40,6 +40,8 @@ export interface Outfit {
   readonly init?: Walked & { readonly fd: number };
   /** All that the monitor gets. */
   readonly given: readonly number[];
+  /** Lets go of one of them, which somebody else closes. */
+  readonly release: (fd: number) => void;
   /** Closes one of them, or all. */
   readonly close: (fd?: number) => void;
 }
@@ -65,20 +67,25 @@ function connections({ interactive, tty }: ContainerOptions, keep: (fd: number) 
   return { streams: [owned(stdin), owned(outOfIt), owned(errOfIt)], outputs, input };
 }
 
-/** Opens what the monitor of `spec` needs; `place` is that of the container on networks. */
+/**
+ * Opens what the monitor of `spec` needs; `place` is that of the container on networks. The monitor keeps the container's
+ * standard input open, unless that is `ownInput`, this process's.
+ */
 export function makeOutfit(
   spec: ContainerSpec,
   options: ContainerOptions,
   containers: string,
   place: Place | undefined,
+  ownInput: boolean,
 ): Outfit {
   const opened: number[] = [];
   const keep = (fd: number): number => {
     opened.push(fd);
     return fd;
   };
+  const release = (fd: number): void => void opened.splice(opened.indexOf(fd), 1);
   const closeOne = (fd: number): void => {
-    opened.splice(opened.indexOf(fd), 1);
+    release(fd);
     close(fd);
   };
   const closeAll = (): void => opened.splice(0).forEach(close);
@@ -96,7 +103,7 @@ export function makeOutfit(
     if (init) keep(init.fd);
     const lock = place?.lock ?? -1, ports = place?.publication.descriptors ?? [];
     const given = [
-      ...opened,
+      ...opened.filter((fd) => !ownInput || fd !== connected.input),
       ...ports,
       ...(lock < 0 ? [] : [lock]),
       ...(network < 0 ? [] : [network]),
@@ -104,7 +111,7 @@ export function makeOutfit(
     ];
     keep(ours);
     const outfit = { ...connected, folder, live, silence, reports, lock, network, ...(init ? { init } : {}), given };
-    return { ...outfit, close: (fd) => fd === undefined ? closeAll() : closeOne(fd) };
+    return { ...outfit, release, close: (fd) => fd === undefined ? closeAll() : closeOne(fd) };
   } catch (error) {
     closeAll();
     throw error;

@@ -17,7 +17,16 @@ import type { Image } from "../image/resolve.ts";
 import { apartFiles } from "../network/files.ts";
 import { requestNetwork } from "../network/request.ts";
 import { signalNumber } from "../signals.ts";
-import type { CgroupMount, ContainerSpec, Device, ProcessSpec, Rlimit, Rootfs, UserMount } from "../spec.ts";
+import type {
+  CgroupMount,
+  ContainerSpec,
+  Device,
+  KernelSetting,
+  ProcessSpec,
+  Rlimit,
+  Rootfs,
+  UserMount,
+} from "../spec.ts";
 import type { ContainerOptions } from "./options.ts";
 
 /** Where commands are looked for, unless the image says. */
@@ -58,6 +67,12 @@ export function checkOptions(command: readonly string[], options: ContainerOptio
   checkContainerName(options.name);
   checkName(options.hostname, HOSTNAME, "host name", HOSTNAME_HINT);
   if (options.stopSignal !== undefined) signalNumber(options.stopSignal);
+  if (!Number.isFinite(options.stopTimeout ?? 0)) {
+    throw new InputError(`--stop-timeout ${options.stopTimeout}: it must be a number of seconds`, {
+      code: "bad-stop-timeout",
+      facts: { stopTimeout: options.stopTimeout },
+    });
+  }
   const words = [...command, ...Object.entries(options.env ?? {}).flat(), options.cwd ?? ""];
   const bad = words.find((word) => word.includes("\0"));
   if (bad !== undefined) {
@@ -109,10 +124,11 @@ export async function completeFromImage<T extends ContainerOptions>(
 // Root needs nothing of the image's: no file of it is read for the usual container.
 const ROOT: User = { uid: 0, gid: 0, groups: [], home: "/root", name: "root" };
 
-async function findUser(lower: readonly string[], { user }: ContainerOptions): Promise<User> {
-  if (user === undefined) return ROOT;
-  const { lookupUser } = await lazy.passwd();
-  return lookupUser(lower, user);
+async function findUser(lower: readonly string[], { user, groups = [] }: ContainerOptions): Promise<User> {
+  if (user === undefined && groups.length === 0) return ROOT;
+  const { lookupGroups, lookupUser } = await lazy.passwd();
+  const found = user === undefined ? ROOT : lookupUser(lower, user);
+  return { ...found, groups: [...new Set([...found.groups, ...lookupGroups(lower, groups)])] };
 }
 
 function usualOpenFiles(): Rlimit {
@@ -156,6 +172,12 @@ function environment(options: ContainerOptions, user: User, hostname: string): s
 function ownership({ lower: [top = "/"] }: Image): Pick<Rootfs, "mode" | "uid" | "gid"> {
   const { mode, uid, gid } = ownershipOf(top) ?? { mode: 0o755, uid: 0, gid: 0 };
   return { mode: mode & 0o7777, uid, gid };
+}
+
+async function settings(options: ContainerOptions): Promise<KernelSetting[]> {
+  if (options.sysctls === undefined && options.oomScoreAdj === undefined) return [];
+  const { kernelSettings } = await lazy.kernelSettings();
+  return kernelSettings(options);
 }
 
 let unified: boolean | undefined;
@@ -276,6 +298,7 @@ export async function prepare(
     ...await apart(options, hostname, folder.slice(0, folder.lastIndexOf("/"))),
     shmSize: options.shmSize ?? SHM_SIZE,
     ...await cgroups(id, options.limits ?? {}, options.cgroupParent),
+    settings: await settings(options),
     privileged: options.privileged ?? false,
     process,
   };

@@ -4,10 +4,11 @@
  * @module
  */
 
+import { ContainerError } from "../errors.ts";
 import { recordEvent } from "./event.ts";
 import { claimName, findContainer, releaseName } from "./names.ts";
 import { checkContainerName } from "./prepare.ts";
-import { readRecord, writeRecord } from "./record.ts";
+import { withRecord, writeRecord } from "./record.ts";
 
 /**
  * Gives a container another name. Its siblings on networks know it by the new one when it is next started.
@@ -19,10 +20,16 @@ export function renameContainer(containers: string, container: string, name: str
   checkContainerName(name);
   const { id, name: before, image } = findContainer(containers, container);
   const folder = `${containers}/${id}`;
-  claimName(containers, name, id, () => {
-    const record = readRecord(folder);
-    if (record) writeRecord(folder, { ...record, name });
+  const renamed = withRecord(folder, (record) => {
+    claimName(containers, name, id, () => writeRecord(folder, { ...record, name }));
+    return true;
   });
+  if (!renamed) {
+    throw new ContainerError(`container ${id} has been removed meanwhile`, {
+      code: "container-not-found",
+      facts: { id },
+    });
+  }
   if (before === name) return;
   if (before !== undefined) releaseName(containers, before, id);
   recordEvent(containers, "rename", { id, name, image }, { oldName: before });

@@ -8,7 +8,7 @@ import { ContainerError, ImageError, SauropodError } from "../errors.ts";
 import { findFolders } from "../folders.ts";
 import { type Image, resolveImage } from "../image/resolve.ts";
 import { lazy } from "../lazy.ts";
-import { begin } from "./detached.ts";
+import { begin, type Beside } from "./detached.ts";
 import { recordEvent } from "./event.ts";
 import { reclaimThese, someAbandoned } from "./leftovers.ts";
 import { findContainer, writeWithName } from "./names.ts";
@@ -81,12 +81,12 @@ async function clean(containers: string, record: ContainerRecord): Promise<void>
   removeGroups(cgroups);
 }
 
-/** Starts a container that is ours in its place on networks; `meanwhile` is as of `begin`. */
-function beginInPlace(plan: Plan, record: ContainerRecord, meanwhile = (): void => {}): Promise<number> {
+/** Starts a container that is ours in its place on networks. */
+function beginInPlace(plan: Plan, record: ContainerRecord, beside: Beside): Promise<number> {
   const { id, rootfs: { folder } } = plan.spec;
   return inPlace(plan, async (place) => {
     const whole = { ...record, ...placeOf(place), cgroups: plan.spec.cgroups.groups.map(({ path }) => path) };
-    const pid = await begin(plan, place, whole, (complete) => writeWithName(plan.containers, complete), meanwhile);
+    const pid = await begin(plan, place, whole, (complete) => writeWithName(plan.containers, complete), beside);
     return { made: pid, process: livenessOf(plan.containers, id)?.owner, hosts: `${folder}/hosts` };
   }, true);
 }
@@ -129,7 +129,8 @@ export async function runDetached(
   let abandoned: readonly string[] = [];
   try {
     await makeFolder(plan, { ...record, detached: {} });
-    await beginInPlace(plan, record, () => abandoned = someAbandoned(plan.containers, record.id));
+    const meanwhile = (): void => void (abandoned = someAbandoned(plan.containers, record.id));
+    await beginInPlace(plan, record, { meanwhile });
   } catch (error) {
     await clean(plan.containers, record).then(() => removeContainer(plan.containers, record)).catch(() => {});
     throw startFailure(plan.containers, record.id, error);
@@ -232,6 +233,9 @@ function imageOf(record: ContainerRecord): Image {
   return { name, lower, kind: "stored", ...(imageDigest === undefined ? {} : { digest: imageDigest }) };
 }
 
+/** Options of {@linkcode start}. */
+export type StartOptions = Pick<ContainerOptions, "images" | "containers"> & Pick<Beside, "takeInput">;
+
 /**
  * Starts a container that has been made or has ended, with all that was asked when it was made. It outlives this
  * process. Resolves when the command has been executed, with the number of its process.
@@ -242,7 +246,7 @@ function imageOf(record: ContainerRecord): Image {
  */
 export async function start(
   container: string,
-  options: Pick<ContainerOptions, "images" | "containers"> = {},
+  { takeInput, ...options }: StartOptions = {},
 ): Promise<number> {
   const { containers } = findFolders(options);
   const { id } = findContainer(containers, container);
@@ -255,7 +259,7 @@ export async function start(
     const image = imageOf(record);
     const spec = await prepare(id, image, command, asked, folder);
     const { ended: _ended, joining: _joining, countedLate: _late, ...fresh } = record;
-    return await beginInPlace({ spec, image, containers, options: asked }, fresh);
+    return await beginInPlace({ spec, image, containers, options: asked }, fresh, takeInput ? { takeInput } : {});
   } catch (error) {
     await clean(containers, record);
     restore(containers, record, state);

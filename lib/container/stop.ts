@@ -30,7 +30,7 @@ import { isAbandoned, livenessOf, removeContainer } from "./store.ts";
 export interface StopOptions extends FolderOptions {
   /** The signal that asks it to end. Default: the one that it was made with, else SIGTERM. */
   signal?: string | number;
-  /** Seconds after which it is killed; negative: it is not. Default: 10. */
+  /** Seconds after which it is killed; negative: it is not. Default: what it was made with, else 10. */
   timeout?: number;
 }
 
@@ -118,7 +118,7 @@ export async function stop(container: string, options: StopOptions = {}): Promis
   const process = await retire(found);
   if (process && await signalProcess(process, signal)) {
     await thaw(found);
-    const { timeout = PATIENCE } = options;
+    const { timeout = record.options.stopTimeout ?? PATIENCE } = options;
     const ended = await awaitEnd(process, timeout < 0 ? Infinity : timeout * 1000);
     if (!ended) await signalProcess(process, SIGKILL);
   }

@@ -108,11 +108,11 @@ function merge(old: Limits, asked: Limits): Limits {
 /** Sets limits of a container; those that are not named stay as they are. For use under the lock of its record. */
 function updateLimits(containers: string, record: ContainerRecord, asked: Limits): Updated {
   const limits = merge(record.options.limits ?? {}, asked);
-  if (statusOf(record, livenessOf(containers, record.id)) === "running") {
-    return applyTo(containers, requireRunning(containers, record), asked, limits);
-  }
-  if (awaitsCommand(record)) {
-    throw new ContainerError(`container ${record.id} waits for its command and has got its limits already`, {
+  const liveness = livenessOf(containers, record.id), status = statusOf(record, liveness);
+  if (status === "running") return applyTo(containers, requireRunning(containers, record), asked, limits);
+  if (liveness && status === "created") {
+    const why = awaitsCommand(record) ? "waits for its command" : "is just being started";
+    throw new ContainerError(`container ${record.id} ${why} and has got its limits already`, {
       code: "container-busy",
       facts: { id: record.id },
       hint: "change them when it runs",

@@ -169,6 +169,8 @@ export async function removeImage(images: string, text: string, force = false): 
 
 /** What {@linkcode pruneStore} took away. */
 export interface Pruned {
+  /** Names of images, if those go that no container is made of. */
+  readonly names: readonly string[];
   /** Digests of blobs. */
   readonly blobs: readonly string[];
   /** Folders of layers. */
@@ -235,19 +237,33 @@ function prune(store: string, removed?: ReadonlySet<string>): Pruned {
   const bytes = goneBlobs.reduce((sum, digest) => sum + Deno.statSync(blobPath(store, digest)).size, 0);
   for (const digest of goneBlobs) Deno.removeSync(blobPath(store, digest));
   forgetStale(store, removed === undefined);
-  return { blobs: goneBlobs, layers: goneLayers, bytes };
+  return { names: [], blobs: goneBlobs, layers: goneLayers, bytes };
+}
+
+/** Takes their names from the images that no container is made of; returns the names. */
+function removeUnused(store: string): string[] {
+  const unused = listStored(store).filter(({ descriptor }) =>
+    usersOfImage(store, readImage(store, descriptor)).length === 0
+  );
+  const names = unused.map(({ name }) => name);
+  removeNames(store, names);
+  return names;
 }
 
 /**
- * Takes away what no image and no container needs, what builds could go on from, and what killed commands left. Waits until no image is being pulled
- * or made, and no container is being made of one.
+ * Takes away what no image and no container needs, what builds could go on from, and what killed commands left; with
+ * `all` also images that no container is made of. Waits until no image is being pulled or made, and no container is
+ * being made of one.
  *
  * @throws {ImageError} `store-damaged` if an image cannot be read: what it needs is not known.
  */
-export function pruneStore(images: string): Promise<Pruned> {
+export function pruneStore(images: string, all = false): Promise<Pruned> {
   const store = storeFolder(images);
   makeStore(store);
-  return whileHeld(store, "exclusive", () => prune(store));
+  return whileHeld(store, "exclusive", () => {
+    const names = all ? removeUnused(store) : [];
+    return { ...prune(store), names };
+  });
 }
 
 /** Something wrong with the store. */

@@ -96,6 +96,17 @@ export function lookupUser(lower: readonly string[], spec = "0"): ImageUser {
   };
 }
 
+/**
+ * The ids of groups of an image, each given by its name or id.
+ *
+ * @param lower The folders of the image, absolute, uppermost first.
+ *
+ * Throws {@linkcode InputError} `unknown-group`, and {@linkcode ImageError} `image-file-unsafe`.
+ */
+export function lookupGroups(lower: readonly string[], groups: readonly string[]): number[] {
+  return groups.map((group) => findGroup(lower, group, group));
+}
+
 function splitOnce(spec: string): [string, string] {
   const at = spec.indexOf(":");
   return [spec.slice(0, at), spec.slice(at + 1)];

@@ -27,7 +27,7 @@ export function absolute(path: string): string {
 
 /**
  * The command and options of a container, completed from its image: entry point, command, environment, working
- * directory, user, exposed ports and the signal to stop it.
+ * directory, user, exposed ports, the signal to stop it, and labels.
  *
  * @throws {InputError} `no-command` if neither the user nor the image names a command.
  */
@@ -59,6 +59,7 @@ export function applySettings<T extends ContainerOptions>(
       ...(cwd === undefined ? {} : { cwd }),
       ...(user === undefined ? {} : { user }),
       ...(stopSignal === undefined ? {} : { stopSignal }),
+      ...(settings.Labels ? { labels: { ...settings.Labels, ...options.labels } } : {}),
       ...(exposed.length ? { expose: [...exposed, ...options.expose ?? []] } : {}),
     },
   };

@@ -80,13 +80,21 @@ function files(hostname: string, hosts: string, resolver: ResolverConfiguration)
   ];
 }
 
+function whole(text: string): string {
+  return text.endsWith("\n") || text === "" ? text : text + "\n";
+}
+
 function hostsOfMachine(): string {
   try {
-    const text = Deno.readTextFileSync("/etc/hosts");
-    return text.endsWith("\n") || text === "" ? text : text + "\n";
+    return whole(Deno.readTextFileSync("/etc/hosts"));
   } catch {
     return format(LOOPBACK);
   }
+}
+
+/** How a container finds itself that has no address of its own. */
+function itself(hostname: string): HostLine {
+  return { address: "127.0.1.1", names: [hostname] };
 }
 
 /**
@@ -95,7 +103,7 @@ function hostsOfMachine(): string {
  * @throws {InputError} `bad-host`, `bad-dns`.
  */
 export function apartFiles(mode: "none" | "host", hostname: string, options: ContainerOptions): FileSpec[] {
-  const own = [{ address: "127.0.1.1", names: [hostname] }, ...extraHosts(options, "127.0.0.1")];
+  const own = [itself(hostname), ...extraHosts(options, "127.0.0.1")];
   const known = mode === "host" ? hostsOfMachine() : format(LOOPBACK);
   return files(hostname, known + format(own), resolvers(options, hostResolvers()));
 }
@@ -113,10 +121,10 @@ export function bridgedFiles({ hostname, own, siblings, gateway }: Names, option
   return files(hostname, hosts, resolvers(options, reachable));
 }
 
-/** The files of a container in another one's network: what that one has, `read`, under its own name. */
+/** The files of a container in another one's network: what that one has, `read`, and its own name. */
 export function sharedFiles(hostname: string, read: (path: string) => string | undefined): FileSpec[] {
   return [
-    { path: "/etc/hosts", text: read("/etc/hosts") ?? format(LOOPBACK) },
+    { path: "/etc/hosts", text: whole(read("/etc/hosts") ?? format(LOOPBACK)) + format([itself(hostname)]) },
     { path: "/etc/hostname", text: hostname + "\n" },
     { path: "/etc/resolv.conf", text: read("/etc/resolv.conf") ?? formatResolvers(reachableResolvers()) },
   ];

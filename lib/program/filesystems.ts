@@ -7,10 +7,10 @@
 
 import * as call from "../../ffi/calls.ts";
 import { flags } from "../../ffi/flags.ts";
-import { type Program, step } from "../../ffi/program.ts";
+import { type Program, register, step } from "../../ffi/program.ts";
 import { mountOnTop } from "./mount.ts";
 import { prepareNetwork } from "./network.ts";
-import type { CgroupMount, ContainerSpec, Device } from "../spec.ts";
+import type { CgroupMount, ContainerSpec, Device, KernelSetting } from "../spec.ts";
 
 const STRICT = ["NOSUID", "NODEV", "NOEXEC"] as const;
 const TERMINAL_GROUP = 5;
@@ -136,6 +136,14 @@ const RESTRICTIONS: Program = [
 
 const PROC: Program = mountOnTop("proc", "/proc", flags("MS", ...STRICT));
 
+function set({ path, value }: KernelSetting): Program {
+  const file = `file:${path}`, label = `set ${path} to ${value}`;
+  return [
+    step(label, call.open(path, flags("O", "WRONLY")), { save: file }),
+    step(label, call.write(register(file), value)),
+  ];
+}
+
 /** Mounts /proc, /sys and the control groups, and masks them unless the container is privileged. */
 export function mountKernelFiles(spec: ContainerSpec): Program {
   const access = spec.privileged ? [] : ["RDONLY"] as const;
@@ -144,6 +152,7 @@ export function mountKernelFiles(spec: ContainerSpec): Program {
     ...mountOnTop("sysfs", "/sys", flags("MS", ...STRICT, ...access)),
     ...(spec.cgroupMounts.length ? cgroups(spec.cgroupMounts, access) : []),
     ...prepareNetwork(spec),
+    ...spec.settings.flatMap(set),
     ...(spec.privileged ? [] : RESTRICTIONS),
   ];
 }
