@@ -1,5 +1,5 @@
 /**
- * Sauropod's command line. It only wires: words are prepared by `cli/argv.ts`, commands are in `cli/`.
+ * Sauropod's command line. It only wires: words are arranged by `cli/argv.ts`, commands are in `cli/`.
  *
  * @module
  */
@@ -31,7 +31,7 @@ async function main(words: readonly string[]): Promise<number> {
     if (warning !== undefined) (await other()).say(warning);
     return code;
   } catch (error) {
-    return (await other()).report(error);
+    return (await other()).report(error, words);
   }
 }
 

@@ -4,18 +4,8 @@
  * @module
  */
 
-import {
-  type Application,
-  buildApplication,
-  buildCommand,
-  buildRouteMap,
-  type Command,
-  help,
-  text_en,
-  version,
-} from "npm:@stricli/core@1.3.0";
+import { buildCommand, buildRouteMap, type Command, type RouteMap } from "npm:@stricli/core@1.3.0";
 import type { FolderOptions } from "../lib/folders.ts";
-import { VERSION } from "./argv.ts";
 import type { Context } from "./context.ts";
 import { EXEC_FLAGS, EXEC_SHORT } from "./exec.ts";
 import type { Flag, Flags } from "./flag.ts";
@@ -31,42 +21,46 @@ import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
 import type { InspectFlags } from "./inspect.ts";
 import type { PsFlags } from "./ps.ts";
 import type { RmFlags } from "./rm.ts";
-import { exitCodeOf, formatError } from "./text.ts";
 
 type CommandDocumentation = { brief: string; fullDescription: string };
 
 type Texts = Record<string, string | undefined>;
 
-/** A command whose words `flag.ts` reads, as the help and the completion know it. */
+const OUTER = {
+  "IMAGE COMMAND": "Name, such as alpine:3.20, or host\nWhat is run, and its arguments [default: the image's]",
+  "CONTAINER COMMAND": "Name, id or beginning of an id\nWhat is run, and its arguments",
+};
+
+/** A command that is read before this is loaded, as the help and the completion know it. */
 function documented<Values>(
   all: Flags<Values>,
   aliases: Readonly<Record<string, string>>,
-  usage: string,
+  takes: { words: "IMAGE COMMAND" | "CONTAINER COMMAND"; minimum: number },
   docs: CommandDocumentation,
 ): Command<Context> {
   const entries: [string, Flag<unknown>][] = Object.entries(all);
-  const flags = entries.map(([name, { brief, placeholder }]) => {
-    const text = placeholder === undefined ? brief : `${placeholder}: ${brief}`;
-    return [name, { kind: "parsed", optional: true, ...word(text, placeholder ?? "") }] as const;
-  });
+  const flags = entries.map(([name, { brief, placeholder = "" }]) =>
+    [name, { kind: "parsed", optional: true, ...word(brief, placeholder) }] as const
+  );
   return buildCommand<Texts, string[], Context>({
     func: () => {},
     parameters: {
       flags: Object.fromEntries(flags),
       aliases,
-      positional: { kind: "array", parameter: word("What is run, and its arguments", "COMMAND") },
+      positional: { kind: "array", minimum: takes.minimum, parameter: word(OUTER[takes.words], takes.words) },
     },
-    docs: { ...docs, customUsage: [`[OPTIONS] ${usage} COMMAND [ARGUMENTS]`] },
+    docs,
   });
 }
 
-const run = documented(FLAGS, SHORT, "IMAGE", {
+const run = documented(FLAGS, SHORT, { words: "IMAGE COMMAND", minimum: 1 }, {
   brief: "Run a command in a new container",
   fullDescription: [
     "Makes a container of IMAGE, runs COMMAND in it and ends with its exit code.",
     "IMAGE is a folder or archive in the folder of images, or host: this machine's own files, copy-on-write.",
     "",
     "  sauropod alpine /bin/sh",
+    "  sauropod run --rm alpine ls -l /",
     "  sauropod run --rm -v ./src:/src:ro --memory 256m --cpus 1.5 alpine ls /src",
     "  sauropod --rm --read-only --tmpfs /tmp -v .:/src host make -C /src check",
     "  sauropod run -d --name web --restart on-failure:5 -p 8080:80 alpine httpd -f",
@@ -76,13 +70,13 @@ const run = documented(FLAGS, SHORT, "IMAGE", {
   ].join("\n"),
 });
 
-const create = documented(FLAGS, SHORT, "IMAGE", {
+const create = documented(FLAGS, SHORT, { words: "IMAGE COMMAND", minimum: 1 }, {
   brief: "Make a container that start starts",
   fullDescription:
     "Takes the options of run, prints the container's id.\n\n  sauropod create --name web -p 8080:80 alpine httpd -f",
 });
 
-const fork = documented(FLAGS, SHORT, "CONTAINER", {
+const fork = documented(FLAGS, SHORT, { words: "CONTAINER COMMAND", minimum: 1 }, {
   brief: "Run a command in a new container with the files of another one",
   fullDescription: [
     "Takes the options of run; those that are not given, and the command, are the other container's, but for its name",
@@ -94,7 +88,7 @@ const fork = documented(FLAGS, SHORT, "CONTAINER", {
   ].join("\n"),
 });
 
-const exec = documented(EXEC_FLAGS, EXEC_SHORT, "CONTAINER", {
+const exec = documented(EXEC_FLAGS, EXEC_SHORT, { words: "CONTAINER COMMAND", minimum: 2 }, {
   brief: "Run one more command in a running container",
   fullDescription: [
     "Ends with the command's exit code; as run does with 125, 126 and 127.",
@@ -105,7 +99,7 @@ const exec = documented(EXEC_FLAGS, EXEC_SHORT, "CONTAINER", {
   ].join("\n"),
 });
 
-const explain = documented(FLAGS, SHORT, "IMAGE", {
+const explain = documented(FLAGS, SHORT, { words: "IMAGE COMMAND", minimum: 1 }, {
   brief: "Print every system call that run would make, and why",
   fullDescription:
     "Takes the options of run, makes nothing; a missing image is pulled only with --pull.\n\n  sauropod explain --memory 64m alpine /bin/sh",
@@ -113,7 +107,7 @@ const explain = documented(FLAGS, SHORT, "IMAGE", {
 
 const count = (input: string): number => {
   if (/^\d{1,9}$/.test(input)) return Number(input);
-  throw new Error(`${JSON.stringify(input)} is no number of containers`);
+  throw new Error(`${JSON.stringify(input)} is not a number of containers`);
 };
 
 const ps = buildCommand<PsFlags, [], Context>({
@@ -126,12 +120,12 @@ const ps = buildCommand<PsFlags, [], Context>({
         kind: "parsed",
         optional: true,
         variadic: true,
-        ...word("KEY=VALUE: id, name, label, status, image, network, health or exited; can be repeated", "KEY=VALUE"),
+        ...word("By id, name, label, status, image, network, health or exited; can be repeated", "KEY=VALUE"),
       },
       last: {
         kind: "parsed",
         optional: true,
-        brief: "N: Only so many, those made last",
+        brief: "Only so many, those made last",
         placeholder: "N",
         parse: count,
       },
@@ -140,7 +134,7 @@ const ps = buildCommand<PsFlags, [], Context>({
       format: {
         kind: "parsed",
         optional: true,
-        ...word("TEXT: What to write of each: '{{.Names}} {{.Status}}', 'table {{.ID}}\\t{{.Image}}', json", "TEXT"),
+        ...word("What to write of each: '{{.Names}} {{.Status}}', 'table {{.ID}}\\t{{.Image}}', json", "TEXT"),
       },
       quiet: yes("Ids only"),
       json,
@@ -179,7 +173,7 @@ const inspect = buildCommand<InspectFlags, [string, ...string[]], Context>({
       format: {
         kind: "parsed",
         optional: true,
-        ...word("TEXT: What to write of each: '{{.pid}} {{json .networks}}'", "TEXT"),
+        ...word("What to write of each: '{{.pid}} {{json .networks}}'", "TEXT"),
       },
     },
     aliases: { ...folderAliases, f: "format" },
@@ -200,7 +194,7 @@ const gc = buildCommand<FolderOptions & { json?: boolean }, [], Context>({
   parameters: { flags: { ...folderFlags, json }, aliases: folderAliases },
   docs: {
     brief: "Take away what killed commands left",
-    fullDescription: "Always safe to run; other commands do the same in passing.",
+    fullDescription: "Always safe to run; other commands do the same in passing.\n\n  sauropod gc",
   },
 });
 
@@ -209,7 +203,7 @@ const doctor = buildCommand<FolderOptions & { json?: boolean }, [], Context>({
   parameters: { flags: { ...folderFlags, json }, aliases: folderAliases },
   docs: {
     brief: "Say what this kernel, its control groups and this user can do",
-    fullDescription: "Ends with 1 if containers cannot be run at all.",
+    fullDescription: "Ends with 1 if containers cannot be run at all.\n\n  sauropod doctor",
   },
 });
 
@@ -225,7 +219,6 @@ const completions = buildCommand<Record<never, never>, ["bash" | "zsh" | "fish"]
           if (input === "bash" || input === "zsh" || input === "fish") return input;
           throw new Error(`${JSON.stringify(input)} is not bash, zsh or fish`);
         },
-        proposeCompletions: () => ["bash", "zsh", "fish"],
       }],
     },
   },
@@ -271,48 +264,17 @@ const routes = {
   completions,
 };
 
-const formatting = {
-  caseStyle: "convert-camel-to-kebab",
-  useAliasInUsageLine: false,
-  onlyRequiredInUsageLine: true,
-  disableAnsiColor: Deno.noColor,
-} as const;
-
-/** Sauropod's command line. */
-export const app: Application<Context> = buildApplication(
-  buildRouteMap({
-    routes,
-    docs: {
-      brief: "Containers, without a daemon",
-      fullDescription: [
-        "sauropod [OPTIONS] IMAGE COMMAND is short for sauropod run. A first try, with this machine's own files:",
-        "",
-        "  sauropod host /bin/sh",
-        "",
-        "sauropod COMMAND --help says more.",
-      ].join("\n"),
-    },
-  }),
-  {
-    name: "sauropod",
-    scanner: { caseStyle: "allow-kebab-for-camel", allowArgumentEscapeSequence: true },
-    localization: {
-      text: {
-        ...text_en,
-        exceptionWhileRunningCommand: formatError,
-        exceptionWhileLoadingCommandFunction: formatError,
-        exceptionWhileLoadingCommandContext: formatError,
-        exceptionWhileParsingArguments(error, colours) {
-          const message = text_en.exceptionWhileParsingArguments.call({ formatException: undefined }, error, colours);
-          return `sauropod: ${message}\n  sauropod --help and sauropod COMMAND --help say what is possible`;
-        },
-      },
-    },
-    determineExitCode: exitCodeOf,
+/** Sauropod's commands. */
+export const root: RouteMap<Context> = buildRouteMap({
+  routes,
+  docs: {
+    brief: "Containers, without a daemon",
+    fullDescription: [
+      "sauropod IMAGE COMMAND is short for sauropod run IMAGE COMMAND. A first try, with this machine's own files:",
+      "",
+      "  sauropod host /bin/sh",
+      "",
+      "sauropod COMMAND --help says more.",
+    ].join("\n"),
   },
-  {
-    // Without short forms: -h is a host name for run, -v a volume.
-    help: help({ alias: false, brief: text_en.briefs.help, formatting, defaultForRouteMap: true }),
-    version: version({ alias: false, brief: text_en.briefs.version, info: { currentVersion: VERSION } }),
-  },
-);
+});

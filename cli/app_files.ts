@@ -67,7 +67,7 @@ export const exportContainer: Command<Context> = buildCommand<ExportFlags, [stri
   parameters: {
     flags: {
       ...folderFlags,
-      output: { kind: "parsed", optional: true, ...word("FILE: archive [default: standard output]", "FILE") },
+      output: { kind: "parsed", optional: true, ...word("Archive [default: standard output]", "FILE") },
     },
     aliases: { ...folderAliases, o: "output" },
     positional: { kind: "tuple", parameters: [container] },
@@ -93,7 +93,10 @@ export const apply: Command<Context> = buildCommand<ApplyFlags, [string, ...stri
     positional: {
       kind: "array",
       minimum: 1,
-      parameter: word("Container, then paths [default: all changes]", "CONTAINER PATH"),
+      parameter: word(
+        "Name, id or beginning of an id\nOnly what was changed there [default: everything]",
+        "CONTAINER PATH",
+      ),
     },
   },
   docs: {

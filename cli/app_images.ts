@@ -9,9 +9,8 @@ import type { FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
 import type { BuildFlags } from "./build.ts";
 import type { ChangeFlags, ListFlags, PullFlags, SaveFlags } from "./images.ts";
-import type { Flag } from "./flag.ts";
 import { FLAGS } from "./flags.ts";
-import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
+import { asInRun, folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
 
 const builder = () => import("./build.ts");
 const loaded = () => import("./images.ts");
@@ -24,13 +23,13 @@ const list = { flags: { ...folderFlags, json }, aliases: folderAliases } as cons
 const plain = { flags: folderFlags, aliases: folderAliases } as const;
 
 const text = (brief: string, placeholder: string) =>
-  ({ kind: "parsed", optional: true, ...word(`${placeholder}: ${brief}`, placeholder) }) as const;
+  ({ kind: "parsed", optional: true, ...word(brief, placeholder) }) as const;
 
 const changeFlags = {
   ...folderFlags,
   entrypoint: text("What containers execute, as a JSON list or for a shell", "WORDS"),
   cmd: text("Their command, likewise", "WORDS"),
-  env: { kind: "parsed", optional: true, variadic: true, ...word("NAME=VALUE: variable", "NAME=VALUE") },
+  env: { kind: "parsed", optional: true, variadic: true, ...word("Variable of theirs; can be repeated", "NAME=VALUE") },
   workdir: text("Their working directory", "DIR"),
   user: text("Their user", "USER[:GROUP]"),
   message: text("Remark for the history", "TEXT"),
@@ -39,16 +38,7 @@ const changeFlags = {
 const changeAliases = { ...folderAliases, m: "message", a: "author", e: "env", w: "workdir", u: "user" } as const;
 
 const repeated = (brief: string, placeholder: string) =>
-  ({ kind: "parsed", optional: true, variadic: true, ...word(`${placeholder}: ${brief}`, placeholder) }) as const;
-
-const read = <T>({ brief, placeholder = "", read }: Flag<T>) =>
-  ({
-    kind: "parsed",
-    optional: true,
-    brief: `${placeholder}: ${brief}`,
-    placeholder,
-    parse: (text: string) => read(text),
-  }) as const;
+  ({ kind: "parsed", optional: true, variadic: true, ...word(brief, placeholder) }) as const;
 
 const buildFlags = {
   ...folderFlags,
@@ -57,18 +47,18 @@ const buildFlags = {
   buildArg: repeated("Value of an ARG; NAME alone takes the caller's", "NAME=VALUE"),
   target: text("Stage to build [default: the last]", "STAGE"),
   noCache: yes("Do all steps again"),
-  pull: read(FLAGS.pull),
+  pull: asInRun(FLAGS.pull),
   platform: text("Kind of machine [default: this one]", "OS/ARCH"),
   network: text("Network of RUN: a bridged one, none or host [default: sauropod0]", "NAME"),
-  memory: read({ ...FLAGS.memory, brief: "Memory of a RUN at most, with b, k, m or g" }),
-  cpus: read({ ...FLAGS.cpus, brief: "CPU time of a RUN at most, in CPUs" }),
+  memory: asInRun({ ...FLAGS.memory, brief: "Memory of a RUN at most, with b, k, m or g" }),
+  cpus: asInRun({ ...FLAGS.cpus, brief: "CPU time of a RUN at most, in CPUs" }),
   quiet: yes("Only the digest"),
   json,
 } as const;
 
 const formats = (input: string): "oci" | "docker" => {
   if (input === "oci" || input === "docker") return input;
-  throw new Error(`${JSON.stringify(input)} is neither oci nor docker`);
+  throw new Error(`${JSON.stringify(input)} is not oci or docker`);
 };
 
 /** `sauropod images`. */
@@ -80,7 +70,7 @@ export const images: RouteMap<Context> = buildRouteMap({
         flags: { ...list.flags, quiet: yes("Digests only, of the images in the store") },
         aliases: { ...folderAliases, q: "quiet" },
       },
-      docs: { brief: "List images" },
+      docs: { brief: "List images", fullDescription: "  sauropod images\n  sauropod images ls --json" },
     }),
     build: buildCommand<BuildFlags, [string], Context>({
       loader: async () => (await builder()).build,
@@ -131,7 +121,11 @@ export const images: RouteMap<Context> = buildRouteMap({
           parameters: [image, { ...word("Where to push it [default: its name]", "REFERENCE"), optional: true }],
         },
       },
-      docs: { brief: "Push an image to a registry" },
+      docs: {
+        brief: "Push an image to a registry",
+        fullDescription:
+          "  sauropod images push ghcr.io/owner/app:1\n  sauropod images push app:1 registry.lan:5000/app:1",
+      },
     }),
     import: buildCommand<ChangeFlags, [string, string], Context>({
       loader: async () => (await loaded()).importImage,
@@ -158,7 +152,10 @@ export const images: RouteMap<Context> = buildRouteMap({
         },
         aliases: { c: "containers", i: "input" },
       },
-      docs: { brief: "Load the images of an archive that docker, podman, skopeo or this made" },
+      docs: {
+        brief: "Load the images of an archive that docker, podman, skopeo or this made",
+        fullDescription: "  sauropod images load -i app.tar\n  docker save app:1 | sauropod images load",
+      },
     }),
     save: buildCommand<SaveFlags, [string, ...string[]], Context>({
       loader: async () => (await loaded()).save,
@@ -169,7 +166,7 @@ export const images: RouteMap<Context> = buildRouteMap({
           format: {
             kind: "parsed",
             optional: true,
-            brief: "oci|docker: format [default: docker]",
+            brief: "Kind of archive: oci or docker [default: docker]",
             placeholder: "FORMAT",
             parse: formats,
           },
@@ -177,22 +174,28 @@ export const images: RouteMap<Context> = buildRouteMap({
         aliases: { ...folderAliases, o: "output" },
         positional: several,
       },
-      docs: { brief: "Save images as an archive that docker, podman and skopeo read" },
+      docs: {
+        brief: "Save images as an archive that docker, podman and skopeo read",
+        fullDescription: "  sauropod images save -o app.tar app:1\n  sauropod images save app:1 | docker load",
+      },
     }),
     inspect: buildCommand<FolderOptions, [string, ...string[]], Context>({
       loader: async () => (await loaded()).inspect,
       parameters: { ...plain, positional: several },
-      docs: { brief: "Print what images consist of, as JSON" },
+      docs: { brief: "Print what images consist of, as JSON", fullDescription: "  sauropod images inspect app:1" },
     }),
     history: buildCommand<ListFlags, [string], Context>({
       loader: async () => (await loaded()).history,
       parameters: { ...list, positional: { kind: "tuple", parameters: [image] } },
-      docs: { brief: "Print how an image was made" },
+      docs: { brief: "Print how an image was made", fullDescription: "  sauropod images history app:1" },
     }),
     tag: buildCommand<FolderOptions, [string, string], Context>({
       loader: async () => (await loaded()).tag,
       parameters: { ...plain, positional: { kind: "tuple", parameters: [image, name] } },
-      docs: { brief: "Give an image another name too" },
+      docs: {
+        brief: "Give an image another name too",
+        fullDescription: "  sauropod images tag app:1 ghcr.io/owner/app:1",
+      },
     }),
     rm: buildCommand<FolderOptions & { force?: boolean }, [string, ...string[]], Context>({
       loader: async () => (await loaded()).rm,
@@ -201,7 +204,7 @@ export const images: RouteMap<Context> = buildRouteMap({
         aliases: { ...folderAliases, f: "force" },
         positional: several,
       },
-      docs: { brief: "Remove images" },
+      docs: { brief: "Remove images", fullDescription: "  sauropod images rm app:1" },
     }),
     prune: buildCommand<ListFlags & { all?: boolean }, [], Context>({
       loader: async () => (await loaded()).prune,
@@ -209,12 +212,18 @@ export const images: RouteMap<Context> = buildRouteMap({
         flags: { ...list.flags, all: yes("Also images that no container is made of") },
         aliases: { ...list.aliases, a: "all" },
       },
-      docs: { brief: "Take away what no image and no container needs" },
+      docs: {
+        brief: "Take away what no image and no container needs",
+        fullDescription: "  sauropod images prune\n  sauropod images prune --all",
+      },
     }),
     verify: buildCommand<ListFlags, [], Context>({
       loader: async () => (await loaded()).verify,
       parameters: list,
-      docs: { brief: "Read everything again and say what is damaged; ends with 1 if something is" },
+      docs: {
+        brief: "Read everything again and say what is damaged; ends with 1 if something is",
+        fullDescription: "  sauropod images verify",
+      },
     }),
   },
   defaultCommand: "ls",
@@ -240,5 +249,8 @@ export const commit: Command<Context> = buildCommand<ChangeFlags, [string, strin
     aliases: changeAliases,
     positional: { kind: "tuple", parameters: [word("Name, id or beginning of an id", "CONTAINER"), name] },
   },
-  docs: { brief: "Make an image of a container and its changes" },
+  docs: {
+    brief: "Make an image of a container and its changes",
+    fullDescription: "  sauropod commit web web:2\n  sauropod commit --cmd '[\"/bin/app\"]' web app:1",
+  },
 });

@@ -18,11 +18,11 @@ const containers = {
   minimum: 1,
   parameter: word("Name, id or beginning of an id", "CONTAINER"),
 } as const;
-const signal = { kind: "parsed", optional: true, ...word("SIGNAL: by name or number", "SIGNAL") } as const;
+const signal = { kind: "parsed", optional: true, ...word("Which, by name or number", "SIGNAL") } as const;
 const time = {
   kind: "parsed",
   optional: true,
-  brief: "SECONDS: how long to wait before it is killed; -1 for ever [default: 10]",
+  brief: "How long to wait before it is killed; -1 for ever [default: 10]",
   placeholder: "SECONDS",
   parse: number,
 } as const;
@@ -30,7 +30,7 @@ const time = {
 const detachKeys = {
   kind: "parsed",
   optional: true,
-  ...word(`KEYS: those that disconnect from a terminal; none if empty [default: ${DETACH_KEYS}]`, "KEYS"),
+  ...word(`Those that disconnect from a terminal; none if empty [default: ${DETACH_KEYS}]`, "KEYS"),
 } as const;
 
 const start = buildCommand<StartFlags, [string, ...string[]], Context>({
@@ -58,7 +58,8 @@ const attach = buildCommand<AttachFlags, [string], Context>({
     flags: {
       ...folderFlags,
       noStdin: yes("Only show what it writes"),
-      sigProxy: { kind: "boolean", optional: true, brief: "Pass signals on [default: true]" },
+      sigProxy: yes("Pass signals on [default: true]"),
+      noSigProxy: yes("Do not pass signals on"),
       detachKeys,
     },
     aliases: folderAliases,
@@ -85,7 +86,8 @@ const stop = buildCommand<StopFlags, [string, ...string[]], Context>({
   },
   docs: {
     brief: "End containers",
-    fullDescription: "Asks with SIGTERM, then kills. They are not started again.\n\n  sauropod stop -t 3 web db",
+    fullDescription:
+      "Asks with SIGTERM, then kills. They are not started again.\n\n  sauropod stop web\n  sauropod stop -t 3 web db",
   },
 });
 

@@ -20,8 +20,8 @@ export const login: Command<Context> = buildCommand<LoginFlags, [string?], Conte
   loader: async () => (await loaded()).login,
   parameters: {
     flags: {
-      username: { kind: "parsed", optional: true, ...word("NAME: user [default: ask]", "NAME") },
-      password: { kind: "parsed", optional: true, ...word("TEXT: password, which others see in ps(1)", "TEXT") },
+      username: { kind: "parsed", optional: true, ...word("User [default: ask]", "NAME") },
+      password: { kind: "parsed", optional: true, ...word("Password, which others see in ps(1)", "TEXT") },
       passwordStdin: yes("Read the password from standard input"),
     },
     aliases: { u: "username", p: "password" },
@@ -43,5 +43,5 @@ export const login: Command<Context> = buildCommand<LoginFlags, [string?], Conte
 export const logout: Command<Context> = buildCommand<object, [string?], Context>({
   loader: async () => (await loaded()).logout,
   parameters: { flags: {}, positional: server },
-  docs: { brief: "Forget the credentials for a registry" },
+  docs: { brief: "Forget the credentials for a registry", fullDescription: "  sauropod logout ghcr.io" },
 });

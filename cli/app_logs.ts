@@ -14,9 +14,9 @@ const times = {
   since: {
     kind: "parsed",
     optional: true,
-    ...word("TIME: how long ago (90s, 1h30m), a date or seconds since 1970", "TIME"),
+    ...word("How long ago (90s, 1h30m), a date or seconds since 1970", "TIME"),
   },
-  until: { kind: "parsed", optional: true, ...word("TIME: the last that is wanted", "TIME") },
+  until: { kind: "parsed", optional: true, ...word("The last time that is wanted", "TIME") },
 } as const;
 
 /** `sauropod logs`. */
@@ -27,7 +27,7 @@ export const logs: Command<Context> = buildCommand<LogsFlags, [string], Context>
       ...folderFlags,
       ...times,
       follow: yes("Go on as long as the container runs"),
-      tail: { kind: "parsed", optional: true, ...word("N: only so many lines from the end [default: all]", "N") },
+      tail: { kind: "parsed", optional: true, ...word("Only so many lines from the end [default: all]", "N") },
       timestamps: yes("Begin each line with its time"),
       json: yes("Print JSON, one object a record"),
     },
@@ -58,7 +58,7 @@ export const events: Command<Context> = buildCommand<EventsFlags, [], Context>({
         kind: "parsed",
         optional: true,
         variadic: true,
-        ...word("KEY=VALUE: container=NAME, action=create|start|die|destroy or image=NAME", "KEY=VALUE"),
+        ...word("By container=NAME, action=create|start|die|destroy or image=NAME; can be repeated", "KEY=VALUE"),
       },
       json: yes("Print JSON, one object an event"),
     },

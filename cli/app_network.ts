@@ -12,7 +12,7 @@ import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
 
 const mtu = (input: string): number => {
   if (/^\d+$/.test(input)) return Number(input);
-  throw new Error(`${JSON.stringify(input)} is no number of bytes`);
+  throw new Error(`${JSON.stringify(input)} is not a number of bytes`);
 };
 
 const networkNames = { kind: "array", minimum: 1, parameter: word("Name of a network", "NETWORK") } as const;
@@ -29,18 +29,18 @@ export const network: RouteMap<Context> = buildRouteMap({
             kind: "parsed",
             optional: true,
             variadic: true,
-            ...word("CIDR: IPv4, and IPv6 too [default: a free one]", "CIDR"),
+            ...word("Its addresses: IPv4, and IPv6 too [default: a free one]", "CIDR"),
           },
           gateway: {
             kind: "parsed",
             optional: true,
             variadic: true,
-            ...word("ADDRESS: this machine's [default: the first]", "ADDRESS"),
+            ...word("This machine's address on it [default: the first]", "ADDRESS"),
           },
           mtu: {
             kind: "parsed",
             optional: true,
-            brief: "BYTES: largest packet [default: the uplink's]",
+            brief: "Largest packet [default: the uplink's]",
             placeholder: "BYTES",
             parse: mtu,
           },
@@ -62,23 +62,29 @@ export const network: RouteMap<Context> = buildRouteMap({
         flags: { ...folderFlags, json, quiet: yes("Names only") },
         aliases: { ...folderAliases, q: "quiet" },
       },
-      docs: { brief: "List networks" },
+      docs: { brief: "List networks", fullDescription: "  sauropod network ls" },
     }),
     inspect: buildCommand<FolderOptions, [string, ...string[]], Context>({
       loader: async () => (await import("./network.ts")).inspect,
       parameters: { flags: folderFlags, aliases: folderAliases, positional: networkNames },
-      docs: { brief: "Print what is known of networks and who is on them, as JSON" },
+      docs: {
+        brief: "Print what is known of networks and who is on them, as JSON",
+        fullDescription: "  sauropod network inspect backend",
+      },
     }),
     rm: buildCommand<FolderOptions, [string, ...string[]], Context>({
       loader: async () => (await import("./network.ts")).rm,
       parameters: { flags: folderFlags, aliases: folderAliases, positional: networkNames },
-      docs: { brief: "Remove networks" },
+      docs: { brief: "Remove networks", fullDescription: "  sauropod network rm backend" },
     }),
     prune: buildCommand<FolderOptions, [], Context>({
       loader: async () => (await import("./network.ts")).prune,
       parameters: { flags: folderFlags, aliases: folderAliases },
-      docs: { brief: "Remove all networks that no container uses" },
+      docs: { brief: "Remove all networks that no container uses", fullDescription: "  sauropod network prune" },
     }),
   },
-  docs: { brief: "Make, list and remove networks" },
+  docs: {
+    brief: "Make, list and remove networks",
+    fullDescription: "  sauropod network create backend\n  sauropod run -d --network backend --name db alpine db",
+  },
 });

@@ -7,32 +7,14 @@
 import { buildCommand, type Command } from "npm:@stricli/core@1.3.0";
 import type { FolderOptions } from "../lib/folders.ts";
 import type { Context } from "./context.ts";
-import type { Flag } from "./flag.ts";
 import { FLAGS } from "./flags.ts";
-import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
+import { asInRun, folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
 import type { StatsFlags } from "./stats.ts";
 import type { TopFlags } from "./top.ts";
 import type { UpdateFlags } from "./update.ts";
 
 const query = word("Name, id or beginning of an id", "CONTAINER");
 const some = { kind: "array", minimum: 1, parameter: query } as const;
-
-/** A flag of `run`, for a command that reads it in the same way. */
-function asInRun<T>({ brief, placeholder = "VALUE", read }: Flag<T>): {
-  kind: "parsed";
-  optional: true;
-  brief: string;
-  placeholder: string;
-  parse: (input: string) => T;
-} {
-  return {
-    kind: "parsed",
-    optional: true,
-    brief: `${placeholder}: ${brief}`,
-    placeholder,
-    parse: (input) => read(input),
-  };
-}
 
 /** `sauropod pause`. */
 export const pause: Command<Context> = buildCommand<FolderOptions, [string, ...string[]], Context>({
@@ -68,7 +50,7 @@ export const update: Command<Context> = buildCommand<UpdateFlags, [string, ...st
       restart: {
         kind: "parsed",
         optional: true,
-        ...word("POLICY: when to start it again: no, on-failure[:TIMES], always or unless-stopped", "POLICY"),
+        ...word("When to start it again: no, on-failure[:TIMES], always or unless-stopped", "POLICY"),
       },
     },
     aliases: { ...folderAliases, m: "memory" },
@@ -90,7 +72,7 @@ export const update: Command<Context> = buildCommand<UpdateFlags, [string, ...st
 const seconds = (input: string): number => {
   const value = Number(input);
   if (input.trim() !== "" && value >= 0.1 && value <= 86_400) return value;
-  throw new Error(`${JSON.stringify(input)} is no number of seconds from 0.1 to 86400`);
+  throw new Error(`${JSON.stringify(input)} is not a number of seconds from 0.1 to 86400`);
 };
 
 /** `sauropod stats`. */
@@ -104,7 +86,7 @@ export const stats: Command<Context> = buildCommand<StatsFlags, string[], Contex
       interval: {
         kind: "parsed",
         optional: true,
-        brief: "SECONDS: between two looks [default: 1]",
+        brief: "Time between two looks [default: 1]",
         placeholder: "SECONDS",
         parse: seconds,
       },

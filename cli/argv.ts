@@ -1,6 +1,6 @@
 /**
- * From what people type to what the command parser reads. `run` is the command if none is named; everything after
- * IMAGE belongs to the container; long flags may have one dash, as with Go's flag package.
+ * From what people type to what is read: flags in full, then `--`, then all other words. `run` is the command if none is
+ * named; long flags may have one dash, as with Go's flag package.
  *
  * @module
  */
@@ -43,88 +43,71 @@ export const COMMANDS: ReadonlySet<string> = new Set(
 
 const HELP = ["--help", "-help"];
 
-function split(word: string): [name: string, value: string | undefined] {
-  const at = word.indexOf("=");
-  return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];
+/** A flag's long name, and the value that is glued to it. */
+type Typed = readonly [name: string, value?: string];
+
+function split(text: string): Typed {
+  const at = text.indexOf("=");
+  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+/** The flags in a word: `--name`, `-name`, `--name=value`, or letters, the last with its value: `-dp8080:80`, `-n=20`. */
+function flagsIn(word: string, table: FlagTable): Typed[] | undefined {
+  const full = word.startsWith("--"), typed = split(word.slice(full ? 2 : 1));
+  if (full || typed[0].length > 1 && table.takesValue(typed[0]) !== undefined) {
+    return table.takesValue(typed[0]) === undefined ? undefined : [typed];
+  }
+  const flags: Typed[] = [];
+  for (let at = 1; at < word.length; at++) {
+    const rest = word.slice(at + 1), assigned = rest.startsWith("=");
+    const name = longOf(word.charAt(at), word.length > 2 && !assigned, table);
+    if (name === undefined) return undefined;
+    if (assigned) return [...flags, [name, rest.slice(1)]];
+    if (table.takesValue(name)) return [...flags, rest === "" ? [name] : [name, rest]];
+    flags.push([name]);
+  }
+  return flags;
+}
+
+// To run, -i is the original's alone, and docker's among other letters.
+function longOf(letter: string, isAmong: boolean, table: FlagTable): string | undefined {
+  const docker = letter === "i" && isAmong && table.takesValue("interactive") !== undefined;
+  return docker ? "interactive" : table.long(letter);
 }
 
 /**
- * The long names of flags of one letter each, of which only the last may have a value: -dp 8080:80. Among others, i is
- * docker's -i: alone it is the original's.
+ * Puts the flags of a command before `--` and the other words behind it, so that they cannot be mistaken for each other.
+ * A flag that is none is left as it is.
+ *
+ * @param mixed Whether flags can also stand behind other words.
  */
-function letters(word: string, table: FlagTable): string[] | undefined {
-  const names = [...word.slice(1)]
-    .map((letter) => letter === "i" ? "interactive" : table.long(letter))
-    .filter((name) => name !== undefined);
-  const last = names.length - 1;
-  const fit = names.every((name, i) => table.takesValue(name) === false || (i === last && table.takesValue(name)));
-  return fit && names.length === word.length - 1 ? names : undefined;
-}
-
-/** The long name of a flag written in full or as its only letter, and the value behind a `=`, if any. */
-function whole(word: string, table: FlagTable): [name: string, value: string | undefined] | undefined {
-  const [dashed, value] = split(word);
-  const bare = dashed.slice(dashed.startsWith("--") ? 2 : 1);
-  const name = word.startsWith("--") || bare.length > 1 ? bare : table.long(bare) ?? bare;
-  return table.takesValue(name) !== undefined ? [name, value] : undefined;
-}
-
-/** A short flag with its value glued on: -eA=1, -m64m. */
-function glued(word: string, table: FlagTable): [name: string, value: string] | undefined {
-  const name = word.startsWith("--") ? undefined : table.long(word.slice(1, 2));
-  return name !== undefined && table.takesValue(name) ? [name, word.slice(2)] : undefined;
-}
-
-/** Rewrites the words after `run` or `explain` so that flags, image and command cannot be mistaken for each other. */
-export function normalizeRun(words: readonly string[], table: FlagTable): string[] {
-  const result: string[] = [];
-  for (let i = 0; i < words.length; i++) {
-    const word = words[i] ?? "";
-    if (word === "--") return [...result, ...words.slice(i)];
-    if (!word.startsWith("-") || word === "-") return [...result, "--", ...words.slice(i)];
-    if (HELP.includes(word) || (word === "-h" && i === words.length - 1)) return ["--help"];
-    const exact = whole(word, table);
-    const bundle = exact ? undefined : letters(word, table);
-    const [name, value] = exact ?? (bundle ? [bundle.at(-1)] : glued(word, table)) ?? [];
-    for (const before of bundle?.slice(0, -1) ?? []) result.push(`--${before}`);
-    if (name === undefined) result.push(word);
-    else if (value !== undefined) result.push(`--${name}=${value}`);
-    else if (table.takesValue(name) && i + 1 < words.length) result.push(`--${name}=${words[++i]}`);
-    else result.push(`--${name}`);
+export function arrange(words: readonly string[], table: FlagTable, mixed = false): string[] {
+  const flags: string[] = [], others: string[] = [];
+  let end = 0;
+  for (; end < words.length; end++) {
+    const word = words[end] ?? "";
+    if (word === "--") {
+      end++;
+      break;
+    }
+    if (word === "-" || !word.startsWith("-")) {
+      if (!mixed) break;
+      others.push(word);
+      continue;
+    }
+    const typed = flagsIn(word, table);
+    const asksHelp = word === "-h" && (typed === undefined || end === words.length - 1);
+    if (asksHelp || HELP.includes(split(word)[0])) return ["--help"];
+    if (typed === undefined) flags.push(word);
+    for (const [name, value = table.takesValue(name) ? words[++end] : undefined] of typed ?? []) {
+      flags.push(value === undefined ? `--${name}` : `--${name}=${value}`);
+    }
   }
-  return result;
+  others.push(...words.slice(end));
+  return others.length > 0 ? [...flags, "--", ...others] : flags;
 }
 
-/** The flags of one word of letters, a value glued to the last: -fn20, -n=20; undefined if they are others. */
-function apart(word: string, table: FlagTable): string[] | undefined {
-  const result: string[] = [];
-  for (let at = 1; at < word.length; at++) {
-    const name = table.long(word.charAt(at));
-    if (name === undefined) return undefined;
-    result.push(`--${name}`);
-    if (!table.takesValue(name)) continue;
-    const value = word.slice(at + 1);
-    return value === "" ? result : [...result, value.replace(/^=/, "")];
-  }
-  return result;
-}
-
-/** Rewrites the words of other commands, whose flags can stand anywhere, so that each value is a word of its own. */
-export function normalizeOther(words: readonly string[], table: FlagTable): string[] {
-  const result: string[] = [];
-  for (let i = 0; i < words.length; i++) {
-    const word = words[i] ?? "";
-    if (word === "--") return [...result, ...words.slice(i)];
-    const [name, value] = split(word);
-    if (word.startsWith("--")) result.push(...value === "" && table.takesValue(name.slice(2)) ? [name, ""] : [word]);
-    else result.push(...(/^-./.test(word) ? apart(word, table) : undefined) ?? [word]);
-    const last = result.at(-1) ?? "";
-    if (last.startsWith("--") && table.takesValue(last.slice(2)) && i + 1 < words.length) result.push(words[++i] ?? "");
-  }
-  return result;
-}
-
-/** The words for the command parser. `tables` has the commands whose last words are those of another command. */
+/** The words of the command line, arranged if `tables` has the command. */
 export function normalize(
   words: readonly string[],
   tables: Readonly<Record<string, FlagTable>> & { readonly run: FlagTable },
@@ -136,7 +119,6 @@ export function normalize(
     return [first === "--version" ? "--version" : "--help"];
   }
   const table = tables[first];
-  if (table) return [first, ...normalizeRun(rest, table)];
-  if (COMMANDS.has(first)) return words.map((word) => word === "-h" ? "--help" : word);
-  return ["run", ...normalizeRun(words, tables.run)];
+  if (table) return [first, ...arrange(rest, table)];
+  return COMMANDS.has(first) ? [...words] : ["run", ...arrange(words, tables.run)];
 }

@@ -21,6 +21,8 @@ export interface AttachFlags extends FolderOptions {
   readonly noStdin?: boolean;
   /** Pass signals on. Default: true. */
   readonly sigProxy?: boolean;
+  /** Do not. */
+  readonly noSigProxy?: boolean;
   /** The keys that disconnect. */
   readonly detachKeys?: string;
 }
@@ -103,7 +105,7 @@ async function connect(
   using connection = await open();
   const restore = flags.noStdin ? undefined : await passInput(connection, session);
   try {
-    if ((flags.sigProxy ?? true) && !connection.resize) passSignalsTo(session);
+    if ((flags.sigProxy ?? true) && !flags.noSigProxy && !connection.resize) passSignalsTo(session);
     await output;
   } finally {
     await restore?.();

@@ -4,122 +4,71 @@
  * @module
  */
 
-import { proposeCompletions } from "npm:@stricli/core@1.3.0";
-import { listContainers } from "../lib/container/names.ts";
-import { findFolders } from "../lib/folders.ts";
-import { listImages } from "../lib/image/resolve.ts";
-import { listStored, storeFolder } from "../lib/image/store.ts";
-import { networkNames } from "../lib/network/definition.ts";
-import { DEFAULT_NETWORK } from "../lib/network/request.ts";
-import { familiarReference, parseReference } from "../lib/registry/reference.ts";
-import { app } from "./app.ts";
-import { COMMANDS, normalizeRun } from "./argv.ts";
-import type { Context } from "./context.ts";
+import type { Command } from "npm:@stricli/core@1.3.0";
+import { arrange } from "./argv.ts";
+import { type Choice, type Choices, images, NOTHING, ofFlag, ofPlaceholder } from "./choices.ts";
+import { below, find, flagsOf, isGroup, takes } from "./command.ts";
+import { type Context, makeContext } from "./context.ts";
 import { DOCKER_WORDS, ourWords } from "./docker_words.ts";
-import { FLAG_TABLE } from "./flags.ts";
+import { kebab, tableOf } from "./flag.ts";
 
-/** One word that can follow, and what it means. */
-export interface Proposal {
-  /** The word. */
-  word: string;
-  /** What it means. */
-  brief: string;
-}
+// Stands for the word that is being typed: no flag, and nothing that anybody types.
+const MARK = "-\0";
+// Behind their first word stands what belongs to another command.
+const OUTER: readonly string[] = ["run", "create", "fork", "explain", "exec"];
 
-function containers(): Proposal[] {
-  return listContainers(findFolders().containers).flatMap(({ id, name, image }) => [
-    { word: id, brief: image },
-    ...(name === undefined ? [] : [{ word: name, brief: image }]),
-  ]);
-}
-
-/** A container's side of a copy. */
-function place({ word, brief }: Proposal): Proposal {
-  return { word: `${word}:`, brief };
-}
-
-function images(): Proposal[] {
-  const local = listImages(findFolders().images).map(({ name, kind }) => ({ word: name, brief: kind }));
-  const found = [...local, ...storedImages()];
-  return [{ word: "host", brief: "this machine's own files" }, ...found.filter(({ word }) => word !== "host")];
-}
-
-function storedImages(): Proposal[] {
-  return listStored(storeFolder(findFolders().images)).map(({ name }) => ({
-    word: familiarReference(parseReference(name)),
-    brief: "stored image",
-  }));
-}
-
-function dockerWords(): Proposal[] {
+function dockerWords(): Choice[] {
   return Object.entries(DOCKER_WORDS).map(([word, ours]) => ({ word, brief: `docker's word for ${ours.join(" ")}` }));
 }
 
-const OF_STORED = new Set(["push", "save", "inspect", "history", "tag", "rm"]);
-
-function networks(): Proposal[] {
-  const made = networkNames(findFolders().containers).map((word) => ({ word, brief: "network" }));
-  return [{ word: DEFAULT_NETWORK, brief: "the default network" }, ...made];
+function valueOf(name: string, command: string, flags: ReturnType<typeof flagsOf>, typed: string): Choices {
+  const [found, flag] = Object.entries(flags).find(([one]) => kebab(one) === name) ?? [];
+  return flag?.placeholder === undefined ? NOTHING : ofFlag(command, found ?? "", flag.placeholder, typed);
 }
 
-const APART: readonly Proposal[] = [
-  { word: "none", brief: "a network of its own, with lo only" },
-  { word: "host", brief: "this machine's network" },
-];
-
-const OF_CONTAINERS: ReadonlySet<string> = new Set([
-  ...["pause", "unpause", "update", "diff", "export", "apply"],
-  ...[
-    "start",
-    "stop",
-    "kill",
-    "wait",
-    "restart",
-    "rename",
-    "exec",
-    "fork",
-    "attach",
-    "rm",
-    "inspect",
-    "logs",
-    "port",
-    "commit",
-    "top",
-    "stats",
-  ],
-]);
-const OF_IMAGES = new Set(["run", "create", "explain"]);
-
-async function fromParser(words: readonly string[], context: Context): Promise<Proposal[]> {
-  const proposals = await proposeCompletions(app, words, context);
-  return proposals.map(({ completion, brief }) => ({ word: completion, brief }));
+/** What can follow `before`, the words behind the name of a command. */
+function inCommand(name: string, command: Command<Context>, before: readonly string[], typed: string): Choices {
+  const flags = flagsOf(command, makeContext());
+  const arranged = arrange([...before, MARK], tableOf(flags, command.parameters.aliases ?? {}), !OUTER.includes(name));
+  const end = arranged.includes("--") ? arranged.indexOf("--") : arranged.length;
+  const typedFlags = arranged.slice(0, end), others = arranged.slice(end + 1).filter((word) => word !== MARK);
+  const open = typedFlags.find((word) => word.endsWith(`=${MARK}`));
+  if (open !== undefined) return valueOf(open.slice(2, -MARK.length - 1), name, flags, typed);
+  if (typedFlags.includes(MARK) && typed.startsWith("-")) {
+    const [flag = "", value] = typed.split(/=(.*)/s);
+    if (value !== undefined) {
+      const { words, files } = valueOf(flag.replace(/^--?/, ""), name, flags, value);
+      return { words: words.map(({ word, brief }) => ({ word: `${flag}=${word}`, brief })), files };
+    }
+    const all = Object.entries(flags).map(([name, { brief }]) => ({ word: `--${kebab(name)}`, brief }));
+    return { words: [...all, { word: "--help", brief: "Print help" }] };
+  }
+  const { words, many } = takes(command), last = words.length - 1;
+  const at = many && !OUTER.includes(name) ? Math.min(others.length, last) : others.length;
+  if (OUTER.includes(name) && at > 0) return { words: [], files: others[0] === "host" && name !== "exec" };
+  const choices = ofPlaceholder(name, words[at]?.name ?? "", typed);
+  return { ...choices, words: choices.words.filter(({ word }) => !others.includes(word)) };
 }
 
-/** Words that can follow `words`, the last of which is being typed. */
-export async function complete(typed: readonly string[], context: Context): Promise<Proposal[]> {
-  const words = typed.length > 1 && Object.hasOwn(DOCKER_WORDS, typed[0] ?? "") ? ourWords(typed) : typed;
-  const [first = "", ...rest] = words;
-  const partial = words.at(-1) ?? "";
-  const matching = (proposals: Proposal[]): Proposal[] => proposals.filter(({ word }) => word.startsWith(partial));
-  if (words.length <= 1 && !partial.startsWith("-")) {
-    return matching([...await fromParser([""], context), ...dockerWords(), ...images()]);
+function allThatFollow(words: readonly string[], typed: string): Choices {
+  const before = words.slice(0, -1), { path, target, rest } = find(before);
+  if (!isGroup(target)) return inCommand(path.join(" "), target, rest, typed);
+  const commands = below(target).map(({ name, target }) => ({ word: name, brief: target.brief }));
+  const first = rest.length === 0 && !typed.startsWith("-");
+  if (path.length > 0) {
+    const command = target.getDefaultCommand();
+    return first ? { words: commands } : command ? inCommand(path.join(" "), command, rest, typed) : NOTHING;
   }
-  if (first === "cp" && !partial.startsWith("-")) return matching(containers().map(place));
-  if (OF_CONTAINERS.has(first) && (!["exec", "fork"].includes(first) || rest.length === 1 || partial.startsWith("-"))) {
-    return matching(partial.startsWith("-") ? await fromParser([first, "--"], context) : containers());
-  }
-  if (first === "network" && ["rm", "inspect"].includes(rest[0] ?? "") && rest.length > 1 && !partial.startsWith("-")) {
-    return matching(networks());
-  }
-  if (first === "images" && OF_STORED.has(rest[0] ?? "") && rest.length > 1 && !partial.startsWith("-")) {
-    return matching(storedImages());
-  }
-  const named = COMMANDS.has(first);
-  if (named && !OF_IMAGES.has(first)) return await fromParser(words, context);
-  const before = (named ? rest : words).slice(0, -1);
-  // Behind the image stands what belongs to the container.
-  if (normalizeRun(before, FLAG_TABLE).includes("--")) return [];
-  if (["--network", "--net"].includes(words.at(-2) ?? "")) return matching([...networks(), ...APART]);
-  if (partial.startsWith("-")) return matching(await fromParser([named ? first : "run", "--"], context));
-  return matching(images());
+  if (first) return { words: [...commands, ...dockerWords(), ...images()] };
+  const run = find(["run"]).target;
+  return isGroup(run) ? NOTHING : inCommand("run", run, rest, typed);
+}
+
+/** What can follow `words`, the last of which is being typed. */
+export function complete(words: readonly string[]): Choices {
+  const typed = words.at(-1) ?? "";
+  const [first = ""] = words;
+  const ours = words.length > 1 && Object.hasOwn(DOCKER_WORDS, first) ? ourWords(words) : words;
+  const { words: all, files } = allThatFollow(first === "help" && words.length > 1 ? ours.slice(1) : ours, typed);
+  return { words: all.filter(({ word }) => word.startsWith(typed)), files };
 }

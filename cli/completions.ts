@@ -1,5 +1,6 @@
 /**
- * `sauropod completions`: scripts for shells, which ask `sauropod __complete WORDS…` for what can follow.
+ * `sauropod completions`: scripts for shells, which ask `sauropod __complete WORDS…` for what can follow: a word, a tab and
+ * its meaning on each line, and `:files` if files can, too.
  *
  * @module
  */
@@ -10,26 +11,58 @@ import { print } from "./text.ts";
 const SCRIPTS = {
   bash: `# Completion of sauropod for bash.
 _sauropod() {
-  local IFS=$'\\n'
-  COMPREPLY=($(sauropod __complete "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null | cut -f1 | grep -F -- "\${COMP_WORDS[COMP_CWORD]}"))
-  [ "\${#COMPREPLY[@]}" -gt 0 ] || compopt -o default 2>/dev/null
+  local line=\${COMP_LINE:0:COMP_POINT} words=() files= blank word typed done i
+  # Bash takes words apart at : and =, and replaces only what is behind the last.
+  for ((i = 0; i <= COMP_CWORD; i++)); do
+    blank=\${line%%[^[:blank:]]*} line=\${line#"\${line%%[^[:blank:]]*}"} word=\${COMP_WORDS[i]}
+    ((i < COMP_CWORD)) || word=$line
+    line=\${line#"$word"}
+    if ((i == 0)) || [[ -n $blank ]]; then words+=("$word"); else words[-1]+=$word; fi
+  done
+  typed=\${words[-1]} done=\${typed%"\${typed##*["$COMP_WORDBREAKS"]}"}
+  while IFS=$'\\t' read -r word _; do
+    if [[ $word == :files ]]; then files=yes; continue; fi
+    [[ $word != *[:=] ]] || compopt -o nospace 2>/dev/null
+    COMPREPLY+=("\${word#"$done"}")
+  done < <(sauropod __complete "\${words[@]:1}" 2>/dev/null)
+  [[ $files ]] || return
+  if ((\${#COMPREPLY[@]})); then mapfile -t -O "\${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "\${typed#"$done"}")
+  else compopt -o default 2>/dev/null; fi
 }
 complete -F _sauropod sauropod
 `,
   zsh: `#compdef sauropod
 # Completion of sauropod for zsh.
 _sauropod() {
-  local -a found
-  local line
+  local -a found open
+  local line word files
   for line in "\${(@f)$(sauropod __complete "\${words[@]:1:$((CURRENT - 1))}" 2>/dev/null)}"; do
-    [[ -n $line ]] && found+=("\${\${line%%$'\\t'*}//:/\\\\:}:\${line#*$'\\t'}")
+    word=\${line%%$'\\t'*}
+    if [[ $line == :files ]]; then files=yes
+    elif [[ $word == *[:=] ]]; then open+=("\${word//:/\\\\:}:\${line#*$'\\t'}")
+    elif [[ -n $word ]]; then found+=("\${word//:/\\\\:}:\${line#*$'\\t'}"); fi
   done
-  if (( \${#found} )); then _describe sauropod found; else _files; fi
+  (( \${#found} )) && _describe sauropod found
+  (( \${#open} )) && _describe sauropod open -S ''
+  [[ -z $files ]] || { [[ $PREFIX == -*=* ]] && compset -P '*='; _files; }
 }
 if [ "$funcstack[1]" = _sauropod ]; then _sauropod "$@"; else compdef _sauropod sauropod; fi
 `,
   fish: `# Completion of sauropod for fish.
-complete -c sauropod -a '(sauropod __complete (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'
+function __sauropod
+  set -l typed (commandline -ct)
+  for line in (sauropod __complete (commandline -opc)[2..-1] "$typed" 2>/dev/null)
+    if test "$line" != :files
+      echo $line
+      continue
+    end
+    set -l flag (string match -r -- '^-[^=]*=' "$typed")
+    for path in (__fish_complete_path (string replace -- "$flag" '' "$typed"))
+      echo "$flag$path"
+    end
+  end
+end
+complete -c sauropod -f -a '(__sauropod)'
 `,
 } as const;
 

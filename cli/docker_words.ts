@@ -5,6 +5,8 @@
  */
 
 import { InputError } from "../lib/errors.ts";
+import { COMMANDS } from "./argv.ts";
+import { WrongWords } from "./flag.ts";
 
 /** Docker's words for commands that have others here. */
 export const DOCKER_WORDS: Readonly<Record<string, readonly string[]>> = {
@@ -32,10 +34,14 @@ const OTHERS: Readonly<Record<string, string>> = {
   compose: "a script can start several containers: see examples/",
 };
 
-/** The words for a command line that may be docker's. Throws {@linkcode InputError} `no-command` for what is none here. */
+/** The words for a command line that may be docker's. Throws {@linkcode InputError} `no-command`, or {@linkcode WrongWords}, for what is none here. */
 export function ourWords(words: readonly string[]): readonly string[] {
   const [first = "", second = "", ...rest] = words;
-  if (first === "container") return LISTS.includes(second) ? ["ps", ...rest] : words.slice(1);
+  if (first === "container") {
+    if (LISTS.includes(second)) return ["ps", ...rest];
+    if (second === "" || second.startsWith("-") || COMMANDS.has(second)) return words.slice(1);
+    throw new WrongWords("container", { kind: "unknown-command", name: second, known: [...COMMANDS] });
+  }
   if (Object.hasOwn(DOCKER_WORDS, first)) return [...DOCKER_WORDS[first] ?? [], ...words.slice(1)];
   if (!Object.hasOwn(OTHERS, first)) return words;
   throw new InputError(`there is no command ${first}, and for an image of that name write: sauropod run ${first}`, {

@@ -5,11 +5,10 @@
  */
 
 import { exec as start } from "../lib/container/exec.ts";
-import { InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import { lazy } from "../lib/lazy.ts";
 import type { FlagTable } from "./argv.ts";
-import { type Flags, many, readFlags, tableOf, word, yes } from "./flag.ts";
+import { type Flags, many, readFlags, tableOf, word, WrongWords, yes } from "./flag.ts";
 import { passSignals } from "./signals.ts";
 
 /** The flags of `exec`. */
@@ -50,22 +49,21 @@ export const EXEC_SHORT = {
   w: "workdir",
 } as const;
 
-/** What `normalize` must know of the flags. */
+/** What `arrange` must know of the flags. */
 export const EXEC_TABLE: FlagTable = tableOf(EXEC_FLAGS, EXEC_SHORT);
 
 async function environment({ env = [], envFile = [] }: ExecFlags): Promise<Record<string, string>> {
   if (env.length + envFile.length === 0) return {};
-  const { parseEnv, readEnvFile } = await lazy.environment();
-  return Object.assign({}, ...envFile.map(readEnvFile), parseEnv(env));
+  return (await lazy.environment()).readEnvironment(env, envFile);
 }
 
-/** Runs the command that normalized words name to its end. Returns its exit code. */
+/** Runs the command that arranged words name to its end. Returns its exit code. */
 export async function exec(words: readonly string[]): Promise<number> {
   const { values: flags, rest: [container, ...command] } = readFlags("exec", EXEC_FLAGS, words);
   if (container === undefined || command.length === 0) {
-    throw new InputError("exec needs a container and a command", {
-      code: "no-command",
-      hint: "for example: sauropod exec -it web sh",
+    throw new WrongWords("exec", {
+      kind: "missing",
+      names: container === undefined ? ["CONTAINER", "COMMAND"] : ["COMMAND"],
     });
   }
   const { connect } = passSignals();

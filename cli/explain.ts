@@ -26,10 +26,7 @@ async function place(
 ): Promise<{ change: Partial<ContainerSpec>; host: string[] }> {
   const request = requestNetwork(options);
   if (request.mode !== "bridge") return { change: {}, host: [] };
-  const [{ planPlace }, { describeNetwork, describePorts }] = await Promise.all([
-    lazy.networkAttach(),
-    lazy.networkDescribe(),
-  ]);
+  const { planPlace, describeNetwork, describePorts } = await lazy.networkDescribe();
   const { memberships } = request;
   const plan = planPlace({ id, hostname: hostnameOf(id, options), containers, memberships, options });
   const { publish = [], publishAll, expose = [] } = options;

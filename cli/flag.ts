@@ -1,11 +1,9 @@
 /**
- * Flags as data of our own, and reading them: for commands whose last words are those of another command. They start
- * quicker without the parser of the others.
+ * Flags as data, and reading them.
  *
  * @module
  */
 
-import { InputError, messageOf, SauropodError } from "../lib/errors.ts";
 import type { FlagTable } from "./argv.ts";
 
 /** One flag: how it is read and what it is for. */
@@ -19,7 +17,25 @@ export interface Flag<T> {
 }
 
 /** The flags of a command, by what their values are called in code. */
-export type Flags<Values> = { readonly [K in keyof Values]-?: Flag<NonNullable<Values[K]>> };
+export type Flags<Values> = { readonly [K in keyof Values]-?: Flag<Exclude<Values[K], undefined>> };
+
+/** What can be wrong with the words of a command. */
+export type Wrong =
+  | { readonly kind: "unknown-flag"; readonly flag: string; readonly known: readonly string[] }
+  | { readonly kind: "no-value"; readonly flag: string; readonly brief: string; readonly placeholder: string }
+  | { readonly kind: "bad-flag"; readonly flag: string; readonly brief: string; readonly value: string }
+  | { readonly kind: "bad-word"; readonly value: string }
+  | { readonly kind: "missing"; readonly names: readonly string[] }
+  | { readonly kind: "too-many"; readonly value: string }
+  | { readonly kind: "unknown-command"; readonly name: string; readonly known: readonly string[] };
+
+/** The words of `command` are wrong. `wrong.ts` says how, which most commands need not load. */
+export class WrongWords extends Error {
+  /** Makes an error of a fact. */
+  constructor(readonly command: string, readonly wrong: Wrong, cause?: unknown) {
+    super(`${command}: ${wrong.kind}`, { cause });
+  }
+}
 
 /** A flag whose value `read` reads. */
 export function one<T>(placeholder: string, brief: string, read: (text: string) => T): Flag<T> {
@@ -71,7 +87,7 @@ function camel(typed: string): string {
   return first + others.map((part) => part.slice(0, 1).toUpperCase() + part.slice(1)).join("");
 }
 
-/** What `normalize` must know of flags and their short forms. */
+/** What `arrange` must know of flags and their short forms. */
 export function tableOf<Values>(flags: Flags<Values>, short: Readonly<Record<string, string>>): FlagTable {
   return {
     takesValue(typed) {
@@ -89,52 +105,47 @@ function isNameOf<T extends object>(flags: T, name: string): name is keyof T & s
   return Object.hasOwn(flags, name);
 }
 
+type Read<Values> = { -readonly [K in keyof Values]?: Exclude<Values[K], undefined> };
+
 function set<Values, K extends keyof Values & string>(
+  command: string,
   flags: Flags<Values>,
-  values: { -readonly [N in keyof Values]?: NonNullable<Values[N]> },
+  values: Read<Values>,
   name: K,
-  text: string,
+  value: string,
 ): void {
   const flag = flags[name];
   try {
-    values[name] = flag.read(text, values[name]);
+    values[name] = flag.read(value, values[name]);
   } catch (error) {
-    throw new InputError(`--${kebab(name)} ${text}: ${messageOf(error)}`, {
-      code: "bad-flag",
-      facts: { flag: kebab(name), value: text },
-      hint: error instanceof SauropodError ? error.hint : flag.brief,
-    });
+    throw new WrongWords(command, { kind: "bad-flag", flag: `--${kebab(name)}`, brief: flag.brief, value }, error);
   }
 }
 
 /**
- * Reads normalized words: `--name=value` or `--name`, then `--`, then the words that are returned as `rest`.
+ * Reads arranged words: `--name=value` or `--name`, then `--`, then the words that are returned as `rest`.
  *
- * @throws {InputError} `unknown-flag`, `bad-flag`.
+ * @throws {WrongWords}
  */
 export function readFlags<Values>(
   command: string,
   flags: Flags<Values>,
   words: readonly string[],
-): { values: Partial<Values>; rest: readonly string[] } {
-  const values: { -readonly [K in keyof Values]?: NonNullable<Values[K]> } = {};
+): { values: Read<Values>; rest: readonly string[] } {
+  const values: Read<Values> = {};
   const end = words.indexOf("--");
-  for (const flag of end < 0 ? words : words.slice(0, end)) {
-    const equals = flag.indexOf("="), dashed = equals < 0 ? flag : flag.slice(0, equals);
-    const text = equals < 0 ? undefined : flag.slice(equals + 1);
-    const name = camel(dashed.slice(2));
+  for (const word of end < 0 ? words : words.slice(0, end)) {
+    const equals = word.indexOf("="), flag = equals < 0 ? word : word.slice(0, equals);
+    const value = equals < 0 ? undefined : word.slice(equals + 1);
+    const name = camel(flag.slice(2));
     if (!isNameOf(flags, name) || !flag.startsWith("--")) {
-      throw new InputError(`there is no flag ${dashed}`, {
-        code: "unknown-flag",
-        facts: { flag },
-        hint: `sauropod ${command} --help lists all flags`,
-      });
+      throw new WrongWords(command, { kind: "unknown-flag", flag, known: Object.keys(flags) });
     }
     const { placeholder, brief } = flags[name];
-    if (text === undefined && placeholder !== undefined) {
-      throw new InputError(`${dashed} needs a value: ${placeholder}`, { code: "bad-flag", hint: brief });
+    if (value === undefined && placeholder !== undefined) {
+      throw new WrongWords(command, { kind: "no-value", flag, brief, placeholder });
     }
-    set(flags, values, name, text ?? "true");
+    set(command, flags, values, name, value ?? "true");
   }
   return { values, rest: end < 0 ? [] : words.slice(end + 1) };
 }

@@ -1,9 +1,6 @@
 /**
  * The flags of `run` and `explain`: what can be said of a container, and what it means to the library.
  *
- * They are data of our own, as these commands take flags in ways that the parser of the others does not, and start
- * quicker without it.
- *
  * @module
  */
 
@@ -15,7 +12,7 @@ import { lazy } from "../lib/lazy.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { parseRate, parseSize } from "../lib/size.ts";
 import type { FlagTable } from "./argv.ts";
-import { type Flags, many, number, one, readFlags, tableOf, word, yes } from "./flag.ts";
+import { type Flags, many, number, one, readFlags, tableOf, word, WrongWords, yes } from "./flag.ts";
 
 /** Everything that can be said of a container to `run` and `explain`. */
 export interface ContainerFlags extends FolderOptions {
@@ -38,6 +35,8 @@ export interface ContainerFlags extends FolderOptions {
   readonly cpu?: number;
   readonly cpuShares?: number;
   readonly cpus?: number;
+  readonly cpuQuota?: number;
+  readonly cpuPeriod?: number;
   readonly cpusetCpus?: string;
   readonly cpusetMems?: string;
   readonly mem?: number;
@@ -116,6 +115,8 @@ export const FLAGS: Flags<ContainerFlags> = {
   cpu: one("SHARES", "Same as --cpu-shares", number),
   cpuShares: one("SHARES", "Relative weight of CPU time [the kernel's default: 1024]", number),
   cpus: one("N", "CPU time at most, in CPUs", number),
+  cpuQuota: one("MICROSECONDS", "The same as time in each --cpu-period", number),
+  cpuPeriod: one("MICROSECONDS", "What --cpu-quota is part of [default: 100000]", number),
   cpusetCpus: word("0-3,5", "CPUs that may be used"),
   cpusetMems: word("0,1", "Memory nodes that may be used"),
   mem: one("SIZE", "Same as --memory", parseSize),
@@ -194,44 +195,39 @@ export const SHORT = {
   d: "detach",
 } as const;
 
-/** What `normalize` must know of the flags. */
+/** What `arrange` must know of the flags. */
 export const FLAG_TABLE: FlagTable = tableOf(FLAGS, SHORT);
 
 /**
- * Reads normalized words: flags, then `--`, the image, and the command.
+ * Reads arranged words: flags, then `--`, the image, and the command.
  *
- * @throws {InputError} `unknown-flag`, `bad-flag`, `no-image`.
+ * @throws {WrongWords}
  */
 export function readWords(
   words: readonly string[],
   name = "run",
 ): { flags: ContainerFlags; image: string; command: string[] } {
   const { values: flags, rest: [image, ...command] } = readFlags(name, FLAGS, words);
-  if (image === undefined) {
-    const [message, example] = name === "fork"
-      ? ["there is no container to fork", "sauropod fork --rm web sh"]
-      : ["there is no image to run", "sauropod host /bin/sh"];
-    throw new InputError(message, { code: "no-image", hint: `for example: ${example}` });
-  }
-  return { flags, image, command };
+  if (image !== undefined) return { flags, image, command };
+  throw new WrongWords(name, { kind: "missing", names: [name === "fork" ? "CONTAINER" : "IMAGE"] });
 }
 
+// What lifts restrictions that containers do not have here is true already.
+const SECURITY = /^(no-new-privileges([=:](true|false))?|(seccomp|apparmor)[=:]unconfined|label[=:]disable)$/;
+
 function allowsNewPrivileges(options: readonly string[]): boolean {
-  for (const option of options) {
-    if (!/^no-new-privileges([=:](true|false))?$/.test(option)) {
-      throw new InputError(`unknown --security-opt ${option}`, {
-        code: "bad-security-opt",
-        hint: "no-new-privileges=true (the default) or no-new-privileges=false",
-      });
-    }
-  }
-  return options.some((option) => option.endsWith("false"));
+  const unknown = options.find((option) => !SECURITY.test(option));
+  if (unknown === undefined) return options.some((option) => option.endsWith("false"));
+  throw new InputError(`unknown --security-opt ${unknown}`, {
+    code: "bad-security-opt",
+    facts: { option: unknown },
+    hint: "no-new-privileges=true (the default) or no-new-privileges=false",
+  });
 }
 
 async function environment({ env = [], envFile = [] }: ContainerFlags): Promise<Record<string, string>> {
   if (env.length + envFile.length === 0) return {};
-  const { parseEnv, readEnvFile } = await lazy.environment();
-  return Object.assign({}, ...envFile.map(readEnvFile), parseEnv(env));
+  return (await lazy.environment()).readEnvironment(env, envFile);
 }
 
 async function labels({ label }: ContainerFlags): Promise<Pick<ContainerOptions, "labels">> {
@@ -252,11 +248,23 @@ async function sysctls({ sysctl }: ContainerFlags): Promise<Pick<ContainerOption
   return { sysctls: parseSysctls(sysctl) };
 }
 
+const USUAL_PERIOD = 100_000;
+
+/** CPU time as docker's older flags have it. */
+function cpus({ cpus, cpuQuota, cpuPeriod = USUAL_PERIOD }: ContainerFlags): number | undefined {
+  if (cpuQuota === undefined || cpuQuota < 0) return cpus;
+  if (cpus === undefined && cpuPeriod > 0) return cpuQuota / cpuPeriod;
+  throw new InputError("--cpus and --cpu-quota say the same: give one of them, and a --cpu-period above 0", {
+    code: "bad-cpus",
+    hint: "--cpus 1.5",
+  });
+}
+
 /** The limits that flags ask for. */
 export function limitsOf(flags: ContainerFlags): Limits {
   return {
     cpuShares: flags.cpuShares ?? flags.cpu,
-    cpus: flags.cpus,
+    cpus: cpus(flags),
     cpusetCpus: flags.cpusetCpus,
     cpusetMems: flags.cpusetMems,
     memory: flags.memory ?? flags.mem,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Flag } from "./flag.ts";
 import { FLAGS } from "./flags.ts";
 
 /** A flag without a value. */
@@ -23,13 +24,24 @@ export const word = (
   parse: (input) => input,
 });
 
+/** A flag of `run`, for a command that reads it in the same way. */
+export function asInRun<T>({ brief, placeholder = "VALUE", read }: Flag<T>): {
+  kind: "parsed";
+  optional: true;
+  brief: string;
+  placeholder: string;
+  parse: (input: string) => T;
+} {
+  return { kind: "parsed", optional: true, brief, placeholder, parse: (input) => read(input) };
+}
+
 /** For machines. */
 export const json = yes("Print JSON");
 
 /** Where images and containers are. */
 export const folderFlags = {
-  images: { kind: "parsed", optional: true, ...word(`DIR: ${FLAGS.images.brief}`, "DIR") },
-  containers: { kind: "parsed", optional: true, ...word(`DIR: ${FLAGS.containers.brief}`, "DIR") },
+  images: { kind: "parsed", optional: true, ...word(FLAGS.images.brief, "DIR") },
+  containers: { kind: "parsed", optional: true, ...word(FLAGS.containers.brief, "DIR") },
 } as const;
 /** The short forms of {@linkcode folderFlags}. */
 export const folderAliases = { i: "images", c: "containers" } as const;

@@ -166,13 +166,6 @@ export function dup(fd: Descriptor, to: number): Call {
   return call("dup3", fd, to, 0);
 }
 
-const WHENCE = { SET: 0, DATA: 3, HOLE: 4 } as const;
-
-/** lseek(2). */
-export function seek(fd: Descriptor, offset: number | Register, whence: keyof typeof WHENCE): Call {
-  return call("lseek", fd, offset, named(WHENCE[whence], `SEEK_${whence}`));
-}
-
 /** write(2) of a text. */
 export function write(fd: Descriptor, text: string): Call {
   return call("write", fd, ...counted(text));
@@ -362,26 +355,6 @@ export const joinSessionKeyring: Call = call("keyctl", named(1, "KEYCTL_JOIN_SES
 export function setrlimit(resource: Flags, soft: bigint, hard: bigint): Call {
   return call("prlimit64", 0, resource, { words: [soft, hard], text: `{${soft}, ${hard}}` }, null);
 }
-
-/** The resources of getrlimit(2) by the name that `ulimit` options give them. */
-export const RLIMITS = {
-  cpu: named(0, "RLIMIT_CPU"),
-  fsize: named(1, "RLIMIT_FSIZE"),
-  data: named(2, "RLIMIT_DATA"),
-  stack: named(3, "RLIMIT_STACK"),
-  core: named(4, "RLIMIT_CORE"),
-  rss: named(5, "RLIMIT_RSS"),
-  nproc: named(6, "RLIMIT_NPROC"),
-  nofile: named(7, "RLIMIT_NOFILE"),
-  memlock: named(8, "RLIMIT_MEMLOCK"),
-  as: named(9, "RLIMIT_AS"),
-  locks: named(10, "RLIMIT_LOCKS"),
-  sigpending: named(11, "RLIMIT_SIGPENDING"),
-  msgqueue: named(12, "RLIMIT_MSGQUEUE"),
-  nice: named(13, "RLIMIT_NICE"),
-  rtprio: named(14, "RLIMIT_RTPRIO"),
-  rttime: named(15, "RLIMIT_RTTIME"),
-} as const;
 
 // Network
 

@@ -4,15 +4,20 @@
  * @module
  */
 
-import { seek } from "./calls.ts";
 import { execute } from "./execute.ts";
 import { SystemError } from "./fs.ts";
-import { callerStep, type Program, register } from "./program.ts";
+import { type Call, callerStep, type Program, type Register, register } from "./program.ts";
 
 /** A piece of a file that holds data. */
 export type Extent = readonly [offset: number, length: number];
 
 const AT_ONCE = 16;
+const WHENCE = { SET: 0, DATA: 3, HOLE: 4 } as const;
+
+/** lseek(2). */
+function seek(fd: number, offset: number | Register, whence: keyof typeof WHENCE): Call {
+  return { call: "lseek", args: [fd, offset, { value: WHENCE[whence], text: `SEEK_${whence}` }] };
+}
 
 /** Asks for some extents from `offset` on: where the next data begins, where the next hole, and so on. */
 function questions(fd: number, offset: number): Program {

@@ -1,5 +1,5 @@
 /**
- * Named bits of the kernel's interfaces, as a man page names them.
+ * Named bits and numbers of the kernel's interfaces, as a man page names them.
  *
  * @module
  */
@@ -73,3 +73,27 @@ export function flags<S extends keyof Sets>(set: S, ...names: (keyof Sets[S] & s
   const value = names.reduce((sum, name) => sum + (bits[name] ?? 0), 0);
   return { value, text: names.map((name) => `${set}_${name}`).join("|") || "0" };
 }
+
+function resource(value: number, name: string): Flags {
+  return { value, text: `RLIMIT_${name}` };
+}
+
+/** The resources of getrlimit(2) by the name that `ulimit` options give them. */
+export const RLIMITS = {
+  cpu: resource(0, "CPU"),
+  fsize: resource(1, "FSIZE"),
+  data: resource(2, "DATA"),
+  stack: resource(3, "STACK"),
+  core: resource(4, "CORE"),
+  rss: resource(5, "RSS"),
+  nproc: resource(6, "NPROC"),
+  nofile: resource(7, "NOFILE"),
+  memlock: resource(8, "MEMLOCK"),
+  as: resource(9, "AS"),
+  locks: resource(10, "LOCKS"),
+  sigpending: resource(11, "SIGPENDING"),
+  msgqueue: resource(12, "MSGQUEUE"),
+  nice: resource(13, "NICE"),
+  rtprio: resource(14, "RTPRIO"),
+  rttime: resource(15, "RTTIME"),
+} as const;

@@ -349,3 +349,13 @@ export function ask<T>(fd: number, message: Message, take: (answer: Received) =>
   }
   throw new NetlinkError(describeMessages([message]), EAGAIN);
 }
+
+/** What `question` is answered; nothing if what it is about is not there, which the error `absent` says. */
+export function orNothing<T>(absent: number, question: () => T[]): T[] {
+  try {
+    return question();
+  } catch (error) {
+    if (error instanceof NetlinkError && error.errno === absent) return [];
+    throw error;
+  }
+}

@@ -1,5 +1,5 @@
 /**
- * Links, addresses, routes and queueing disciplines (`rtnetlink(7)`): requests as data, and what the kernel tells.
+ * Links, addresses, default routes and queueing disciplines (`rtnetlink(7)`): requests as data, and what the kernel tells.
  *
  * @module
  */
@@ -9,8 +9,8 @@ import {
   type Attribute,
   decodeAttributes,
   type Message,
-  NetlinkError,
   NLM_F,
+  orNothing,
   readText,
   readU32,
   text,
@@ -26,7 +26,6 @@ const RTM = {
   DELADDR: 21,
   GETADDR: 22,
   NEWROUTE: 24,
-  GETROUTE: 26,
   NEWQDISC: 36,
 } as const;
 
@@ -49,14 +48,14 @@ const IFLA = {
   BRPORT_MODE: 4,
 } as const;
 const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8 } as const;
-const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6 } as const;
+const RTA = { OIF: 4, GATEWAY: 5 } as const;
 const TCA = { KIND: 1, OPTIONS: 2, TBF_PARMS: 1, TBF_BURST: 6 } as const;
 
 const IFF_UP = 1;
 const SKIP_STATISTICS = 8;
 const AF_INET = 2, AF_INET6 = 10;
 const IFA_F_NODAD = 2;
-const ENOENT = 2, ENODEV = 19;
+const ENODEV = 19;
 
 /** A network interface. */
 export interface Link {
@@ -82,18 +81,6 @@ export interface LinkAddress {
   readonly address: Uint8Array;
   /** The length of its network's prefix, in bits. */
   readonly prefix: number;
-}
-
-/** A route of the main table. */
-export interface Route {
-  /** The destination, 4 or 16 bytes. */
-  readonly destination: Uint8Array;
-  /** The length of its prefix, in bits; 0 is the default route. */
-  readonly prefix: number;
-  /** The index of the interface that it leads through; 0 if it has several or none. */
-  readonly oif: number;
-  /** Its priority; the smallest one is used. */
-  readonly priority: number;
 }
 
 function familyOf(address: Uint8Array): number {
@@ -335,16 +322,6 @@ export function findLink(fd: number, which: string | number): Link | undefined {
   return orNothing(ENODEV, () => ask(fd, message, ({ payload }) => readLink(payload)))[0];
 }
 
-/** What `question` is answered; nothing if what it is about is not there, which the error `absent` says. */
-function orNothing<T>(absent: number, question: () => T[]): T[] {
-  try {
-    return question();
-  } catch (error) {
-    if (error instanceof NetlinkError && error.errno === absent) return [];
-    throw error;
-  }
-}
-
 /** All interfaces, or those that are ports of the bridge with the index `master`. */
 export function listLinks(fd: number, master?: number): Link[] {
   const message: Message = {
@@ -375,29 +352,4 @@ export function listAddresses(fd: number, index: number): LinkAddress[] {
       return { index: readU32(payload.subarray(4)), prefix: payload[1] ?? 0, address: address.slice() };
     }));
   return all.filter((address) => address.index === index);
-}
-
-/** The routes of the main table for IPv4 or IPv6. */
-export function listRoutes(fd: number, family: 4 | 6): Route[] {
-  const TABLE_MAIN = 254, TYPE_UNICAST = 1;
-  const bytes = family === 4 ? 4 : 16;
-  const message: Message = {
-    type: RTM.GETROUTE,
-    flags: NLM_F.DUMP,
-    header: new Uint8Array([family === 4 ? AF_INET : AF_INET6, 0, 0, 0, TABLE_MAIN, 0, 0, 0, 0, 0, 0, 0]),
-    text: "list the routes",
-  };
-  // A namespace in which no interface was ever up has no table of routes.
-  const all = orNothing(ENOENT, () =>
-    ask(fd, message, ({ payload }): Route | undefined => {
-      if (payload[4] !== TABLE_MAIN || payload[7] !== TYPE_UNICAST) return undefined;
-      const attributes = decodeAttributes(payload.subarray(12));
-      return {
-        destination: (attributes.get(RTA.DST) ?? new Uint8Array(bytes)).slice(),
-        prefix: payload[1] ?? 0,
-        oif: readU32(attributes.get(RTA.OIF)),
-        priority: readU32(attributes.get(RTA.PRIORITY)),
-      };
-    }));
-  return all.filter((route) => route !== undefined);
 }

@@ -4,27 +4,8 @@
  * @module
  */
 
-import { InputError, messageOf } from "./errors.ts";
-
-/**
- * Reads an environment file.
- *
- * @throws {InputError} `bad-env-file`: it cannot be read, is no UTF-8, or has a line that is no variable.
- */
-export function readEnvFile(path: string): Record<string, string> {
-  try {
-    return parseEnvFile(new TextDecoder("utf-8", { fatal: true }).decode(Deno.readFileSync(path)));
-  } catch (error) {
-    const why = error instanceof TypeError ? "it is not UTF-8 text" : messageOf(error);
-    throw new InputError(`--env-file ${path}: ${why}`, { code: "bad-env-file", facts: { path }, cause: error });
-  }
-}
-
-// `NAME=VALUE`, or `NAME` to take the caller's; empty lines and those that begin with # are skipped.
-function parseEnvFile(text: string): Record<string, string> {
-  const lines = text.split(/\r?\n/).map((line) => line.trimStart()).filter((line) => line && !line.startsWith("#"));
-  return parseEnv(lines);
-}
+import { InputError } from "./errors.ts";
+import { lazy } from "./lazy.ts";
 
 /**
  * Reads `NAME=VALUE` words, or `NAME` to take the caller's value if it has one.
@@ -43,4 +24,18 @@ export function parseEnv(words: readonly string[]): Record<string, string> {
     if (value !== undefined) env[name] = value;
   }
   return env;
+}
+
+/**
+ * The variables that words and files of words say, words over files.
+ *
+ * @throws {InputError} `bad-env`, `bad-env-file`.
+ */
+export async function readEnvironment(
+  words: readonly string[],
+  files: readonly string[],
+): Promise<Record<string, string>> {
+  if (files.length === 0) return parseEnv(words);
+  const { readEnvFile } = await lazy.environmentFile();
+  return Object.assign({}, ...files.map(readEnvFile), parseEnv(words));
 }

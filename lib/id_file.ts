@@ -4,7 +4,8 @@
  * @module
  */
 
-import { InputError, messageOf } from "./errors.ts";
+import { InputError } from "./errors.ts";
+import { reasonOf } from "./reason.ts";
 
 /** A file that waits for an id. Without one it is removed at the end of the scope. */
 export interface IdFile extends Disposable {
@@ -23,7 +24,7 @@ export function openIdFile(path: string): IdFile {
     Deno.writeTextFileSync(path, "", { createNew: true });
   } catch (error) {
     const exists = error instanceof Deno.errors.AlreadyExists;
-    throw new InputError(`--cidfile ${path}: ${exists ? "there is such a file already" : messageOf(error)}`, {
+    throw new InputError(`--cidfile ${path}: ${exists ? "there is such a file already" : reasonOf(error, path)}`, {
       code: "bad-id-file",
       facts: { path },
       ...(exists ? { hint: "remove it if the container that it names is no longer needed" } : {}),

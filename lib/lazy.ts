@@ -61,10 +61,12 @@ export const lazy = {
   top: (): Promise<typeof import("./container/top.ts")> => load("./container/top.ts"),
   update: (): Promise<typeof import("./container/update.ts")> => load("./container/update.ts"),
   networkAttach: (): Promise<typeof import("./network/attach.ts")> => load("./network/attach.ts"),
+  bridgeSetup: (): Promise<typeof import("./network/bridge_setup.ts")> => load("./network/bridge_setup.ts"),
   networkJoin: (): Promise<typeof import("./network/join.ts")> => load("./network/join.ts"),
   networkManage: (): Promise<typeof import("./network/manage.ts")> => load("./network/manage.ts"),
   networkDescribe: (): Promise<typeof import("./network/describe.ts")> => load("./network/describe.ts"),
   networkInstall: (): Promise<typeof import("./network/install.ts")> => load("./network/install.ts"),
   publication: (): Promise<typeof import("./network/publication.ts")> => load("./network/publication.ts"),
   environment: (): Promise<typeof import("./environment.ts")> => load("./environment.ts"),
+  environmentFile: (): Promise<typeof import("./environment_file.ts")> => load("./environment_file.ts"),
 } as const;

@@ -2,18 +2,23 @@
 
 import assert from "node:assert/strict";
 import { runDetached, stop } from "../mod.ts";
-import { clear, eventsOf, inspect, leftIn, logged, monitorsOf, processesWith, stateOf, until } from "./helpers/life.ts";
+import { text } from "./helpers/inside.ts";
+import {
+  clear,
+  cli,
+  eventsOf,
+  inspect,
+  leftIn,
+  logged,
+  monitorsOf,
+  processesWith,
+  stateOf,
+  until,
+} from "./helpers/life.ts";
 import { makeWorld, type World } from "./helpers/world.ts";
 
-const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const NONE = ["--network", "none"];
 const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
-
-async function cli(world: World, ...words: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await world.cli(words);
-  assert.deepEqual([code, stderr], [0, ""], words.join(" "));
-  return stdout.trimEnd();
-}
 
 function runShell(world: World, script: string, ...options: readonly string[]): Promise<string> {
   return cli(world, "run", "-d", ...options, "busybox", "sh", "-c", script);

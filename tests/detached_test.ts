@@ -1,10 +1,13 @@
 /** Containers that live on their own: starting them, what they write, and their end. */
 
 import assert from "node:assert/strict";
+import { runDetached, start, wait } from "../mod.ts";
+import { text } from "./helpers/inside.ts";
 import {
   assertApart,
   assertNothingLeft,
   clear,
+  cli,
   descriptorsOf,
   eventsOf,
   groupsOf,
@@ -12,6 +15,7 @@ import {
   leftIn,
   logged,
   lookApart,
+  marker,
   monitorsOf,
   pids,
   processesWith,
@@ -20,17 +24,9 @@ import {
   wordsOf,
 } from "./helpers/life.ts";
 import { Terminal } from "./helpers/terminal.ts";
-import { commandLine, makeWorld, type World } from "./helpers/world.ts";
+import { commandLine, makeWorld, PROJECT, type World } from "./helpers/world.ts";
 
-const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const NONE = ["--network", "none"];
-
-/** Runs the command line, which must succeed; what it printed, without the last newline. */
-async function cli(world: World, ...words: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await world.cli(words);
-  assert.deepEqual([code, stderr], [0, ""], words.join(" "));
-  return stdout.trimEnd();
-}
 
 /** Runs a shell script in the background; the container's id. */
 function runShell(world: World, script: string, ...options: readonly string[]): Promise<string> {
@@ -42,12 +38,6 @@ async function finish(world: World, script: string, ...options: readonly string[
   const id = await runShell(world, script, ...options);
   await until("ended", () => stateOf(world, id).status === "exited" && monitorsOf(world, id).length === 0);
   return id;
-}
-
-/** A number of seconds to sleep by which a container's process is known. */
-let next = 200_000 + Deno.pid;
-function marker(): string {
-  return String(next++);
 }
 
 Deno.test("run -d prints the id and lets go of the caller's pipes, folder, environment and session at once", async () => {
@@ -290,5 +280,44 @@ Deno.test("a detached container's processes are nobody's zombies", async () => {
   const zombies = children.filter((pid) => wordsOf(pid).length === 0);
   assert(children.length > 0);
   assert(zombies.length <= 1, `${zombies}`);
+  await clear(world);
+});
+
+Deno.test("stop asks first and kills later; a signal can be chosen", async () => {
+  await using world = makeWorld();
+  const script = (signal: string): string =>
+    `trap 'echo got ${signal}; exit 9' ${signal}; trap : ${signal === "TERM" ? "USR1" : "TERM"}; echo ready; ` +
+    "while :; do sleep 0.02; done";
+  const box = (...words: string[]): Promise<string> =>
+    cli(world, "run", "-d", ...NONE, "busybox", "sh", "-c", ...words);
+  const [polite, other, deaf] = await Promise.all([box(script("TERM")), box(script("USR1")), box(script("USR1"))]);
+  const ready = (id: string): boolean => text(logged(world, id, "stdout")).startsWith("ready");
+  await until("ready", () => [polite, other, deaf].every(ready));
+  await Promise.all([
+    cli(world, "stop", polite),
+    cli(world, "stop", "-s", "SIGUSR1", other),
+    cli(world, "stop", "-t", "1", deaf),
+  ]);
+  assert.deepEqual([polite, other, deaf].map((id) => stateOf(world, id).code), [9, 9, 137]);
+  assert.match(text(logged(world, polite, "stdout")), /got TERM\n$/);
+  await clear(world);
+});
+
+Deno.test("a script that uses the library leaves containers behind that live on", async () => {
+  await using world = makeWorld();
+  const script = `import { runDetached } from "${PROJECT}/mod.ts";
+    console.log(await runDetached("busybox", ["sh", "-c", "sleep 0.5; exit 11"], { network: "none", keep: true }));`;
+  Deno.writeTextFileSync(`${world.home}/script.ts`, script);
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", `${world.home}/script.ts`],
+    env: { SAUROPOD_HOME: world.home },
+    stderr: "inherit",
+  }).output();
+  const id = text(stdout).trim();
+  assert.equal(await wait(id, world.folders), 11);
+  await start(id, world.folders);
+  assert.equal(await wait(id, world.folders), 11);
+  const own = await runDetached("busybox", ["sh", "-c", "exit 12"], { ...world.folders, network: "none", keep: true });
+  assert.equal(await wait(own, world.folders), 12);
   await clear(world);
 });

@@ -3,21 +3,14 @@
 import assert from "node:assert/strict";
 import { exec, remove, runDetached } from "../mod.ts";
 import { abandonedIds, livenessOf, SAMPLE, some } from "../lib/container/store.ts";
-import { assertApart, assertNothingLeft, clear, inspect, lookApart, monitorsOf, until } from "./helpers/life.ts";
+import { text } from "./helpers/inside.ts";
+import { assertApart, assertNothingLeft, clear, cli, inspect, lookApart, monitorsOf, until } from "./helpers/life.ts";
 import { makeWorld, type World } from "./helpers/world.ts";
 
 const MANY = 60;
 
-const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
-
 function middle(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
-}
-
-async function cli(world: World, ...words: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await world.cli(words);
-  assert.deepEqual([code, stderr], [0, ""], words.join(" "));
-  return stdout.trimEnd();
 }
 
 async function hostsOf(world: World, container: string): Promise<string> {

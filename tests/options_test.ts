@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { limitsOf } from "../cli/flags.ts";
 import { kernelSettings, parseSysctls } from "../lib/container/kernel_settings.ts";
 import { readMounts } from "../lib/container/mount_option.ts";
 import { makeWorld } from "./helpers/world.ts";
@@ -81,6 +82,32 @@ Deno.test("settings of a network that is not the container's own are refused", (
   for (const oomScoreAdj of [1001, -1001, 0.5, NaN]) {
     assert.throws(() => kernelSettings({ oomScoreAdj }), { code: "bad-oom-score" });
   }
+});
+
+Deno.test("a quota of CPU time is CPUs, and not said twice", () => {
+  assert.equal(limitsOf({ cpuQuota: 50_000 }).cpus, 0.5);
+  assert.equal(limitsOf({ cpuQuota: 30_000, cpuPeriod: 20_000 }).cpus, 1.5);
+  assert.equal(limitsOf({ cpuQuota: -1, cpus: 2 }).cpus, 2);
+  for (const bad of [{ cpuQuota: 1000, cpus: 1 }, { cpuQuota: 1000, cpuPeriod: 0 }]) {
+    assert.throws(() => limitsOf(bad), { code: "bad-cpus" });
+  }
+});
+
+Deno.test("lifting a restriction that is not there is no error", async () => {
+  await using world = makeWorld();
+  const lifted = ["seccomp=unconfined", "apparmor=unconfined", "label=disable", "no-new-privileges"];
+  const words = lifted.flatMap((option) => ["--security-opt", option]);
+  const { code, stdout } = await world.cli([
+    "--rm",
+    "--network",
+    "none",
+    ...words,
+    "busybox",
+    "grep",
+    "NoNewPrivs",
+    "/proc/self/status",
+  ]);
+  assert.deepEqual([code, stdout], [0, "NoNewPrivs:\t1\n"]);
 });
 
 Deno.test("groups, settings and mounts are there for the command and for those of exec, also after a new start", async () => {

@@ -146,6 +146,7 @@ Deno.test("files are copied into volumes of a container that was never started, 
     ...folders,
     network,
     volumes,
+    keep: true,
   });
   const write = async (name: string, folder: string): Promise<void> => {
     Deno.writeTextFileSync(`${world.home}/${name}`, `${name}\n`);

@@ -175,7 +175,7 @@ async function packRest(sources: string, output: string, { roots }: Part): Promi
 }
 
 async function pack(folder: string, room: string): Promise<void> {
-  const lazies = Deno.readTextFileSync(`${project}lib/lazy.ts`).matchAll(/=> load\("\.\/(.*)"\)/g).map(([, path]) =>
+  const lazies = Deno.readTextFileSync(`${project}lib/lazy.ts`).matchAll(/=>\s+load\("\.\/(.*)"\)/g).map(([, path]) =>
     `lib/${path}`
   );
   const early = new Set([...FIRST, ...USUAL, ...OFTEN]);

@@ -7,7 +7,7 @@
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, openAt, syncFileSystem } from "../../ffi/fs.ts";
 import { ContainerError, messageOf } from "../errors.ts";
-import { quoteName } from "../image/tar.ts";
+import { quoteName } from "../image/tar_entry.ts";
 import { type ApplyPlan, chooseChanges, planApply } from "./apply_plan.ts";
 import { type ChangeWriter, changeWriter, inFolder, splitPath } from "./apply_write.ts";
 import { type Change, changesOfRecord, lookUp, stateOf, withChanged } from "./changes.ts";

@@ -5,7 +5,7 @@
  */
 
 import { getXattr, listXattrs, removeXattr, setXattr } from "../../ffi/fs.ts";
-import { isKept } from "../image/unpack.ts";
+import { isKept } from "../image/entry_attributes.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 

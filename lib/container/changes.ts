@@ -8,7 +8,7 @@
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, getXattr, openAt, readNames, S_IF, type Status, statusAt } from "../../ffi/fs.ts";
 import { ContainerError } from "../errors.ts";
-import { quoteName } from "../image/tar.ts";
+import { quoteName } from "../image/tar_entry.ts";
 import { failedWith, openDirectory } from "../image/tree.ts";
 import { sameXattrs } from "./attributes.ts";
 import { mergeChanges } from "./merge_changes.ts";

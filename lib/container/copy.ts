@@ -8,12 +8,13 @@
 import { describeErrno } from "../../ffi/errno.ts";
 import { AT_FDCWD, close, S_IF, type Status, statusAt, SystemError } from "../../ffi/fs.ts";
 import { ImageError } from "../errors.ts";
+import type { ApplyOptions, Unpacked } from "../image/apply_entries.ts";
 import { type ByteSource, joined } from "../image/chunks.ts";
 import { decompress } from "../image/decompress.ts";
-import { quoteName, type TarEntry } from "../image/tar.ts";
+import { quoteName, type TarEntry } from "../image/tar_entry.ts";
 import { readTree, type TreeOptions } from "../image/read_tree.ts";
 import { archiveTree } from "../image/tar_tree.ts";
-import { unpack, type Unpacked, type UnpackOptions, writeTree } from "../image/unpack.ts";
+import { unpack, writeTree } from "../image/unpack.ts";
 import { placeCopy, type Refusal } from "./copy_place.ts";
 import { failure, HOST, inside, openFolder, openSource, openTarget, type Side, type Source } from "./copy_side.ts";
 import { findContainer } from "./names.ts";
@@ -83,7 +84,7 @@ async function arrive(
   from: Side,
   to: Side,
   options: CopyOptions,
-  write: (options: UnpackOptions) => Promise<Unpacked>,
+  write: (options: ApplyOptions) => Promise<Unpacked>,
 ): Promise<Unpacked> {
   const devices = to.root && !from.root ? "create" : "skip";
   try {

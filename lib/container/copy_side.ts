@@ -10,7 +10,7 @@ import { isMadeUp } from "../../ffi/filesystems.ts";
 import { type Flags, flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, openAt, openIn, readLinkAt, S_IF, statusAt, SystemError } from "../../ffi/fs.ts";
 import { ContainerError, InputError } from "../errors.ts";
-import { quoteName } from "../image/tar.ts";
+import { quoteName } from "../image/tar_entry.ts";
 import { failedWith } from "../image/tree.ts";
 import type { Copied, Destination } from "./copy_place.ts";
 import type { Root } from "./view.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { RLIMITS } from "../../ffi/calls.ts";
+import { RLIMITS } from "../../ffi/flags.ts";
 import { InputError, messageOf } from "../errors.ts";
 import type { BindMount, Device, Rlimit, TmpfsMount, UserMount } from "../spec.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { RLIMITS } from "../../ffi/calls.ts";
+import { RLIMITS } from "../../ffi/flags.ts";
 import { modeOf, ownershipOf } from "../../ffi/paths.ts";
 import { hardLimit, permittedCapabilities } from "../../ffi/process.ts";
 import { capabilitiesIn, type Capability, chooseCapabilities } from "../capabilities.ts";

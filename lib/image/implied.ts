@@ -27,7 +27,7 @@ import { impliedFolder, layerFolder, readLayer } from "./layer_folders.ts";
 import { lockFolder, TEMPORARY } from "./locked_folder.ts";
 import { type ImageDocuments, isReadOnly } from "./store.ts";
 import { failedWith, openDirectory, removeTree } from "./tree.ts";
-import { isKept } from "./unpack.ts";
+import { isKept } from "./entry_attributes.ts";
 
 type Xattrs = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 

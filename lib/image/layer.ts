@@ -10,7 +10,7 @@ import { decompress } from "./decompress.ts";
 import { applyLayer, type LayerTask, type UnpackedLayer } from "./layer_apply.ts";
 import type { FromLayer, ToLayer } from "./layer_worker.ts";
 import { startThread, type Thread, unpackError } from "./thread.ts";
-import { DEFAULT_LIMITS, type UnpackLimits } from "./unpack.ts";
+import { DEFAULT_LIMITS, type UnpackLimits } from "./unpack_refusals.ts";
 
 export type { UnpackedLayer } from "./layer_apply.ts";
 

@@ -8,7 +8,8 @@ import { AT_FDCWD, close } from "../../ffi/fs.ts";
 import { ImageError } from "../errors.ts";
 import type { ByteSource } from "./chunks.ts";
 import { openDirectory } from "./tree.ts";
-import { unpack, type UnpackLimits } from "./unpack.ts";
+import { unpack } from "./unpack.ts";
+import type { UnpackLimits } from "./unpack_refusals.ts";
 
 /** What a layer consists of. */
 export interface UnpackedLayer {

@@ -9,7 +9,7 @@ import { AT_FDCWD, close, SystemError } from "../../ffi/fs.ts";
 import { ImageError } from "../errors.ts";
 import { type ByteSource, joined, writeChunks } from "./chunks.ts";
 import { measure, measureAll, measuring } from "./measure.ts";
-import type { TarEntry } from "./tar.ts";
+import type { TarEntry } from "./tar_entry.ts";
 import { archiveTree } from "./tar_tree.ts";
 import { gzip } from "./transform.ts";
 import { openDirectory } from "./tree.ts";

@@ -22,9 +22,10 @@ import {
   statusAt,
 } from "../../ffi/fs.ts";
 import { ImageError } from "../errors.ts";
-import { quoteName, type TarEntry, type TarType } from "./tar.ts";
+import { quoteName, type TarEntry, type TarType } from "./tar_entry.ts";
 import { failedWith, openDirectory } from "./tree.ts";
-import { DEFAULT_LIMITS, isKept } from "./unpack.ts";
+import { isKept } from "./entry_attributes.ts";
+import { DEFAULT_LIMITS } from "./unpack_refusals.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 type Piece = readonly [offset: number, length: number];

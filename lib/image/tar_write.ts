@@ -6,7 +6,7 @@
 
 import { encodeName } from "../../ffi/names.ts";
 import type { SparseMap } from "./sparse.ts";
-import type { TarEntry, TarType } from "./tar.ts";
+import type { TarEntry, TarType } from "./tar_entry.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 

@@ -14,7 +14,7 @@ import { InputError, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import type { FileSpec, InterfaceSpec, NetworkSpec } from "../spec.ts";
 import { formatAddress, formatCidr, parseAddress } from "./address.ts";
-import { type Bridge, bringUp, findDefaultNetwork, lookAtBridge } from "./bridge.ts";
+import { type Bridge, bringUp, findDefaultNetwork } from "./bridge.ts";
 import { type Network, networkNames, readNetwork } from "./definition.ts";
 import { bridgedFiles } from "./files.ts";
 import {
@@ -103,9 +103,13 @@ export function findNetwork(containers: string, name: string, bridgeAddress?: st
 // Behind the interfaces that some kernels make in every network namespace, such as tunl0 and sit0.
 const FIRST_INDEX = 100;
 
-interface Choice {
+/** An interface that a container gets. */
+export interface Choice {
+  /** Who has its addresses. */
   readonly lease: Lease;
+  /** For the specification. */
   readonly spec: InterfaceSpec;
+  /** For the record. */
   readonly attachment: Attachment;
 }
 
@@ -165,7 +169,8 @@ function choose(
 
 const RELEASE_MS = 2000, POLL_MS = 2;
 
-function chooseAll(tenant: Tenant, bridges: readonly Bridge[], leases: readonly Lease[]): Choice[] {
+/** What a tenant gets of networks that are up, beside those who have `leases`. Nothing is made. */
+export function chooseAll(tenant: Tenant, bridges: readonly Bridge[], leases: readonly Lease[]): Choice[] {
   return tenant.memberships.flatMap((one, i) => {
     const bridge = bridges[i];
     return bridge ? [choose(bridge, one, i, tenant, leases)] : [];
@@ -217,7 +222,12 @@ function bytesPerSecond(bits: number): number {
   });
 }
 
-function filesOf({ hostname, options }: Tenant, choices: readonly Choice[], siblings: readonly Lease[]): FileSpec[] {
+/** The files by which it finds names. */
+export function filesOf(
+  { hostname, options }: Tenant,
+  choices: readonly Choice[],
+  siblings: readonly Lease[],
+): FileSpec[] {
   const own = choices.flatMap(({ lease }) => lease.addresses.map((address) => ({ address, names: lease.names })));
   const gateway = choices[0]?.attachment.gateway ?? "";
   return bridgedFiles({ hostname, own, siblings: siblings.map(siblingLines).join(""), gateway }, options);
@@ -230,23 +240,6 @@ async function takePorts({ id, options, apart = false }: Tenant, six: boolean): 
   if (!options.publish?.length && !(options.publishAll && options.expose?.length)) return NOTHING;
   const { takePorts } = await lazy.publication();
   return takePorts(id, options, six, apart);
-}
-
-/** The place that a container would get now, and the networks that it would be on. Nothing is made. */
-export function planPlace(tenant: Tenant): Pick<Place, "network" | "files"> & { bridges: readonly Bridge[] } {
-  const { memberships, containers, options } = tenant;
-  const bridges = memberships.map(({ network }) =>
-    lookAtBridge(findNetwork(containers, network, options.bridgeAddress))
-  );
-  const leases = readLeases().filter((lease) => !isDead(lease));
-  const choices = chooseAll(tenant, bridges, leases);
-  const networks = choices.map(({ lease }) => lease.network);
-  const siblings = leases.filter(({ network }) => networks.includes(network));
-  return {
-    network: { mode: "own", interfaces: choices.map(({ spec }) => spec) },
-    files: filesOf(tenant, choices, siblings),
-    bridges,
-  };
 }
 
 /** What is left to do with the host's end of an interface. */

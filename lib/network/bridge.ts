@@ -1,33 +1,14 @@
 /**
- * The host's side of a network: its bridge, addresses, settings and rules. Setting one up that is up changes nothing.
+ * The host's side of a network. Setting one up that is up changes nothing, and is all that most containers need.
  *
  * @module
  */
 
-import { type Message, NetlinkError, request, withNetlink } from "../../ffi/netlink.ts";
-import {
-  deleteAddress,
-  deleteLink,
-  findLink,
-  type Link,
-  listAddresses,
-  listLinks,
-  listRoutes,
-  newAddress,
-  newBridge,
-} from "../../ffi/rtnetlink.ts";
-import { InputError, messageOf, NetworkError } from "../errors.ts";
+import { NetlinkError, withNetlink } from "../../ffi/netlink.ts";
+import { findLink, type Link, listAddresses } from "../../ffi/rtnetlink.ts";
+import { InputError, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
-import {
-  addressAt,
-  type Cidr,
-  formatAddress,
-  formatCidr,
-  networkOf,
-  overlap,
-  parseCidr,
-  sameAddress,
-} from "./address.ts";
+import { type Cidr, formatCidr, networkOf, parseCidr, sameAddress } from "./address.ts";
 import { checkHostAddress, DEFAULT_ADDRESS, defaultNetwork, type Network, parseSubnet } from "./definition.ts";
 import { installRules } from "./filter.ts";
 import { DEFAULT_NETWORK } from "./request.ts";
@@ -43,157 +24,7 @@ export interface Bridge {
   readonly mtu: number;
 }
 
-const USUAL_MTU = 1500, EEXIST = 17;
-
-function clash(message: string, facts: Record<string, unknown>, hint: string): NetworkError {
-  return new NetworkError(message, { code: "subnet-taken", facts, hint });
-}
-
-/** The subnets that the host's routes lead to, but for those of the interface with the index `except`. */
-export function routedSubnets(fd: number, except = 0): Cidr[] {
-  const routes = [...listRoutes(fd, 4), ...listRoutes(fd, 6)];
-  return routes.filter(({ prefix, oif }) => prefix > 0 && (oif !== except || oif === 0))
-    .map(({ destination, prefix }) => ({ address: destination, prefix }));
-}
-
-/** The first of our subnets that overlaps none of `taken`. */
-export function freeSubnet(taken: readonly Cidr[]): Cidr {
-  const pool = parseCidr("10.0.0.0/8", "pool");
-  const first = 10 * 256 + 11;
-  for (let n = first; n < 1 << 16; n++) {
-    const subnet = { address: addressAt(pool, BigInt(n) << 8n), prefix: 24 };
-    if (!taken.some((other) => overlap(other, subnet))) return subnet;
-  }
-  throw clash("no subnet of 10.0.0.0/8 is free", {}, "name one: --subnet 172.20.0.0/24");
-}
-
-/**
- * Checks that nothing else of the host's lies in a network's subnets.
- *
- * @throws {NetworkError} `subnet-taken`.
- */
-function checkFree(fd: number, network: Network, own: number): void {
-  const taken = routedSubnets(fd, own);
-  for (const { subnet } of network.subnets) {
-    const other = taken.find((route) => overlap(route, subnet));
-    if (!other) continue;
-    const free = formatCidr(freeSubnet(taken));
-    throw clash(
-      `the network ${network.name} cannot have ${formatCidr(subnet)}: the host has a route to ${formatCidr(other)}`,
-      { network: network.name, subnet: formatCidr(subnet), route: formatCidr(other), free },
-      network.created
-        ? `${free} is free: make the network again with --subnet ${free}`
-        : `${free} is free: --bridge-addr ${formatAddress(addressAt(parseCidr(free, ""), 1n))}/24`,
-    );
-  }
-}
-
-function uplinkMtu(fd: number): number {
-  const routes = listRoutes(fd, 4).filter(({ prefix, oif }) => prefix === 0 && oif > 0);
-  const [best] = routes.sort((a, b) => a.priority - b.priority);
-  return (best && findLink(fd, best.oif)?.mtu) ?? USUAL_MTU;
-}
-
-function setting(path: string, value: string): void {
-  const file = `/proc/sys/net/${path}`;
-  let before: string;
-  try {
-    before = Deno.readTextFileSync(file).trim();
-  } catch (error) {
-    // A kernel without IPv6 has none of its settings.
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
-  }
-  if (before === value) return;
-  try {
-    Deno.writeTextFileSync(file, value);
-  } catch (error) {
-    throw new NetworkError(`${value} cannot be written to ${file}: ${messageOf(error)}`, {
-      code: "bridge-failed",
-      facts: { file, value },
-      hint: "bridged networks need a writable /proc/sys/net; --network none and --network host do without",
-      cause: error,
-    });
-  }
-}
-
-/** A host that forwards IPv6 no longer listens to its routers, unless it is told to (accept_ra 2). */
-function keepRouters(): void {
-  if (Deno.readTextFileSync("/proc/sys/net/ipv6/conf/all/forwarding").trim() !== "0") return;
-  for (const { name } of Deno.readDirSync("/proc/sys/net/ipv6/conf")) {
-    const file = `/proc/sys/net/ipv6/conf/${name}/accept_ra`;
-    if (Deno.readTextFileSync(file).trim() === "1") Deno.writeTextFileSync(file, "2");
-  }
-}
-
-function hasIpv6({ subnets }: Network): boolean {
-  return subnets.some(({ gateway }) => gateway.length === 16);
-}
-
-/** A file below /proc/sys/net, and what it is to hold. */
-export type Setting = readonly [path: string, value: string];
-
-/** What a network wants of /proc/sys/net. */
-export function settingsOf(network: Network): Setting[] {
-  const { bridge, internal } = network;
-  const six = hasIpv6(network);
-  const forwarding: Setting[] = [
-    ["ipv4/ip_forward", "1"],
-    ...(six ? [["ipv6/conf/all/forwarding", "1"] as const] : []),
-  ];
-  return [
-    // Ports published on 127.0.0.1, and a resolver there, are reached through the bridge.
-    [`ipv4/conf/${bridge}/route_localnet`, "1"],
-    [`ipv6/conf/${bridge}/accept_ra`, "0"],
-    [`ipv6/conf/${bridge}/disable_ipv6`, six ? "0" : "1"],
-    ...(internal ? [] : forwarding),
-  ];
-}
-
-function configure(network: Network): void {
-  if (hasIpv6(network) && !network.internal) keepRouters();
-  for (const [path, value] of settingsOf(network)) setting(path, value);
-}
-
-/** The messages that make a network's bridge. */
-export function bridgeMessages({ bridge, subnets: [{ gateway }] }: Network, mtu: number): Message[] {
-  return [newBridge(bridge, macOf(gateway), mtu)];
-}
-
-/** The messages that give the host its addresses on a network. */
-export function addressMessages({ bridge, subnets }: Network, index: number): Message[] {
-  return subnets.map(({ subnet: { prefix }, gateway }) =>
-    newAddress(index, gateway, prefix, `${bridge} ${formatCidr({ address: gateway, prefix })}`)
-  );
-}
-
-function macOf(gateway: Uint8Array): Uint8Array {
-  return Uint8Array.of(0x02, 0x53, ...gateway.slice(-4));
-}
-
-function makeBridge(fd: number, network: Network): Link {
-  checkFree(fd, network, 0);
-  const { bridge, mtu = uplinkMtu(fd) } = network;
-  request(fd, bridgeMessages(network, mtu));
-  const link = findLink(fd, bridge);
-  if (!link) throw new NetworkError(`the bridge ${bridge} has vanished`, { code: "bridge-lost" });
-  return link;
-}
-
-function address(fd: number, network: Network, link: Link): void {
-  const present = listAddresses(fd, link.index);
-  const wanted = network.subnets.map(({ subnet, gateway }) => ({ address: gateway, prefix: subnet.prefix }));
-  const isIn = (list: readonly Cidr[]) => (one: Cidr): boolean =>
-    list.some(({ address, prefix }) => sameAddress(address, one.address) && prefix === one.prefix);
-  if (wanted.every(isIn(present))) return;
-  checkFree(fd, network, link.index);
-  const stale = present.filter((one) => one.address.length === 4 && !isIn(wanted)(one));
-  configure(network);
-  request(fd, [
-    ...stale.map((one) => deleteAddress(one, `${formatCidr(one)} from ${link.name}`)),
-    ...addressMessages(network, link.index),
-  ]);
-}
+const EEXIST = 17;
 
 /** The default network as it is on this host, or as it is to be with the host at `wanted`. */
 export function findDefaultNetwork(wanted?: string): Network {
@@ -217,21 +48,23 @@ export function findDefaultNetwork(wanted?: string): Network {
   });
 }
 
-function notABridge({ name, bridge }: Network): NetworkError {
-  return new NetworkError(`the network ${name} cannot be set up: the interface ${bridge} is no bridge`, {
-    code: "bridge-failed",
-    facts: { name, bridge },
-    hint: "remove or rename it: ip link",
-  });
+/** The addresses that the host is to have on a network. */
+export function wantedAddresses({ subnets }: Network): Cidr[] {
+  return subnets.map(({ subnet, gateway }) => ({ address: gateway, prefix: subnet.prefix }));
 }
 
-/** A network as it is now, without changing anything. */
-export function lookAtBridge(network: Network): Bridge {
+/** Whether `list` has an address, with that prefix. */
+export function isAmong(one: Cidr, list: readonly Cidr[]): boolean {
+  return list.some(({ address, prefix }) => sameAddress(address, one.address) && prefix === one.prefix);
+}
+
+/** A network's bridge if that has all its addresses. */
+function findUp(network: Network): Link | undefined {
   return withNetlink("ROUTE", (fd) => {
     const link = findLink(fd, network.bridge);
-    if (link) return { network, index: link.index, mtu: link.mtu };
-    checkFree(fd, network, 0);
-    return { network, index: 0, mtu: network.mtu ?? uplinkMtu(fd) };
+    if (link?.kind !== "bridge") return undefined;
+    const present = listAddresses(fd, link.index);
+    return wantedAddresses(network).every((one) => isAmong(one, present)) ? link : undefined;
   });
 }
 
@@ -242,12 +75,7 @@ export function lookAtBridge(network: Network): Bridge {
  */
 export async function bringUp(network: Network): Promise<Bridge> {
   try {
-    const link = network.link ?? withNetlink("ROUTE", (fd) => {
-      const found = findLink(fd, network.bridge) ?? makeBridge(fd, network);
-      if (found.kind !== "bridge") throw notABridge(network);
-      address(fd, network, found);
-      return found;
-    });
+    const link = network.link ?? findUp(network) ?? (await lazy.bridgeSetup()).setUp(network);
     await installRules(network, hostResolver());
     return { network, index: link.index, mtu: link.mtu };
   } catch (error) {
@@ -261,22 +89,4 @@ export async function bringUp(network: Network): Promise<Bridge> {
       cause: error,
     });
   }
-}
-
-/** The names of the interfaces that are ports of a network's bridge. */
-export function portsOf(network: Network): string[] {
-  return withNetlink("ROUTE", (fd) => {
-    const link = findLink(fd, network.bridge);
-    return link ? listLinks(fd, link.index).map(({ name }) => name) : [];
-  });
-}
-
-/** Takes a network's bridge and rules away. */
-export async function tearDown(network: Network): Promise<void> {
-  const { removeRules } = await lazy.networkInstall();
-  removeRules(network);
-  withNetlink("ROUTE", (fd) => {
-    const link = findLink(fd, network.bridge);
-    if (link) request(fd, [deleteLink(link.index, link.name)]);
-  });
 }

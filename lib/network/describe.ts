@@ -1,16 +1,36 @@
 /**
- * What is done on the host for a container's networks, for people.
+ * What would be done for a container's networks, and nothing of it.
  *
  * @module
  */
 
 import type { Message } from "../../ffi/netlink.ts";
-import { addressMessages, type Bridge, bridgeMessages, settingsOf } from "./bridge.ts";
+import { chooseAll, filesOf, findNetwork, type Place, type Tenant } from "./attach.ts";
+import type { Bridge } from "./bridge.ts";
+import { addressMessages, bridgeMessages, lookAtBridge, settingsOf } from "./bridge_setup.ts";
 import { ruledNetworks } from "./filter.ts";
 import { targetsOf } from "./install.ts";
+import { isDead, readLeases } from "./leases.ts";
 import { parseExposed, parsePort } from "./ports.ts";
 import { hostResolver } from "./resolver.ts";
 import { networkRules, publishedRules } from "./rules.ts";
+
+/** The place that a container would get now, and the networks that it would be on. Nothing is made. */
+export function planPlace(tenant: Tenant): Pick<Place, "network" | "files"> & { bridges: readonly Bridge[] } {
+  const { memberships, containers, options } = tenant;
+  const bridges = memberships.map(({ network }) =>
+    lookAtBridge(findNetwork(containers, network, options.bridgeAddress))
+  );
+  const leases = readLeases().filter((lease) => !isDead(lease));
+  const choices = chooseAll(tenant, bridges, leases);
+  const networks = choices.map(({ lease }) => lease.network);
+  const siblings = leases.filter(({ network }) => networks.includes(network));
+  return {
+    network: { mode: "own", interfaces: choices.map(({ spec }) => spec) },
+    files: filesOf(tenant, choices, siblings),
+    bridges,
+  };
+}
 
 function texts(messages: readonly Message[]): string[] {
   return messages.map(({ text }) => text ?? "");

@@ -12,7 +12,8 @@ import { InputError, NetworkError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../folders.ts";
 import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseAddress } from "./address.ts";
 import { findNetwork } from "./attach.ts";
-import { bringUp, freeSubnet, portsOf, routedSubnets, tearDown } from "./bridge.ts";
+import { bringUp } from "./bridge.ts";
+import { freeSubnet, portsOf, routedSubnets, tearDown } from "./bridge_setup.ts";
 import {
   checkHostAddress,
   type Network,

@@ -6,7 +6,7 @@
  */
 
 import * as call from "../../ffi/calls.ts";
-import { type Flags, flags } from "../../ffi/flags.ts";
+import { type Flags, flags, RLIMITS } from "../../ffi/flags.ts";
 import { callerStep, type Program, register, step } from "../../ffi/program.ts";
 import { CAPABILITIES, type Capability, capabilityMask } from "../capabilities.ts";
 import type { ContainerSpec, ProcessSpec, Rlimit } from "../spec.ts";
@@ -38,7 +38,7 @@ function numbered(capability: Capability): Flags {
 }
 
 function setLimit({ resource, soft, hard }: Rlimit): Program {
-  const limit = Object.entries(call.RLIMITS).find(([name]) => name === resource)?.[1];
+  const limit = Object.entries(RLIMITS).find(([name]) => name === resource)?.[1];
   if (!limit) return [];
   const bits = (value: number): bigint => value < 0 ? NO_LIMIT : BigInt(value);
   return [step(`limit ${resource} to ${soft}:${hard}`, call.setrlimit(limit, bits(soft), bits(hard)))];

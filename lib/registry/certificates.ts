@@ -8,6 +8,7 @@
  */
 
 import { InputError, messageOf } from "../errors.ts";
+import { reasonOf } from "../reason.ts";
 
 function folders(host: string): string[] {
   const home = Deno.env.get("HOME");
@@ -38,7 +39,7 @@ function readCertificates(path: string): string {
   try {
     text = Deno.readTextFileSync(path);
   } catch (error) {
-    throw bad(path, messageOf(error), error);
+    throw bad(path, reasonOf(error, path), error);
   }
   if (text.includes("-----BEGIN CERTIFICATE-----")) return text;
   throw bad(path, "there are none");

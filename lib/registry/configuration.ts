@@ -18,6 +18,7 @@
  */
 
 import { InputError, messageOf } from "../errors.ts";
+import { reasonOf } from "../reason.ts";
 import { isRegistryName } from "./reference.ts";
 
 /** What is known of registries. */
@@ -109,7 +110,7 @@ export function readConfiguration(): Configuration {
       text = Deno.readTextFileSync(path);
     } catch (error) {
       if (error instanceof Deno.errors.NotFound && !required) continue;
-      throw new InputError(`${path} cannot be read: ${messageOf(error)}`, {
+      throw new InputError(`${path} cannot be read: ${reasonOf(error, path)}`, {
         code: "bad-registries-file",
         facts: { path },
         cause: error,

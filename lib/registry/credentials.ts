@@ -4,7 +4,7 @@
  * @module
  */
 
-import { messageOf } from "../errors.ts";
+import { reasonOf } from "../reason.ts";
 import { runHelper, unusable } from "./credential_helper.ts";
 
 /** What proves who one is: a name and a password, or a token that stands for both. */
@@ -51,7 +51,7 @@ export function readCredentialFile(path: string): Record<string, unknown> | unde
     text = Deno.readTextFileSync(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw unusable(path, messageOf(error));
+    throw unusable(path, reasonOf(error, path));
   }
   let value: unknown;
   try {

@@ -49,6 +49,20 @@ export async function until(
   }
 }
 
+/** Runs the command line, which must succeed; what it printed, without the last newline. */
+export async function cli(world: World, ...words: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await world.cli(words);
+  assert.deepEqual([code, stderr], [0, ""], words.join(" "));
+  return stdout.trimEnd();
+}
+
+let next = 400_000_000 + Deno.pid * 10_000;
+
+/** A number of seconds to sleep by which a container's process is known. */
+export function marker(): string {
+  return String(next++);
+}
+
 /** What `inspect` tells. */
 export async function inspect(world: World, container: string): Promise<Inspected> {
   const { code, stdout, stderr } = await world.cli(["inspect", container]);

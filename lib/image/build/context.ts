@@ -6,7 +6,8 @@
 
 import { flags } from "../../../ffi/flags.ts";
 import { AT_FDCWD, close, openAt } from "../../../ffi/fs.ts";
-import { ImageError, InputError, messageOf } from "../../errors.ts";
+import { ImageError, InputError } from "../../errors.ts";
+import { reasonOf } from "../../reason.ts";
 import { readImageFile } from "../file.ts";
 import { failedWith } from "../tree.ts";
 import type { Dockerfile } from "./dockerfile.ts";
@@ -49,7 +50,7 @@ function textAt(path: string): string | undefined {
     return Deno.readTextFileSync(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw new InputError(`${path} cannot be read: ${messageOf(error)}`, {
+    throw new InputError(`${path} cannot be read: ${reasonOf(error, path)}`, {
       code: "bad-file",
       facts: { path },
       cause: error,

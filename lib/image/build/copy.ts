@@ -9,12 +9,14 @@ import { close, openBelow, openIn, S_IF, statusAt, utimesAt } from "../../../ffi
 import { type Copied, placeCopy, type Refusal } from "../../container/copy_place.ts";
 import { openTarget, type Side, type Target } from "../../container/copy_side.ts";
 import { ImageError } from "../../errors.ts";
+import type { ApplyOptions } from "../apply_entries.ts";
 import { fileChunks } from "../chunks.ts";
 import { decompress } from "../decompress.ts";
 import { lookupUser } from "../passwd.ts";
 import type { TreePart } from "../read_tree.ts";
-import { type TarEntry, tarReader } from "../tar.ts";
-import { unpack, type UnpackOptions, writeTree } from "../unpack.ts";
+import type { TarEntry } from "../tar_entry.ts";
+import { tarReader } from "../tar_read.ts";
+import { unpack, writeTree } from "../unpack.ts";
 import type { Draft } from "./draft.ts";
 import type { Copy } from "./instructions.ts";
 import { contentOf, type Origin, partsOf, type Source } from "./origin.ts";
@@ -125,7 +127,7 @@ export async function copyInto(
 ): Promise<void> {
   const { target, origin } = task, change = changeOf(task, owner);
   const side: Side = { open: (path, how) => openIn(draft.top, path, how), where: " in the image" };
-  const how: UnpackOptions = { existing: "merge", devices: "create", change, limits: NO_LIMITS };
+  const how: ApplyOptions = { existing: "merge", devices: "create", change, limits: NO_LIMITS };
 
   /** Opens where something goes. A folder that is missing is made as those on the way to it are. */
   function openPlace(folder: boolean): Target {

@@ -24,7 +24,7 @@ import type { PackOptions } from "../pack.ts";
 import { layerOfFolder } from "../exchange/import.ts";
 import type { Spool } from "../exchange/spool.ts";
 import type { NewLayer } from "../exchange/write_image.ts";
-import type { TarEntry } from "../tar.ts";
+import type { TarEntry } from "../tar_entry.ts";
 import { failedWith, openDirectory, removeTree } from "../tree.ts";
 
 /** Files on an image that are being changed. */

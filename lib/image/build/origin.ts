@@ -9,7 +9,7 @@ import { flags } from "../../../ffi/flags.ts";
 import { AT_FDCWD, close, openIn, readLinkAt, readNames, S_IF, statusAt } from "../../../ffi/fs.ts";
 import { measure } from "../measure.ts";
 import { readTree, type TreePart } from "../read_tree.ts";
-import { quoteName, type TarEntry } from "../tar.ts";
+import { quoteName, type TarEntry } from "../tar_entry.ts";
 import { tarHeader } from "../tar_write.ts";
 import { failedWith } from "../tree.ts";
 import { type Ignored, isPattern, matcherOf, PatternError } from "./pattern.ts";

@@ -8,7 +8,7 @@
 import { AT_FDCWD, close, openIn, S_IF, statusAt, SystemError } from "../../../ffi/fs.ts";
 import { flags } from "../../../ffi/flags.ts";
 import { type ByteSource, fileChunks } from "../chunks.ts";
-import { tarReader } from "../tar.ts";
+import { tarReader } from "../tar_read.ts";
 import { failedWith, openDirectory } from "../tree.ts";
 import { malformed, tooLarge, unsafeEntry } from "./problems.ts";
 import type { Spool, SpooledFile, SpoolWriter } from "./spool.ts";

@@ -6,7 +6,7 @@
 
 import { fileChunks } from "../chunks.ts";
 import { decompress } from "../decompress.ts";
-import { tarReader } from "../tar.ts";
+import { tarReader } from "../tar_read.ts";
 
 /** What a folder or archive holds. */
 export type Held = "images" | "files";

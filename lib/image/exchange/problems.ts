@@ -5,7 +5,8 @@
  */
 
 import { ImageError } from "../../errors.ts";
-import { quoteName } from "../tar.ts";
+import { reasonOf } from "../../reason.ts";
+import { quoteName } from "../tar_entry.ts";
 
 /** An entry that has no place in an archive of images. */
 export function unsafeEntry(name: string, why: string): ImageError {
@@ -62,7 +63,11 @@ export function about(subject: string, error: unknown): unknown {
   const facts = { source: subject }, cause = error;
   if (isOfSystem(error)) {
     const code = error.code === "ENOENT" ? "image-not-found" : "io-failed";
-    return new ImageError(`${subject}: ${error.message}`, { code, facts: { ...facts, errno: error.code }, cause });
+    return new ImageError(`${subject}: ${reasonOf(error, subject)}`, {
+      code,
+      facts: { ...facts, errno: error.code },
+      cause,
+    });
   }
   if (!(error instanceof ImageError)) return error;
   const { code, hint } = error;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { TarEntry } from "../tar.ts";
+import type { TarEntry } from "../tar_entry.ts";
 import { TAR_END, tarHeader, tarPadding } from "../tar_write.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;

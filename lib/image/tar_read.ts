@@ -1,45 +1,25 @@
 /**
- * A streaming reader of tar archives: v7, ustar, GNU and POSIX pax (`tar(5)`, POSIX.1-2024 `pax`). Names that are no
- * UTF-8 become text as `ffi/names.ts` has it.
+ * A streaming reader of tar archives: v7, ustar, GNU and POSIX pax (`tar(5)`).
  * Pure: chunks are pushed in, entries come out at once, and bodies are handed on without being copied.
  *
  * @module
  */
 
-import { decodeName } from "../../ffi/names.ts";
 import { ImageError } from "../errors.ts";
-import { leadingMap, numbersOf, oldSparse, type SparseMap, sparseMap, type SparseReader } from "./sparse.ts";
-
-/** What an entry is. */
-export type TarType = "file" | "link" | "symlink" | "character" | "block" | "directory" | "fifo";
-
-/** One entry of an archive, with the extended headers before it applied. */
-export interface TarEntry {
-  /** Its name as written: not checked, perhaps absolute, perhaps with `..`. No NUL. */
-  name: string;
-  /** What it is. */
-  type: TarType;
-  /** The bytes that follow; 0 for all but files. */
-  size: number;
-  /** Permission bits with set-user-id, set-group-id and sticky (07777). */
-  mode: number;
-  /** The owner's user id. */
-  uid: number;
-  /** The owner's group id. */
-  gid: number;
-  /** The time of the last modification, in nanoseconds since the epoch. */
-  mtime: bigint;
-  /** What a link or symbolic link points at; else empty. */
-  target: string;
-  /** A device's major number. */
-  major: number;
-  /** A device's minor number. */
-  minor: number;
-  /** Extended attributes by name. */
-  xattrs: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
-  /** Where the bytes that follow belong in a file that has holes. */
-  sparse?: SparseMap;
-}
+import { parseRecords, recordNumber, type Records, recordText, recordTime, xattrsOf } from "./pax.ts";
+import { leadingMap, numbersOf, oldSparse, sparseMap, type SparseReader } from "./sparse.ts";
+import { quoteName, type TarEntry, type TarType } from "./tar_entry.ts";
+import {
+  BLOCK,
+  headerName,
+  isZero,
+  malformed,
+  number,
+  numberOf,
+  text,
+  textUpToNul,
+  verifyChecksum,
+} from "./tar_header.ts";
 
 /** What a {@linkcode tarReader} calls, in the order of the archive; what it throws comes out of `push`. */
 export interface TarHandler {
@@ -60,29 +40,10 @@ export interface TarReader {
 }
 
 type Bytes = Uint8Array<ArrayBuffer>;
-type Records = Map<string, Bytes>;
 
-const BLOCK = 512;
 const MAX_META = 1 << 20;
 const MAX_ID = 2 ** 32 - 2;
-const XATTR = "SCHILY.xattr.";
 const NEVER_GLOBAL = /^(path|linkpath|size|GNU\.sparse\..*)$/;
-const SPACE = 32, NEWLINE = 10, EQUALS = 61;
-const FIELD = {
-  name: [0, 100],
-  mode: [100, 8],
-  uid: [108, 8],
-  gid: [116, 8],
-  size: [124, 12],
-  mtime: [136, 12],
-  checksum: [148, 8],
-  target: [157, 100],
-  magic: [257, 8],
-  major: [329, 8],
-  minor: [337, 8],
-  prefix: [345, 155],
-} as const;
-type Field = keyof typeof FIELD;
 
 const TYPES: Readonly<Record<string, TarType>> = {
   "\0": "file",
@@ -103,18 +64,7 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
   X: "a Solaris extended header",
 };
 
-const encoder = new TextEncoder();
-const POSIX = encoder.encode("ustar\0");
 const none: ReadonlyMap<string, Bytes> = new Map();
-
-/** A name from an archive as a message shows it: quoted, and shortened if it is very long. */
-export function quoteName(name: string): string {
-  return JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name);
-}
-
-function malformed(what: string, facts?: Record<string, unknown>): ImageError {
-  return new ImageError(`the tar archive is malformed: ${what}`, { code: "archive-malformed", facts });
-}
 
 function unsupported(what: string, hint: string): ImageError {
   return new ImageError(`the tar archive holds ${what}, which is not supported`, {
@@ -123,133 +73,11 @@ function unsupported(what: string, hint: string): ImageError {
   });
 }
 
-function textUpToNul(bytes: Bytes): string {
-  const end = bytes.indexOf(0);
-  return decodeName(end < 0 ? bytes : bytes.subarray(0, end));
-}
-
-function text(block: Bytes, field: Field): string {
-  const [offset, length] = FIELD[field];
-  return block[offset] === 0 ? "" : textUpToNul(block.subarray(offset, offset + length));
-}
-
-function base256(bytes: Bytes): number {
-  const negative = ((bytes[0] ?? 0) & 0x40) !== 0;
-  let value = 0;
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = (negative ? ~(bytes[i] ?? 0) : bytes[i] ?? 0) & (i === 0 ? 0x7f : 0xff);
-    value = value * 256 + byte;
-  }
-  return negative ? -value - 1 : value;
-}
-
-function octal(bytes: Bytes): number {
-  let at = 0, value = 0;
-  while (at < bytes.length && (bytes[at] === SPACE || bytes[at] === 0)) at++;
-  for (; at < bytes.length; at++) {
-    const byte = bytes[at] ?? 0;
-    if (byte === SPACE || byte === 0) break;
-    if (byte < 48 || byte > 55) return NaN;
-    value = value * 8 + byte - 48;
-  }
-  return value;
-}
-
-function numberOf(bytes: Bytes, field: string): number {
-  const value = (bytes[0] ?? 0) & 0x80 ? base256(bytes) : octal(bytes);
-  if (!Number.isSafeInteger(value)) throw malformed(`the ${field} of a header is no number`, { field });
-  return value;
-}
-
-function number(block: Bytes, field: Field): number {
-  const [offset, length] = FIELD[field];
-  return numberOf(block.subarray(offset, offset + length), field);
-}
-
-function isZero(block: Bytes): boolean {
-  for (let i = 0; i < BLOCK; i++) if (block[i] !== 0) return false;
-  return true;
-}
-
-function verifyChecksum(block: Bytes): void {
-  const [offset, length] = FIELD.checksum;
-  let sum = SPACE * length, above = 0;
-  for (let i = 0; i < BLOCK; i++) {
-    if (i === offset) i += length;
-    const byte = block[i] ?? 0;
-    sum += byte;
-    above += byte >> 7;
-  }
-  const written = octal(block.subarray(offset, offset + length));
-  // Some old writers sum signed characters.
-  if (written !== sum && written !== sum - 256 * above) {
-    throw malformed("the checksum of a header is wrong", { expected: sum, found: written });
-  }
-}
-
-function parseRecords(bytes: Bytes): Records {
-  const records: Records = new Map(), pieces: Bytes[] = [];
-  for (let at = 0; at < bytes.length;) {
-    let length = 0, digits = at;
-    for (; digits < bytes.length && digits < at + 8 && bytes[digits] !== SPACE; digits++) {
-      const digit = (bytes[digits] ?? 0) - 48;
-      length = digit >= 0 && digit <= 9 ? length * 10 + digit : NaN;
-    }
-    const end = at + length, equals = bytes.indexOf(EQUALS, digits);
-    const whole = digits > at && bytes[digits] === SPACE && end <= bytes.length && bytes[end - 1] === NEWLINE;
-    if (!whole || equals <= digits + 1 || equals >= end) throw malformed("an extended header has a bad record");
-    const key = decodeName(bytes.subarray(digits + 1, equals)), value = bytes.subarray(equals + 1, end - 1);
-    if (key.includes("\0")) throw malformed("an extended header has a key that holds a NUL");
-    if (key === (pieces.length % 2 ? "GNU.sparse.numbytes" : "GNU.sparse.offset")) pieces.push(value);
-    else records.set(key, value);
-    at = end;
-  }
-  // The oldest format repeats two keys instead of writing a map.
-  if (pieces.length) records.set("GNU.sparse.map", encoder.encode(pieces.map(decodeName).join(",")));
-  return records;
-}
-
-function recordText(records: Records, key: string): string | undefined {
-  const value = records.get(key);
-  // An empty value takes back what was said before.
-  if (!value?.length) return undefined;
-  if (value.includes(0)) throw malformed(`the ${key} of an extended header holds a NUL`, { key });
-  return decodeName(value);
-}
-
-function recordNumber(records: Records, key: string): number | undefined {
-  const value = recordText(records, key);
-  if (value === undefined) return undefined;
-  if (!/^\d{1,15}$/.test(value)) throw malformed(`the ${key} of an extended header is no number`, { key, value });
-  return Number(value);
-}
-
-function recordTime(records: Records): bigint | undefined {
-  const value = recordText(records, "mtime");
-  if (value === undefined) return undefined;
-  const [, sign, seconds = "", fraction = ""] = /^(-?)(\d{1,15})(?:\.(\d*))?$/.exec(value) ?? [];
-  if (!seconds) throw malformed("the mtime of an extended header is no time", { value });
-  const time = BigInt(seconds) * 1_000_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, "0"));
-  return sign ? -time : time;
-}
-
-function xattrsOf(records: Records): ReadonlyMap<string, Bytes> {
-  const found = [...records].filter(([key]) => key.startsWith(XATTR));
-  return new Map(found.map(([key, value]) => [key.slice(XATTR.length), value]));
-}
-
 function within(value: number, limit: number, field: string, name: string): number {
   if (value < 0 || value > limit) {
     throw malformed(`the ${field} of ${quoteName(name)} is out of range`, { field, value, name });
   }
   return value;
-}
-
-function headerName(block: Bytes): string {
-  const name = text(block, "name");
-  const posix = POSIX.every((byte, i) => block[257 + i] === byte);
-  const prefix = posix ? text(block, "prefix") : "";
-  return prefix ? `${prefix}/${name}` : name;
 }
 
 /**

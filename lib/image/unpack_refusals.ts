@@ -1,0 +1,53 @@
+/**
+ * What of an archive is refused: names that lead astray, too much of anything, and what would replace the wrong things.
+ *
+ * @module
+ */
+
+import { ImageError } from "../errors.ts";
+import { quoteName } from "./tar_entry.ts";
+
+/** How much an archive may hold. */
+export interface UnpackLimits {
+  /** Entries and directories. Default: 1,000,000. */
+  entries: number;
+  /** Bytes of the uncompressed stream. Default: 64 GiB. */
+  bytes: number;
+  /** Components of a name. Default: 128. */
+  depth: number;
+  /** Bytes of one file, with its holes. Default: 1 TiB. */
+  fileSize: number;
+}
+
+/** How much an archive may hold unless the caller says otherwise. */
+export const DEFAULT_LIMITS: UnpackLimits = { entries: 1_000_000, bytes: 64 * 2 ** 30, depth: 128, fileSize: 2 ** 40 };
+
+/** A name that leads astray. */
+export function unsafe(name: string, why: string): ImageError {
+  return new ImageError(`the archive is unsafe: ${quoteName(name)} ${why}`, {
+    code: "archive-unsafe",
+    facts: { entry: name },
+    hint: "Do not use it, unless you know how it was made.",
+  });
+}
+
+/** More than `limit` of something. */
+export function tooLarge(what: string, limit: number): ImageError {
+  return new ImageError(`the archive holds more than ${limit} ${what}`, {
+    code: "archive-too-large",
+    facts: { limit },
+    hint: "Raise the limit if you trust it.",
+  });
+}
+
+/** A file where a folder is, or the other way round, and neither may replace the other. */
+export function occupied(name: string, there: "folder" | "other"): ImageError {
+  const why = there === "folder"
+    ? "there is a folder, which it does not replace"
+    : "is a folder; what is there is none";
+  return new ImageError(`${quoteName(name)}: ${why}`, {
+    code: "occupied",
+    facts: { entry: name },
+    hint: "remove or rename one of them",
+  });
+}

@@ -1,0 +1,53 @@
+/**
+ * A plain container, and descriptors to start it with, for tests of programs.
+ *
+ * @module
+ */
+
+import { DEFAULT_CAPABILITIES } from "../../lib/capabilities.ts";
+import type { Wiring } from "../../lib/program/wiring.ts";
+import type { ContainerSpec } from "../../lib/spec.ts";
+
+/** A plain container. */
+export const SPEC: ContainerSpec = {
+  id: "0123456789ab",
+  hostname: "box",
+  rootfs: {
+    folder: "/containers/0123456789ab",
+    lower: ["/images/one"],
+    mode: 0o755,
+    uid: 0,
+    gid: 0,
+    readOnly: false,
+    volatile: false,
+  },
+  mounts: [],
+  devices: [],
+  network: { mode: "own", interfaces: [] },
+  files: [],
+  shmSize: 65536,
+  cgroups: { groups: [] },
+  cgroupMounts: [],
+  settings: [],
+  privileged: false,
+  process: {
+    args: ["/bin/true"],
+    env: ["PATH=/bin:/sbin"],
+    cwd: "/",
+    identity: { uid: 0, gid: 0, groups: [] },
+    capabilities: DEFAULT_CAPABILITIES,
+    ambient: [],
+    noNewPrivileges: true,
+    rlimits: [],
+    init: false,
+  },
+};
+
+/** Descriptors, which are nobody's. */
+export const WIRING: Wiring = {
+  streams: [{ fd: 0, owned: false }, { fd: 1, owned: false }, { fd: 2, owned: false }],
+  shim: 10,
+  hostNetwork: 12,
+  initProgram: 11,
+  report: 13,
+};
