@@ -35,6 +35,26 @@ Deno.test("volumes are seen and written, whether the container runs or not, unle
   await copyFrom(box, "/data/there", folder(), world.folders);
 });
 
+Deno.test("a file that is mounted in a container is not replaced: it stays mounted", async () => {
+  const from = folder(), volume = `${from}/volume`;
+  Deno.writeTextFileSync(volume, "volume");
+  Deno.writeTextFileSync(`${from}/new`, "new");
+  const volumes = [`${volume}:/etc/own`];
+  const box = await stopped("true", { volumes });
+  await using live = await running("true", { volumes });
+  for (const [name, path] of [[box, "/etc/own"], [live.name, "/etc/own"], [live.name, "/etc/hosts"]] as const) {
+    await assert.rejects(copyTo(name, `${from}/new`, path, world.folders), {
+      code: "copy-failed",
+      hint: /mounted on it/,
+    });
+  }
+  for (const name of [box, live.name]) {
+    const out = folder();
+    await copyFrom(name, "/etc/own", out, world.folders);
+    assert.equal(Deno.readTextFileSync(`${out}/own`), "volume");
+  }
+});
+
 Deno.test("a container whose root is read-only takes files in its volumes only", async () => {
   const volume = folder(), from = folder();
   Deno.writeTextFileSync(`${from}/f`, "x");

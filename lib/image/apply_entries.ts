@@ -20,6 +20,7 @@ import {
   unlinkAt,
   writeAll,
 } from "../../ffi/fs.ts";
+import { errnoNumber } from "../../ffi/errno.ts";
 import { flags } from "../../ffi/flags.ts";
 import { ImageError } from "../errors.ts";
 import { entryAttributes } from "./entry_attributes.ts";
@@ -29,6 +30,8 @@ import { quoteName, type TarEntry } from "./tar_entry.ts";
 import type { TarHandler } from "./tar_read.ts";
 import { failedWith, openDirectory, removeTree, walker } from "./tree.ts";
 import { DEFAULT_LIMITS, occupied, tooLarge, type UnpackLimits, unsafe } from "./unpack_refusals.ts";
+
+const EBUSY = errnoNumber("EBUSY");
 
 /** How to apply entries. */
 export interface ApplyOptions {
@@ -156,6 +159,8 @@ export function applyTo(root: number, options: ApplyOptions): Applier {
   }
 
   function removeFile(parent: number, name: string): void {
+    // The kernel only refuses to remove what something is mounted on in our own mount namespace.
+    if (statusAt(parent, name).mount !== statusAt(parent).mount) throw new SystemError("unlinkat", name, EBUSY);
     try {
       unlinkAt(parent, name);
     } catch (error) {
