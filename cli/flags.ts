@@ -93,9 +93,14 @@ function pullPolicy(text: string): PullPolicy {
   throw new Error(`${JSON.stringify(text)} is not always, missing or never`);
 }
 
+function folder(text: string): string {
+  if (!text.startsWith("-")) return text;
+  throw new InputError("that is no folder", { code: "bad-folder", hint: "docker's -i is --interactive here, or -it" });
+}
+
 /** The flags. */
 export const FLAGS: Flags<ContainerFlags> = {
-  images: word("DIR", "Folder of images [default: see doctor]"),
+  images: one("DIR", "Folder of images [default: see doctor]", folder),
   containers: word("DIR", "Folder of containers [default: see doctor]"),
   name: word("NAME", "Name of the container"),
   label: many("NAME=VALUE", "Note about it, which ps --filter label=NAME finds"),

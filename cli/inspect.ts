@@ -37,17 +37,26 @@ const DOCKER: Readonly<Record<string, (container: ContainerInfo) => unknown>> = 
   "NetworkSettings.IPAddress": ({ networks }) => networks?.[0]?.addresses[0]?.split("/")[0] ?? "",
 };
 
+/** What a container may lack. */
+const OPTIONAL = /^(name|imageDigest|layers|line|pid|ended|networks|ports|state|detached)$/;
+
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null;
 }
 
-/** What is at `path` in a record, else what docker calls so. */
+function descend(value: unknown, path: readonly string[]): unknown {
+  return path.reduce((at, part) => isObject(at) && Object.hasOwn(at, part) ? at[part] : undefined, value);
+}
+
+/** What is at `path` in a record, else what docker calls so; null if it could be there. */
 function lookup(container: ContainerInfo, path: readonly string[]): unknown {
-  let value: unknown = container;
-  for (const part of path) value = isObject(value) && Object.hasOwn(value, part) ? value[part] : undefined;
+  const value = descend(container, path);
   if (value !== undefined) return value;
-  const name = path.join(".");
-  return Object.hasOwn(DOCKER, name) ? DOCKER[name]?.(container) : undefined;
+  if (OPTIONAL.test(path[0] ?? "")) return null;
+  for (let end = path.length; end > 0; end--) {
+    const name = path.slice(0, end).join(".");
+    if (Object.hasOwn(DOCKER, name)) return descend(DOCKER[name]?.(container), path.slice(end)) ?? null;
+  }
 }
 
 /** Prints what is known of containers. */

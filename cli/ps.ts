@@ -115,14 +115,16 @@ function fieldOf(whole: boolean): Lookup<ContainerInfo> {
   };
 }
 
-const TABLE = /^table\s+/;
+const TABLE = /^table\b\s*/;
+const USUAL = Object.values(COLUMNS).map((name) => `{{.${name}}}`).join("\t");
 
 /** The list as `format` says; after the word `table` its columns, which tabs end, have headings. */
 function formatted(listed: readonly ContainerInfo[], format: string, whole: boolean): string {
-  const write = parseTemplate(format.replace(TABLE, ""), fieldOf(whole), `one of ${Object.keys(FIELDS).join(", ")}`);
+  const text = format.replace(TABLE, "") || USUAL;
+  const write = parseTemplate(text, fieldOf(whole), `one of ${Object.keys(FIELDS).join(", ")}`);
   const lines = listed.map(write);
   if (!TABLE.test(format)) return lines.map((line) => line + "\n").join("");
-  const headings = parseTemplate(format.replace(TABLE, ""), (_: null, path) => path.at(-1)?.toUpperCase(), "")(null);
+  const headings = parseTemplate(text, (_: null, path) => path.at(-1)?.toUpperCase(), "")(null);
   const cells = (line: string): string[] => line.split("\t");
   return table(cells(headings), lines.map(cells));
 }

@@ -25,6 +25,7 @@ const WRONG = [
   ["stop --time=\n web", `--time \\n: "\\n" is not a number`, "How long to wait before it is killed; …"],
   ["logs web --tail", "--tail needs a value: N", "Only so many lines from the end [default: all]"],
   ["logs -n", "--tail needs a value: N", "Only so many lines from the end [default: all]"],
+  ["create -i --name web alpine", "--images --name: that is no folder", "docker's -i is --interactive here, or -it"],
   ["run --memory", "--memory needs a value: SIZE", "Memory at most, with b, k, m or g"],
   ["logs --follow=perhaps web", `--follow perhaps: "perhaps" is not true or false`, "Go on as long as …"],
   ["run --rm=perhaps host", `--rm perhaps: "perhaps" is not true or false`, "Remove the container when it has ended"],

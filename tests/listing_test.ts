@@ -121,6 +121,10 @@ Deno.test("ps finds containers by labels, names its columns, and shows the last 
     await stdoutOf(world, ["ps", "-a", "--format", "table {{.ID}}\\t{{.Names}}"]),
     `ID            NAMES\n${web.trim()}  web\n${db.trim()}  db\n`,
   );
+  assert.match(
+    await stdoutOf(world, ["ps", "-a", "--format", "table"]),
+    /^ID +IMAGE +COMMAND +RUNNINGFOR +STATUS +PORTS +NAMES\n/,
+  );
   assert.match(await stdoutOf(world, ["ps", "-a"]), /sleep 1+…/);
   assert.match(await stdoutOf(world, ["ps", "-a", "--no-trunc"]), /sleep 1{60}/);
   for (const filter of ["status=nonsense", "health=sick"]) {
@@ -140,6 +144,7 @@ Deno.test("inspect writes what a format names, by our names and docker's", async
     "one exited 3 false\n",
   );
   assert.equal(await format("{{json .Config.Labels}} {{json .Config.Cmd}}"), '{"a":"b"} ["sh","-c","exit 3"]\n');
+  assert.equal(await format("[{{.pid}}] [{{.Config.Labels.a}}] [{{.Config.Labels.none}}]"), "[] [b] []\n");
   const { code, stderr } = await world.cli(["inspect", "-f", "{{.Nothing}}", "one"]);
   assert.equal(code, 125);
   assert.match(stderr, /\{\{\.Nothing\}\} is not known/);
