@@ -20,6 +20,7 @@ const SOURCES = [
   "append",
   "divert",
   "health",
+  "launch",
   "log",
   "text",
 ]
