@@ -4,8 +4,8 @@
  * Deno spends half a millisecond on each module of a program, at every start. So there are four: `sauropod.js` holds what
  * every `run` and `exec` needs, `usual.js` what networks and pulled images need, `often.js` what limits, `run --detach` and
  * the like need, `rest.js` everything else. Each is loaded when it is needed, after those before it, whose modules it
- * shares. Threads have a file each. `sauropod` is the shim, which runs Deno with them. What commands use of all but the
- * last is kept compiled (`eager.ts`), which is found out by running some (`train.ts`).
+ * shares. Threads have a file each. `sauropod` runs them, where they are. What commands use of all but the last is kept compiled (`eager.ts`), which is found
+ * out by running some (`train.ts`).
  *
  * @module
  */
@@ -32,10 +32,26 @@ const OFTEN = [
 ];
 
 /**
- * What the command is run with (also in `ffi/shim/launch.c`): else V8 collects garbage, and compiles what is called often
- * to code that is a bit faster, before most containers have started.
+ * What the command is run with: else V8 collects garbage, and compiles what is called often to code that is a bit faster,
+ * before most containers have started.
  */
 export const V8_FLAGS = "--v8-flags=--min-semi-space-size=4,--no-sparkplug,--no-maglev";
+
+/**
+ * The command: Deno with the packed file `path`. Deno keeps what it has compiled in a folder of our own, as it reads more of
+ * it at every start the more others have put there, and asks nobody for a newer version of itself.
+ */
+function launcher(path: string): string {
+  return `#!/bin/sh
+[ -z "\${HOME-}" ] || export DENO_DIR="\${DENO_DIR:-\${XDG_CACHE_HOME:-$HOME/.cache}/sauropod}"
+export DENO_NO_UPDATE_CHECK=1
+exec deno run -A --no-config --no-lock ${V8_FLAGS} ${quoted(path)} "$@"
+`;
+}
+
+function quoted(path: string): string {
+  return `'${path.replaceAll("'", "'\\''")}'`;
+}
 
 /** Where parts leave a function that returns the exports of a module, given its path. */
 const SHARED = `globalThis[Symbol.for("sauropod")]`;
@@ -181,11 +197,8 @@ async function pack(folder: string, room: string): Promise<void> {
   for (const path of [first, usual, often].map(({ file }) => `${folder}/${file}`)) {
     Deno.writeTextFileSync(path, compileEagerly(Deno.readTextFileSync(path), usedIn(path)));
   }
-  const { ELF } =
-    await (Deno.build.arch === "aarch64" ? import("../../ffi/shim/aarch64.ts") : import("../../ffi/shim/x86_64.ts"));
-  // A new file: the old one may be in use.
-  Deno.writeFileSync(`${folder}/.sauropod`, Uint8Array.fromBase64(ELF), { mode: 0o755 });
-  Deno.renameSync(`${folder}/.sauropod`, `${folder}/sauropod`);
+  Deno.writeTextFileSync(`${folder}/sauropod`, launcher(Deno.realPathSync(command)));
+  Deno.chmodSync(`${folder}/sauropod`, 0o755);
 }
 
 if (import.meta.main) {

@@ -20,7 +20,6 @@ const SOURCES = [
   "append",
   "divert",
   "health",
-  "launch",
   "log",
   "text",
 ]

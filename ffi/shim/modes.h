@@ -12,7 +12,4 @@ _Noreturn void run_monitor(int file);
 // pump: moves bytes between the user's terminal and a container's until either ends or LIFELINE does.
 _Noreturn void run_pump(int terminal, int output, int master, int lifeline);
 
-// By any other name: executes Deno with the packed command line that lies beside it.
-_Noreturn void run_launch(int argc, char **argv);
-
 #endif
