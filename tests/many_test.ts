@@ -9,10 +9,6 @@ import { makeWorld, type World } from "./helpers/world.ts";
 
 const MANY = 60;
 
-function middle(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
-}
-
 async function hostsOf(world: World, container: string): Promise<string> {
   const process = await exec(container, ["cat", "/etc/hosts"], { ...world.folders, stdout: "piped", stderr: "piped" });
   return text((await process.output()).stdout);
@@ -26,25 +22,29 @@ Deno.test(`${MANY} containers on a bridge: the last starts as quickly as the oth
     await remove(await runDetached("busybox", ["true"], options), { ...world.folders, force: true });
   }
   const before = lookApart();
-  const times: number[] = [], ids: string[] = [];
-  for (let i = 0; i < MANY; i++) {
+  try {
+    const times: number[] = [], ids: string[] = [];
+    for (let i = 0; i < MANY; i++) {
+      const begin = performance.now();
+      ids.push(await runDetached("busybox", ["sleep", "1000"], { ...options, name: `many-${i}` }));
+      times.push(performance.now() - begin);
+    }
+    // The least, as others use the machine too.
+    const [first, last] = [Math.min(...times.slice(0, 15)), Math.min(...times.slice(-15))];
+    assert(last < 2 * first + 5, `the first took ${first} ms, the last ${last} ms`);
     const begin = performance.now();
-    ids.push(await runDetached("busybox", ["sleep", "1000"], { ...options, name: `many-${i}` }));
-    times.push(performance.now() - begin);
+    assert.equal((await cli(world, "ps", "-q")).split("\n").length, MANY);
+    assert(performance.now() - begin < 5000);
+    for (const one of [0, MANY - 1]) {
+      const hosts = await hostsOf(world, `many-${one}`);
+      const names = new Set([...hosts.matchAll(/many-(\d+)\b/g)].map(([, number]) => Number(number)));
+      assert.equal(names.size, MANY, `many-${one} knows all`);
+    }
+    await Promise.all(ids.slice(1).map((id) => remove(id, { ...world.folders, force: true })));
+    assert.doesNotMatch(await hostsOf(world, "many-0"), /many-[1-9]/);
+  } finally {
+    await clear(world);
   }
-  const [first, last] = [middle(times.slice(0, 15)), middle(times.slice(-15))];
-  assert(last < 2 * first + 5, `the first took ${first} ms, the last ${last} ms`);
-  const begin = performance.now();
-  assert.equal((await cli(world, "ps", "-q")).split("\n").length, MANY);
-  assert(performance.now() - begin < 5000);
-  for (const one of [0, MANY - 1]) {
-    const hosts = await hostsOf(world, `many-${one}`);
-    const names = new Set([...hosts.matchAll(/many-(\d+)\b/g)].map(([, number]) => Number(number)));
-    assert.equal(names.size, MANY, `many-${one} knows all`);
-  }
-  await Promise.all(ids.slice(1).map((id) => remove(id, { ...world.folders, force: true })));
-  assert.doesNotMatch(await hostsOf(world, "many-0"), /many-[1-9]/);
-  await clear(world);
   assertApart(before);
 });
 
