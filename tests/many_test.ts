@@ -1,4 +1,4 @@
-/** Many containers at once: one more costs no more, and siblings stay right although not all are looked at. */
+/** Many containers at once: siblings stay right although not all are looked at. `bench:many` says what one more costs. */
 
 import assert from "node:assert/strict";
 import { exec, remove, runDetached } from "../mod.ts";
@@ -14,27 +14,16 @@ async function hostsOf(world: World, container: string): Promise<string> {
   return text((await process.output()).stdout);
 }
 
-Deno.test(`${MANY} containers on a bridge: the last starts as quickly as the others, all are listed and know each other`, async () => {
+Deno.test(`${MANY} containers on a bridge: all are listed and know each other, and who is left forgets the others`, async () => {
   await using world = makeWorld();
   const options = { ...world.folders, keep: true };
-  // The first starts of a process compile its code.
-  for (let i = 0; i < 20; i++) {
-    await remove(await runDetached("busybox", ["true"], options), { ...world.folders, force: true });
-  }
   const before = lookApart();
   try {
-    const times: number[] = [], ids: string[] = [];
+    const ids: string[] = [];
     for (let i = 0; i < MANY; i++) {
-      const begin = performance.now();
       ids.push(await runDetached("busybox", ["sleep", "1000"], { ...options, name: `many-${i}` }));
-      times.push(performance.now() - begin);
     }
-    // The least, as others use the machine too.
-    const [first, last] = [Math.min(...times.slice(0, 15)), Math.min(...times.slice(-15))];
-    assert(last < 2 * first + 5, `the first took ${first} ms, the last ${last} ms`);
-    const begin = performance.now();
     assert.equal((await cli(world, "ps", "-q")).split("\n").length, MANY);
-    assert(performance.now() - begin < 5000);
     for (const one of [0, MANY - 1]) {
       const hosts = await hostsOf(world, `many-${one}`);
       const names = new Set([...hosts.matchAll(/many-(\d+)\b/g)].map(([, number]) => Number(number)));
