@@ -62,7 +62,7 @@ export const events: Command<Context> = buildCommand<EventsFlags, [], Context>({
       },
       json: yes("Print JSON, one object an event"),
     },
-    aliases: folderAliases,
+    aliases: { ...folderAliases, f: "filter" },
   },
   docs: {
     brief: "Print what happens with containers, as it happens",
