@@ -11,7 +11,8 @@ import { hostPlatform } from "../lib/image/oci.ts";
 import { storeFolder } from "../lib/image/store.ts";
 import { host } from "./helpers/inside.ts";
 import { output, tar } from "./helpers/tar.ts";
-import { makeWorld, type World } from "./helpers/world.ts";
+import { listTree, unpackedByUmoci } from "./helpers/umoci.ts";
+import { makeWorld } from "./helpers/world.ts";
 import {
   archive,
   blobName,
@@ -39,24 +40,11 @@ import {
   ZSTD,
 } from "./helpers/image_files.ts";
 
-/** A tree as text: names, types, modes, owners, sizes and targets. */
-async function treeOf(folder: string): Promise<string[]> {
-  const format = "%P %y %m %U %G %s %l\n";
-  const lines = (await host("find", folder, "-mindepth", "1", "-printf", format)).trim().split("\n");
-  return lines.map((line) => / d /.test(line) ? line.replace(/ \d+ $/, "") : line).sort();
-}
-
-async function unpackedByUmoci(world: World, layout: string, name: string): Promise<string> {
-  const bundle = Deno.makeTempDirSync({ dir: world.home });
-  await host("umoci", "unpack", "--image", `${layout}:${name}`, `${bundle}/b`);
-  return `${bundle}/b/rootfs`;
-}
-
 Deno.test("a root file system is imported from a folder, an archive in any compression and a stream", async () => {
   await using world = makeWorld();
   const { images } = world.folders, folder = `${images}/busybox`;
   const plain = own(await output("tar", ["-C", folder, "-cf", "-", "."]));
-  const wanted = await treeOf(folder);
+  const wanted = await listTree(folder);
   const sources = {
     folder,
     plain: write(world, "plain.gz", plain),
@@ -77,10 +65,10 @@ Deno.test("a root file system is imported from a folder, an archive in any compr
     if (name === "gzip") assert.equal(digest, sha256(gz(plain)));
     if (name !== "folder") assert.equal(config.rootfs.diff_ids[0], sha256(plain));
     const unpacked = layerFolder(storeFolder(images), config.rootfs.diff_ids[0] ?? "");
-    if (name !== "folder") assert.deepEqual(await treeOf(`${unpacked}/diff`), wanted);
+    if (name !== "folder") assert.deepEqual(await listTree(`${unpacked}/diff`), wanted);
     if (name === "zstd") continue; // Debian's umoci does not know it.
     await saveImages(images, [made.name], `${world.home}/${name}-layout/`, "oci");
-    assert.deepEqual(await treeOf(await unpackedByUmoci(world, `${world.home}/${name}-layout`, made.name)), wanted);
+    assert.deepEqual(await listTree(await unpackedByUmoci(world, `${world.home}/${name}-layout`, made.name)), wanted);
   }
   const other = await importImage(images, sources.gzip, "in/arm", { platform: { os: "linux", architecture: "arm64" } });
   assert.equal(documents(images, other.name).config.architecture, "arm64");
@@ -242,7 +230,7 @@ Deno.test("a container's changes become a layer upon its image's, or upon the fo
   ]);
   await saveImages(images, ["c/d"], `${world.home}/layout/`, "oci");
   const rootfs = await unpackedByUmoci(world, `${world.home}/layout`, made.name);
-  assert.deepEqual((await treeOf(rootfs)).map((line) => line.split(" ")[0]), ["etc", "etc/new", "link", "run"]);
+  assert.deepEqual((await listTree(rootfs)).map((line) => line.split(" ")[0]), ["etc", "etc/new", "link", "run"]);
 
   const base = await commitContainer(images, { changes: [upper], lower: [`${images}/busybox`] }, "c/base");
   assert.equal(documents(images, base.name).manifest.layers.length, 2);

@@ -6,23 +6,11 @@ import { saveImages } from "../lib/image/exchange/save.ts";
 import { layerFolder } from "../lib/image/layer_folders.ts";
 import { storeFolder } from "../lib/image/store.ts";
 import { host } from "./helpers/inside.ts";
-import { makeWorld, type World } from "./helpers/world.ts";
+import { listTree, unpackedByUmoci } from "./helpers/umoci.ts";
+import { makeWorld } from "./helpers/world.ts";
 import { archive, configOf, documents, layoutFiles, names, partials, write } from "./helpers/image_files.ts";
 
 const skopeo = (from: string, to: string): Promise<string> => host("skopeo", "copy", "--insecure-policy", from, to);
-
-/** A tree as text: names, types, modes, owners, sizes and targets. */
-async function treeOf(folder: string): Promise<string[]> {
-  const format = "%P %y %m %U %G %s %l\n";
-  const lines = (await host("find", folder, "-mindepth", "1", "-printf", format)).trim().split("\n");
-  return lines.map((line) => / d /.test(line) ? line.replace(/ \d+ $/, "") : line).sort();
-}
-
-async function unpackedByUmoci(world: World, layout: string, name: string): Promise<string> {
-  const bundle = Deno.makeTempDirSync({ dir: world.home });
-  await host("umoci", "unpack", "--image", `${layout}:${name}`, `${bundle}/b`);
-  return `${bundle}/b/rootfs`;
-}
 
 Deno.test("an image keeps names, settings and layers on its way through skopeo and back, in all formats", async () => {
   await using world = makeWorld();
@@ -51,7 +39,7 @@ Deno.test("an image keeps names, settings and layers on its way through skopeo a
 
   const rootfs = await unpackedByUmoci(world, `${world.home}/layout2`, "x/folder:2");
   assert.equal(await host("cat", `${rootfs}/etc/kept`), "2");
-  assert.deepEqual((await treeOf(rootfs)).map((line) => line.split(" ")[0]), ["etc", "etc/kept", "link", "run"]);
+  assert.deepEqual((await listTree(rootfs)).map((line) => line.split(" ")[0]), ["etc", "etc/kept", "link", "run"]);
   assert.deepEqual(partials(images), []);
 });
 
@@ -94,5 +82,5 @@ Deno.test("what umoci makes is loaded, and its tree is that of umoci unpack", as
   assert.equal(image?.name, "docker.io/library/made:1");
   const [diffId = ""] = documents(images, image.name).config.rootfs.diff_ids;
   const rootfs = await unpackedByUmoci(world, layout, "made:1");
-  assert.deepEqual(await treeOf(`${layerFolder(storeFolder(images), diffId)}/diff`), await treeOf(rootfs));
+  assert.deepEqual(await listTree(`${layerFolder(storeFolder(images), diffId)}/diff`), await listTree(rootfs));
 });

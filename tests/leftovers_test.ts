@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { output, run, type RunOptions } from "../mod.ts";
 import { bootId, formatMark, markProcess } from "../lib/container/record.ts";
 import { randomFrom } from "./helpers/tar.ts";
+import { startQuietly } from "./helpers/kill.ts";
+import { marker, processesWith, until } from "./helpers/life.ts";
 import { assertUnchanged, commandLine, lookAtMachine, makeWorld, type World } from "./helpers/world.ts";
 
 const MiB = 1024 * 1024;
@@ -22,40 +24,9 @@ function containersOf(world: World): string[] {
     .filter((path) => !HOUSEKEEPING.includes(path));
 }
 
-/** A number of seconds to sleep by which a world's processes are known. */
-let next = 100_000 + Deno.pid;
-function marker(): string {
-  return String(next++);
-}
-
-function processesWith(word: string): string[] {
-  return [...Deno.readDirSync("/proc")].filter(({ name }) => /^\d+$/.test(name)).flatMap(({ name }) => {
-    try {
-      return Deno.readTextFileSync(`/proc/${name}/cmdline`).split("\0").includes(word) ? [name] : [];
-    } catch {
-      return [];
-    }
-  });
-}
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 20_000; !condition();) {
-    assert(Date.now() < end, `in 20 s, not ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-/** Starts the command line with nobody listening; it is killed at the end of the scope. */
+/** The command line, which is killed at the end of the scope. */
 function start(world: World, words: readonly string[]): Deno.ChildProcess & Disposable {
-  const [program = "", ...args] = commandLine(words);
-  const child = new Deno.Command(program, {
-    args,
-    cwd: world.home,
-    env: { SAUROPOD_HOME: world.home },
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
+  const child = startQuietly(world, words);
   let ended = false;
   child.status.then(() => ended = true);
   return Object.assign(child, {

@@ -25,11 +25,10 @@ export function chance(random: () => number, of: number): boolean {
   return random() < of;
 }
 
-/** Starts the command line and kills it at a random moment, often just when it begins to change something. */
-export async function killInMidst(lane: Lane, words: readonly string[]): Promise<void> {
-  const { world, random, usual } = lane;
+/** Starts the command line with nobody listening. */
+export function startQuietly(world: World, words: readonly string[]): Deno.ChildProcess {
   const [program = "", ...args] = commandLine(words);
-  const child = new Deno.Command(program, {
+  return new Deno.Command(program, {
     args,
     cwd: world.home,
     env: { SAUROPOD_HOME: world.home },
@@ -37,6 +36,12 @@ export async function killInMidst(lane: Lane, words: readonly string[]): Promise
     stdout: "null",
     stderr: "null",
   }).spawn();
+}
+
+/** Starts the command line and kills it at a random moment, often just when it begins to change something. */
+export async function killInMidst(lane: Lane, words: readonly string[]): Promise<void> {
+  const { world, random, usual } = lane;
+  const child = startQuietly(world, words);
   let ended = false;
   child.status.then(() => ended = true);
   if (chance(random, 0.5)) await new Promise((resolve) => setTimeout(resolve, usual * (0.3 + random())));
