@@ -12,6 +12,7 @@ import { listStored, storeFolder } from "../lib/image/store.ts";
 import { networkNames } from "../lib/network/definition.ts";
 import { DEFAULT_NETWORK } from "../lib/network/request.ts";
 import { familiarReference, parseReference } from "../lib/registry/reference.ts";
+import { HEALTH, STATUSES } from "./ps.ts";
 
 /** One word that can stand somewhere, and what it means. */
 export interface Choice {
@@ -92,8 +93,7 @@ function networkOf(typed: string): Choices {
   return { words: containers("exec", "").map(({ word, brief }) => ({ word: `container:${word}`, brief })) };
 }
 
-const STATES = ["created", "running", "paused", "restarting", "exited"].map((state) => `status=${state}`);
-const HEALTH = ["starting", "healthy", "unhealthy", "none"].map((state) => `health=${state}`);
+const STATES = [...STATUSES.map((status) => `status=${status}`), ...HEALTH.map((health) => `health=${health}`)];
 const HAPPENS = ["create", "start", "rename", "pause", "unpause", "die", "destroy"].map((what) => `action=${what}`);
 const capabilities = (): Choices => words("capability", "ALL", ...CAPABILITIES);
 const signals = (): Choices => words("signal", "TERM", "KILL", "INT", "HUP", "QUIT", "USR1", "USR2", "WINCH");
@@ -119,7 +119,7 @@ const OF_FLAGS: Readonly<Record<string, (command: string, typed: string) => Choi
   filter: (command) =>
     command === "events"
       ? words("filter", "container=", "image=", ...HAPPENS)
-      : words("filter", ...STATES, ...HEALTH, "name=", "label=", "image=", "network=", "id=", "exited="),
+      : words("filter", ...STATES, "name=", "label=", "image=", "network=", "id=", "exited="),
 };
 
 const place: Values = (command) =>

@@ -9,7 +9,7 @@ import { print, say } from "./text.ts";
 
 /** The context of a command: where it leaves its exit code. */
 export interface Context extends CommandContext {
-  /** Streams for the parser's own messages, and the exit code. */
+  /** Streams, which stricli's commands have, and the exit code. */
   readonly process: CommandContext["process"] & { exitCode?: number | string | null };
 }
 

@@ -57,8 +57,10 @@ function formatPort({ hostAddress, hostPort, containerPort, protocol }: Publishe
   return `${address}:${hostPort}->${containerPort}/${protocol}`;
 }
 
-const STATUSES: readonly ShownStatus[] = ["created", "running", "paused", "restarting", "exited"];
-const HEALTH = ["starting", "healthy", "unhealthy", "none"];
+/** What a container can be doing. */
+export const STATUSES: readonly ShownStatus[] = ["created", "running", "paused", "restarting", "exited"];
+/** How a container can be. */
+export const HEALTH: readonly string[] = ["starting", "healthy", "unhealthy", "none"];
 
 const ofImage: Test<ContainerInfo> = ({ image }, value) => image === value || image.replace(/[:@][^/]*$/, "") === value;
 

@@ -27,7 +27,9 @@ export function openIdFile(path: string): IdFile {
     throw new InputError(`--cidfile ${path}: ${exists ? "there is such a file already" : reasonOf(error, path)}`, {
       code: "bad-id-file",
       facts: { path },
-      ...(exists ? { hint: "remove it if the container that it names is no longer needed" } : {}),
+      hint: exists
+        ? "remove it if the container that it names is no longer needed"
+        : "name a new file, in a folder that this user can write to",
       cause: error,
     });
   }

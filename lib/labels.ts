@@ -15,6 +15,10 @@ export function parseLabels(words: readonly string[]): Record<string, string> {
   return Object.fromEntries(words.map((word) => {
     const [name = "", value = ""] = word.split(/=(.*)/s);
     if (name.trim() !== "") return [name, value];
-    throw new InputError(`${JSON.stringify(word)} is not NAME=VALUE`, { code: "bad-label", facts: { value: word } });
+    throw new InputError(`${JSON.stringify(word)} is not NAME=VALUE`, {
+      code: "bad-label",
+      facts: { value: word },
+      hint: "for example --label tier=web",
+    });
   }));
 }

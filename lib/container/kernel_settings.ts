@@ -53,6 +53,7 @@ function score(value: number): KernelSetting {
     throw new InputError(`--oom-score-adj ${value}: it must be a whole number from -1000 to 1000`, {
       code: "bad-oom-score",
       facts: { value },
+      hint: "-1000 is never, 1000 is first; 0 is usual",
     });
   }
   return { path: "/proc/self/oom_score_adj", value: String(value) };

@@ -61,7 +61,10 @@ export interface ContainerOptions extends FolderOptions {
   ulimits?: readonly string[];
   /** Settings of the kernel's that hold in its namespaces alone, such as `{ "net.core.somaxconn": "1024" }`. */
   sysctls?: Readonly<Record<string, string>>;
-  /** How likely the kernel kills it for lack of memory, from -1000 to 1000. Default: as likely as the caller. */
+  /**
+   * How likely the kernel kills it for lack of memory, from -1000 to 1000. Less than the caller wants CAP_SYS_RESOURCE.
+   * Default: as likely as the caller.
+   */
   oomScoreAdj?: number;
   /**
    * Its networks: `none`, a network namespace with `lo` only; `host`, the host's own; `container:NAME`, another
