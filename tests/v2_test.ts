@@ -5,7 +5,7 @@ import { PROJECT } from "./helpers/world.ts";
 // Boots one machine whose only control groups are v2, and looks at what Sauropod does there.
 
 const MACHINE = `${PROJECT}/tests/tools/v2.sh`;
-const PATIENCE_MS = 300_000;
+const PATIENCE_MS = 800_000;
 
 const reason = Deno.build.arch === "x86_64" ? obstacle(MACHINE) : "user-mode-linux runs on x86_64 only";
 if (reason !== "") console.log(`tests on a pure cgroup v2 machine are ignored: ${reason}`);

@@ -8,7 +8,8 @@
 set -euo pipefail
 
 cache=${SAUROPOD_V2_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sauropod-v2}
-linux=$cache/usr/bin/linux.uml modules=$cache/usr/lib/uml/modules
+here=$(dirname "$(realpath "$0")")
+linux=$cache/usr/bin/linux.uml modules=$cache/usr/lib/uml/modules registers=$cache/registers.so
 
 if [ ! -e "$linux" ]; then
   debs=$(mktemp -d)
@@ -17,6 +18,10 @@ if [ ! -e "$linux" ]; then
     dpkg-deb -x user-mode-linux_*.deb unpacked && mkdir -p "${cache%/*}" && mv -T unpacked "$cache") >&2 ||
     [ -e "$linux" ] || { rm -rf "$debs"; exit 77; }
   rm -rf "$debs"
+fi
+if [ ! -e "$registers" ]; then
+  built=$(mktemp "$registers.XXXXXX")
+  gcc -O2 -shared -fPIC -o "$built" "$here/v2_registers.c" -ldl && mv "$built" "$registers" || { rm -f "$built"; exit 77; }
 fi
 [ $# -gt 0 ] || exit 0
 
@@ -57,7 +62,7 @@ chmod +x "$work/init"
 truncate -s 8G "$work/disk"
 /sbin/mkfs.ext4 -qF -E lazy_itable_init=1 -O ^has_journal "$work/disk"
 
-"$linux" mem=2G uml_dir="$work" ubd0="$work/disk" root=/dev/root rootfstype=hostfs rootflags=/ ro init="$work/init" quiet panic=-1 \
+LD_PRELOAD=$registers "$linux" mem=2G uml_dir="$work" ubd0="$work/disk" root=/dev/root rootfstype=hostfs rootflags=/ ro init="$work/init" quiet panic=-1 \
   con=null con0=null,fd:3 ssl=null ssl0=null,fd:4 ssl1=null,fd:5 \
   3>"$work/log" 4>&1 5>&2 </dev/null >/dev/null 2>&1 &
 machine=$!
