@@ -1,47 +1,41 @@
 /**
- * `sauropod login` and `logout`, and their flags.
+ * `sauropod login` and `logout`.
  *
  * @module
  */
 
-import { buildCommand, type Command } from "npm:@stricli/core@1.3.0";
-import type { Context } from "./context.ts";
+import { type Command, command, type Word } from "./command.ts";
+import { word, yes } from "./flag.ts";
 import type { LoginFlags } from "./login.ts";
-import { word, yes } from "./parameters.ts";
 
-const loaded = () => import("./login.ts");
-const server = {
-  kind: "tuple",
-  parameters: [{ ...word("HOST[:PORT] [default: docker.io]", "REGISTRY"), optional: true }],
-} as const;
+const loadActions = () => import("./login.ts");
+const REGISTRY: Word = { name: "REGISTRY", brief: "HOST[:PORT] [default: docker.io]", optional: true };
 
 /** `sauropod login`. */
-export const login: Command<Context> = buildCommand<LoginFlags, [string?], Context>({
-  loader: async () => (await loaded()).login,
-  parameters: {
-    flags: {
-      username: { kind: "parsed", optional: true, ...word("User [default: ask]", "NAME") },
-      password: { kind: "parsed", optional: true, ...word("Password, which others see in ps(1)", "TEXT") },
-      passwordStdin: yes("Read the password from standard input"),
-    },
-    aliases: { u: "username", p: "password" },
-    positional: server,
+export const login: Command = command<LoginFlags>({
+  brief: "Log in to a registry",
+  description: [
+    "Tries the credentials and stores them where docker and podman look, too: $REGISTRY_AUTH_FILE,",
+    "~/.docker/config.json, or the credential helper that is named there.",
+    "",
+    "  sauropod login -u alice ghcr.io",
+    "  sauropod login -u alice --password-stdin ghcr.io <token",
+  ].join("\n"),
+  flags: {
+    username: word("NAME", "Username [default: ask]"),
+    password: word("TEXT", "Password; others see it in ps(1)"),
+    passwordStdin: yes("Read the password from standard input"),
   },
-  docs: {
-    brief: "Give credentials for a registry",
-    fullDescription: [
-      "Tries them and keeps them where docker and podman look for them too: in $REGISTRY_AUTH_FILE,",
-      "~/.docker/config.json, or the credential helper that is named there.",
-      "",
-      "  sauropod login -u alice ghcr.io",
-      "  sauropod login -u alice --password-stdin ghcr.io <token",
-    ].join("\n"),
-  },
+  short: { u: "username", p: "password" },
+  words: [REGISTRY],
+  load: async () => (await loadActions()).login,
 });
 
 /** `sauropod logout`. */
-export const logout: Command<Context> = buildCommand<object, [string?], Context>({
-  loader: async () => (await loaded()).logout,
-  parameters: { flags: {}, positional: server },
-  docs: { brief: "Forget the credentials for a registry", fullDescription: "  sauropod logout ghcr.io" },
+export const logout: Command = command<Record<never, never>>({
+  brief: "Log out of a registry",
+  description: "  sauropod logout ghcr.io",
+  flags: {},
+  words: [REGISTRY],
+  load: async () => (await loadActions()).logout,
 });

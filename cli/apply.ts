@@ -10,7 +10,6 @@ import type { Change, FileState } from "../lib/container/changes.ts";
 import { InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import { formatSize } from "../lib/size.ts";
-import type { Context } from "./context.ts";
 import { LETTERS } from "./diff.ts";
 import { print, printJson, say, showName } from "./text.ts";
 
@@ -68,7 +67,7 @@ function ask(question: string): boolean {
 }
 
 /** Applies changes; ends with 1 if something speaks against it, or the answer was no. */
-export async function apply(this: Context, flags: ApplyFlags, container: string, ...paths: string[]): Promise<void> {
+export async function apply(flags: ApplyFlags, container: string, ...paths: string[]): Promise<number> {
   const { dryRun, force, json, yes } = flags;
   let shown = false;
   const confirm = (plan: ApplyPlan): boolean => {
@@ -84,13 +83,15 @@ export async function apply(this: Context, flags: ApplyFlags, container: string,
   if (!force || conflicts.some(({ forcible }) => !forcible)) {
     for (const { path, reason } of conflicts) say(`conflict: ${showName(path)}: ${reason}`);
   }
-  if (applied) return json ? undefined : say(`written: ${changes.length}`);
-  if (changes.length === 0) return json ? undefined : say("there is nothing to write");
+  if (applied || changes.length === 0) {
+    if (!json) say(applied ? `written: ${changes.length}` : "there is nothing to write");
+    return 0;
+  }
   if (conflicts.length > 0 && !shown) {
     const hopeless = conflicts.some(({ forcible }) => !forcible);
     say(
       `sauropod: nothing was written\n  name the paths to write${hopeless ? "" : ", or --force what was changed here"}`,
     );
   } else if (!dryRun) say("sauropod: nothing was written");
-  if (!dryRun || conflicts.length > 0) this.process.exitCode = 1;
+  return dryRun && conflicts.length === 0 ? 0 : 1;
 }

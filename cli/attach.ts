@@ -10,7 +10,6 @@ import { kill, watchEnd } from "../lib/container/stop.ts";
 import { ContainerError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions, type Folders } from "../lib/folders.ts";
 import { lazy } from "../lib/lazy.ts";
-import type { Context } from "./context.ts";
 import { DETACH_KEYS, parseDetachKeys, untilTyped } from "./detach_keys.ts";
 import { passSignals } from "./signals.ts";
 import { printBytes, say } from "./text.ts";
@@ -132,11 +131,11 @@ function follow({ container, folders, disconnected }: Session, begun?: () => boo
   return output;
 }
 
-/** Connects with a running container; ends with its exit code. */
-export async function attach(this: Context, flags: AttachFlags, container: string): Promise<void> {
+/** Connects with a running container; returns its exit code. */
+export async function attach(flags: AttachFlags, container: string): Promise<number> {
   const session = sessionOf(container, flags);
   const end = watchEnd(container, session.folders);
-  this.process.exitCode = await connect(session, follow(session), end, () => attachInput(container, session.folders));
+  return await connect(session, follow(session), end, () => attachInput(container, session.folders));
 }
 
 /** Starts a container and connects with it; returns its exit code. */

@@ -8,7 +8,6 @@ import type { PullPolicy } from "../lib/container/options.ts";
 import { ImageError, InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import { lazy } from "../lib/lazy.ts";
-import type { Context } from "./context.ts";
 import { interruptible } from "./images.ts";
 import { progressView } from "./progress.ts";
 import { formatError, print, printBytes, printJson, say } from "./text.ts";
@@ -72,8 +71,8 @@ function quietly(unsaid: Uint8Array[]) {
   };
 }
 
-/** Builds an image and prints its digest. */
-export async function build(this: Context, flags: BuildFlags, context: string): Promise<void> {
+/** Builds an image and prints its digest. Returns the exit code of a RUN that failed. */
+export async function build(flags: BuildFlags, context: string): Promise<number> {
   const { tag: names, target, pull, platform, network, memory, cpus, quiet = false } = flags;
   const buildArgs = await readArgs(flags.buildArg), dockerfile = await dockerfileOf(flags.file);
   const { buildImage } = await lazy.buildImage();
@@ -103,10 +102,11 @@ export async function build(this: Context, flags: BuildFlags, context: string): 
     );
     if (flags.json) printJson({ names: full, digest: descriptor.digest });
     else print(`${descriptor.digest}\n`);
+    return 0;
   } catch (error) {
     if (!(error instanceof ImageError) || error.code !== "run-failed") throw error;
     for (const bytes of unsaid) printBytes("stderr", bytes);
     say(formatError(error));
-    this.process.exitCode = Number(error.facts.exitCode);
+    return Number(error.facts.exitCode);
   }
 }

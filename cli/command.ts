@@ -1,139 +1,109 @@
 /**
- * Commands as data: finding one by its name, what it takes, and calling it with what is typed behind its name.
+ * Commands as data: what each is called, takes and does.
  *
  * @module
  */
 
-import type { BaseFlags, Command, RouteMap } from "npm:@stricli/core@1.3.0";
-import { root } from "./app.ts";
-import { arrange } from "./argv.ts";
-import type { Context } from "./context.ts";
-import { type Flag, type Flags, readFlags, tableOf, WrongWords, yes } from "./flag.ts";
+import { type Flags, type Read, readFlags, WrongWords } from "./flag.ts";
 
-/** A command, or a name with commands below it. */
-export type Target = Command<Context> | RouteMap<Context>;
-
-/** What words name. */
-export interface Found {
-  /** The words that are the command's name; none for Sauropod itself. */
-  readonly path: readonly string[];
-  /** The command. */
-  readonly target: Target;
-  /** The words behind its name. */
-  readonly rest: readonly string[];
+/** A word that a command takes besides flags. */
+export interface Word {
+  /** What stands for it in the usage line, such as `CONTAINER`. */
+  readonly name: string;
+  /** What it is. */
+  readonly brief: string;
+  /** Whether it can be left out. */
+  readonly optional?: boolean;
+  /** Whether more of the same can follow; only of the last word. */
+  readonly repeated?: boolean;
 }
 
-/** Whether there are commands below it. */
-export function isGroup(target: Target): target is RouteMap<Context> {
-  return "getAllEntries" in target;
+/** What help says of a command or a group. */
+interface Texts {
+  /** One line, for lists of commands. */
+  readonly brief: string;
+  /** More of it, and examples. */
+  readonly description: string;
 }
 
-/** The commands below a name. */
-export function below(group: RouteMap<Context>): { name: string; target: Target }[] {
-  return group.getAllEntries().map(({ name, target }) => ({ name: name.original, target }));
+/** What a command does with its flags and words. Resolves to its exit status, 0 if that is undefined. */
+export type Action<Values> = (flags: Read<Values>, ...words: string[]) => number | void | Promise<number | void>;
+
+/** A command. */
+export interface Command extends Texts {
+  /** Its flags. */
+  readonly flags: Flags<Record<string, unknown>>;
+  /** The letters of flags, with their names. */
+  readonly short: Readonly<Record<string, string>>;
+  /** The words that it takes. */
+  readonly words: readonly Word[];
+  /** Reads arranged flags and calls the command; undefined for those that `cli.ts` calls itself. */
+  readonly call?: (name: string, arranged: readonly string[]) => Promise<number>;
 }
 
-/** The command that `words` begin with the name of. */
-export function find(words: readonly string[]): Found {
-  let target: Target = root, depth = 0;
-  for (; isGroup(target); depth++) {
-    const next: { target: Target } | undefined = below(target).find(({ name }) => name === words[depth]);
-    if (!next) break;
-    target = next.target;
-  }
-  return { path: words.slice(0, depth), target, rest: words.slice(depth) };
+/** A name with commands below it, such as `images`. */
+export interface CommandGroup extends Texts {
+  /** The commands, by name. */
+  readonly commands: Readonly<Record<string, Target>>;
+  /** What the name alone calls. Default: its help is printed. */
+  readonly fallback?: Command;
 }
 
-type Parameter = NonNullable<Command<Context>["parameters"]["flags"]>[string];
+/** What words can name. */
+export type Target = Command | CommandGroup;
 
-function flagOf(parameter: Parameter, context: Context): Flag<unknown> {
-  // What flags of run have instead of nothing.
-  if (parameter.kind !== "parsed" || parameter.placeholder === "") return yes(parameter.brief);
-  const { brief, placeholder = "VALUE", parse, variadic } = parameter;
-  const read = (text: string, before: unknown): unknown => {
-    const value = parse.call(context, text);
-    return variadic ? [...Array.isArray(before) ? before : [], value] : value;
+/** How a command is defined: see {@linkcode Command}. */
+export interface Definition<Values> extends Texts {
+  /** Its flags. */
+  readonly flags: Flags<Values>;
+  /** The letters of flags, with their names. Default: none. */
+  readonly short?: Readonly<Record<string, string>>;
+  /** The words that it takes. Default: none. */
+  readonly words?: readonly Word[];
+  /** Loads what it does. */
+  readonly load: () => Promise<Action<Values>>;
+}
+
+/** Returns a command; its module is loaded when it is called. */
+export function command<Values extends object>(definition: Definition<Values>): Command {
+  const { brief, description, flags, short = {}, words = [], load } = definition;
+  return {
+    brief,
+    description,
+    flags,
+    short,
+    words,
+    async call(name, arranged) {
+      const { values, rest } = readFlags(name, flags, arranged);
+      checkWords(name, words, rest);
+      const action = await load();
+      return await action(values, ...rest) ?? 0;
+    },
   };
-  return { brief, placeholder, read };
 }
 
-/** The flags of a command. */
-export function flagsOf({ parameters }: Command<Context>, context: Context): Flags<BaseFlags> {
-  const entries = Object.entries(parameters.flags ?? {});
-  return Object.fromEntries(entries.map(([name, parameter]) => [name, flagOf(parameter, context)]));
+function isNeeded({ optional = false }: Word): boolean {
+  return !optional;
 }
 
-/** The words that a command takes beside flags. */
-export interface Takes {
-  /** What stands for each, and what it is. */
-  readonly words: readonly { readonly name: string; readonly brief: string }[];
-  /** How many there must be. */
-  readonly needed: number;
-  /** Whether the last can be repeated. */
-  readonly many: boolean;
-}
-
-/** The words that a command takes. Of an array the placeholder has a word, and the brief a line, for each. */
-export function takes({ parameters: { positional } }: Command<Context>): Takes {
-  if (positional === undefined) return { words: [], needed: 0, many: false };
-  if (positional.kind === "tuple") {
-    const words = positional.parameters.map(({ placeholder = "", brief }) => ({ name: placeholder, brief }));
-    return { words, needed: positional.parameters.filter(({ optional }) => !optional).length, many: false };
+function checkWords(name: string, words: readonly Word[], given: readonly string[]): void {
+  const needed = words.filter(isNeeded);
+  if (given.length < needed.length) {
+    throw new WrongWords(name, { kind: "missing", names: needed.slice(given.length).map(({ name }) => name) });
   }
-  const { parameter: { placeholder = "", brief }, minimum = 0 } = positional, briefs = brief.split("\n");
-  const words = placeholder.split(" ").map((name, i) => ({ name, brief: briefs[i] ?? "" }));
-  return { words, needed: minimum, many: true };
-}
-
-/** How a command is written. */
-export function usage({ path, target }: Found): string {
-  const start = ["sauropod", ...path].join(" ");
-  if (path.length === 0) return `${start} [OPTIONS] IMAGE [COMMAND…]`;
-  if (isGroup(target)) return `${start} ${target.getDefaultCommand() ? "[COMMAND]" : "COMMAND"}`;
-  const { words, needed, many } = takes(target);
-  const shown = words.map(({ name }, i) => {
-    const text = many && i === words.length - 1 ? `${name}…` : name;
-    return i < needed ? text : `[${text}]`;
-  });
-  const options = Object.keys(target.parameters.flags ?? {}).length > 0 ? ["[OPTIONS]"] : [];
-  return [start, ...options, ...shown].join(" ");
-}
-
-function readWord(name: string, command: Command<Context>, i: number, value: string, context: Context): unknown {
-  const { positional } = command.parameters;
-  const parameter = positional?.kind === "tuple" ? positional.parameters[i] : positional?.parameter;
-  if (!parameter) throw new WrongWords(name, { kind: "too-many", value });
-  try {
-    return parameter.parse.call(context, value);
-  } catch (error) {
-    throw new WrongWords(name, { kind: "bad-word", value }, error);
+  const surplus = given[words.length];
+  if (surplus !== undefined && !words.at(-1)?.repeated) {
+    throw new WrongWords(name, { kind: "too-many", value: surplus });
   }
 }
 
-/**
- * Calls a command with what is typed behind its name, unless that asks for help.
- *
- * @throws {WrongWords}
- */
-export async function call({ path, target, rest }: Found, context: Context): Promise<"called" | "help"> {
-  const name = path.join(" "), [first] = rest;
-  if (isGroup(target) && first !== undefined && !first.startsWith("-")) {
-    const known = below(target).map(({ name }) => name);
-    throw new WrongWords(name, { kind: "unknown-command", name: first, known });
-  }
-  const command = isGroup(target) ? target.getDefaultCommand() : target;
-  const flags = command ? flagsOf(command, context) : {};
-  const arranged = arrange(rest, tableOf(flags, command?.parameters.aliases ?? {}), true);
-  if (arranged[0] === "--help") return "help";
-  const { values, rest: words } = readFlags(name, flags, arranged);
-  if (!command) return "help";
-  const args = words.map((word, i) => readWord(name, command, i, word, context));
-  const { words: wanted, needed } = takes(command);
-  if (words.length < needed) {
-    throw new WrongWords(name, { kind: "missing", names: wanted.slice(words.length, needed).map(({ name }) => name) });
-  }
-  const loaded = await command.loader();
-  const result = await (typeof loaded === "function" ? loaded : loaded.default).call(context, values, ...args);
-  if (result instanceof Error) throw result;
-  return "called";
+/** Returns whether there are commands below `target`. */
+export function isGroup(target: Target): target is CommandGroup {
+  return "commands" in target;
+}
+
+/** Returns how a word is shown in a usage line: `[PATH…]`. */
+export function showWord(word: Word): string {
+  const text = word.repeated ? `${word.name}…` : word.name;
+  return isNeeded(word) ? text : `[${text}]`;
 }

@@ -4,13 +4,12 @@
  * @module
  */
 
-import type { Command } from "npm:@stricli/core@1.3.0";
 import { arrange } from "./argv.ts";
 import { type Choice, type Choices, images, NOTHING, ofFlag, ofPlaceholder } from "./choices.ts";
-import { below, find, flagsOf, isGroup, takes } from "./command.ts";
-import { type Context, makeContext } from "./context.ts";
+import { type Command, isGroup } from "./command.ts";
+import { find } from "./dispatch.ts";
 import { DOCKER_WORDS, ourWords } from "./docker_words.ts";
-import { kebab, tableOf } from "./flag.ts";
+import { type Flags, kebab, tableOf } from "./flag.ts";
 
 // Stands for the word that is being typed: no flag, and nothing that anybody types.
 const MARK = "-\0";
@@ -21,15 +20,15 @@ function dockerWords(): Choice[] {
   return Object.entries(DOCKER_WORDS).map(([word, ours]) => ({ word, brief: `docker's word for ${ours.join(" ")}` }));
 }
 
-function valueOf(name: string, command: string, flags: ReturnType<typeof flagsOf>, typed: string): Choices {
+function valueOf(name: string, command: string, flags: Flags<Record<string, unknown>>, typed: string): Choices {
   const [found, flag] = Object.entries(flags).find(([one]) => kebab(one) === name) ?? [];
   return flag?.placeholder === undefined ? NOTHING : ofFlag(command, found ?? "", flag.placeholder, typed);
 }
 
 /** What can follow `before`, the words behind the name of a command. */
-function inCommand(name: string, command: Command<Context>, before: readonly string[], typed: string): Choices {
-  const flags = flagsOf(command, makeContext());
-  const arranged = arrange([...before, MARK], tableOf(flags, command.parameters.aliases ?? {}), !OUTER.includes(name));
+function inCommand(name: string, command: Command, before: readonly string[], typed: string): Choices {
+  const { flags, short, words: takes } = command;
+  const arranged = arrange([...before, MARK], tableOf(flags, short), !OUTER.includes(name));
   const end = arranged.includes("--") ? arranged.indexOf("--") : arranged.length;
   const typedFlags = arranged.slice(0, end), others = arranged.slice(end + 1).filter((word) => word !== MARK);
   const open = typedFlags.find((word) => word.endsWith(`=${MARK}`));
@@ -43,20 +42,20 @@ function inCommand(name: string, command: Command<Context>, before: readonly str
     const all = Object.entries(flags).map(([name, { brief }]) => ({ word: `--${kebab(name)}`, brief }));
     return { words: [...all, { word: "--help", brief: "Print help" }] };
   }
-  const { words, many } = takes(command), last = words.length - 1;
-  const at = many && !OUTER.includes(name) ? Math.min(others.length, last) : others.length;
+  const last = takes.length - 1;
+  const at = takes.at(-1)?.repeated && !OUTER.includes(name) ? Math.min(others.length, last) : others.length;
   if (OUTER.includes(name) && at > 0) return { words: [], files: others[0] === "host" && name !== "exec" };
-  const choices = ofPlaceholder(name, words[at]?.name ?? "", typed);
+  const choices = ofPlaceholder(name, takes[at]?.name ?? "", typed);
   return { ...choices, words: choices.words.filter(({ word }) => !others.includes(word)) };
 }
 
 function allThatFollow(words: readonly string[], typed: string): Choices {
   const before = words.slice(0, -1), { path, target, rest } = find(before);
   if (!isGroup(target)) return inCommand(path.join(" "), target, rest, typed);
-  const commands = below(target).map(({ name, target }) => ({ word: name, brief: target.brief }));
+  const commands = Object.entries(target.commands).map(([word, { brief }]) => ({ word, brief }));
   const first = rest.length === 0 && !typed.startsWith("-");
   if (path.length > 0) {
-    const command = target.getDefaultCommand();
+    const command = target.fallback;
     return first ? { words: commands } : command ? inCommand(path.join(" "), command, rest, typed) : NOTHING;
   }
   if (first) return { words: [...commands, ...dockerWords(), ...images()] };

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Context } from "./context.ts";
+import { WrongWords } from "./flag.ts";
 import { print } from "./text.ts";
 
 const SCRIPTS = {
@@ -67,6 +67,11 @@ complete -c sauropod -f -a '(__sauropod)'
 } as const;
 
 /** Prints the script for `shell`. */
-export function completions(this: Context, _flags: Record<never, never>, shell: "bash" | "zsh" | "fish"): void {
-  print(SCRIPTS[shell]);
+export function completions(_flags: object, shell: string): void {
+  const [, script] = Object.entries(SCRIPTS).find(([name]) => name === shell) ?? [];
+  if (script === undefined) {
+    const cause = new Error(`${JSON.stringify(shell)} is not bash, zsh or fish`);
+    throw new WrongWords("completions", { kind: "bad-word", value: shell }, cause);
+  }
+  print(script);
 }

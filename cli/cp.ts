@@ -16,7 +16,6 @@ import { InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import { reasonOf } from "../lib/reason.ts";
 import { formatSize } from "../lib/size.ts";
-import type { Context } from "./context.ts";
 import { printBytes, say, showName } from "./text.ts";
 
 /** The flags of `cp`. */
@@ -58,7 +57,7 @@ async function toOutput(archive: AsyncIterable<Uint8Array<ArrayBuffer>>): Promis
 }
 
 /** Copies files. */
-export async function cp(this: Context, flags: CpFlags, from: string, to: string): Promise<void> {
+export async function cp(flags: CpFlags, from: string, to: string): Promise<void> {
   const { containers } = findFolders(flags);
   const options: CopyOptions = { archive: flags.archive, followLink: flags.followLink };
   const source = parsePlace(from), target = parsePlace(to);
@@ -91,7 +90,7 @@ async function openOutput(path: string): Promise<Deno.FsFile> {
 }
 
 /** Writes the whole root file system of a container as an archive. */
-export async function exportContainer(this: Context, flags: ExportFlags, container: string): Promise<void> {
+export async function exportContainer(flags: ExportFlags, container: string): Promise<void> {
   const { containers } = findFolders(flags), { output } = flags;
   await withArchive(containers, { container, path: "/" }, { oneMount: true }, async (archive) => {
     if (output === undefined || output === STREAM) return await toOutput(archive);

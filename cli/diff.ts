@@ -6,7 +6,6 @@
 
 import { changesOf } from "../lib/container/changes.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
-import type { Context } from "./context.ts";
 import { print, printJson, showName } from "./text.ts";
 
 /** The flags of `diff`. */
@@ -19,7 +18,7 @@ export interface DiffFlags extends FolderOptions {
 export const LETTERS = { added: "A", changed: "C", deleted: "D" } as const;
 
 /** Prints changes. */
-export async function diff(this: Context, flags: DiffFlags, container: string): Promise<void> {
+export async function diff(flags: DiffFlags, container: string): Promise<void> {
   const changes = await changesOf(findFolders(flags).containers, container);
   if (flags.json) return printJson(changes);
   print(changes.map(({ kind, path }) => `${LETTERS[kind]} ${showName(path)}\n`).join(""));

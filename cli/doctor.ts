@@ -6,16 +6,15 @@
 
 import { examine } from "../lib/doctor.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
-import type { Context } from "./context.ts";
 import { print, printJson, table } from "./text.ts";
 
 /** Prints what works; ends with 1 if a container cannot be run. */
-export async function doctor(this: Context, flags: FolderOptions & { json?: boolean }): Promise<void> {
+export async function doctor(flags: FolderOptions & { json?: boolean }): Promise<number> {
   const findings = await examine(findFolders(flags));
   if (flags.json) printJson(findings);
   else {
     const rows = findings.map(({ what, ok, found, consequence }) => [ok ? "ok" : "--", what, found, consequence]);
     print(table(["", "WHAT", "FOUND", "CONSEQUENCE"], rows));
   }
-  this.process.exitCode = findings.at(-1)?.ok ? 0 : 1;
+  return findings.at(-1)?.ok ? 0 : 1;
 }

@@ -5,27 +5,34 @@
  */
 
 import { SauropodError } from "../lib/errors.ts";
-import type { Context } from "./context.ts";
 import { formatError, print, say } from "./text.ts";
 
+/** How {@linkcode forEach} takes errors. */
+export interface EachOptions {
+  /** Codes of errors that do not count as failures. Default: none. */
+  readonly harmless?: readonly string[];
+  /** The exit status for an error. Default: 1. */
+  readonly statusOf?: (error: SauropodError) => number;
+}
+
 /**
- * Does something with each of what was named and prints its name. One that fails does not keep the others from it, but
- * makes the command end with 1, unless the error's code is in `harmless`.
+ * Does something with each of what was named and prints its name, or what `work` returns. One that fails does not keep
+ * the others from it. Returns the exit status: 0, or that of the last failure.
  */
 export async function forEach(
-  { process }: Context,
   queries: readonly string[],
-  work: (query: string) => Promise<unknown> | unknown,
-  harmless: readonly string[] = [],
-): Promise<void> {
+  work: (query: string) => Promise<string | void> | string | void,
+  { harmless = [], statusOf = () => 1 }: EachOptions = {},
+): Promise<number> {
+  let status = 0;
   for (const query of queries) {
     try {
-      await work(query);
-      print(query + "\n");
+      print(`${await work(query) ?? query}\n`);
     } catch (error) {
       if (!(error instanceof SauropodError)) throw error;
       say(formatError(error));
-      if (!harmless.includes(error.code)) process.exitCode = 1;
+      if (!harmless.includes(error.code)) status = statusOf(error);
     }
   }
+  return status;
 }

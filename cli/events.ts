@@ -7,7 +7,6 @@
 import type { ContainerEvent } from "../lib/container/event.ts";
 import { readEvents } from "../lib/container/events.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
-import type { Context } from "./context.ts";
 import { print, say } from "./text.ts";
 
 /** The flags of `events`. */
@@ -30,7 +29,7 @@ function formatEvent({ time, action, id, ...attributes }: ContainerEvent): strin
 }
 
 /** Prints events as they come. */
-export async function events(this: Context, flags: EventsFlags): Promise<void> {
+export async function events(flags: EventsFlags): Promise<void> {
   const { containers } = findFolders(flags);
   const onLoss = (): void =>
     say("sauropod: events may be missing here: their file was rotated faster than it could be read");

@@ -105,7 +105,8 @@ function isNameOf<T extends object>(flags: T, name: string): name is keyof T & s
   return Object.hasOwn(flags, name);
 }
 
-type Read<Values> = { -readonly [K in keyof Values]?: Exclude<Values[K], undefined> };
+/** What was read of the flags of a command. */
+export type Read<Values> = { -readonly [K in keyof Values]?: Exclude<Values[K], undefined> };
 
 function set<Values, K extends keyof Values & string>(
   command: string,

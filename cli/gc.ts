@@ -8,11 +8,10 @@ import { reclaim } from "../lib/container/leftovers.ts";
 import { listContainers } from "../lib/container/names.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import { removeStaleArchives } from "../lib/image/archive.ts";
-import type { Context } from "./context.ts";
 import { print, printJson, say } from "./text.ts";
 
 /** Reclaims and says what. */
-export async function gc(this: Context, flags: FolderOptions & { json?: boolean }): Promise<void> {
+export async function gc(flags: FolderOptions & { json?: boolean }): Promise<void> {
   const { images, containers } = findFolders(flags);
   const result = await reclaim(containers);
   const used = listContainers(containers).flatMap(({ lower }) => lower);

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { below, flagsOf, type Found, isGroup, takes, usage } from "./command.ts";
-import { makeContext } from "./context.ts";
+import { isGroup } from "./command.ts";
+import { type Found, usage } from "./dispatch.ts";
 import { kebab } from "./flag.ts";
 
 const WIDTH = 110, NARROWEST = 50;
@@ -37,8 +37,8 @@ const OF_ALL: readonly Row[] = [HELP, ["    --version", "Print the version"]];
 
 function flagRows({ target }: Found): Row[] {
   if (isGroup(target)) return [];
-  const letters = new Map(Object.entries(target.parameters.aliases ?? {}).map(([letter, name]) => [name, letter]));
-  return Object.entries(flagsOf(target, makeContext())).map(([name, { brief, placeholder }]) => {
+  const letters = new Map(Object.entries(target.short).map(([letter, name]) => [name, letter]));
+  return Object.entries(target.flags).map(([name, { brief, placeholder }]) => {
     const letter = letters.get(name);
     const value = placeholder === undefined ? "" : ` ${placeholder}`;
     return [`${letter === undefined ? "   " : `-${letter},`} --${kebab(name)}${value}`, brief];
@@ -48,8 +48,8 @@ function flagRows({ target }: Found): Row[] {
 /** The help of a command. */
 export function help(found: Found): string {
   const { path, target } = found;
-  const commands = isGroup(target) ? below(target) : [];
-  const words = isGroup(target) ? [] : takes(target).words;
+  const commands = isGroup(target) ? Object.entries(target.commands) : [];
+  const words = isGroup(target) ? [] : target.words;
   const own = path.length === 0 ? OF_ALL : [HELP];
   return [
     "USAGE",
@@ -57,8 +57,9 @@ export function help(found: Found): string {
     ...(path.length === 0 ? ["  sauropod COMMAND …"] : []),
     "",
     target.brief,
-    ...(target.fullDescription === undefined ? [] : ["", target.fullDescription]),
-    ...section("COMMANDS", commands.map(({ name, target }): Row => [name, target.brief])),
+    "",
+    target.description,
+    ...section("COMMANDS", commands.map(([name, { brief }]): Row => [name, brief])),
     ...section("ARGUMENTS", words.map(({ name, brief }): Row => [name, brief])),
     ...section("FLAGS", [...flagRows(found), ...own]),
     "",

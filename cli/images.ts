@@ -11,7 +11,6 @@ import { type ImageSettings, isDigest } from "../lib/image/oci.ts";
 import { listImages } from "../lib/image/resolve.ts";
 import { familiarReference, parseReference } from "../lib/registry/reference.ts";
 import { formatSize } from "../lib/size.ts";
-import type { Context } from "./context.ts";
 import { forEach } from "./each.ts";
 import { progressView } from "./progress.ts";
 import { passSignals } from "./signals.ts";
@@ -40,7 +39,7 @@ function shortDigest(digest: string): string {
 }
 
 /** Lists images. */
-export async function ls(this: Context, flags: ListFlags & { quiet?: boolean }): Promise<void> {
+export async function ls(flags: ListFlags & { quiet?: boolean }): Promise<void> {
   const { images } = findFolders(flags);
   const { listSummaries } = await lazy.imageManage();
   const own = listImages(images);
@@ -75,7 +74,7 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
 }
 
 /** Pulls images and prints their digests. */
-export async function pull(this: Context, flags: PullFlags, ...names: string[]): Promise<void> {
+export async function pull(flags: PullFlags, ...names: string[]): Promise<void> {
   const { images } = findFolders(flags);
   const { pullImage } = await lazy.pull();
   for (const name of names) {
@@ -89,7 +88,7 @@ export async function pull(this: Context, flags: PullFlags, ...names: string[]):
 }
 
 /** Pushes an image and prints its digest. */
-export async function push(this: Context, flags: FolderOptions, name: string, to?: string): Promise<void> {
+export async function push(flags: FolderOptions, name: string, to?: string): Promise<void> {
   const { pushImage } = await lazy.push();
   const view = progressView();
   const digest = await interruptible((signal) =>
@@ -100,14 +99,14 @@ export async function push(this: Context, flags: FolderOptions, name: string, to
 }
 
 /** Prints what images consist of, as JSON. */
-export async function inspect(this: Context, flags: FolderOptions, ...names: string[]): Promise<void> {
+export async function inspect(flags: FolderOptions, ...names: string[]): Promise<void> {
   const { inspectImage } = await lazy.imageManage();
   const { images } = findFolders(flags);
   printJson(names.map((name) => inspectImage(images, name)));
 }
 
 /** Prints how an image was made. */
-export async function history(this: Context, flags: ListFlags, name: string): Promise<void> {
+export async function history(flags: ListFlags, name: string): Promise<void> {
   const { historyOf } = await lazy.imageManage();
   const lines = historyOf(findFolders(flags).images, name);
   if (flags.json) return printJson(lines);
@@ -121,20 +120,22 @@ export async function history(this: Context, flags: ListFlags, name: string): Pr
 }
 
 /** Gives an image another name. */
-export async function tag(this: Context, flags: FolderOptions, name: string, other: string): Promise<void> {
+export async function tag(flags: FolderOptions, name: string, other: string): Promise<void> {
   const { tagImage } = await lazy.imageManage();
   tagImage(findFolders(flags).images, name, other);
 }
 
 /** Removes images, all that can be; ends with 1 if one could not. */
-export async function rm(this: Context, flags: FolderOptions & { force?: boolean }, ...names: string[]): Promise<void> {
+export async function rm(flags: FolderOptions & { force?: boolean }, ...names: string[]): Promise<number> {
   const { images } = findFolders(flags);
   const { removeImage } = await lazy.imageManage();
-  await forEach(this, names, (name) => removeImage(images, name, flags.force));
+  return await forEach(names, async (name) => {
+    await removeImage(images, name, flags.force);
+  });
 }
 
 /** Takes away what no image and no container needs; with `all` images that no container is made of, too. */
-export async function prune(this: Context, flags: ListFlags & { all?: boolean }): Promise<void> {
+export async function prune(flags: ListFlags & { all?: boolean }): Promise<void> {
   const { pruneStore } = await lazy.imageManage();
   const pruned = await pruneStore(findFolders(flags).images, flags.all);
   if (flags.json) return printJson(pruned);
@@ -143,12 +144,12 @@ export async function prune(this: Context, flags: ListFlags & { all?: boolean })
 }
 
 /** Reads everything again; ends with 1 if something is wrong. */
-export async function verify(this: Context, flags: ListFlags): Promise<void> {
+export async function verify(flags: ListFlags): Promise<number> {
   const { verifyImages } = await lazy.imageManage();
   const damage = await verifyImages(findFolders(flags).images);
   if (flags.json) printJson(damage);
   else print(damage.map(({ name, problem }) => `${familiar(name)}: ${problem}\n`).join(""));
-  this.process.exitCode = damage.length > 0 ? 1 : 0;
+  return damage.length > 0 ? 1 : 0;
 }
 
 /** The flags of `images import` and `commit`. */
@@ -192,7 +193,7 @@ function changes({ entrypoint, cmd, env, workdir, user }: ChangeFlags): ImageSet
 }
 
 /** Makes an image of a folder, an archive or standard input, and prints its name. */
-export async function importImage(this: Context, flags: ChangeFlags, source: string, name: string): Promise<void> {
+export async function importImage(flags: ChangeFlags, source: string, name: string): Promise<void> {
   const { importImage } = await lazy.importImage();
   const from = source === "-" ? Deno.stdin.readable : source;
   const options = { changes: changes(flags), message: flags.message };
@@ -203,7 +204,7 @@ export async function importImage(this: Context, flags: ChangeFlags, source: str
 }
 
 /** Loads the images of an archive, and prints their names. */
-export async function load(this: Context, flags: FolderOptions & { input?: string }): Promise<void> {
+export async function load(flags: FolderOptions & { input?: string }): Promise<void> {
   const { loadImages } = await lazy.loadImages();
   const from = flags.input ?? Deno.stdin.readable;
   const loaded = await interruptible((signal) => loadImages(findFolders(flags).images, from, { signal }));
@@ -219,7 +220,7 @@ export interface SaveFlags extends FolderOptions {
 }
 
 /** Saves images as an archive. */
-export async function save(this: Context, flags: SaveFlags, ...names: string[]): Promise<void> {
+export async function save(flags: SaveFlags, ...names: string[]): Promise<void> {
   if (flags.output === undefined && Deno.stdout.isTerminal()) {
     throw new InputError("an archive is not written to a terminal", {
       code: "bad-target",
@@ -231,7 +232,7 @@ export async function save(this: Context, flags: SaveFlags, ...names: string[]):
 }
 
 /** `sauropod commit`: makes an image of a container. */
-export async function commit(this: Context, flags: ChangeFlags, container: string, name: string): Promise<void> {
+export async function commit(flags: ChangeFlags, container: string, name: string): Promise<void> {
   const options = { changes: changes(flags), message: flags.message, author: flags.author };
   const { commitContainer } = await lazy.commit();
   // A signal is heard of when nothing is being copied: a container that was frozen for it runs again by then.

@@ -6,7 +6,6 @@
 
 import { type ContainerInfo, inspectOne } from "../lib/container/list.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
-import type { Context } from "./context.ts";
 import { parseTemplate } from "./template.ts";
 import { print, printJson } from "./text.ts";
 
@@ -60,7 +59,7 @@ function lookup(container: ContainerInfo, path: readonly string[]): unknown {
 }
 
 /** Prints what is known of containers. */
-export function inspect(this: Context, flags: InspectFlags, ...queries: string[]): void {
+export function inspect(flags: InspectFlags, ...queries: string[]): void {
   const { containers } = findFolders(flags);
   const known = `a part of the JSON, as .options.env, or one of ${Object.keys(DOCKER).join(", ")}`;
   const write = flags.format === undefined ? undefined : parseTemplate(flags.format, lookup, known);

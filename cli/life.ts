@@ -12,27 +12,15 @@ import {
   stop as stopContainer,
   wait as awaitContainer,
 } from "../lib/container/stop.ts";
-import { InputError, SauropodError } from "../lib/errors.ts";
+import { InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import { startAttached } from "./attach.ts";
-import type { Context } from "./context.ts";
-import { exitCodeOf, formatError, print, say } from "./text.ts";
+import { forEach } from "./each.ts";
+import { exitCodeOf } from "./text.ts";
 
-/** Does `work` with each container; those with which it cannot be done are said, and the command ends with 1 or more. */
-async function each(
-  { process }: Context,
-  containers: readonly string[],
-  work: (container: string) => Promise<string>,
-): Promise<void> {
-  for (const container of containers) {
-    try {
-      print(await work(container) + "\n");
-    } catch (error) {
-      if (!(error instanceof SauropodError)) throw error;
-      say(formatError(error));
-      process.exitCode = containers.length === 1 ? exitCodeOf(error) : 1;
-    }
-  }
+/** Does `work` with each container. Of one alone, the exit status tells what went wrong. */
+function each(containers: readonly string[], work: (container: string) => Promise<string | void>): Promise<number> {
+  return forEach(containers, work, { statusOf: containers.length === 1 ? exitCodeOf : undefined });
 }
 
 /** The flags of `start`. */
@@ -46,16 +34,14 @@ export interface StartFlags extends FolderOptions {
 }
 
 /** Starts containers. */
-export async function start(this: Context, flags: StartFlags, ...containers: string[]): Promise<void> {
+export async function start(flags: StartFlags, ...containers: string[]): Promise<number> {
   const [first = "", ...others] = containers;
   if (flags.attach) {
     if (others.length > 0) throw new InputError("only one container can be attached to", { code: "bad-attach" });
-    this.process.exitCode = await startAttached(first, { ...flags, noStdin: !flags.interactive });
-    return;
+    return await startAttached(first, { ...flags, noStdin: !flags.interactive });
   }
-  await each(this, containers, async (container) => {
+  return await each(containers, async (container) => {
     await startContainer(container, findFolders(flags));
-    return container;
   });
 }
 
@@ -68,18 +54,16 @@ export interface StopFlags extends FolderOptions {
 }
 
 /** Ends containers. */
-export async function stop(this: Context, flags: StopFlags, ...containers: string[]): Promise<void> {
-  await each(this, containers, async (container) => {
+export async function stop(flags: StopFlags, ...containers: string[]): Promise<number> {
+  return await each(containers, async (container) => {
     await stopContainer(container, { ...findFolders(flags), timeout: flags.time, signal: flags.signal });
-    return container;
   });
 }
 
 /** Ends containers and starts them again. */
-export async function restart(this: Context, flags: StopFlags, ...containers: string[]): Promise<void> {
-  await each(this, containers, async (container) => {
+export async function restart(flags: StopFlags, ...containers: string[]): Promise<number> {
+  return await each(containers, async (container) => {
     await restartContainer(container, { ...findFolders(flags), timeout: flags.time, signal: flags.signal });
-    return container;
   });
 }
 
@@ -90,19 +74,18 @@ export interface KillFlags extends FolderOptions {
 }
 
 /** Sends a signal to containers. */
-export async function kill(this: Context, flags: KillFlags, ...containers: string[]): Promise<void> {
-  await each(this, containers, async (container) => {
+export async function kill(flags: KillFlags, ...containers: string[]): Promise<number> {
+  return await each(containers, async (container) => {
     await killContainer(container, flags.signal ?? "SIGKILL", findFolders(flags));
-    return container;
   });
 }
 
 /** Waits for the end of containers and prints their exit codes. */
-export async function wait(this: Context, flags: FolderOptions, ...containers: string[]): Promise<void> {
-  await each(this, containers, async (container) => String(await awaitContainer(container, findFolders(flags))));
+export async function wait(flags: FolderOptions, ...containers: string[]): Promise<number> {
+  return await each(containers, async (container) => String(await awaitContainer(container, findFolders(flags))));
 }
 
 /** Gives a container another name. */
-export function rename(this: Context, flags: FolderOptions, container: string, name: string): void {
+export function rename(flags: FolderOptions, container: string, name: string): void {
   renameContainer(findFolders(flags).containers, container, name);
 }

@@ -6,7 +6,6 @@
 
 import { InputError } from "../lib/errors.ts";
 import { logIn, logOut, registryOf } from "../lib/registry/login.ts";
-import type { Context } from "./context.ts";
 import { say } from "./text.ts";
 
 /** The flags of `login`. */
@@ -62,7 +61,7 @@ function readUsername({ username, passwordStdin }: LoginFlags): string {
 }
 
 /** Tries credentials and keeps them. */
-export async function login(this: Context, flags: LoginFlags, server?: string): Promise<void> {
+export async function login(flags: LoginFlags, server?: string): Promise<void> {
   const registry = registryOf(server), username = readUsername(flags), password = await readPassword(flags);
   if (password === "") throw new InputError("the password is empty", { code: "no-password" });
   const where = await logIn(registry, { username, password });
@@ -71,7 +70,7 @@ export async function login(this: Context, flags: LoginFlags, server?: string): 
 }
 
 /** Forgets credentials. */
-export async function logout(this: Context, _flags: object, server?: string): Promise<void> {
+export async function logout(_flags: object, server?: string): Promise<void> {
   const registry = registryOf(server);
   say(await logOut(registry) ? `logged out of ${registry}` : `not logged in to ${registry}`);
 }

@@ -10,7 +10,6 @@ import { isHeld } from "../lib/container/list.ts";
 import { findContainer } from "../lib/container/names.ts";
 import { InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
-import type { Context } from "./context.ts";
 import { print, printBytes, say } from "./text.ts";
 
 /** The flags of `logs`. */
@@ -55,7 +54,7 @@ function formatRecord({ time, stream, text, partial }: LogRecord): string {
 }
 
 /** Prints what a container has written, each stream to our own. */
-export async function logs(this: Context, flags: LogsFlags, query: string): Promise<void> {
+export async function logs(flags: LogsFlags, query: string): Promise<void> {
   const { containers } = findFolders(flags);
   const record = findContainer(containers, query), { id } = record;
   const folder = `${containers}/${id}`;

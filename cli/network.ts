@@ -6,7 +6,6 @@
 
 import type { FolderOptions } from "../lib/folders.ts";
 import { createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "../lib/network/manage.ts";
-import type { Context } from "./context.ts";
 import { print, printJson, table } from "./text.ts";
 
 /** The flags of `network create`. */
@@ -24,14 +23,14 @@ export interface CreateFlags extends FolderOptions {
 }
 
 /** Makes a network and prints its name. */
-export async function create(this: Context, flags: CreateFlags, name: string): Promise<void> {
+export async function create(flags: CreateFlags, name: string): Promise<void> {
   const { subnet, gateway, ...rest } = flags;
   await createNetwork(name, { ...rest, subnets: subnet, gateways: gateway });
   print(name + "\n");
 }
 
 /** Lists networks. */
-export function ls(this: Context, flags: FolderOptions & { json?: boolean; quiet?: boolean }): void {
+export function ls(flags: FolderOptions & { json?: boolean; quiet?: boolean }): void {
   const networks = listNetworks(flags);
   if (flags.json) return printJson(networks);
   if (flags.quiet) return print(networks.map(({ name }) => name + "\n").join(""));
@@ -46,12 +45,12 @@ export function ls(this: Context, flags: FolderOptions & { json?: boolean; quiet
 }
 
 /** Prints what is known of networks. */
-export function inspect(this: Context, flags: FolderOptions, ...names: string[]): void {
+export function inspect(flags: FolderOptions, ...names: string[]): void {
   printJson(names.map((name) => inspectNetwork(name, flags)));
 }
 
 /** Removes networks and prints their names. */
-export async function rm(this: Context, flags: FolderOptions, ...names: string[]): Promise<void> {
+export async function rm(flags: FolderOptions, ...names: string[]): Promise<void> {
   for (const name of names) {
     await removeNetwork(name, flags);
     print(name + "\n");
@@ -59,7 +58,7 @@ export async function rm(this: Context, flags: FolderOptions, ...names: string[]
 }
 
 /** Removes all that no container uses and prints their names. */
-export async function prune(this: Context, flags: FolderOptions): Promise<void> {
+export async function prune(flags: FolderOptions): Promise<void> {
   const names = await pruneNetworks(flags);
   print(names.map((name) => name + "\n").join(""));
 }

@@ -5,8 +5,7 @@
  */
 
 import { VERSION } from "./argv.ts";
-import { call, find } from "./command.ts";
-import { makeContext } from "./context.ts";
+import { call, find } from "./dispatch.ts";
 import { explain } from "./explain.ts";
 import { WrongWords } from "./flag.ts";
 import { help } from "./help.ts";
@@ -28,9 +27,9 @@ export async function parse(words: readonly string[]): Promise<number> {
   }
   // It ends the command, as it does any other, and opens no debugger of Deno's.
   takeUserSignal();
-  const found = find(words), context = makeContext();
-  if (await call(found, context) === "help") print(help(found));
-  return Number(context.process.exitCode ?? 0);
+  const found = find(words), code = await call(found);
+  if (code === undefined) print(help(found));
+  return code ?? 0;
 }
 
 /** Says what went wrong with what was typed. Returns the exit code. */

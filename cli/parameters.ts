@@ -1,47 +1,41 @@
 /**
- * Flags that several commands have.
+ * Flags and words that several commands have.
  *
  * @module
  */
 
-import type { Flag } from "./flag.ts";
+import type { Word } from "./command.ts";
+import { type Flag, one, word, yes } from "./flag.ts";
 import { FLAGS } from "./flags.ts";
 
-/** A flag without a value. */
-export const yes = (brief: string): { kind: "boolean"; brief: string; optional: true; withNegated: false } => ({
-  kind: "boolean",
-  brief,
-  optional: true,
-  withNegated: false,
-});
-/** A value that is a word. */
-export const word = (
-  brief: string,
-  placeholder: string,
-): { brief: string; placeholder: string; parse: (input: string) => string } => ({
-  brief,
-  placeholder,
-  parse: (input) => input,
-});
-
-/** A flag of `run`, for a command that reads it in the same way. */
-export function asInRun<T>({ brief, placeholder = "VALUE", read }: Flag<T>): {
-  kind: "parsed";
-  optional: true;
-  brief: string;
-  placeholder: string;
-  parse: (input: string) => T;
-} {
-  return { kind: "parsed", optional: true, brief, placeholder, parse: (input) => read(input) };
-}
-
-/** For machines. */
-export const json = yes("Print JSON");
+/** `--json`. */
+export const json: Flag<boolean> = yes("Print JSON");
 
 /** Where images and containers are. */
-export const folderFlags = {
-  images: { kind: "parsed", optional: true, ...word(FLAGS.images.brief, "DIR") },
-  containers: { kind: "parsed", optional: true, ...word(FLAGS.containers.brief, "DIR") },
-} as const;
-/** The short forms of {@linkcode folderFlags}. */
-export const folderAliases = { i: "images", c: "containers" } as const;
+export const folderFlags: { readonly images: Flag<string>; readonly containers: Flag<string> } = {
+  images: FLAGS.images,
+  containers: FLAGS.containers,
+};
+
+/** The letters of {@linkcode folderFlags}. */
+export const folderLetters = { i: "images", c: "containers" } as const;
+
+/** One container. */
+export const CONTAINER: Word = { name: "CONTAINER", brief: "Name, ID or unique prefix of an ID" };
+
+/** One or more containers. */
+export const CONTAINERS: Word = { ...CONTAINER, repeated: true };
+
+/** Returns a flag whose values are the `values`. */
+export function oneOf<T extends string>(placeholder: string, brief: string, values: readonly T[]): Flag<T> {
+  return one(placeholder, brief, (text) => {
+    const value = values.find((value) => value === text);
+    if (value === undefined) throw new Error(`${JSON.stringify(text)} is not ${values.join(" or ")}`);
+    return value;
+  });
+}
+
+/** `--format TEXT` of commands that fill in a template. */
+export function template(brief: string): Flag<string> {
+  return word("TEXT", brief);
+}

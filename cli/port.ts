@@ -10,7 +10,6 @@ import { livenessOf } from "../lib/container/store.ts";
 import { InputError, NetworkError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { PublishedPort } from "../lib/network/ports.ts";
-import type { Context } from "./context.ts";
 import { print } from "./text.ts";
 
 function place({ hostAddress, hostPort }: PublishedPort): string {
@@ -24,7 +23,7 @@ function isMeant(port: string): (published: PublishedPort) => boolean {
 }
 
 /** Prints where the ports of a container are published, or one of them. */
-export function port(this: Context, flags: FolderOptions, query: string, wanted?: string): void {
+export function port(flags: FolderOptions, query: string, wanted?: string): void {
   const { containers } = findFolders(flags), record = findContainer(containers, query);
   const ports = statusOf(record, livenessOf(containers, record.id)) === "exited" ? [] : record.ports ?? [];
   if (wanted === undefined) {

@@ -10,7 +10,6 @@ import type { ShownStatus } from "../lib/container/pause.ts";
 import { type Filters, parseFilters, type Test } from "../lib/filters.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import type { PublishedPort } from "../lib/network/ports.ts";
-import type { Context } from "./context.ts";
 import { type Lookup, parseTemplate } from "./template.ts";
 import { ago, print, printJson, span, table } from "./text.ts";
 
@@ -138,7 +137,7 @@ function lastOf(listed: readonly ContainerInfo[], { last, latest }: PsFlags): re
 }
 
 /** Lists containers. */
-export async function ps(this: Context, flags: PsFlags): Promise<void> {
+export async function ps(flags: PsFlags): Promise<void> {
   const { filter = [], noTrunc = false, format } = flags;
   const isWanted = parseFilters(FILTERS, filter, "containers");
   const { containers } = findFolders(flags);

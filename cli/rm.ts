@@ -11,7 +11,6 @@ import { remove } from "../lib/container/stop.ts";
 import { livenessOf } from "../lib/container/store.ts";
 import { InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
-import type { Context } from "./context.ts";
 import { forEach } from "./each.ts";
 
 /** The flags of `rm`. */
@@ -23,7 +22,7 @@ export interface RmFlags extends FolderOptions {
 }
 
 /** Removes containers, all that can be; ends with 1 if one could not. By force, one that is not there is none of these. */
-export async function rm(this: Context, flags: RmFlags, ...queries: string[]): Promise<void> {
+export async function rm(flags: RmFlags, ...queries: string[]): Promise<number> {
   if (queries.length === 0 && !flags.all) {
     throw new InputError("rm needs the name or id of a container", { code: "no-container", hint: "or --all" });
   }
@@ -32,10 +31,9 @@ export async function rm(this: Context, flags: RmFlags, ...queries: string[]): P
   await reclaim(containers);
   const isDone = (record: ContainerRecord): boolean => livenessOf(containers, record.id) === undefined;
   const all = flags.all ? listContainers(containers).filter((record) => flags.force || isDone(record)) : [];
-  await forEach(
-    this,
+  return await forEach(
     [...queries, ...all.map(({ id }) => id)],
     (query) => remove(query, { ...folders, force: flags.force }),
-    flags.force ? ["container-not-found"] : [],
+    { harmless: flags.force ? ["container-not-found"] : [] },
   );
 }

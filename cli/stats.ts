@@ -12,7 +12,6 @@ import { makeSampler, type Sample } from "../lib/container/stats.ts";
 import { livenessOf } from "../lib/container/store.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import { formatSize } from "../lib/size.ts";
-import type { Context } from "./context.ts";
 import { print, table } from "./text.ts";
 
 /** The flags of `stats`. */
@@ -66,7 +65,7 @@ function running(containers: string, records: readonly ContainerRecord[]): Runni
 }
 
 /** Shows what containers use: those that are named, until all of them have ended, or whichever there are. */
-export async function stats(this: Context, flags: StatsFlags, ...queries: string[]): Promise<void> {
+export async function stats(flags: StatsFlags, ...queries: string[]): Promise<void> {
   const { containers } = findFolders(flags);
   await reclaim(containers);
   const named = queries.map((query) => findContainer(containers, query));

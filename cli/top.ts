@@ -6,7 +6,6 @@
 
 import { topOf } from "../lib/container/top.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
-import type { Context } from "./context.ts";
 import { print, printJson, table } from "./text.ts";
 
 /** The flags of `top`. */
@@ -34,7 +33,7 @@ function harmless(text: string): string {
 }
 
 /** Lists the processes of a container. */
-export function top(this: Context, flags: TopFlags, query: string): void {
+export function top(flags: TopFlags, query: string): void {
   const processes = topOf(findFolders(flags).containers, query);
   if (flags.json) return printJson(processes);
   const rows = processes.map(({ user, pid, hostPid, parent, cpuPercent, started, cpuSeconds, command }) => [

@@ -8,7 +8,6 @@ import { reclaim } from "../lib/container/leftovers.ts";
 import { updateContainer } from "../lib/container/update.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import { formatSize } from "../lib/size.ts";
-import type { Context } from "./context.ts";
 import { forEach } from "./each.ts";
 import { limitsOf } from "./flags.ts";
 import { say } from "./text.ts";
@@ -36,10 +35,10 @@ export interface UpdateFlags extends FolderOptions {
 }
 
 /** Changes containers, all that can be; ends with 1 if one could not. */
-export async function update(this: Context, flags: UpdateFlags, ...queries: string[]): Promise<void> {
+export async function update(flags: UpdateFlags, ...queries: string[]): Promise<number> {
   const { containers } = findFolders(flags);
   await reclaim(containers);
-  await forEach(this, queries, (query) => {
+  return await forEach(queries, (query) => {
     const { uncounted } = updateContainer(containers, query, { ...limitsOf(flags), restart: flags.restart });
     if (uncounted === undefined) return;
     say(`sauropod: ${query} uses ${formatSize(uncounted)} already, which its new limit on memory does not count`);

@@ -6,7 +6,7 @@
 
 import { InputError, messageOf, SauropodError } from "../lib/errors.ts";
 import { COMMANDS } from "./argv.ts";
-import { find, usage } from "./command.ts";
+import { find, usage } from "./dispatch.ts";
 import { DOCKER_WORDS } from "./docker_words.ts";
 import { kebab, type Wrong, type WrongWords } from "./flag.ts";
 import { nearest } from "./nearest.ts";
@@ -26,7 +26,7 @@ function usageOf(command: string): string {
 
 function example(command: string): string {
   const { target } = find(command.split(" "));
-  const line = target.fullDescription?.split("\n").find((line) => line.includes(`sauropod ${command} `));
+  const line = target.description.split("\n").find((line) => line.includes(`sauropod ${command} `));
   return line === undefined ? usageOf(command) : `for example: ${line.trim()}`;
 }
 
