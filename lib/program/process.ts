@@ -37,7 +37,8 @@ function numbered(capability: Capability): Flags {
   return { value: CAPABILITIES.indexOf(capability), text: `CAP_${capability}` };
 }
 
-function setLimit({ resource, soft, hard }: Rlimit): Program {
+/** Sets a resource limit. */
+export function setLimit({ resource, soft, hard }: Rlimit): Program {
   const limit = Object.entries(RLIMITS).find(([name]) => name === resource)?.[1];
   if (!limit) return [];
   const bits = (value: number): bigint => value < 0 ? NO_LIMIT : BigInt(value);
