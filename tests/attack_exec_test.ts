@@ -1,6 +1,7 @@
 /** Attacks of images on the host's deno (the class of CVE-2019-5736): tests/attacks/ holds their sources. */
 
 import assert from "node:assert/strict";
+import { output } from "../mod.ts";
 import * as call from "../ffi/calls.ts";
 import { execute, shimFd } from "../ffi/execute.ts";
 import { flags } from "../ffi/flags.ts";
@@ -157,4 +158,35 @@ Deno.test("a program that Deno walks itself executes nothing but the sealed shim
   } finally {
     close(busybox);
   }
+});
+
+Deno.test("root in a container with init and SYS_PTRACE cannot change the shim, nor take it away from its caller", async () => {
+  await using world = makeWorld();
+  await compileAttack("shim_thief", `${world.folders.images}/busybox/shim_thief`);
+  const options = { ...world.folders, network: "none", init: true } as const;
+  const capAdd = ["SYS_PTRACE"];
+  const { stdout } = await output("busybox", ["/shim_thief", "/proc/1/exe"], { ...options, capAdd });
+  assert.equal(text(stdout), "opened\n");
+  assert.equal((await output("busybox", ["true"], options)).code, 0);
+  assert.equal(
+    (await output("busybox", ["/shim_thief", "/proc/1/exe"], options)).code,
+    1,
+    "without it, it is not opened",
+  );
+});
+
+Deno.test("who executes the shim in a container, as whatever it can be, gets nothing but an error of it", async () => {
+  await using world = makeWorld();
+  const options = { ...world.folders, network: "none", init: true, capAdd: ["SYS_PTRACE"] } as const;
+  const script = `cp /proc/1/exe /tmp/shim || exit 1
+    for words in "sauropod-init 3 4" "sauropod-join 3 4" "sauropod-monitor 3" "sauropod-pump 0 1 3 4" "sauropod-init" "x"; do
+      set -- $words; name=$1; shift
+      (exec -a "$name" /tmp/shim "$@" 3</dev/null 4>/dev/null); echo "$name $?"
+    done`;
+  const { stdout } = await output("busybox", ["sh", "-c", script], options);
+  assert.equal(
+    text(stdout),
+    ["init 125", "join 125", "monitor 125", "pump 0", "init 125"].map((line) => `sauropod-${line}\n`).join("") +
+      "x 125\n",
+  );
 });
