@@ -128,7 +128,7 @@ Deno.test("an image that executes /proc/self/exe in output(), prepare() and exec
   }
 });
 
-Deno.test("a program that Deno walks itself executes nothing but the sealed shim", async () => {
+Deno.test("a program that Deno walks itself executes nothing but the sealed shim", () => {
   const started = callerStep("", call.clone3(flags("CLONE", "PIDFD"), "pidfd"));
   const busybox = openAt(AT_FDCWD, "/bin/busybox", flags("O", "RDONLY"));
   const execveat = (fd: number, path: string, how: number): Call => ({
