@@ -141,6 +141,9 @@ Deno.test("a command that fails before it is said which process it is, is known 
   assert.deepEqual(read(failure), { failure: failed });
   assert.deepEqual(read(process), { pid: 4711 });
   assert.deepEqual(read(), {});
+  for (const size of [1, 3, 4, 7]) assert.deepEqual(read(new Uint8Array(size)), {}, `${size} bytes`);
+  assert.deepEqual(read(process, new Uint8Array(5)), { pid: 4711 });
+  assert.deepEqual(read(word(8, 99, 2)), {}, "a step that there is not");
 });
 
 Deno.test("exec in what does not run is refused by name", async () => {
