@@ -90,6 +90,8 @@ export function joinProgram(process: ProcessSpec, groups: readonly string[], wir
     ...connectStreams(process, wiring),
     ...closeAllBut(report),
     ...becomeUser({ ...process, rlimits: limitsBefore(process) }),
+    // With another user fs.suid_dumpable holds.
+    step("let nobody look into it", call.notDumpable),
     ...goOn(wiring),
     ...(report === undefined ? [] : process.rlimits.filter(isOfProcesses).flatMap(setLimit)),
     ...(report === undefined ? [] : [step("lead a new session", call.setsid)]),
