@@ -9,6 +9,7 @@ import { makeImage } from "./image.ts";
 import { type Contender, machine, measure, peakMemory, report, timed } from "./measure.ts";
 import { command, launchPeers, openDocker, watchLeftovers } from "./peers.ts";
 import { FROM_SOURCES, packed } from "./sauropod.ts";
+import { SHIM } from "./shim.ts";
 
 const LAUNCH_ROUNDS = 100, CLI_ROUNDS = 30, MEMORY_ROUNDS = 5;
 
@@ -68,6 +69,8 @@ try {
   const title = "Launch of /bin/true from a script";
   console.log(report(`${title}, without a network namespace`, "ms", await measure(inProcess("host"), LAUNCH_ROUNDS)));
   console.log(report(`${title}, with one`, "ms", await measure(inProcess("none"), LAUNCH_ROUNDS)));
+
+  console.log(report("Part of every launch: the sealed shim", "ms", await measure(SHIM, LAUNCH_ROUNDS)));
 
   const byCommand = [
     command("sauropod --rm --network none", [...cli, "/bin/true"]),

@@ -57,18 +57,19 @@ export async function explain(flags: ContainerFlags, image: string, asked: reado
   const apart = await prepare(id, found, command, options, `${folders.containers}/${id}`);
   const { change, host } = await place(id, options, folders.containers);
   const spec = { ...apart, ...change };
-  const { program, init } = planLaunch(spec, flags.tty ?? Deno.stdin.isTerminal());
+  const { program, last } = planLaunch(spec, flags.tty ?? Deno.stdin.isTerminal());
   if (flags.json) {
     printJson({
       id,
       ...(host.length ? { host } : {}),
       steps: explainProgram(program),
-      ...(init ? { init: explainProgram(init) } : {}),
+      command: explainProgram(last),
     });
     return 0;
   }
   if (host.length) print(`On the host, as far as it has not been done yet:\n\n${host.join("\n")}\n\nThen:\n\n`);
   print(formatProgram(program));
-  if (init) print(`\nInit runs this in its child:\n\n${formatProgram(init)}`);
+  const who = options.init ? "Init runs this in its child" : "The shim, which is that process now, runs this";
+  print(`\n${who}:\n\n${formatProgram(last)}`);
   return 0;
 }

@@ -151,6 +151,11 @@ export function close(fd: Descriptor): Call {
   return call("close", fd);
 }
 
+/** close_range(2) from `first` to `last`, or of all from there on. */
+export function closeRange(first: number, last?: number): Call {
+  return call("close_range", first, last ?? named(0xffffffff, "~0"), 0);
+}
+
 /** close_range(2) from `first` on: all are closed when a program is executed. */
 export function closeOnExecFrom(first: number): Call {
   return call("close_range", first, named(0xffffffff, "~0"), named(4, "CLOSE_RANGE_CLOEXEC"));

@@ -11,6 +11,7 @@ import { type SyscallName, SYSCALLS } from "./syscalls.ts";
 const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, MFD_EXEC = 16;
 // Contents, size and further seals; and, from Linux 6.3 on, the permission to be executed.
 const F_ADD_SEALS = 1033, SEAL_ALL = 0xf, SEAL_EXEC = 0x20;
+const FS_IOC_SETFLAGS = 0x40086602, FS_IMMUTABLE_FL = 0x10;
 const LIBC_NAMES = ["libc.so.6", `libc.musl-${Deno.build.arch}.so.1`];
 
 /** The column of this machine's architecture in tables of `[x86_64, aarch64]`. */
@@ -150,3 +151,6 @@ export const shim = {
 };
 
 if (shim.i("fcntl", shimFd, F_ADD_SEALS, SEAL_ALL | SEAL_EXEC) < 0) shim.i("fcntl", shimFd, F_ADD_SEALS, SEAL_ALL);
+// Seals keep neither its owner nor its access control list from being changed, by which a container's root could take it
+// away from us. Linux 6.6 and later.
+shim.iib("ioctl", shimFd, FS_IOC_SETFLAGS, new Uint8Array(Uint32Array.of(FS_IMMUTABLE_FL).buffer));

@@ -40,6 +40,11 @@ function hasEnded(pidfd: number): boolean {
   return new DataView(info.buffer).getInt32(SI_SIGNO, true) !== 0;
 }
 
+/** Whether the process behind `pidfd` is a child of ours that has not been reaped. */
+export function isChild(pidfd: number): boolean {
+  return shim.iib("waitid", P_PIDFD, pidfd, new Uint8Array(SIGINFO_SIZE), WEXITED | WNOHANG | WNOWAIT) >= 0;
+}
+
 /** Like {@linkcode reap}, but blocks the thread: for a process that is about to end. */
 export function reapNow(pidfd: number): Ending {
   const info = new Uint8Array(SIGINFO_SIZE);

@@ -7,6 +7,7 @@ import { pipe } from "../ffi/process.ts";
 import { step } from "../ffi/program.ts";
 import { readReport } from "../lib/container/report.ts";
 import { exec, run, SpawnError } from "../mod.ts";
+import { until } from "./helpers/life.ts";
 import { Terminal } from "./helpers/terminal.ts";
 import { assertUnchanged, commandLine, lookAtMachine, makeWorld, type World } from "./helpers/world.ts";
 
@@ -140,6 +141,9 @@ Deno.test("a command that fails before it is said which process it is, is known 
   assert.deepEqual(read(failure), { failure: failed });
   assert.deepEqual(read(process), { pid: 4711 });
   assert.deepEqual(read(), {});
+  for (const size of [1, 3, 4, 7]) assert.deepEqual(read(new Uint8Array(size)), {}, `${size} bytes`);
+  assert.deepEqual(read(process, new Uint8Array(5)), { pid: 4711 });
+  assert.deepEqual(read(word(8, 99, 2)), {}, "a step that there is not");
 });
 
 Deno.test("exec in what does not run is refused by name", async () => {
@@ -237,6 +241,21 @@ Deno.test("an exec'd command dies with its caller, unless it is detached", async
     for (let i = 0; i < 100 && /sleep 2000/.test(listing = (await world.cli(["exec", "box", "ps"])).stdout); i++);
     assert.doesNotMatch(listing, /echo here/);
     assert.match(listing, /sleep 3000/);
+  } finally {
+    await world.cli(["rm", "-f", "box"]);
+  }
+});
+
+Deno.test("exec and health checks need no more room below a limit on processes than their command", async () => {
+  await using world = makeWorld();
+  const flags = ["-d", "--name", "box", "--network", "none", "-u", "31415", "--ulimit", "nproc=2"];
+  const health = ["--health-cmd", "true", "--health-interval", "50ms", "--health-retries", "1"];
+  await world.cli(["run", ...flags, ...health, "busybox", "sleep", "1000"]);
+  try {
+    await until("it is healthy", async () => /"healthy"/.test((await world.cli(["inspect", "box"])).stdout));
+    await world.cli(["exec", "box", "true"]);
+    const found = await world.cli(["exec", "box", "grep", "Max processes", "/proc/self/limits"]);
+    assert.match(`${found.stdout}${found.stderr}`, /^Max processes +2 +2 +processes/);
   } finally {
     await world.cli(["rm", "-f", "box"]);
   }

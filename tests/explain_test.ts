@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import type { ContainerOptions } from "../lib/container/options.ts";
 import { prepare } from "../lib/container/prepare.ts";
 import { explain, formatProgram } from "../lib/explain.ts";
-import { compile } from "../lib/program/compile.ts";
+import { compile, compileLast } from "../lib/program/compile.ts";
 import { hasAlpine, makeWorld } from "./helpers/world.ts";
 import { SPEC, WIRING } from "./helpers/spec.ts";
 
@@ -46,7 +46,7 @@ Deno.test("explain shows every option as text and as JSON that agree, and makes 
       options,
       SPEC.rootfs.folder,
     );
-    const program = compile(spec, WIRING);
+    const program = [...compile(spec, WIRING), ...compileLast(spec.process, WIRING)];
     const text = formatProgram(program);
     assert.match(text, shows);
     for (const { label, call } of explain(program)) assert(text.includes(`# ${label}\n`) && text.includes(call), call);
@@ -69,8 +69,8 @@ Deno.test("the command explain prints what run would do, for all options at once
   }
   const json = await world.cli(["explain", "--json", ...words, "busybox", "true"]);
   assert.equal(json.code, 0, json.stderr);
-  const parsed: { steps: unknown[]; init: unknown[] } = JSON.parse(json.stdout);
-  assert(parsed.steps.length > 100 && parsed.init.length > 3);
+  const parsed: { steps: unknown[]; command: unknown[] } = JSON.parse(json.stdout);
+  assert(parsed.steps.length > 100 && parsed.command.length > 3);
   assert.deepEqual([...Deno.readDirSync(world.folders.containers)], []);
 });
 

@@ -67,7 +67,7 @@ Deno.test("a PID 1 that is killed by a signal ends with 128 plus its number", as
 Deno.test("with --init another process is PID 1, holds none of the streams, and the command is its child", async () => {
   const script =
     "cat /proc/1/comm; tr '\\0' ' ' < /proc/1/cmdline; echo; echo $$ $PPID; ls /proc/1/fd | wc -l; wc -c < /proc/1/environ";
-  const { stdout } = await world.cli(["--rm", "--init", "busybox", "sh", "-c", script]);
+  const { stdout } = await world.cli(["--rm", "--init", "--cap-add", "SYS_PTRACE", "busybox", "sh", "-c", script]);
   const [, cmdline, pids, fds, environ] = stdout.trim().split("\n");
   assert.match(cmdline ?? "", /^sauropod-init /);
   assert.deepEqual([pids, fds, environ], ["2 1", "0", "0"]);

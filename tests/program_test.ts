@@ -5,8 +5,7 @@ import { encode } from "../ffi/encode.ts";
 import { CAPABILITIES, DEFAULT_CAPABILITIES } from "../lib/capabilities.ts";
 import { explain } from "../lib/explain.ts";
 import { compileView } from "../lib/program/view.ts";
-import { compile } from "../lib/program/compile.ts";
-import { initCommand } from "../lib/program/process.ts";
+import { compile, compileAhead, compileLast } from "../lib/program/compile.ts";
 import type { Wiring } from "../lib/program/wiring.ts";
 import type { ContainerSpec } from "../lib/spec.ts";
 import { SPEC, WIRING } from "./helpers/spec.ts";
@@ -17,9 +16,10 @@ function specOf(change: Partial<ContainerSpec>, process: ProcessChange = {}): Co
   return { ...SPEC, ...change, process: { ...SPEC.process, ...process } };
 }
 
-/** The steps of a container as lines: who, why, what. */
+/** The steps of a container and of its command as lines: who, why, what. */
 function linesOf(spec: ContainerSpec, wiring: Partial<Wiring> = {}): string[] {
-  return explain(compile(spec, { ...WIRING, ...wiring })).map(({ actor, label, call }) =>
+  const complete = { ...WIRING, ...wiring };
+  return explain([...compile(spec, complete), ...compileLast(spec.process, complete)]).map(({ actor, label, call }) =>
     `${actor}: ${label}: ${call}`
   );
 }
@@ -70,6 +70,8 @@ Deno.test("the program of a plain container does its work in the safe order", ()
     /die when the caller dies/,
     /chdir\("\/"\)/,
     /go on only if it is inside of the container/,
+    /close_range\(3, ~0, CLOSE_RANGE_CLOEXEC\)/,
+    /execveat\(10, "", \["sauropod-join", "11", "13"(, NULL)?\], \[(NULL)?\], AT_EMPTY_PATH\)/,
     /close_range\(3, ~0, CLOSE_RANGE_CLOEXEC\)/,
     /execve\("\/bin\/true", \["\/bin\/true"(, NULL)?\], \["PATH=\/bin:\/sbin"(, NULL)?\]\)/,
   ]);
@@ -337,14 +339,26 @@ Deno.test("a privileged container keeps every capability and hides nothing", () 
 });
 
 Deno.test("with init the container executes init, and init's program closes what the command must not have", () => {
-  const lines = linesOf(specOf({}, { init: true }));
+  const spec = specOf({}, { init: true });
+  const lines = explain(compile(spec, WIRING)).map(({ call }) => call);
   assertOrder(lines, [
     /close_range\(3/,
     /execveat\(10, "", \["sauropod-init", "11", "13"/,
   ]);
-  assert.deepEqual(lines.filter((line) => line.includes("execve(")), []);
-  const inner = explain(initCommand(SPEC.process, WIRING)).map(({ call }) => call);
+  const inner = explain(compileLast(spec.process, WIRING)).map(({ call }) => call);
   assertOrder(inner, [/^setsid/, /^close_range\(3, ~0, CLOSE_RANGE_CLOEXEC\)/, /^execve\("\/bin\/true"/]);
+});
+
+Deno.test("no program that is walked by Deno itself executes a path: what run, output, a build and prepare end in is the shim", () => {
+  for (const init of [false, true]) {
+    const spec = specOf({}, { init, args: ["sh"] });
+    for (const program of [compile(spec, WIRING), compileAhead(spec, WIRING)]) {
+      assert.deepEqual(program.filter(({ call }) => call.startsWith("execve")).map(({ args: [fd] }) => fd), [
+        WIRING.shim,
+      ]);
+      assert.equal(program.at(-1)?.call, "execveat");
+    }
+  }
 });
 
 Deno.test("lower folders with the characters that overlay reads as its own are escaped", () => {

@@ -1,4 +1,5 @@
 // PID 1 of a container with --init: starts the command, forwards signals to it, reaps every orphan.
+#include <linux/prctl.h>
 #include <linux/signal.h>
 #include <linux/wait.h>
 
@@ -31,6 +32,8 @@ static void reap(long command) {
 
 void run_init(int program, int report) {
   uint64_t all = ~0UL;
+  // Root in the container could make us outlive our caller: now only with CAP_SYS_PTRACE. The command is dumpable again.
+  SYS2(prctl, PR_SET_DUMPABLE, 0);
   SYS4(rt_sigprocmask, SIG_SETMASK, &all, 0, SIGNAL_SET_SIZE);
   struct program *p = load_program(program, 0);
   if (!p) leave(125);

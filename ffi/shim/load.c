@@ -5,15 +5,17 @@
 
 #include "sys.h"
 
-enum { SEEK_TO_END = 2, MOST_REGISTERS = 511 };  // PIPE_BUF: a report is written whole
+enum { SEEK_TO_OFFSET = 0, MOST_REGISTERS = 511 };  // PIPE_BUF: a report is written whole
 enum { FIRST_ROOM = 65536 };
 
 static int is_error(long address) { return address < 0 && address > -4096; }
 
-static struct program *receive_program(int pipe) {
+struct program *load_program(int fd, uint64_t offset) {
   long size = FIRST_ROOM, length = 0, n;
+  long at = SYS3(lseek, fd, offset, SEEK_TO_OFFSET);
+  if (at < 0 && at != -ESPIPE) return NULL;
   long room = SYS(mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  while (!is_error(room) && (n = SYS3(read, pipe, room + length, size - length)) != 0) {
+  while (!is_error(room) && (n = SYS3(read, fd, room + length, size - length)) != 0) {
     if (n < 0 && n != -EINTR) return NULL;
     if (n > 0) length += n;
     if (length < size) continue;
@@ -21,14 +23,6 @@ static struct program *receive_program(int pipe) {
     size *= 2;
   }
   return is_error(room) || length == 0 ? NULL : (struct program *)room;
-}
-
-struct program *load_program(int fd, uint64_t offset) {
-  long size = SYS3(lseek, fd, 0, SEEK_TO_END);
-  if (size == -ESPIPE) return receive_program(fd);
-  if (size <= 0) return NULL;
-  long address = SYS(mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-  return is_error(address) ? NULL : (struct program *)((char *)address + offset);
 }
 
 void report_process(int64_t pid, int report) {

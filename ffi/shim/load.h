@@ -9,8 +9,8 @@
 // What a report begins with that names a process instead of a step.
 enum { PROCESS_REPORT = 0xffffffff };
 
-// A private copy of the program at an offset of a memory file, or of the one that comes through a pipe until its end. NULL
-// if there is none, or no memory for it.
+// A private copy of what stands behind an offset of a memory file, or of what comes through a pipe until its end: a program,
+// and nothing before it. NULL if there is none, or no memory for it.
 struct program *load_program(int fd, uint64_t offset);
 // Writes which process goes on.
 void report_process(int64_t pid, int report);

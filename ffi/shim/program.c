@@ -1,6 +1,7 @@
 // The interpreter: walks the steps in order; each is run by the process that it names.
 #include "program.h"
 
+#include <linux/fcntl.h>
 #include <linux/futex.h>
 #include <linux/netlink.h>
 #include <linux/prctl.h>
@@ -13,6 +14,9 @@
 #include "sys.h"
 
 enum { STACK_SIZE = 16384, SIGNALS = 64, SIGNAL_SET_SIZE = 8 };
+enum { ALL_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
+
+int is_executable;
 
 // What the container's process needs at its start; outlives it in run_program's frame.
 struct child {
@@ -109,6 +113,16 @@ static long go_on_in_child(long flags, int report) {
   leave(status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff);
 }
 
+// Whether a program may execute a file, which is named by a path or open. Where the shim is a library, /proc/self/exe is the
+// host's Deno until then, and an image could lead there by a path, by #! or as an ELF interpreter, and write to it later
+// (CVE-2019-5736). So only memory files that cannot be changed any more are executed there: the shim's own.
+static int may_execute(const struct step *s, const long *a) {
+  if (is_executable) return 1;
+  if (s->call != __NR_execveat || a[4] != AT_EMPTY_PATH || *(const char *)a[1]) return 0;
+  long seals = SYS2(fcntl, a[0], F_GET_SEALS);
+  return seals > 0 && (seals & ALL_SEALS) == ALL_SEALS;
+}
+
 static int ignores(const struct step *s, long error) {
   for (int i = 0; i < MAX_IGNORED; i++)
     if (s->ignored[i] && s->ignored[i] == error) return 1;
@@ -149,6 +163,8 @@ static long perform(struct program *p, uint32_t i, const struct step *s, struct 
     case REMOVE_TREE: return remove_tree((int)a[0], (const char *)a[1]);
     case REMOVE_GROUP: return remove_group((const char *)a[0]);
     case NETLINK: return netlink(a[0], (void *)a[1], (size_t)a[2], (void *)a[3], (size_t)a[4]);
+    case __NR_execve:
+    case __NR_execveat: return may_execute(s, a) ? syscall6(s->call, a[0], a[1], a[2], a[3], a[4], a[5]) : -EPERM;
     case __NR_clone3: return child ? start_child(i, (struct clone_args *)a[0], (size_t)a[1], child) : -EINVAL;
     default: return syscall6(s->call, a[0], a[1], a[2], a[3], a[4], a[5]);
   }

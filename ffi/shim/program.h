@@ -45,6 +45,10 @@ struct program {
   uint32_t relocation_count, relocations;  // count, offset: words that hold offsets and want addresses
 };
 
+// Whether this process has executed the shim, instead of loading it as a library: what /proc/self/exe leads to. Only then can
+// a program execute what an image names.
+extern int is_executable;
+
 // Runs the steps of a whole program, the caller's in this process, the container's in the one that its clone3 starts.
 int run_program(struct program *);
 // Runs the container's steps in this process; returns only on failure.

@@ -62,6 +62,7 @@ static int number(const char *s) {
 __attribute__((used)) static void enter(long *stack) {
   long argc = stack[0];
   char **argv = (char **)(stack + 1);
+  is_executable = 1;
   if (argc == 3 && same(argv[0], "sauropod-init")) run_init(number(argv[1]), number(argv[2]));
   if (argc == 3 && same(argv[0], "sauropod-join")) run_join(number(argv[1]), number(argv[2]));
   if (argc == 2 && same(argv[0], "sauropod-monitor")) run_monitor(number(argv[1]));

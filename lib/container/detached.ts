@@ -55,7 +55,7 @@ function wiringOf(outfit: Outfit, { tty }: ContainerOptions): Wiring {
     ...(tty ? { terminalSize: TERMINAL_SIZE } : {}),
     shim: shimFd,
     hostNetwork: outfit.network,
-    initProgram: outfit.init?.fd ?? -1,
+    lastProgram: outfit.init?.fd ?? -1,
     report: outfit.reports[1],
   };
 }

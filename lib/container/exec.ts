@@ -8,7 +8,16 @@ import { execute, programFile, shimFd } from "../../ffi/execute.ts";
 import { isAmongTerminals } from "../../ffi/filesystems.ts";
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, openAt, openIn, statusAt } from "../../ffi/fs.ts";
-import { openProcess, openTerminal, pipe, reap, reapNow, resizeTerminal, sendSignal } from "../../ffi/process.ts";
+import {
+  isChild,
+  openProcess,
+  openTerminal,
+  pipe,
+  reap,
+  reapNow,
+  resizeTerminal,
+  sendSignal,
+} from "../../ffi/process.ts";
 import { ContainerError, InputError, SpawnError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../folders.ts";
 import { lazy } from "../lazy.ts";
@@ -108,14 +117,6 @@ function wire({ streams, size }: Connection, pid: number, uid: number): Wires {
   return { streams: [replace(stdin), replace(stdout), replace(stderr)], terminal: { index, ours, theirs } };
 }
 
-let self: number | undefined;
-
-/** A pidfd of this process, open for good. */
-function ownProcess(): number {
-  self ??= openProcess(Deno.pid);
-  return self;
-}
-
 async function describe(failure: Failure, process: ProcessSpec): Promise<Error> {
   const { describeFailure } = await lazy.failure();
   return describeFailure(failure, { process });
@@ -126,30 +127,49 @@ async function homeOfDetached(): Promise<string | undefined> {
   return lastingGroup(detectCgroups());
 }
 
+/**
+ * A pidfd of the process `pid`, of which we have read in a pipe whose other end the container can get hold of with
+ * CAP_SYS_PTRACE: it must be a child of ours in the pid namespace of `container`. Undefined if it is another one, or gone.
+ */
+function openReported(pid: number, container: number): number | undefined {
+  const namespaceOf = (pid: number): string => Deno.readLinkSync(`/proc/${pid}/ns/pid`);
+  let pidfd = -1;
+  try {
+    pidfd = openProcess(pid);
+    if (isChild(pidfd) && namespaceOf(pid) === namespaceOf(container)) return pidfd;
+  } catch {
+    // One of them has gone.
+  }
+  close(pidfd);
+  return undefined;
+}
+
 /** Starts the command; returns its pid and a pidfd of it. */
 async function launch(
-  { record, pidfd: container }: Running,
+  { record, pid: first, pidfd: container }: Running,
   process: ProcessSpec,
   { streams, terminal }: Wires,
   detach: boolean,
 ): Promise<{ pid: number; pidfd: number }> {
   const [reading, report] = pipe();
-  const owner = detach ? undefined : ownProcess();
-  const wiring = { container, streams, report, ...(owner === undefined ? {} : { owner }) };
+  const wiring = { container, streams, report, diesWithCaller: !detach };
   const program = joinProgram(process, record.cgroups, terminal ? { ...wiring, terminal: terminal.index } : wiring);
   const file = programFile(program);
   try {
     const needed = streams.flatMap((stream) => stream === "terminal" ? [] : [stream.fd]);
-    const inherited = [file.fd, report, container, ...(owner === undefined ? [] : [owner]), ...needed];
+    const inherited = [file.fd, report, container, ...needed];
     const home = detach ? await homeOfDetached() : undefined;
     const outcome = execute(startJoin(shimFd, file.fd, report, inherited, home), ["joiner"]);
     close(report);
     if (!outcome.ok) throw await describe(outcome, process);
     const { pid, failure } = readReport(reading, { program, registers: file.registers });
     reapNow(outcome.registers.get("joiner") ?? -1);
-    const pidfd = pid === undefined ? undefined : openProcess(pid);
+    const pidfd = pid === undefined ? undefined : openReported(pid, first);
     if (pid !== undefined && pidfd !== undefined && !failure) return { pid, pidfd };
-    if (pidfd !== undefined) reapNow(pidfd);
+    if (pidfd !== undefined) {
+      sendSignal(pidfd, SIGKILL);
+      reapNow(pidfd);
+    }
     if (failure) throw await describe(failure, process);
     throw new SpawnError(`container ${record.id} ended before the command could be executed`, {
       code: "container-not-running",

@@ -10,8 +10,7 @@ import { AT_FDCWD, close, openAt } from "../../ffi/fs.ts";
 import { pipe, reapNow, sendSignal } from "../../ffi/process.ts";
 import type { Program } from "../../ffi/program.ts";
 import { lazy } from "../lazy.ts";
-import { initCommand } from "../program/process.ts";
-import { compile, compileAhead, compileCommand } from "../program/compile.ts";
+import { compile, compileAhead, compileCommand, compileLast } from "../program/compile.ts";
 import { REGISTERS, type Stream, type TerminalSize, type Wiring } from "../program/wiring.ts";
 import type { ContainerSpec } from "../spec.ts";
 import type { Failure } from "./failure.ts";
@@ -64,25 +63,20 @@ export async function launch(
   terminalSize?: TerminalSize,
 ): Promise<Launched> {
   const host = hostNetwork(spec);
-  const wiring: Wiring = { streams, terminalSize, shim: shimFd, hostNetwork: host, initProgram: -1, report: -1 };
-  if (!spec.process.init) {
-    const outcome = execute(compile(spec, wiring), KEPT);
-    if (!outcome.ok) throw await describe(outcome, spec);
-    return launched(outcome.registers);
-  }
-  const inner = initCommand(spec.process, wiring);
-  const { fd: initProgram, registers } = programFile(inner);
+  const wiring: Wiring = { streams, terminalSize, shim: shimFd, hostNetwork: host, lastProgram: -1, report: -1 };
+  const last = compileLast(spec.process, wiring);
+  const { fd: lastProgram, registers } = programFile(last);
   const [reading, report] = pipe();
   try {
-    const outcome = execute(compile(spec, { ...wiring, initProgram, report }), KEPT);
+    const outcome = execute(compile(spec, { ...wiring, lastProgram, report }), KEPT);
     close(report);
     if (!outcome.ok) throw await describe(outcome, spec);
-    const { failure: failed } = readReport(reading, { program: inner, registers });
+    const { failure: failed } = readReport(reading, { program: last, registers });
     if (!failed) return launched(outcome.registers);
     kill(launched(outcome.registers));
     throw await describe(failed, spec);
   } finally {
-    close(initProgram);
+    close(lastProgram);
     close(reading);
   }
 }
@@ -117,7 +111,7 @@ export async function launchAhead(
   terminalSize?: TerminalSize,
 ): Promise<Ahead> {
   const [program, request] = pipe(), [report, failure] = pipe();
-  const shared = { shim: shimFd, hostNetwork: hostNetwork(spec), initProgram: program, report: failure };
+  const shared = { shim: shimFd, hostNetwork: hostNetwork(spec), lastProgram: program, report: failure };
   const ends: Ahead["ends"] = [endOf(request), endOf(report)];
   try {
     const outcome = execute(compileAhead(spec, { ...shared, streams, terminalSize }), KEPT);
@@ -150,7 +144,7 @@ function send({ ends: [request, report] }: Ahead, program: Program): Report {
  * @throws {SystemError} `EPIPE` if the container has ended meanwhile.
  */
 export async function command(ahead: Ahead, spec: ContainerSpec): Promise<void> {
-  const wiring: Wiring = { streams: ahead.wired, shim: shimFd, hostNetwork: -1, initProgram: -1, report: -1 };
+  const wiring: Wiring = { streams: ahead.wired, shim: shimFd, hostNetwork: -1, lastProgram: -1, report: -1 };
   const { failure } = send(ahead, compileCommand(spec.process, wiring));
   if (failure) throw await describe(failure, spec);
 }
@@ -172,16 +166,18 @@ function launched(registers: ReadonlyMap<string, number>): Launched {
   };
 }
 
-/** The program that {@linkcode launch} would run with the caller's own streams, for people to read. */
-export function planLaunch(spec: ContainerSpec, terminal: boolean): { program: Program; init?: Program } {
+/**
+ * The programs that {@linkcode launch} would run with the caller's own streams, for people to read: the one that makes the
+ * container, and the one with which the shim executes its command.
+ */
+export function planLaunch(spec: ContainerSpec, terminal: boolean): { program: Program; last: Program } {
   const inherited = (fd: number): Stream => terminal ? "terminal" : { fd, owned: false };
   const wiring: Wiring = {
     streams: [inherited(0), inherited(1), inherited(2)],
     shim: shimFd,
     hostNetwork: hostNetwork(spec),
-    initProgram: shimFd + 1,
+    lastProgram: shimFd + 1,
     report: shimFd + 2,
   };
-  const program = compile(spec, wiring);
-  return spec.process.init ? { program, init: initCommand(spec.process, wiring) } : { program };
+  return { program: compile(spec, wiring), last: compileLast(spec.process, wiring) };
 }

@@ -99,7 +99,7 @@ export function makeOutfit(
     const [ours, theirs] = reports;
     keep(theirs);
     const network = hostNetwork(spec);
-    const wiring = { streams: connected.streams, shim: -1, hostNetwork: -1, initProgram: -1, report: -1 };
+    const wiring = { streams: connected.streams, shim: -1, hostNetwork: -1, lastProgram: -1, report: -1 };
     const program = spec.process.init ? initCommand(spec.process, wiring) : undefined;
     const init = program && { program, ...programFile(program) };
     if (init) keep(init.fd);

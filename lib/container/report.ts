@@ -41,7 +41,8 @@ export function readReport(fd: number, { program, registers }: Walked): Report {
   const pid = at === undefined ? {} : { pid: whole.getUint32(at + ERRNO, true) };
   const begin = at === 0 ? PROCESS_SIZE : 0;
   const word = new DataView(bytes.buffer, begin, Math.min(length - begin, FAILURE_SIZE));
-  const step = word.byteLength > 0 ? program[word.getUint32(STEP, true)] : undefined;
+  // Who has got hold of the other end can write anything.
+  const step = word.byteLength >= REGISTERS ? program[word.getUint32(STEP, true)] : undefined;
   if (!step) return pid;
   const values = registers.slice(0, (word.byteLength - REGISTERS) / 8).map((name, i): [string, number] => [
     name,

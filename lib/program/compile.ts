@@ -62,14 +62,22 @@ function make(spec: ContainerSpec, wiring: Wiring): Program {
   ];
 }
 
-/** The program that makes the container `spec` and executes its command, in order. Pure. */
+/**
+ * The program that makes the container `spec`, in order. It ends in the shim, which goes on with {@linkcode compileLast}'s.
+ * A monitor, which is the shim itself, executes a command without an init right away. Pure.
+ */
 export function compile(spec: ContainerSpec, wiring: Wiring): Program {
   const { process } = spec;
   return [
     ...make(spec, wiring),
     ...enterDirectory(process),
-    ...(process.init ? becomeShim("init", wiring) : becomeCommand(process, wiring)),
+    ...(wiring.lastProgram < 0 ? becomeCommand(process, wiring) : becomeShim(process.init ? "init" : "join", wiring)),
   ];
+}
+
+/** The program that executes the command of a container that has been made, in the shim. Pure. */
+export function compileLast(process: ProcessSpec, wiring: Wiring): Program {
+  return process.init ? initCommand(process, wiring) : becomeCommand(process, wiring);
 }
 
 /**
@@ -82,8 +90,5 @@ export function compileAhead(spec: ContainerSpec, wiring: Wiring): Program {
 
 /** The program that executes a command in a container that was made ahead. Pure. */
 export function compileCommand(process: ProcessSpec, wiring: Wiring): Program {
-  return [
-    ...enterDirectory(process),
-    ...(process.init ? initCommand(process, wiring) : becomeCommand(process, wiring)),
-  ];
+  return [...enterDirectory(process), ...compileLast(process, wiring)];
 }

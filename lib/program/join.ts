@@ -8,10 +8,10 @@
 import * as call from "../../ffi/calls.ts";
 import { flags } from "../../ffi/flags.ts";
 import { type Program, register, step } from "../../ffi/program.ts";
-import type { ProcessSpec } from "../spec.ts";
+import type { ProcessSpec, Rlimit } from "../spec.ts";
 import { dieWith } from "./birth.ts";
 import { startApart } from "./detach.ts";
-import { becomeUser, connectStreams, enterDirectory, execute } from "./process.ts";
+import { becomeUser, connectStreams, enterDirectory, execute, setLimit } from "./process.ts";
 import type { Wiring } from "./wiring.ts";
 
 const KINDS = ["NEWNS", "NEWPID", "NEWUTS", "NEWIPC", "NEWNET", "NEWCGROUP"] as const;
@@ -24,8 +24,8 @@ export interface JoinWiring {
   readonly streams: Wiring["streams"];
   /** Which of the streams is a terminal that the command is to control. Default: none. */
   readonly terminal?: number;
-  /** A pidfd of the process with which the command is to die. Default: it lives on. */
-  readonly owner?: number;
+  /** Whether the command is to die with the caller, which has the other end of `report`. Default: it lives on. */
+  readonly diesWithCaller?: boolean;
   /**
    * The pipe that is told which process runs the command. Default: we wait for the command, which is in our session and
    * process group, and dies with us.
@@ -41,33 +41,61 @@ function joinGroup(path: string): Program {
   ];
 }
 
-function goOn({ report }: JoinWiring): Program {
-  return report === undefined
-    ? [step("go on in a process of the container's, and wait for it", call.goOnInChild)]
-    : [step("go on in a process of the container's", call.goOnInSibling(report))];
+/** What the command's process does before all else. */
+function goOn({ report, diesWithCaller }: JoinWiring): Program {
+  if (report === undefined) {
+    return [
+      step("go on in a process of the container's, and wait for it", call.goOnInChild),
+      step("die when the one that waits dies", call.dieWithParent),
+    ];
+  }
+  return [
+    step("go on in a process of the container's", call.goOnInSibling(report)),
+    // Of the pipe's other end there is one, the caller's.
+    ...(diesWithCaller ? dieWith(report) : []),
+  ];
 }
 
-function dying({ report, owner }: JoinWiring): Program {
-  if (report === undefined) return [step("die when the one that waits dies", call.dieWithParent)];
-  return owner === undefined ? [] : dieWith(owner);
+function closeAllBut(fd: number | undefined): Program {
+  const label = "close all other descriptors";
+  if (fd === undefined) return [step(label, call.closeRange(3))];
+  return [
+    ...(fd > 3 ? [step(label, call.closeRange(3, fd - 1))] : []),
+    step(label, call.closeRange(fd + 1)),
+  ];
 }
 
-/** The program that enters a container's control groups and namespaces and executes a command there. Pure. */
+const isOfProcesses = ({ resource }: Rlimit): boolean => resource === "nproc";
+
+/** Resource limits for the process that starts the command's, which is the user's for a moment, too, or while it waits. */
+function limitsBefore({ rlimits }: ProcessSpec): Rlimit[] {
+  const more = (value: number): number => value < 0 ? value : value + 1;
+  return rlimits.map((limit) =>
+    isOfProcesses(limit) ? { ...limit, soft: more(limit.soft), hard: more(limit.hard) } : limit
+  );
+}
+
+/**
+ * The program that enters a container's control groups and namespaces and executes a command there. Before any of its
+ * processes can be seen in the container, and be stopped and looked into by one with CAP_SYS_PTRACE, all privileges and
+ * descriptors are given up that the command is not to have, but for the pipe to the caller. Pure.
+ */
 export function joinProgram(process: ProcessSpec, groups: readonly string[], wiring: JoinWiring): Program {
-  const { terminal } = wiring;
+  const { terminal, report } = wiring;
   return [
     step("let nobody look into this process", call.notDumpable),
     ...groups.flatMap(joinGroup),
     step("enter the container's namespaces", call.setns(wiring.container, ...KINDS)),
-    ...goOn(wiring),
-    ...dying(wiring),
     step("reset all signals", call.defaultSignals),
-    ...(wiring.report === undefined ? [] : [step("lead a new session", call.setsid)]),
     ...connectStreams(process, wiring),
+    ...closeAllBut(report),
+    ...becomeUser({ ...process, rlimits: limitsBefore(process) }),
+    // With another user fs.suid_dumpable holds.
+    step("let nobody look into it", call.notDumpable),
+    ...goOn(wiring),
+    ...(report === undefined ? [] : process.rlimits.filter(isOfProcesses).flatMap(setLimit)),
+    ...(report === undefined ? [] : [step("lead a new session", call.setsid)]),
     ...(terminal === undefined ? [] : [step("take the terminal", call.controlTerminal(terminal))]),
-    ...becomeUser(process),
-    // Changing the user has taken this back.
-    ...dying(wiring),
     ...enterDirectory(process),
     step("close all other descriptors on execution", call.closeOnExecFrom(3)),
     step("set the usual umask", call.umask(0o022)),

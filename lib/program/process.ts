@@ -37,7 +37,8 @@ function numbered(capability: Capability): Flags {
   return { value: CAPABILITIES.indexOf(capability), text: `CAP_${capability}` };
 }
 
-function setLimit({ resource, soft, hard }: Rlimit): Program {
+/** Sets a resource limit. */
+export function setLimit({ resource, soft, hard }: Rlimit): Program {
   const limit = Object.entries(RLIMITS).find(([name]) => name === resource)?.[1];
   if (!limit) return [];
   const bits = (value: number): bigint => value < 0 ? NO_LIMIT : BigInt(value);
@@ -131,7 +132,7 @@ function leadSession(wiring: Wiring): Program {
   return terminal < 0 ? [] : [step("take the terminal", call.controlTerminal(terminal))];
 }
 
-/** The last steps of a container whose PID 1 is the command itself. */
+/** The program that executes the command as a container's PID 1. Only the shim can walk it: see `ffi/shim/program.c`. */
 export function becomeCommand(process: ProcessSpec, wiring: Wiring): Program {
   return [
     ...leadSession(wiring),
@@ -147,10 +148,10 @@ export function becomeCommand(process: ProcessSpec, wiring: Wiring): Program {
  * one that goes on with a program itself.
  */
 export function becomeShim(mode: "init" | "join", wiring: Wiring): Program {
-  const argv = [`sauropod-${mode}`, String(wiring.initProgram), String(wiring.report)];
+  const argv = [`sauropod-${mode}`, String(wiring.lastProgram), String(wiring.report)];
   return [
     step("close all other descriptors on execution", call.closeOnExecFrom(3)),
-    step("except its program's", call.stayOpen(wiring.initProgram)),
+    step("except its program's", call.stayOpen(wiring.lastProgram)),
     step("and the pipe for its report", call.stayOpen(wiring.report)),
     step("set the usual umask", call.umask(0o022)),
     step(mode === "init" ? "execute init" : "execute the shim", call.execveFd(wiring.shim, argv, [])),

@@ -25,9 +25,12 @@ export interface Wiring {
   readonly shim: number;
   /** A descriptor of the caller's network namespace, for a container with interfaces. */
   readonly hostNetwork: number;
-  /** With `--init`: the sealed memfd that holds the command's program. Made ahead: the pipe through which it will come. */
-  readonly initProgram: number;
-  /** With `--init` or made ahead: the write end of the pipe that reports how the command's program failed. */
+  /**
+   * The sealed memfd that holds the command's program, or, for a container that is made ahead, the pipe through which it will
+   * come; -1 for a monitor, which needs none without an init.
+   */
+  readonly lastProgram: number;
+  /** The write end of the pipe that reports how the command's program failed; unused without that. */
   readonly report: number;
   /** The descriptor that is to hold the container's network namespace, for one that can be started again. */
   readonly networkPlace?: number;

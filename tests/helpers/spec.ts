@@ -48,6 +48,6 @@ export const WIRING: Wiring = {
   streams: [{ fd: 0, owned: false }, { fd: 1, owned: false }, { fd: 2, owned: false }],
   shim: 10,
   hostNetwork: 12,
-  initProgram: 11,
+  lastProgram: 11,
   report: 13,
 };
