@@ -91,6 +91,8 @@ export async function launch(
 export interface Ahead extends Launched {
   /** Its standard streams. */
   readonly wired: Wiring["streams"];
+  /** Its working directory. */
+  readonly cwd: string;
   /** Where the command's program goes, and where a failure of that comes from. */
   readonly ends: readonly [request: End, report: End];
 }
@@ -122,7 +124,7 @@ export async function launchAhead(
   try {
     const outcome = execute(compileAhead(spec, { ...shared, streams, terminalSize }), KEPT);
     if (!outcome.ok) throw await describe(outcome, spec);
-    return { ...launched(outcome.registers), wired: streams, ends };
+    return { ...launched(outcome.registers), wired: streams, cwd: spec.process.cwd, ends };
   } catch (error) {
     ends.forEach((end) => end.close());
     throw error;
@@ -151,7 +153,7 @@ function send({ ends: [request, report] }: Ahead, program: Program): Report {
  */
 export async function command(ahead: Ahead, spec: ContainerSpec): Promise<void> {
   const wiring: Wiring = { streams: ahead.wired, shim: shimFd, hostNetwork: -1, initProgram: -1, report: -1 };
-  const { failure } = send(ahead, compileCommand(spec.process, wiring));
+  const { failure } = send(ahead, compileCommand(spec.process, wiring, ahead.cwd));
   if (failure) throw await describe(failure, spec);
 }
 

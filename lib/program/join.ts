@@ -11,7 +11,7 @@ import { type Program, register, step } from "../../ffi/program.ts";
 import type { ProcessSpec } from "../spec.ts";
 import { dieWith } from "./birth.ts";
 import { startApart } from "./detach.ts";
-import { becomeUser, connectStreams, enterDirectory, execute } from "./process.ts";
+import { becomeUser, confirmDirectory, connectStreams, enterDirectory, execute } from "./process.ts";
 import type { Wiring } from "./wiring.ts";
 
 const KINDS = ["NEWNS", "NEWPID", "NEWUTS", "NEWIPC", "NEWNET", "NEWCGROUP"] as const;
@@ -65,10 +65,11 @@ export function joinProgram(process: ProcessSpec, groups: readonly string[], wir
     ...(wiring.report === undefined ? [] : [step("lead a new session", call.setsid)]),
     ...connectStreams(process, wiring),
     ...(terminal === undefined ? [] : [step("take the terminal", call.controlTerminal(terminal))]),
+    ...enterDirectory(process),
     ...becomeUser(process),
     // Changing the user has taken this back.
     ...dying(wiring),
-    ...enterDirectory(process),
+    ...confirmDirectory(process),
     step("close all other descriptors on execution", call.closeOnExecFrom(3)),
     step("set the usual umask", call.umask(0o022)),
     step("unblock signals", call.unblockSignals),
