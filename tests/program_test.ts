@@ -164,8 +164,7 @@ const CHOICES: readonly {
     spec: { mounts: [{ kind: "bind", source: "/s", target: "/a/b", directory: true, readOnly: false }] },
     added: [
       /open_tree\(AT_FDCWD, "\/s", /,
-      /mkdirat\(AT_FDCWD, "\/a"/,
-      /mkdirat\(AT_FDCWD, "\/a\/b"/,
+      /open_target\("\/a\/b", S_IFDIR\|0755\)/,
       /mount_setattr\(.*NOSUID/,
       /move_mount\(/,
     ],
@@ -184,7 +183,11 @@ const CHOICES: readonly {
   {
     name: "a folder in memory",
     spec: { mounts: [{ kind: "tmpfs", target: "/t", data: "size=1m", executable: false }] },
-    added: [/mkdirat\(AT_FDCWD, "\/t"/, /mount\("tmpfs", "\/t", "tmpfs", MS_NOSUID\|MS_NODEV\|MS_NOEXEC, "size=1m"\)/],
+    added: [
+      /open_target\("\/t", S_IFDIR/,
+      /fchdir\(<target:\/t>/,
+      /mount\("tmpfs", ".", "tmpfs", MS_NOSUID\|MS_NODEV\|MS_NOEXEC, "size=1m"\)/,
+    ],
   },
   {
     name: "a device",
@@ -270,7 +273,7 @@ const CHOICES: readonly {
   {
     name: "a working directory",
     process: { cwd: "/a/b" },
-    added: [/mkdirat\(AT_FDCWD, "\/a"/, /mkdirat\(AT_FDCWD, "\/a\/b"/, /chdir\("\/a\/b"\)/],
+    added: [/open_target\("\/a\/b", S_IFDIR/, /chdir\("\/a\/b"\)/],
     gone: [/go to \/: chdir/],
   },
   {

@@ -144,7 +144,7 @@ export function makeFiles({ files }: ContainerSpec): Program {
   if (files.length === 0) return [];
   return [
     ...mountOnTop("tmpfs", PLACE, flags("MS", "NOSUID", "NODEV", "NOEXEC"), "mode=755,size=1m"),
-    step("make /etc", call.mkdir("/etc", 0o755), { ignore: ["EEXIST"] }),
+    step("make /etc", call.openTarget("/etc", "directory"), { ignore: ["EROFS"] }),
     ...files.flatMap(makeFile),
     step(`leave ${PLACE} as it was`, call.umount(PLACE, flags("MNT", "DETACH"))),
   ];
