@@ -233,6 +233,11 @@ export function fchown(fd: Descriptor, uid: number): Call {
   return call("fchown", fd, uid, -1);
 }
 
+/** fchmod(2). */
+export function fchmod(fd: Descriptor, permissions: number): Call {
+  return call("fchmod", fd, mode(permissions));
+}
+
 /** fchmodat(2). */
 export function chmod(path: string, permissions: number): Call {
   return call("fchmodat", cwd, path, mode(permissions));

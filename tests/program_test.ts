@@ -231,10 +231,15 @@ const CHOICES: readonly {
     gone: [/setgroups/, /setresgid/, /setresuid/, /capset\(/],
   },
   {
-    name: "a user with a pipe of ours, which becomes the user's",
+    name: "a user with a pipe, which the user may open by name",
     process: { identity: { uid: 1000, gid: 0, groups: [] } },
-    wiring: { streams: [{ fd: 0, owned: false }, { fd: 7, owned: true }, { fd: 2, owned: false }] },
-    added: [/give standard output to the user: fchown\(7, 1000/, /dup3\(7, 1, 0\)/, /setresuid\(1000/, /capset/],
+    wiring: { streams: [{ fd: 0 }, { fd: 7, mode: 0o622 }, { fd: 2 }] },
+    added: [
+      /let its user open standard output by name: fchmod\(7, 0622/,
+      /dup3\(7, 1, 0\)/,
+      /setresuid\(1000/,
+      /capset/,
+    ],
     gone: [/setresuid/, /capset/],
   },
   {

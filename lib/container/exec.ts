@@ -103,7 +103,7 @@ function wire({ streams, size }: Connection, pid: number, uid: number): Wires {
   if (index < 0) return { streams };
   const [ours, theirs] = makeTerminal(pid, uid);
   if (size) resizeTerminal(ours, size.columns, size.rows);
-  const replace = (stream: Stream): Stream => stream === "terminal" ? { fd: theirs, owned: false } : stream;
+  const replace = (stream: Stream): Stream => stream === "terminal" ? { fd: theirs } : stream;
   const [stdin, stdout, stderr] = streams;
   return { streams: [replace(stdin), replace(stdout), replace(stderr)], terminal: { index, ours, theirs } };
 }
@@ -200,7 +200,7 @@ export async function exec(
 }
 
 async function start(running: Running, process: ProcessSpec, options: ExecOptions): Promise<ExecProcess> {
-  const connection = connect(options);
+  const connection = await connect(options, process);
   let wires: Wires | undefined;
   try {
     wires = wire(connection, running.pid, process.identity.uid);
@@ -231,7 +231,7 @@ function follow(
     signal?.removeEventListener("abort", abort);
   };
   const status = reap(pidfd, gone).then(async (ending) => {
-    await streams.drained;
+    await streams.drain();
     return { success: ending.code === 0, code: ending.code, signal: ending.signal ?? null };
   });
   const child = new Child<CommandStatus>(pid, streams, status, kill);

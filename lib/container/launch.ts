@@ -176,7 +176,7 @@ function launched(registers: ReadonlyMap<string, number>): Launched {
 
 /** The program that {@linkcode launch} would run with the caller's own streams, for people to read. */
 export function planLaunch(spec: ContainerSpec, terminal: boolean): { program: Program; init?: Program } {
-  const inherited = (fd: number): Stream => terminal ? "terminal" : { fd, owned: false };
+  const inherited = (fd: number): Stream => terminal ? "terminal" : { fd };
   const wiring: Wiring = {
     streams: [inherited(0), inherited(1), inherited(2)],
     shim: shimFd,

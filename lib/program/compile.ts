@@ -58,7 +58,7 @@ function make(spec: ContainerSpec, wiring: Wiring): Program {
     ...finishRootfs(spec),
     step(`set the host name to ${spec.hostname}`, call.sethostname(spec.hostname)),
     ...connectNetwork(spec, wiring),
-    ...connectStreams(process, wiring),
+    ...connectStreams(wiring),
     ...enterDirectory(process),
     ...becomeUser(process),
     ...dieWithCaller(),

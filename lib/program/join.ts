@@ -63,7 +63,7 @@ export function joinProgram(process: ProcessSpec, groups: readonly string[], wir
     ...dying(wiring),
     step("reset all signals", call.defaultSignals),
     ...(wiring.report === undefined ? [] : [step("lead a new session", call.setsid)]),
-    ...connectStreams(process, wiring),
+    ...connectStreams(wiring),
     ...(terminal === undefined ? [] : [step("take the terminal", call.controlTerminal(terminal))]),
     ...enterDirectory(process),
     ...becomeUser(process),

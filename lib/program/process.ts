@@ -141,16 +141,15 @@ export function changeDirectory({ cwd }: ProcessSpec): Program {
 }
 
 /** Connects the standard streams. */
-export function connectStreams(process: ProcessSpec, wiring: Pick<Wiring, "streams">): Program {
+export function connectStreams(wiring: Pick<Wiring, "streams">): Program {
   const names = ["standard input", "standard output", "standard error"];
   return wiring.streams.flatMap((stream, i): Program => {
     if (stream === "terminal") {
       return [step(`connect ${names[i]} with the terminal`, call.dup(register("slave"), i))];
     }
-    const owner = stream.owned && process.identity.uid !== 0
-      ? [step(`give ${names[i]} to the user`, call.fchown(stream.fd, process.identity.uid))]
-      : [];
-    return stream.fd === i ? owner : [...owner, step(`connect ${names[i]}`, call.dup(stream.fd, i))];
+    const { fd, mode } = stream;
+    const open = mode === undefined ? [] : [step(`let its user open ${names[i]} by name`, call.fchmod(fd, mode))];
+    return fd === i ? open : [...open, step(`connect ${names[i]}`, call.dup(fd, i))];
   });
 }
 

@@ -45,7 +45,7 @@ export const SPEC: ContainerSpec = {
 
 /** Descriptors, which are nobody's. */
 export const WIRING: Wiring = {
-  streams: [{ fd: 0, owned: false }, { fd: 1, owned: false }, { fd: 2, owned: false }],
+  streams: [{ fd: 0 }, { fd: 1 }, { fd: 2 }],
   shim: 10,
   hostNetwork: 12,
   initProgram: 11,
