@@ -145,6 +145,7 @@ const CHOICES: readonly {
       /in short/,
       /set lo up/,
       /let every group ping/,
+      /let every user listen/,
     ],
   },
   { name: "a size of /dev/shm", spec: { shmSize: 4096 }, added: [/size=4096/], gone: [/size=65536"/] },

@@ -21,6 +21,7 @@ export const SPEC: ContainerSpec = {
     readOnly: false,
     volatile: false,
   },
+  masked: [],
   mounts: [],
   devices: [],
   network: { mode: "own", interfaces: [] },
