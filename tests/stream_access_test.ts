@@ -70,6 +70,19 @@ Deno.test("exec -u 1234 opens its streams by name, through pipes and files", asy
   }
 });
 
+Deno.test("exec -u 1234 ends soon after its command, though what that left running holds its pipes", async () => {
+  const { stdout: id } = await world.cli(["run", "-d", "--rm", "busybox", "sleep", "60"]);
+  const exec = (script: string): string => quoted(commandLine(["exec", "-u", "1234", id.trim(), "sh", "-c", script]));
+  try {
+    const started = Date.now();
+    const late = "echo now; { sleep 0.3; echo soon; sleep 30; echo never; } & exit 3";
+    assert.equal(await shell(`${exec(late)} >log 2>&1; echo $?; cat log`), "3\nnow\nsoon\n");
+    assert.ok(Date.now() - started < 20_000, "it waited for all");
+  } finally {
+    await world.cli(["rm", "-f", id.trim()]);
+  }
+});
+
 Deno.test("an image's USER opens its streams by name: RUN in a build, run of it, and run -d with logs", async () => {
   const Dockerfile = `FROM busybox\nUSER 1234\nRUN ${SAY}\nCMD ["sh", "-c", "${SAY}"]\n`;
   const { stderr } = await built(world, "-t", "service", context(world, { Dockerfile }));

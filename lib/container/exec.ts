@@ -47,6 +47,8 @@ export interface ExecProcess extends Child<CommandStatus>, AsyncDisposable {}
 export type ExecOutput = CommandStatus & Written;
 
 const SIGKILL = 9;
+/** How long what a command has left running may write to its pipes, as with docker; a container must not hold us. */
+const GRACE_MS = 2000;
 
 /** What the command is to be: the container's own process, with another command. */
 function processOf(
@@ -231,7 +233,7 @@ function follow(
     signal?.removeEventListener("abort", abort);
   };
   const status = reap(pidfd, gone).then(async (ending) => {
-    await streams.drain();
+    await streams.drain(GRACE_MS);
     return { success: ending.code === 0, code: ending.code, signal: ending.signal ?? null };
   });
   const child = new Child<CommandStatus>(pid, streams, status, kill);

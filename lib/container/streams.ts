@@ -13,7 +13,7 @@ import { lazy } from "../lazy.ts";
 import { OWN_PIPE, type Stream, type TerminalSize } from "../program/wiring.ts";
 import type { ProcessSpec } from "../spec.ts";
 import type { StreamOption } from "./options.ts";
-import { handle, readable, relay, resize, typewriter, writable } from "./pipes.ts";
+import { type Handle, handle, readable, relay, resize, typewriter, writable } from "./pipes.ts";
 
 /** What a user asks of the streams. */
 export interface StreamOptions {
@@ -52,8 +52,11 @@ export interface Streams {
   readonly stderr?: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** Sets the size of the container's terminal, if it has one that the user's does not rule. */
   resize?(size: TerminalSize): void;
-  /** For when the command has ended: resolves when all that it wrote to inherited streams has arrived. */
-  readonly drain: () => Promise<void>;
+  /**
+   * For when the command has ended: resolves when all that it wrote to inherited streams has arrived. Others that hold its
+   * pipes may write to them for `grace` milliseconds more. Default: until they end.
+   */
+  readonly drain: (grace?: number) => Promise<void>;
   /** Closes what nobody closed. */
   close(): void;
 }
@@ -67,6 +70,66 @@ function refuse(message: string, hint: string): never {
 /** Whether a command can open by name what it inherits: root can, but for sockets, which nobody can. */
 function opensAll(inherited: readonly number[], { identity, capabilities }: ProcessSpec): boolean {
   return identity.uid === 0 && capabilities.includes("DAC_OVERRIDE") && !inherited.some((fd) => fd > 0 && isSocket(fd));
+}
+
+/** What has been decided of the streams, and our ends of their pipes. */
+interface Decided {
+  readonly choice: readonly [StreamOption, StreamOption, StreamOption];
+  /** Which are terminals of the user's. */
+  readonly typed: readonly boolean[];
+  /** Whether neither input nor output is the user's. */
+  readonly piped: boolean;
+  /** Our ends, by the descriptors that they are of the command's. */
+  readonly ours: ReadonlyMap<number, number>;
+  /** The command's end of its input's pipe, if that is fed from a file; -1 if not. */
+  readonly fed: number;
+}
+
+/** Takes our sides into use; `terminal` is our side of the container's. */
+async function begin({ choice, typed, piped, ours, fed }: Decided, terminal?: number): Promise<Streams> {
+  const handles = new Map([...ours].map(([fd, own]) => [fd, handle(own)]));
+  const drained: Promise<unknown>[] = [], relayed: Handle[] = [];
+  const source = (fd: 1 | 2): ReadableStream<Uint8Array<ArrayBuffer>> | undefined => {
+    const own = handles.get(fd);
+    if (own && choice[fd] === "piped") return readable(own);
+    if (!own) return;
+    relayed.push(own);
+    drained.push(relay(own, fd));
+  };
+  const stdin = handles.get(0);
+  const stop = stdin && fed >= 0 ? (await lazy.streamAccess()).feed(0, stdin, fed) : undefined;
+  const plain = {
+    stdin: stdin && choice[0] === "piped" ? writable(stdin) : undefined,
+    stdout: source(1),
+    stderr: source(2),
+  };
+  const screen = terminal === undefined ? undefined : handle(terminal);
+  if (screen) handles.set(-1, screen);
+  if (screen && !piped) {
+    const { pump } = await lazy.pump();
+    drained.push(pump(screen.fd, 0, [1, 2, 0].find((fd) => typed[fd]) ?? 1));
+  }
+  const all = Promise.all(drained).then(() => {});
+  // It is awaited when the container has ended; until then an error must not count as unhandled.
+  all.catch(() => {});
+  const drain = (grace?: number): Promise<void> => {
+    stop?.();
+    if (grace === undefined || relayed.length === 0) return all;
+    const timer = setTimeout(() => relayed.forEach((own) => own.close()), grace);
+    return all.finally(() => clearTimeout(timer));
+  };
+  const closeAll = (): void => {
+    stop?.();
+    handles.forEach((own) => own.close());
+  };
+  const common = { drain, close: closeAll };
+  if (!screen || !piped) return { ...plain, ...common };
+  return {
+    ...common,
+    stdin: choice[0] === "piped" ? typewriter(screen) : undefined,
+    stdout: readable(screen),
+    resize: (size) => resize(screen, size),
+  };
 }
 
 /**
@@ -127,47 +190,9 @@ export async function connect(options: StreamOptions, process: ProcessSpec): Pro
     ? windowSize(0) ?? windowSize(1) ?? DEFAULT_SIZE
     : undefined;
 
-  const start = async (terminal?: number): Promise<Streams> => {
+  const start = (terminal?: number): Promise<Streams> => {
     theirs.forEach(close);
-    const handles = new Map([...ours].map(([fd, own]) => [fd, handle(own)]));
-    const drained: Promise<unknown>[] = [];
-    const source = (fd: 1 | 2): ReadableStream<Uint8Array<ArrayBuffer>> | undefined => {
-      const own = handles.get(fd);
-      if (own && choice[fd] === "piped") return readable(own);
-      if (own) drained.push(relay(own, fd));
-    };
-    const stdin = handles.get(0);
-    const stop = stdin && fed >= 0 ? (await lazy.streamAccess()).feed(0, stdin, fed) : undefined;
-    const plain = {
-      stdin: stdin && choice[0] === "piped" ? writable(stdin) : undefined,
-      stdout: source(1),
-      stderr: source(2),
-    };
-    const screen = terminal === undefined ? undefined : handle(terminal);
-    if (screen) handles.set(-1, screen);
-    if (screen && !piped) {
-      const { pump } = await lazy.pump();
-      drained.push(pump(screen.fd, 0, [1, 2, 0].find((fd) => typed[fd]) ?? 1));
-    }
-    const all = Promise.all(drained).then(() => {});
-    // It is awaited when the container has ended; until then an error must not count as unhandled.
-    all.catch(() => {});
-    const drain = (): Promise<void> => {
-      stop?.();
-      return all;
-    };
-    const closeAll = (): void => {
-      stop?.();
-      handles.forEach((own) => own.close());
-    };
-    const common = { drain, close: closeAll };
-    if (!screen || !piped) return { ...plain, ...common };
-    return {
-      ...common,
-      stdin: choice[0] === "piped" ? typewriter(screen) : undefined,
-      stdout: readable(screen),
-      resize: (size) => resize(screen, size),
-    };
+    return begin({ choice, typed, piped, ours, fed }, terminal);
   };
   return {
     streams: [input, output, errors],
