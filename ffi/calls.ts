@@ -206,6 +206,15 @@ export function readlink(path: string, memory: Bytes): Call {
   return call("readlinkat", cwd, path, memory, memory.bytes.length);
 }
 
+/**
+ * Opens what `path` leads to, with O_PATH, and creates what is missing of it. Symbolic links are followed, also to what is
+ * missing; those of /proc are not but by their text.
+ */
+export function openTarget(path: string, kind: "directory" | "file"): Call {
+  const type = kind === "directory" ? named(0o040755, "S_IFDIR|0755") : named(0o100644, "S_IFREG|0644");
+  return { call: "open_target", args: [path, type] };
+}
+
 /** symlinkat(2). */
 export function symlink(target: string, path: string): Call {
   return call("symlinkat", target, cwd, path);
@@ -227,6 +236,11 @@ export function mknod(path: string, kind: "c" | "b", permissions: number, major:
 /** fchown(2). */
 export function fchown(fd: Descriptor, uid: number): Call {
   return call("fchown", fd, uid, -1);
+}
+
+/** fchmod(2). */
+export function fchmod(fd: Descriptor, permissions: number): Call {
+  return call("fchmod", fd, mode(permissions));
 }
 
 /** fchmodat(2). */
@@ -273,6 +287,11 @@ export function openTree(path: string): Call {
 /** move_mount(2): attaches what open_tree returned at `path`, or at what it links to. */
 export function attach(tree: Descriptor, path: string): Call {
   return call("move_mount", tree, "", cwd, path, flags("MOVE_MOUNT", "F_EMPTY_PATH", "T_SYMLINKS"));
+}
+
+/** move_mount(2): attaches what open_tree returned on the open `target`. */
+export function attachOn(tree: Descriptor, target: Descriptor): Call {
+  return call("move_mount", tree, "", target, "", flags("MOVE_MOUNT", "F_EMPTY_PATH", "T_EMPTY_PATH"));
 }
 
 /** mount_setattr(2): adds attributes to a tree and all mounts in it. */

@@ -76,7 +76,8 @@ const AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200;
 const FICLONE = 0x40049409, MOST_AT_ONCE = 1 << 30;
 const STATX_BASIC = 0x7ff, STATX_MNT_ID = 0x1000;
 const RENAME_EXCHANGE = 2;
-const EINTR = 4, EAGAIN = 11, SEEK_SET = 0, SEEK_END = 2;
+const EINTR = 4, EAGAIN = 11, SEEK_SET = 0, SEEK_CUR = 1, SEEK_END = 2;
+const ENOTSOCK = 88, MSG_DONTWAIT = 0x40, MSG_NOSIGNAL = 0x4000;
 const LOCK_EX = 2, LOCK_SH = 1, LOCK_NB = 4, LOCK_UN = 8;
 const ERANGE = 34, ENODATA = 61, EOPNOTSUPP = 95;
 const PATH_MAX = 4096, XATTR_MAX = 65536;
@@ -149,12 +150,24 @@ export function writeNow(fd: number, bytes: Uint8Array<ArrayBuffer>): number {
   return n === -EAGAIN || n === -EINTR ? -1 : check(n, "write", fd);
 }
 
+/** Like {@linkcode writeNow}, but also when a blocking descriptor that is a socket takes nothing now. */
+export function sendNow(fd: number, bytes: Uint8Array<ArrayBuffer>): number {
+  const n = shim.ib("sendto", fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (n === -ENOTSOCK) return writeNow(fd, bytes);
+  return n === -EAGAIN || n === -EINTR ? -1 : check(n, "sendto", fd);
+}
+
 /** Writes all of `bytes` to a blocking descriptor. */
 export function writeAll(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
   for (let done = 0; done < bytes.length;) {
     const n = shim.ib("write", fd, bytes.subarray(done), bytes.length - done);
     if (n !== -EINTR) done += check(n, "write", fd);
   }
+}
+
+/** Moves the position of a file back. */
+export function seekBack(fd: number, bytes: number): void {
+  if (bytes > 0) check(shim.i("lseek", fd, -bytes, SEEK_CUR), "lseek", fd);
 }
 
 /** The size of a file, whose position is its end then. */

@@ -37,6 +37,7 @@ const PSEUDO: Readonly<Record<PseudoCall, number>> = {
   go_on_in_child: (1 << 24) + 5,
   remove_tree: (1 << 24) + 6,
   remove_group: (1 << 24) + 7,
+  open_target: (1 << 24) + 11,
 };
 const RUN = (1 << 24) + 8, APPEND = RUN + 1, DIVERT = RUN + 2;
 

@@ -51,6 +51,11 @@ export function isFolder(place: string | number): boolean {
   return ((ownershipOf(place)?.mode ?? 0) & S_IF.MT) === S_IF.DIR;
 }
 
+/** Whether a descriptor is a socket. */
+export function isSocket(fd: number): boolean {
+  return ((ownershipOf(fd)?.mode ?? 0) & S_IF.MT) === S_IF.SOCK;
+}
+
 /** What the symbolic link at `path` says; undefined if nothing is there. */
 export function readLink(path: string): string | undefined {
   const buffer = new Uint8Array(PATH_MAX);

@@ -21,7 +21,7 @@ const CAPABILITY_VERSION_3 = 0x20080522;
 const SIGINFO_SIZE = 128, SI_SIGNO = 0, SI_CODE = 8, SI_STATUS = 24;
 const O_CLOEXEC = 0x80000, F_SETFL = 4, O_NONBLOCK = 0x800;
 const O_RDWR = 2, O_NOCTTY = 0x100, TIOCSPTLCK = 0x40045431, TIOCGPTPEER = 0x5441;
-const TCGETS = 0x5401, TIOCGWINSZ = 0x5413, TIOCSWINSZ = 0x5414;
+const TCGETS = 0x5401, TIOCGWINSZ = 0x5413, TIOCSWINSZ = 0x5414, FIONREAD = 0x541b;
 
 /**
  * Waits for the process behind `pidfd`, reaps it and closes `pidfd`. It must be our child. `gone` is called before the
@@ -105,6 +105,13 @@ export function pipe(): [read: number, write: number] {
 /** Makes reads and writes of `fd` return at once. */
 export function setNonblocking(fd: number): void {
   shim.i("fcntl", fd, F_SETFL, O_NONBLOCK);
+}
+
+/** How many bytes can be read of a pipe now. */
+export function bytesIn(fd: number): number {
+  const count = new Uint8Array(4);
+  shim.iib("ioctl", fd, FIONREAD, count);
+  return new DataView(count.buffer).getInt32(0, true);
 }
 
 /** Whether `fd` is a terminal. */

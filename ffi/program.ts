@@ -63,7 +63,8 @@ export type PseudoCall =
   | "netlink"
   | "go_on_in_child"
   | "remove_tree"
-  | "remove_group";
+  | "remove_group"
+  | "open_target";
 
 /** A system call and its arguments. */
 export interface Call {

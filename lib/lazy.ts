@@ -54,6 +54,7 @@ export const lazy = {
   mountOption: (): Promise<typeof import("./container/mount_option.ts")> => load("./container/mount_option.ts"),
   names: (): Promise<typeof import("./container/names.ts")> => load("./container/names.ts"),
   parse: (): Promise<typeof import("./container/parse.ts")> => load("./container/parse.ts"),
+  streamAccess: (): Promise<typeof import("./container/stream_access.ts")> => load("./container/stream_access.ts"),
   volumes: (): Promise<typeof import("./container/volumes.ts")> => load("./container/volumes.ts"),
   pump: (): Promise<typeof import("./container/pump.ts")> => load("./container/pump.ts"),
   pause: (): Promise<typeof import("./container/pause.ts")> => load("./container/pause.ts"),

@@ -46,6 +46,7 @@ import "./container/leftovers.ts";
 import "./container/mount_option.ts";
 import "./container/names.ts";
 import "./container/parse.ts";
+import "./container/stream_access.ts";
 import "./container/pump.ts";
 import "./container/volumes.ts";
 import "./container/pause.ts";

@@ -186,6 +186,8 @@ export interface ContainerSpec {
   readonly hostname: string;
   /** Its root. */
   readonly rootfs: Rootfs;
+  /** Folders of /sys that this machine has and that are hidden with the usual ones, unless the container is privileged. */
+  readonly masked: readonly string[];
   /** What the user mounts, in order. */
   readonly mounts: readonly UserMount[];
   /** Devices beside the standard ones. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { listContainers } from "../lib/container/names.ts";
 import { signalNumber } from "../lib/signals.ts";
 import { importImage, output } from "../mod.ts";
+import { built, context } from "./helpers/building.ts";
 import { makeWorld, type World } from "./helpers/world.ts";
 
 const network = "none";
@@ -54,6 +55,24 @@ Deno.test("the signal that stops a container is the user's, else the image's", a
   const refused = await world.cli(["run", "--stop-signal", "NONE", "web", "true"]);
   assert.equal(refused.code, 125);
   assert.match(refused.stderr, /unknown signal NONE/);
+});
+
+Deno.test("entries of an image's environment without a name are left out, in runs, builds and forks", async () => {
+  await using world = makeWorld();
+  const { images } = world.folders;
+  const Env = ["A=1", "B", "=x"];
+  await importImage(`${images}/busybox`, "odd", { ...world.folders, changes: { Env } });
+  const [odd] = JSON.parse((await world.cli(["images", "inspect", "odd"])).stdout);
+  assert.ok(JSON.stringify(odd).includes('"=x"'), "the image lost it before");
+  const words = ["sh", "-c", 'echo "$A-$B"; env | grep -c ^=; true'];
+  for (const flags of [["--rm"], ["--rm", "--init"], ["--name", "first"]]) {
+    const result = await world.cli(["run", "--network", "none", ...flags, "odd", ...words]);
+    assert.deepEqual(result, { code: 0, stdout: "1-\n0\n", stderr: "" });
+  }
+  assert.equal((await world.cli(["fork", "--rm", "first", ...words])).stdout, "1-\n0\n");
+  await built(world, "-t", "more", context(world, { Dockerfile: "FROM odd\nRUN echo $A >/a\nENV C=2\n" }));
+  const more = await world.cli(["run", "--network", "none", "--rm", "more", "sh", "-c", "echo $A$C; cat /a"]);
+  assert.deepEqual(more, { code: 0, stdout: "12\n1\n", stderr: "" });
 });
 
 Deno.test("a container has the labels of its image, under the user's", async () => {

@@ -180,7 +180,7 @@ Deno.test("a terminal edits lines, echoes, and turns ^C and ^D into a signal and
     const terminal = { columns: 80, rows: 24 };
     await using box = await run(
       "busybox",
-      ["sh", "-c", `echo ready; ${script}`],
+      ["sh", "-c", script],
       options({ stdin: "piped", stdout: "piped", terminal }),
     );
     const next = lineReader(box.stdout);
@@ -190,13 +190,16 @@ Deno.test("a terminal edits lines, echoes, and turns ^C and ^D into a signal and
     for (let line; (line = await next()) !== undefined;) said += line + "\n";
     return [said, (await box.status).code];
   };
-  assert.deepEqual(await send("ab\x7fc\n", "read line; echo got $line"), [
+  assert.deepEqual(await send("ab\x7fc\n", "echo ready; read line; echo got $line"), [
     "ac\r\ngot ac\r\n".replace("ac", "ab\b \bc"),
     0,
   ]);
-  const [, interrupted] = await send("\x03", "trap 'exit 7' INT; for i in $(seq 20); do read -t 1 line; done");
+  const [, interrupted] = await send(
+    "\x03",
+    "trap 'exit 7' INT; echo ready; for i in $(seq 20); do read -t 1 line; done",
+  );
   assert.equal(interrupted, 7);
-  assert.deepEqual(await send("\x04", "cat; echo end"), ["end\r\n", 0]);
+  assert.deepEqual(await send("\x04", "echo ready; cat; echo end"), ["end\r\n", 0]);
 });
 
 // What is asked for wrongly, the type and code of the error, and the exit code that a shell would see, if it has one.

@@ -1,4 +1,9 @@
 import assert from "node:assert/strict";
+import { flags } from "../ffi/flags.ts";
+import { AT_FDCWD, close, openAt, read as readBytes } from "../ffi/fs.ts";
+import { pipe, reapNow } from "../ffi/process.ts";
+import { launch } from "../lib/container/launch.ts";
+import { prepare, thermalFolders } from "../lib/container/prepare.ts";
 import { InputError } from "../mod.ts";
 import { host, inside, type InsideOptions, parseMounts, parseStatus, say, text } from "./helpers/inside.ts";
 import { commandLine, makeWorld } from "./helpers/world.ts";
@@ -181,6 +186,46 @@ Deno.test("masked paths are empty, and cannot be filled", async () => {
     }; do echo $(ls -A $d | wc -l); { echo > $d/new; } 2>/dev/null && echo wrote $d; done; true`;
     assert.deepEqual((await say(world, script, { capAdd })).trim().split("\n"), [...files, ...folders].map(() => "0"));
   }
+});
+
+Deno.test("thermal_throttle of all possible processors is masked where a machine has it", async () => {
+  const processors = `${world.home}/cpu`;
+  Deno.mkdirSync(processors);
+  Deno.writeTextFileSync(`${processors}/possible`, "0-1,4\n");
+  assert.deepEqual(thermalFolders(processors), []);
+  Deno.mkdirSync(`${processors}/cpu0/thermal_throttle`, { recursive: true });
+  const folders = [0, 1, 4].map((number) => `${processors}/cpu${number}/thermal_throttle`);
+  assert.deepEqual(thermalFolders(processors), folders);
+
+  // Virtual machines have none: another folder stands for it, and one that is missing is no error.
+  const folder = `${world.folders.containers}/0123456789ab`, seen = "/sys/devices/system/cpu/cpu0/topology";
+  const image = { name: "busybox", kind: "folder", lower: [`${world.folders.images}/busybox`] } as const;
+  const script = `ls -A ${seen}; { echo > ${seen}/new; } 2>/dev/null || echo masked`;
+  const spec = await prepare("0123456789ab", image, ["sh", "-c", script], { network: "none" }, folder);
+  Deno.mkdirSync(folder);
+  const [read, write] = pipe();
+  const silent = openAt(AT_FDCWD, "/dev/null", flags("O", "RDWR"));
+  const masked = [...spec.masked, seen, "/sys/devices/system/cpu/cpu9999/thermal_throttle"];
+  const { pidfd } = await launch({ ...spec, masked }, [{ fd: silent }, { fd: write }, { fd: silent }]);
+  close(write);
+  reapNow(pidfd);
+  const buffer = new Uint8Array(4096);
+  assert.equal(text(buffer.subarray(0, readBytes(read, buffer))), "masked\n");
+  [read, silent].forEach(close);
+  Deno.removeSync(folder, { recursive: true });
+});
+
+Deno.test("run -u 1000 listens on port 80, unless --sysctl says otherwise or the network is the host's", async () => {
+  const script = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start; timeout 1 httpd -f -p 80 2>&1; echo $?";
+  const listen = (...flags: string[]) => world.cli(["--rm", "-u", "1000", ...flags, "busybox", "sh", "-c", script]);
+  for (const network of ["none", "bridge"]) {
+    const { stdout } = await listen("--network", network);
+    assert.equal(stdout, "0\nTerminated\n143\n", network);
+  }
+  const own = await listen("--network", "none", "--sysctl", "net.ipv4.ip_unprivileged_port_start=1024");
+  assert.match(own.stdout, /^1024\n.*Permission denied\n1\n$/);
+  const hosts = Deno.readTextFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+  assert.equal((await listen("--network", "host")).stdout.split("\n")[0], hosts.trim());
 });
 
 Deno.test("what the container may only read it cannot write, whatever the mode of the file says", async () => {

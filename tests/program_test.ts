@@ -147,6 +147,7 @@ const CHOICES: readonly {
       /in short/,
       /set lo up/,
       /let every group ping/,
+      /let every user listen/,
     ],
   },
   { name: "a size of /dev/shm", spec: { shmSize: 4096 }, added: [/size=4096/], gone: [/size=65536"/] },
@@ -166,8 +167,7 @@ const CHOICES: readonly {
     spec: { mounts: [{ kind: "bind", source: "/s", target: "/a/b", directory: true, readOnly: false }] },
     added: [
       /open_tree\(AT_FDCWD, "\/s", /,
-      /mkdirat\(AT_FDCWD, "\/a"/,
-      /mkdirat\(AT_FDCWD, "\/a\/b"/,
+      /open_target\("\/a\/b", S_IFDIR\|0755\)/,
       /mount_setattr\(.*NOSUID/,
       /move_mount\(/,
     ],
@@ -186,7 +186,11 @@ const CHOICES: readonly {
   {
     name: "a folder in memory",
     spec: { mounts: [{ kind: "tmpfs", target: "/t", data: "size=1m", executable: false }] },
-    added: [/mkdirat\(AT_FDCWD, "\/t"/, /mount\("tmpfs", "\/t", "tmpfs", MS_NOSUID\|MS_NODEV\|MS_NOEXEC, "size=1m"\)/],
+    added: [
+      /open_target\("\/t", S_IFDIR/,
+      /fchdir\(<target:\/t>/,
+      /mount\("tmpfs", ".", "tmpfs", MS_NOSUID\|MS_NODEV\|MS_NOEXEC, "size=1m"\)/,
+    ],
   },
   {
     name: "a device",
@@ -230,10 +234,15 @@ const CHOICES: readonly {
     gone: [/setgroups/, /setresgid/, /setresuid/, /capset\(/],
   },
   {
-    name: "a user with a pipe of ours, which becomes the user's",
+    name: "a user with a pipe, which the user may open by name",
     process: { identity: { uid: 1000, gid: 0, groups: [] } },
-    wiring: { streams: [{ fd: 0, owned: false }, { fd: 7, owned: true }, { fd: 2, owned: false }] },
-    added: [/give standard output to the user: fchown\(7, 1000/, /dup3\(7, 1, 0\)/, /setresuid\(1000/, /capset/],
+    wiring: { streams: [{ fd: 0 }, { fd: 7, mode: 0o622 }, { fd: 2 }] },
+    added: [
+      /let its user open standard output by name: fchmod\(7, 0622/,
+      /dup3\(7, 1, 0\)/,
+      /setresuid\(1000/,
+      /capset/,
+    ],
     gone: [/setresuid/, /capset/],
   },
   {
@@ -272,7 +281,7 @@ const CHOICES: readonly {
   {
     name: "a working directory",
     process: { cwd: "/a/b" },
-    added: [/mkdirat\(AT_FDCWD, "\/a"/, /mkdirat\(AT_FDCWD, "\/a\/b"/, /chdir\("\/a\/b"\)/],
+    added: [/open_target\("\/a\/b", S_IFDIR/, /chdir\("\/a\/b"\)/],
     gone: [/go to \/: chdir/],
   },
   {

@@ -92,10 +92,9 @@ Deno.test("a symbolic link of the image as a volume's target leads only into the
   });
   assert.equal(parent, "data");
   // A way up and out: `..` at the top must stay there, also while the container is being made.
-  const target = await inside(world, "true", { volumes: [`${world.home}/data:/out`] }).catch((error) => error);
-  assert.ok(target instanceof SpawnError, "the volume was mounted on a folder of the host");
+  assert.equal(await say(world, `cat ${victim}/file`, { volumes: [`${world.home}/data:/out`] }), "data");
   for (const options of [{ volumes: [`${world.home}/data:/out/deep/er`] }, { tmpfs: ["/out/memory"] }]) {
-    await inside(world, "true", options).catch((error) => assert.ok(error instanceof SpawnError));
+    await say(world, `ls ${victim}`, options);
   }
   assert.deepEqual([...Deno.readDirSync(victim)], []);
   assert.equal(await fingerprint(image), before);

@@ -22,6 +22,7 @@ const SOURCES = [
   "health",
   "log",
   "text",
+  "target",
 ]
   .map((name) => `${name}.c`);
 const HEADERS = [
@@ -37,6 +38,7 @@ const HEADERS = [
   "health",
   "log",
   "text",
+  "target",
 ]
   .map((name) => `${name}.h`);
 // Without help from the compiler's own library, which is not there.

@@ -12,6 +12,7 @@
 #include "load.h"
 #include "remove.h"
 #include "sys.h"
+#include "target.h"
 
 enum { STACK_SIZE = 16384, SIGNALS = 64, SIGNAL_SET_SIZE = 8 };
 enum { ALL_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
@@ -161,6 +162,7 @@ static long perform(struct program *p, uint32_t i, const struct step *s, struct 
     case DROP_BOUNDING: return drop_bounding((uint64_t)a[0]);
     case GO_ON_IN_CHILD: return go_on_in_child(a[0], (int)a[1]);
     case REMOVE_TREE: return remove_tree((int)a[0], (const char *)a[1]);
+    case OPEN_TARGET: return open_target((const char *)a[0], a[1]);
     case REMOVE_GROUP: return remove_group((const char *)a[0]);
     case NETLINK: return netlink(a[0], (void *)a[1], (size_t)a[2], (void *)a[3], (size_t)a[4]);
     case __NR_execve:

@@ -22,6 +22,7 @@ enum pseudo {
   RUN,              // for sauropod_call only: run the program at a
   APPEND,           // for sauropod_call only: append the b bytes at a to each of the files whose paths are the d bytes at c
   DIVERT,           // for sauropod_call only: signal a is another one from now on
+  OPEN_TARGET,      // open what the path a leads to, with O_PATH, and create what is missing, in the end what mode b says
 };
 
 struct step {

@@ -23,7 +23,7 @@ import { checkAttached } from "./run.ts";
 export interface CommandOptions {
   /** Variables of its environment, beside the container's. */
   env?: Readonly<Record<string, string>>;
-  /** Its working directory, which must be there. Default: the container's. */
+  /** Its working directory, which must be there and which the user may enter. Default: the container's. */
   cwd?: string;
 }
 

@@ -92,7 +92,7 @@ async function healthOf(
   const { command, interval = INTERVAL, timeout = INTERVAL, startPeriod = 0, retries = RETRIES } = options.health;
   const words = typeof command === "string" ? ["/bin/sh", "-c", command] : command;
   const process = await prepareProcess(spec.rootfs.lower, words, options, spec.hostname);
-  const inherited = (fd: number): Stream => ({ fd, owned: false });
+  const inherited = (fd: number): Stream => ({ fd });
   const streams = [inherited(0), inherited(1), inherited(2)] as const;
   return { program: joinProgram(process, groups, { container, streams }), interval, timeout, startPeriod, retries };
 }

@@ -56,6 +56,8 @@ export interface ExecProcess extends Child<CommandStatus>, AsyncDisposable {}
 export type ExecOutput = CommandStatus & Written;
 
 const SIGKILL = 9;
+/** How long what a command has left running may write to its pipes, as with docker; a container must not hold us. */
+const GRACE_MS = 2000;
 
 /** What the command is to be: the container's own process, with another command. */
 function processOf(
@@ -112,7 +114,7 @@ function wire({ streams, size }: Connection, pid: number, uid: number): Wires {
   if (index < 0) return { streams };
   const [ours, theirs] = makeTerminal(pid, uid);
   if (size) resizeTerminal(ours, size.columns, size.rows);
-  const replace = (stream: Stream): Stream => stream === "terminal" ? { fd: theirs, owned: false } : stream;
+  const replace = (stream: Stream): Stream => stream === "terminal" ? { fd: theirs } : stream;
   const [stdin, stdout, stderr] = streams;
   return { streams: [replace(stdin), replace(stdout), replace(stderr)], terminal: { index, ours, theirs } };
 }
@@ -220,7 +222,7 @@ export async function exec(
 }
 
 async function start(running: Running, process: ProcessSpec, options: ExecOptions): Promise<ExecProcess> {
-  const connection = connect(options);
+  const connection = await connect(options, process);
   let wires: Wires | undefined;
   try {
     wires = wire(connection, running.pid, process.identity.uid);
@@ -251,7 +253,7 @@ function follow(
     signal?.removeEventListener("abort", abort);
   };
   const status = reap(pidfd, gone).then(async (ending) => {
-    await streams.drained;
+    await streams.drain(GRACE_MS);
     return { success: ending.code === 0, code: ending.code, signal: ending.signal ?? null };
   });
   const child = new Child<CommandStatus>(pid, streams, status, kill);

@@ -162,13 +162,13 @@ async function finish(
   if (!record.keep) {
     if (harvest && status.success) await harvested(harvest, containers, record);
     const removed = removeOwn(containers, record);
-    await streams.drained;
+    await streams.drain();
     return { status, removed };
   }
   if (recordEnd(spec.rootfs.folder, { at: now(), ...ending, ...(oomKilled ? { oomKilled } : {}) })) {
     clearLiveness(containers, spec.id);
   }
-  await streams.drained;
+  await streams.drain();
   return { status, removed: Promise.resolve() };
 }
 

@@ -85,6 +85,8 @@ export async function launch(
 export interface Ahead extends Launched {
   /** Its standard streams. */
   readonly wired: Wiring["streams"];
+  /** Its working directory. */
+  readonly cwd: string;
   /** Where the command's program goes, and where a failure of that comes from. */
   readonly ends: readonly [request: End, report: End];
 }
@@ -116,7 +118,7 @@ export async function launchAhead(
   try {
     const outcome = execute(compileAhead(spec, { ...shared, streams, terminalSize }), KEPT);
     if (!outcome.ok) throw await describe(outcome, spec);
-    return { ...launched(outcome.registers), wired: streams, ends };
+    return { ...launched(outcome.registers), wired: streams, cwd: spec.process.cwd, ends };
   } catch (error) {
     ends.forEach((end) => end.close());
     throw error;
@@ -145,7 +147,7 @@ function send({ ends: [request, report] }: Ahead, program: Program): Report {
  */
 export async function command(ahead: Ahead, spec: ContainerSpec): Promise<void> {
   const wiring: Wiring = { streams: ahead.wired, shim: shimFd, hostNetwork: -1, lastProgram: -1, report: -1 };
-  const { failure } = send(ahead, compileCommand(spec.process, wiring));
+  const { failure } = send(ahead, compileCommand(spec.process, wiring, ahead.cwd));
   if (failure) throw await describe(failure, spec);
 }
 
@@ -171,7 +173,7 @@ function launched(registers: ReadonlyMap<string, number>): Launched {
  * container, and the one with which the shim executes its command.
  */
 export function planLaunch(spec: ContainerSpec, terminal: boolean): { program: Program; last: Program } {
-  const inherited = (fd: number): Stream => terminal ? "terminal" : { fd, owned: false };
+  const inherited = (fd: number): Stream => terminal ? "terminal" : { fd };
   const wiring: Wiring = {
     streams: [inherited(0), inherited(1), inherited(2)],
     shim: shimFd,

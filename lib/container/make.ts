@@ -44,7 +44,7 @@ async function make<T extends Launched>(
   const { containers, options } = plan;
   const spec = specIn(plan, place);
   const record = recordOf(plan, place);
-  const connection = connect(options);
+  const connection = await connect(options, spec.process);
   try {
     await createContainer(containers, record);
     recordEvent(containers, "create", record);

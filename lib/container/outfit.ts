@@ -10,7 +10,7 @@ import { AT_FDCWD, close, openAt } from "../../ffi/fs.ts";
 import { pipe } from "../../ffi/process.ts";
 import type { Place } from "../network/attach.ts";
 import { initCommand } from "../program/process.ts";
-import type { Stream, Wiring } from "../program/wiring.ts";
+import { OWN_PIPE, type Stream, type Wiring } from "../program/wiring.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { hostNetwork } from "./launch.ts";
 import type { ContainerOptions } from "./options.ts";
@@ -57,13 +57,13 @@ type Connections = Pick<Outfit, "streams" | "outputs" | "input">;
 /** Pipes or a terminal for a container that nobody is connected with. `keep` is told of every descriptor. */
 function connections({ interactive, tty }: ContainerOptions, keep: (fd: number) => number): Connections {
   if (tty) return { streams: ["terminal", "terminal", "terminal"], outputs: [-1, -1] };
-  const owned = (fd: number): Stream => ({ fd, owned: true });
+  const owned = (fd: number): Stream => ({ fd, mode: OWN_PIPE });
   const makePipe = (): number[] => pipe().map(keep);
   const [out = -1, outOfIt = -1] = makePipe(), [err = -1, errOfIt = -1] = makePipe();
   const outputs = [out, err] as const;
   if (!interactive) {
     const nothing = keep(openAt(AT_FDCWD, "/dev/null", flags("O", "RDONLY")));
-    return { streams: [{ fd: nothing, owned: false }, owned(outOfIt), owned(errOfIt)], outputs };
+    return { streams: [{ fd: nothing }, owned(outOfIt), owned(errOfIt)], outputs };
   }
   const [stdin = -1, input = -1] = makePipe();
   return { streams: [owned(stdin), owned(outOfIt), owned(errOfIt)], outputs, input };

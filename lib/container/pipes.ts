@@ -5,7 +5,7 @@
  */
 
 import { forget, ready } from "../../ffi/events.ts";
-import { close, readNow, SystemError, writeNow } from "../../ffi/fs.ts";
+import { close, readNow, sendNow, SystemError, writeNow } from "../../ffi/fs.ts";
 import { resizeTerminal, setNonblocking } from "../../ffi/process.ts";
 import type { TerminalSize } from "../program/wiring.ts";
 
@@ -44,8 +44,7 @@ export function handle(fd: number): Handle {
 }
 
 function isGone(error: unknown): boolean {
-  return error instanceof Deno.errors.BrokenPipe ||
-    error instanceof Error && ("errno" in error && error.errno === EIO || error.message.includes("os error 5"));
+  return error instanceof SystemError && (error.errno === EIO || error.code === "EPIPE" || error.code === "ECONNRESET");
 }
 
 /** Reads what there is; 0 at the end, or when the handle was closed meanwhile. */
@@ -64,7 +63,7 @@ async function readSome(source: Handle, buffer: Uint8Array<ArrayBuffer>): Promis
 }
 
 /** Writes what can be written at once; -1 if nothing can. The error of a broken pipe is `Deno.ChildProcess`'s. */
-function writeSome(target: Handle, bytes: Uint8Array<ArrayBuffer>): number {
+export function writeSome(target: Handle, bytes: Uint8Array<ArrayBuffer>): number {
   if (!target.isOpen()) throw new Deno.errors.BrokenPipe("the container has ended");
   try {
     return writeNow(target.fd, bytes);
@@ -118,11 +117,14 @@ export function resize(terminal: Handle, { columns, rows }: TerminalSize): void 
  * is gone, the container finds its pipe broken.
  */
 export async function relay(source: Handle, to: 1 | 2): Promise<void> {
-  const out = to === 1 ? Deno.stdout : Deno.stderr;
   const buffer = new Uint8Array(CHUNK);
   try {
     for (let n; (n = await readSome(source, buffer)) > 0;) {
-      for (let rest = buffer.subarray(0, n); rest.length > 0;) rest = rest.subarray(out.writeSync(rest));
+      for (let rest = buffer.subarray(0, n); rest.length > 0;) {
+        const written = sendNow(to, rest);
+        if (written < 0) await ready(to, "out");
+        else rest = rest.subarray(written);
+      }
     }
   } catch (error) {
     if (!isGone(error)) throw error;

@@ -5,7 +5,7 @@
  */
 
 import { RLIMITS } from "../../ffi/flags.ts";
-import { modeOf, ownershipOf } from "../../ffi/paths.ts";
+import { modeOf, ownershipOf, readSmallFile } from "../../ffi/paths.ts";
 import { hardLimit, permittedCapabilities } from "../../ffi/process.ts";
 import { capabilitiesIn, type Capability, chooseCapabilities } from "../capabilities.ts";
 import type { Limits } from "../cgroup/limits.ts";
@@ -180,6 +180,21 @@ async function settings(options: ContainerOptions): Promise<KernelSetting[]> {
   return kernelSettings(options);
 }
 
+let throttles: readonly string[] | undefined;
+
+/**
+ * The folders that count how often each processor has been too hot, where it does: from them a container can tell what
+ * others do. `processors` is the folder of processors.
+ */
+export function thermalFolders(processors: string): string[] {
+  const folder = (number: number): string => `${processors}/cpu${number}/thermal_throttle`;
+  if (modeOf(folder(0)) === undefined) return [];
+  const ranges = (readSmallFile(`${processors}/possible`) ?? "0").trim().split(",").map((range) => range.split("-"));
+  return ranges.flatMap(([first, last = first]) =>
+    Array.from({ length: Number(last) - Number(first) + 1 }, (_, i) => folder(Number(first) + i))
+  );
+}
+
 let unified: boolean | undefined;
 
 function isUnified(): boolean {
@@ -299,6 +314,7 @@ export async function prepare(
     shmSize: options.shmSize ?? SHM_SIZE,
     ...await cgroups(id, options.limits ?? {}, options.cgroupParent),
     settings: await settings(options),
+    masked: throttles ??= thermalFolders("/sys/devices/system/cpu"),
     privileged: options.privileged ?? false,
     process,
   };

@@ -6,13 +6,14 @@
 
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, openAt } from "../../ffi/fs.ts";
-import { isFolder } from "../../ffi/paths.ts";
+import { isFolder, isSocket } from "../../ffi/paths.ts";
 import { isTerminal, pipe, windowSize } from "../../ffi/process.ts";
 import { InputError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
-import type { Stream, TerminalSize } from "../program/wiring.ts";
+import { OWN_PIPE, type Stream, type TerminalSize } from "../program/wiring.ts";
+import type { ProcessSpec } from "../spec.ts";
 import type { StreamOption } from "./options.ts";
-import { handle, readable, relay, resize, typewriter, writable } from "./pipes.ts";
+import { type Handle, handle, readable, relay, resize, typewriter, writable } from "./pipes.ts";
 
 /** What a user asks of the streams. */
 export interface StreamOptions {
@@ -51,8 +52,11 @@ export interface Streams {
   readonly stderr?: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** Sets the size of the container's terminal, if it has one that the user's does not rule. */
   resize?(size: TerminalSize): void;
-  /** Resolves when all that the command wrote to inherited streams has arrived. */
-  readonly drained: Promise<void>;
+  /**
+   * For when the command has ended: resolves when all that it wrote to inherited streams has arrived. Others that hold its
+   * pipes may write to them for `grace` milliseconds more. Default: until they end.
+   */
+  readonly drain: (grace?: number) => Promise<void>;
   /** Closes what nobody closed. */
   close(): void;
 }
@@ -63,12 +67,77 @@ function refuse(message: string, hint: string): never {
   throw new InputError(message, { code: "bad-streams", hint });
 }
 
+/** Whether a command can open by name what it inherits: root can, but for sockets, which nobody can. */
+function opensAll(inherited: readonly number[], { identity, capabilities }: ProcessSpec): boolean {
+  return identity.uid === 0 && capabilities.includes("DAC_OVERRIDE") && !inherited.some((fd) => fd > 0 && isSocket(fd));
+}
+
+/** What has been decided of the streams, and our ends of their pipes. */
+interface Decided {
+  readonly choice: readonly [StreamOption, StreamOption, StreamOption];
+  /** Which are terminals of the user's. */
+  readonly typed: readonly boolean[];
+  /** Whether neither input nor output is the user's. */
+  readonly piped: boolean;
+  /** Our ends, by the descriptors that they are of the command's. */
+  readonly ours: ReadonlyMap<number, number>;
+  /** The command's end of its input's pipe, if that is fed from a file; -1 if not. */
+  readonly fed: number;
+}
+
+/** Takes our sides into use; `terminal` is our side of the container's. */
+async function begin({ choice, typed, piped, ours, fed }: Decided, terminal?: number): Promise<Streams> {
+  const handles = new Map([...ours].map(([fd, own]) => [fd, handle(own)]));
+  const drained: Promise<unknown>[] = [], relayed: Handle[] = [];
+  const source = (fd: 1 | 2): ReadableStream<Uint8Array<ArrayBuffer>> | undefined => {
+    const own = handles.get(fd);
+    if (own && choice[fd] === "piped") return readable(own);
+    if (!own) return;
+    relayed.push(own);
+    drained.push(relay(own, fd));
+  };
+  const stdin = handles.get(0);
+  const stop = stdin && fed >= 0 ? (await lazy.streamAccess()).feed(0, stdin, fed) : undefined;
+  const plain = {
+    stdin: stdin && choice[0] === "piped" ? writable(stdin) : undefined,
+    stdout: source(1),
+    stderr: source(2),
+  };
+  const screen = terminal === undefined ? undefined : handle(terminal);
+  if (screen) handles.set(-1, screen);
+  if (screen && !piped) {
+    const { pump } = await lazy.pump();
+    drained.push(pump(screen.fd, 0, [1, 2, 0].find((fd) => typed[fd]) ?? 1));
+  }
+  const all = Promise.all(drained).then(() => {});
+  // It is awaited when the container has ended; until then an error must not count as unhandled.
+  all.catch(() => {});
+  const drain = (grace?: number): Promise<void> => {
+    stop?.();
+    if (grace === undefined || relayed.length === 0) return all;
+    const timer = setTimeout(() => relayed.forEach((own) => own.close()), grace);
+    return all.finally(() => clearTimeout(timer));
+  };
+  const closeAll = (): void => {
+    stop?.();
+    handles.forEach((own) => own.close());
+  };
+  const common = { drain, close: closeAll };
+  if (!screen || !piped) return { ...plain, ...common };
+  return {
+    ...common,
+    stdin: choice[0] === "piped" ? typewriter(screen) : undefined,
+    stdout: readable(screen),
+    resize: (size) => resize(screen, size),
+  };
+}
+
 /**
- * Decides what each stream is and makes the pipes for it.
+ * Decides what each stream of `process` is and makes the pipes for it.
  *
  * @throws {InputError} `bad-streams`.
  */
-export function connect(options: StreamOptions): Connection {
+export async function connect(options: StreamOptions, process: ProcessSpec): Promise<Connection> {
   const choice = [options.stdin ?? "null", options.stdout ?? "inherit", options.stderr ?? "inherit"] as const;
   const typed = choice.map((option, fd) => option === "inherit" && isTerminal(fd));
   const wanted = options.terminal ?? typed[0] ?? false;
@@ -85,61 +154,50 @@ export function connect(options: StreamOptions): Connection {
   if (choice[0] === "inherit" && isFolder(0)) {
     refuse("standard input is a folder", "redirect it from a file or /dev/null");
   }
+  const inherited = [0, 1, 2].filter((fd) => choice[fd] === "inherit" && !typed[fd]);
+  const access = opensAll(inherited, process)
+    ? undefined
+    : (await lazy.streamAccess()).chooseAccess(inherited, process);
   const ours = new Map<number, number>();
   const theirs: number[] = [];
+  let fed = -1;
 
   const stream = (fd: 0 | 1 | 2): Stream => {
     const option = choice[fd];
     // Asked for, the terminal takes all; else what is redirected stays as it is.
     const onTerminal = wanted && option !== "null" && (option === "piped" || options.terminal || typed[fd]);
     if (onTerminal) return "terminal";
-    if (option === "inherit" && !typed[fd]) return { fd, owned: false };
+    const how = access?.get(fd) ?? "given";
+    if (option === "inherit" && !typed[fd] && how !== "relayed") {
+      return typeof how === "object" ? { fd, ...how } : { fd };
+    }
     if (option === "null") {
       const none = openAt(AT_FDCWD, "/dev/null", flags("O", "RDWR"));
       theirs.push(none);
-      return { fd: none, owned: false };
+      return { fd: none };
     }
     const [read, write] = pipe();
     const [own, other] = fd === 0 ? [write, read] : [read, write];
     ours.set(fd, own);
-    theirs.push(other);
-    return { fd: other, owned: true };
+    if (fd === 0 && option === "inherit") fed = other;
+    else theirs.push(other);
+    return { fd: other, mode: OWN_PIPE };
   };
-  const streams: Connection["streams"] = [stream(0), stream(1), stream(2)];
+  const input = stream(0), output = stream(1), errors = access?.get(2) === "as-output" ? output : stream(2);
   const size = typeof wanted === "object"
     ? wanted
     : wanted
     ? windowSize(0) ?? windowSize(1) ?? DEFAULT_SIZE
     : undefined;
 
-  const start = async (terminal?: number): Promise<Streams> => {
+  const start = (terminal?: number): Promise<Streams> => {
     theirs.forEach(close);
-    const handles = new Map([...ours].map(([fd, own]) => [fd, handle(own)]));
-    const drained: Promise<unknown>[] = [];
-    const source = (fd: 1 | 2): ReadableStream<Uint8Array<ArrayBuffer>> | undefined => {
-      const own = handles.get(fd);
-      if (own && choice[fd] === "piped") return readable(own);
-      if (own) drained.push(relay(own, fd));
-    };
-    const input = handles.get(0);
-    const plain = { stdin: input && writable(input), stdout: source(1), stderr: source(2) };
-    const screen = terminal === undefined ? undefined : handle(terminal);
-    if (screen) handles.set(-1, screen);
-    if (screen && !piped) {
-      const { pump } = await lazy.pump();
-      drained.push(pump(screen.fd, 0, [1, 2, 0].find((fd) => typed[fd]) ?? 1));
-    }
-    const all = Promise.all(drained).then(() => {});
-    // It is awaited when the container has ended; until then an error must not count as unhandled.
-    all.catch(() => {});
-    const common = { drained: all, close: () => handles.forEach((own) => own.close()) };
-    if (!screen || !piped) return { ...plain, ...common };
-    return {
-      ...common,
-      stdin: choice[0] === "piped" ? typewriter(screen) : undefined,
-      stdout: readable(screen),
-      resize: (size) => resize(screen, size),
-    };
+    return begin({ choice, typed, piped, ours, fed }, terminal);
   };
-  return { streams, size, start, abandon: () => [...ours.values(), ...theirs].forEach(close) };
+  return {
+    streams: [input, output, errors],
+    size,
+    start,
+    abandon: () => [...ours.values(), ...theirs, fed].forEach(close),
+  };
 }

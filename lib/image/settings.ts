@@ -8,11 +8,13 @@ import type { ContainerOptions } from "../container/options.ts";
 import { InputError } from "../errors.ts";
 import type { ImageSettings } from "./oci.ts";
 
-function variables(env: readonly string[] = []): Record<string, string> {
-  return Object.fromEntries(env.map((entry): [string, string] => {
+/** The variables of an image. Entries without a name, as tools of Windows leave them, are left out: runc refuses them. */
+export function variables(env: readonly string[] = []): Record<string, string> {
+  const entries = env.map((entry): [string, string] => {
     const at = entry.indexOf("=");
     return at < 0 ? [entry, ""] : [entry.slice(0, at), entry.slice(at + 1)];
-  }));
+  });
+  return Object.fromEntries(entries.filter(([name]) => name !== ""));
 }
 
 /** A path as an image may have it: relative to the root, with `..` at its top. */

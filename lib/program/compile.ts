@@ -14,6 +14,8 @@ import {
   becomeCommand,
   becomeShim,
   becomeUser,
+  changeDirectory,
+  confirmDirectory,
   connectStreams,
   enterDirectory,
   initCommand,
@@ -34,7 +36,7 @@ function fromImage(path: string): boolean {
 }
 
 /**
- * All up to the command's working directory. The user's mounts come before the file systems that they could disturb: a
+ * All up to the command, in its working directory. The user's mounts come before the file systems that they could disturb: a
  * symbolic link of the image as a target then leads to a folder of the image, which /dev, /proc or /sys covers afterwards.
  */
 function make(spec: ContainerSpec, wiring: Wiring): Program {
@@ -56,9 +58,11 @@ function make(spec: ContainerSpec, wiring: Wiring): Program {
     ...finishRootfs(spec),
     step(`set the host name to ${spec.hostname}`, call.sethostname(spec.hostname)),
     ...connectNetwork(spec, wiring),
-    ...connectStreams(process, wiring),
+    ...connectStreams(wiring),
+    ...enterDirectory(process),
     ...becomeUser(process),
     ...dieWithCaller(),
+    ...confirmDirectory(process),
   ];
 }
 
@@ -70,7 +74,6 @@ export function compile(spec: ContainerSpec, wiring: Wiring): Program {
   const { process } = spec;
   return [
     ...make(spec, wiring),
-    ...enterDirectory(process),
     ...(wiring.lastProgram < 0 ? becomeCommand(process, wiring) : becomeShim(process.init ? "init" : "join", wiring)),
   ];
 }
@@ -88,7 +91,10 @@ export function compileAhead(spec: ContainerSpec, wiring: Wiring): Program {
   return [...make(spec, wiring), ...becomeShim(spec.process.init ? "init" : "join", wiring)];
 }
 
-/** The program that executes a command in a container that was made ahead. Pure. */
-export function compileCommand(process: ProcessSpec, wiring: Wiring): Program {
-  return [...enterDirectory(process), ...compileLast(process, wiring)];
+/** The program that executes a command in a container that was made ahead, in the folder `cwd`. Pure. */
+export function compileCommand(process: ProcessSpec, wiring: Wiring, cwd: string): Program {
+  return [
+    ...(process.cwd === cwd ? [] : changeDirectory(process)),
+    ...compileLast(process, wiring),
+  ];
 }

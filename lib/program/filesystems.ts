@@ -7,7 +7,7 @@
 
 import * as call from "../../ffi/calls.ts";
 import { flags } from "../../ffi/flags.ts";
-import { type Program, register, step } from "../../ffi/program.ts";
+import { type Program, register, type Step, step } from "../../ffi/program.ts";
 import { mountOnTop } from "./mount.ts";
 import { prepareNetwork } from "./network.ts";
 import type { CgroupMount, ContainerSpec, Device, KernelSetting } from "../spec.ts";
@@ -121,15 +121,19 @@ function readOnlyPath(path: string): Program {
 
 const EMPTY = "/dev/.empty";
 
+function hideFolder(path: string): Step {
+  return step(`hide ${path}`, call.mount(EMPTY, path, null, flags("MS", "BIND")), { ignore: ["ENOENT"] });
+}
+
 // A removed folder stays empty for ever, which spares a file system for each folder that is hidden.
-const RESTRICTIONS: Program = [
+const HIDDEN: Program = [
   ...MASKED_FILES.map((path) =>
     step(`hide ${path}`, call.mount("/dev/null", path, null, flags("MS", "BIND")), { ignore: ["ENOENT"] })
   ),
   step("make an empty folder to hide others with", call.mkdir(EMPTY, 0o555)),
-  ...MASKED_FOLDERS.map((path) =>
-    step(`hide ${path}`, call.mount(EMPTY, path, null, flags("MS", "BIND")), { ignore: ["ENOENT"] })
-  ),
+  ...MASKED_FOLDERS.map(hideFolder),
+];
+const READABLE: Program = [
   step("remove the empty folder, so that it stays empty", call.rmdir(EMPTY)),
   ...READ_ONLY.flatMap(readOnlyPath),
 ];
@@ -153,6 +157,6 @@ export function mountKernelFiles(spec: ContainerSpec): Program {
     ...(spec.cgroupMounts.length ? cgroups(spec.cgroupMounts, access) : []),
     ...prepareNetwork(spec),
     ...spec.settings.flatMap(set),
-    ...(spec.privileged ? [] : RESTRICTIONS),
+    ...(spec.privileged ? [] : [...HIDDEN, ...spec.masked.map(hideFolder), ...READABLE]),
   ];
 }

@@ -11,7 +11,7 @@ import { type Program, register, step } from "../../ffi/program.ts";
 import type { ProcessSpec, Rlimit } from "../spec.ts";
 import { dieWith } from "./birth.ts";
 import { startApart } from "./detach.ts";
-import { becomeUser, connectStreams, enterDirectory, execute, setLimit } from "./process.ts";
+import { becomeUser, confirmDirectory, connectStreams, enterDirectory, execute, setLimit } from "./process.ts";
 import type { Wiring } from "./wiring.ts";
 
 const KINDS = ["NEWNS", "NEWPID", "NEWUTS", "NEWIPC", "NEWNET", "NEWCGROUP"] as const;
@@ -87,16 +87,17 @@ export function joinProgram(process: ProcessSpec, groups: readonly string[], wir
     ...groups.flatMap(joinGroup),
     step("enter the container's namespaces", call.setns(wiring.container, ...KINDS)),
     step("reset all signals", call.defaultSignals),
-    ...connectStreams(process, wiring),
+    ...connectStreams(wiring),
     ...closeAllBut(report),
+    ...enterDirectory(process),
     ...becomeUser({ ...process, rlimits: limitsBefore(process) }),
+    ...confirmDirectory(process),
     // With another user fs.suid_dumpable holds.
     step("let nobody look into it", call.notDumpable),
     ...goOn(wiring),
     ...(report === undefined ? [] : process.rlimits.filter(isOfProcesses).flatMap(setLimit)),
     ...(report === undefined ? [] : [step("lead a new session", call.setsid)]),
     ...(terminal === undefined ? [] : [step("take the terminal", call.controlTerminal(terminal))]),
-    ...enterDirectory(process),
     step("close all other descriptors on execution", call.closeOnExecFrom(3)),
     step("set the usual umask", call.umask(0o022)),
     step("unblock signals", call.unblockSignals),

@@ -58,12 +58,16 @@ function setting(path: string, value: string, label: string): Program {
 /** Settings that must hold before the container has interfaces. */
 export function prepareNetwork({ network }: ContainerSpec): Program {
   if (network.mode !== "own") return [];
-  const ping = setting("/proc/sys/net/ipv4/ping_group_range", "0 2147483647", "let every group ping");
-  if (network.interfaces.length === 0) return ping;
+  const ipv4 = "/proc/sys/net/ipv4";
+  const everyone = [
+    ...setting(`${ipv4}/ping_group_range`, "0 2147483647", "let every group ping"),
+    ...setting(`${ipv4}/ip_unprivileged_port_start`, "0", "let every user listen on ports below 1024"),
+  ];
+  if (network.interfaces.length === 0) return everyone;
   const six = network.interfaces.some(({ addresses }) => addresses.some(({ address }) => address.length === 16));
   const conf = "/proc/sys/net/ipv6/conf/default";
   return [
-    ...ping,
+    ...everyone,
     ...(six
       ? setting(`${conf}/accept_ra`, "0", "believe no IPv6 router that announces itself")
       : setting(`${conf}/disable_ipv6`, "1", "no IPv6 on the interfaces to come")),
@@ -144,7 +148,7 @@ export function makeFiles({ files }: ContainerSpec): Program {
   if (files.length === 0) return [];
   return [
     ...mountOnTop("tmpfs", PLACE, flags("MS", "NOSUID", "NODEV", "NOEXEC"), "mode=755,size=1m"),
-    step("make /etc", call.mkdir("/etc", 0o755), { ignore: ["EEXIST"] }),
+    step("make /etc", call.openTarget("/etc", "directory"), { ignore: ["EROFS"] }),
     ...files.flatMap(makeFile),
     step(`leave ${PLACE} as it was`, call.umount(PLACE, flags("MNT", "DETACH"))),
   ];

@@ -6,6 +6,7 @@
  */
 
 import * as call from "../../ffi/calls.ts";
+import { errnoNumber } from "../../ffi/errno.ts";
 import { type Flags, flags, RLIMITS } from "../../ffi/flags.ts";
 import { callerStep, type Program, register, step } from "../../ffi/program.ts";
 import { CAPABILITIES, type Capability, capabilityMask } from "../capabilities.ts";
@@ -103,27 +104,53 @@ export function execute(process: ProcessSpec): Program {
   ];
 }
 
-/** Goes to the working directory, which must lie in the container (CVE-2024-21626). */
-export function enterDirectory(process: ProcessSpec): Program {
+const ENTERED = "working-directory", REFUSED = "refused-directory";
+
+/**
+ * Enters the working directory before privileges are given up: the command's user need not be allowed to enter it
+ * himself. {@linkcode confirmDirectory} follows once they are.
+ */
+export function enterDirectory({ cwd }: ProcessSpec): Program {
+  return [step(`go to ${cwd}`, call.chdir(cwd), { save: ENTERED, ignore: ["EACCES"] })];
+}
+
+/** Requires the working directory to lie in the container, which it is asked itself (CVE-2024-21626). */
+function checkDirectory(): Program {
   const memory = { bytes: new Uint8Array(4096), text: "path" };
   return [
-    step(`go to ${process.cwd}`, call.chdir(process.cwd)),
     step("ask where that is", call.getcwd(memory)),
     step("go on only if it is inside of the container", call.expect(memory, FIRST_BYTE, SLASH, "EXDEV")),
   ];
 }
 
+/**
+ * Enters the working directory as the command's user if that was refused with all privileges, as file systems of other
+ * machines can do, and checks that it lies in the container.
+ */
+export function confirmDirectory({ cwd }: ProcessSpec): Program {
+  const refused = call.expect({ cell: ENTERED }, -1n, BigInt(-errnoNumber("EACCES")), "EEXIST");
+  return [
+    step("look whether that was refused", refused, { save: REFUSED, ignore: ["EEXIST"] }),
+    step(`go to ${cwd}`, call.chdir(cwd), { when: REFUSED }),
+    ...checkDirectory(),
+  ];
+}
+
+/** Changes to a working directory other than the one that the container was made with. */
+export function changeDirectory({ cwd }: ProcessSpec): Program {
+  return [step(`go to ${cwd}`, call.chdir(cwd)), ...checkDirectory()];
+}
+
 /** Connects the standard streams. */
-export function connectStreams(process: ProcessSpec, wiring: Pick<Wiring, "streams">): Program {
+export function connectStreams(wiring: Pick<Wiring, "streams">): Program {
   const names = ["standard input", "standard output", "standard error"];
   return wiring.streams.flatMap((stream, i): Program => {
     if (stream === "terminal") {
       return [step(`connect ${names[i]} with the terminal`, call.dup(register("slave"), i))];
     }
-    const owner = stream.owned && process.identity.uid !== 0
-      ? [step(`give ${names[i]} to the user`, call.fchown(stream.fd, process.identity.uid))]
-      : [];
-    return stream.fd === i ? owner : [...owner, step(`connect ${names[i]}`, call.dup(stream.fd, i))];
+    const { fd, mode } = stream;
+    const open = mode === undefined ? [] : [step(`let its user open ${names[i]} by name`, call.fchmod(fd, mode))];
+    return fd === i ? open : [...open, step(`connect ${names[i]}`, call.dup(fd, i))];
   });
 }
 

@@ -14,28 +14,18 @@ import { type Program, register, type Step, step } from "../../ffi/program.ts";
 import { openFiles } from "./network.ts";
 import type { BindMount, ContainerSpec, Rootfs, TmpfsMount, UserMount } from "../spec.ts";
 
-/** Every folder on the way to `path`, topmost first, and `path` itself. */
-function ancestry(path: string): string[] {
-  const parts = path.split("/").filter((part) => part !== "");
-  return parts.map((_, i) => "/" + parts.slice(0, i + 1).join("/"));
+/** The register that keeps what a mount of the user's goes on. */
+export function target({ target }: UserMount): string {
+  return `target:${target}`;
 }
 
-const USUAL: readonly ErrnoName[] = ["EEXIST", "EROFS"];
-
-/** Makes `path` and the folders above it where they are missing. */
-function makeFolders(path: string, ignore = USUAL): Program {
-  return ancestry(path).map((folder) => step(`make ${folder}`, call.mkdir(folder, 0o755), { ignore }));
-}
-
-/** Makes an empty file at `path`, and the folders above it, where they are missing. */
-function makeFile(path: string, ignore = USUAL): Program {
-  const folders = makeFolders(path.slice(0, path.lastIndexOf("/")), ignore);
-  return [...folders, step(`make ${path}`, call.createFile(path, 0o644), { ignore })];
-}
-
-/** Makes what a volume is mounted on where it is missing. Errors that are none: `ignore`. */
-export function makeTarget({ target, directory }: BindMount, ignore = USUAL): Program {
-  return directory ? makeFolders(target, ignore) : makeFile(target, ignore);
+/**
+ * Opens what a mount of the user's goes on, and makes it where it is missing. It is looked up only once: what is mounted
+ * then is mounted on the open file, wherever a link that leads to it leads meanwhile. Errors that are none: `ignore`.
+ */
+export function openTarget(mount: UserMount, ignore?: readonly ErrnoName[]): Step {
+  const kind = mount.kind === "tmpfs" || mount.directory ? "directory" : "file";
+  return step(`make ${mount.target}`, call.openTarget(mount.target, kind), { save: target(mount), ignore });
 }
 
 // Both overlay's option parser and its list of lower folders read a backslash as an escape.
@@ -157,22 +147,24 @@ function bind(mount: BindMount, spec: ContainerSpec): Program {
     `take a file of the container's own from ${mount.target}`,
     call.umount(mount.target, flags("UMOUNT", "NOFOLLOW")),
     {
-      ignore: ["EINVAL", "EBUSY", "ENOENT"],
+      ignore: ["EINVAL", "EBUSY", "ENOENT", "ENOTDIR"],
     },
   );
   return [
-    ...makeTarget(mount),
     ...(mount.directory ? [] : [uncover]),
+    openTarget(mount),
     ...(attributes.length ? [restrict] : []),
-    step(label, call.attach(tree, mount.target)),
+    step(label, call.attachOn(tree, register(target(mount)))),
   ];
 }
 
 function tmpfs(mount: TmpfsMount): Program {
   const how = flags("MS", "NOSUID", "NODEV", ...(mount.executable ? [] : ["NOEXEC"] as const));
   return [
-    ...makeFolders(mount.target),
-    step(`mount tmpfs on ${mount.target}`, call.mount("tmpfs", mount.target, "tmpfs", how, mount.data)),
+    openTarget(mount),
+    step(`go to ${mount.target}`, call.fchdir(register(target(mount)))),
+    step(`mount tmpfs on ${mount.target}`, call.mount("tmpfs", ".", "tmpfs", how, mount.data)),
+    step("go back to the root", call.chdir("/")),
   ];
 }
 
@@ -184,8 +176,9 @@ export function userMounts(spec: ContainerSpec, where: (target: string) => boole
 }
 
 /** Makes the working directory where it is missing. */
-export function makeDirectory(spec: ContainerSpec): Program {
-  return makeFolders(spec.process.cwd);
+export function makeDirectory({ process: { cwd } }: ContainerSpec): Program {
+  if (cwd === "/") return [];
+  return [step(`make ${cwd}`, call.openTarget(cwd, "directory"), { ignore: ["EROFS"] })];
 }
 
 /** Makes the root read-only if it is to be. */

@@ -10,7 +10,7 @@ import { flags } from "../../ffi/flags.ts";
 import { callerStep, type Program, register, step } from "../../ffi/program.ts";
 import type { BindMount } from "../spec.ts";
 import { dieWithCaller, holdCaller } from "./birth.ts";
-import { makeTarget, mountOverlay, openSource, pivot, source } from "./rootfs.ts";
+import { mountOverlay, openSource, openTarget, pivot, source, target } from "./rootfs.ts";
 
 /** What to look at. */
 export interface View {
@@ -36,14 +36,16 @@ const COVERED = /^\/(dev|sys)\//;
 
 function attach(mount: BindMount): Program {
   const tree = register(source(mount));
-  const make = COVERED.test(mount.target) ? [] : makeTarget(mount, ["EEXIST", "ENOENT", "ENOTDIR", "ELOOP"]);
+  const absent = ["ENOENT", "ENOTDIR", "ELOOP", "EROFS"] as const, on = target(mount);
+  const find = step(`find ${mount.target}`, call.open(mount.target, flags("O", "PATH")), { save: on, ignore: absent });
   return [
-    ...make,
+    COVERED.test(mount.target) ? find : openTarget(mount, absent),
     ...(mount.readOnly
       ? [step(`restrict ${mount.target}`, call.setTreeAttributes(tree, flags("MOUNT_ATTR", "RDONLY")))]
       : []),
-    step(`mount ${mount.source} on ${mount.target}`, call.attach(tree, mount.target), {
-      ignore: ["ENOENT", "ENOTDIR", "ELOOP"],
+    step(`mount ${mount.source} on ${mount.target}`, call.attachOn(tree, register(on)), {
+      when: on,
+      ignore: ["ENOENT", "ENOTDIR"],
     }),
   ];
 }

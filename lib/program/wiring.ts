@@ -4,8 +4,14 @@
  * @module
  */
 
-/** One of the command's standard streams: a descriptor of the caller, or the container's own terminal. */
-export type Stream = { readonly fd: number; readonly owned: boolean } | "terminal";
+/**
+ * One of the command's standard streams: a descriptor of the caller, or the container's own terminal. A pipe can get a
+ * mode with which the command's user opens it by name.
+ */
+export type Stream = { readonly fd: number; readonly mode?: number } | "terminal";
+
+/** The mode of a pipe that nobody but the caller and the container has. */
+export const OWN_PIPE = 0o666;
 
 /** The size of a terminal in characters. */
 export interface TerminalSize {

@@ -21,6 +21,7 @@ export const SPEC: ContainerSpec = {
     readOnly: false,
     volatile: false,
   },
+  masked: [],
   mounts: [],
   devices: [],
   network: { mode: "own", interfaces: [] },
@@ -45,7 +46,7 @@ export const SPEC: ContainerSpec = {
 
 /** Descriptors, which are nobody's. */
 export const WIRING: Wiring = {
-  streams: [{ fd: 0, owned: false }, { fd: 1, owned: false }, { fd: 2, owned: false }],
+  streams: [{ fd: 0 }, { fd: 1 }, { fd: 2 }],
   shim: 10,
   hostNetwork: 12,
   lastProgram: 11,

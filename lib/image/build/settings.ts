@@ -4,6 +4,7 @@
  * @module
  */
 
+import { variables } from "../settings.ts";
 import { malformed, type Position } from "./problems.ts";
 
 /** The settings of an image as JSON: what is not changed is kept, known or not. */
@@ -26,10 +27,7 @@ export function textOf(value: unknown): string | undefined {
 
 /** The variables that settings name. */
 export function variablesOf(settings: Settings): Record<string, string> {
-  return Object.fromEntries((textsOf(settings.Env) ?? []).map((entry): [string, string] => {
-    const at = entry.indexOf("=");
-    return at < 0 ? [entry, ""] : [entry.slice(0, at), entry.slice(at + 1)];
-  }));
+  return variables(textsOf(settings.Env));
 }
 
 /** Sets variables; one that is there keeps its place. */
