@@ -37,13 +37,15 @@ export interface Dockerfile {
   readonly stages: readonly Stage[];
 }
 
+/** More stages than anybody writes; what is said of each is compared with all others. */
+const MAX_STAGES = 1000;
+
 /**
  * The number of the stage that `text` names, by name or number, among the first `end` stages; undefined if it names none.
  */
 export function stageNumber({ stages }: Dockerfile, text: string, end: number): number | undefined {
   const name = text.toLowerCase();
-  const named = stages.slice(0, end).findLastIndex((stage) => stage.name === name);
-  if (named >= 0) return named;
+  for (let number = end - 1; number >= 0; number--) if (stages[number]?.name === name) return number;
   return /^\d+$/.test(text) && Number(text) < end ? Number(text) : undefined;
 }
 
@@ -74,6 +76,7 @@ export function parseDockerfile(file: string, text: string): Dockerfile {
     const instruction = readInstruction(line, escape);
     if (instruction.kind === "FROM") {
       const { as: name, kind: _, ...rest } = instruction;
+      if (stages.length === MAX_STAGES) throw malformed(line, `there are more than ${MAX_STAGES} stages`);
       if (name !== undefined && stages.some((stage) => stage.name === name)) {
         throw malformed(line, `there are two stages called ${name}`);
       }
