@@ -156,6 +156,22 @@ function parseJson(text: string, what: string): Record<string, unknown> {
   return isObject(value) ? value : malformed(what, "it is no JSON object");
 }
 
+/** How deep the values of a document may lie in each other: JSON.stringify calls itself for each. */
+const MAX_NESTING = 100;
+
+/** Refuses a document of JSON, of which nothing is known yet, that is nested too deep to be written again. */
+export function checkNesting(text: string, what: string): void {
+  let depth = 0, inText = false;
+  for (let i = 0; i < text.length; i++) {
+    const character = text.charAt(i);
+    if (inText && character === "\\") i++;
+    else if (character === '"') inText = !inText;
+    else if (!inText && (character === "[" || character === "{")) depth++;
+    else if (!inText && (character === "]" || character === "}")) depth--;
+    if (depth > MAX_NESTING) malformed(what, `its values are nested more than ${MAX_NESTING} deep`);
+  }
+}
+
 function optionalTexts(value: unknown): Record<string, string> | undefined {
   if (!isObject(value)) return undefined;
   const texts = Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === "string");
@@ -223,7 +239,7 @@ export function tooManyLayers(name: string, count: number): ImageError {
 }
 
 /** Refuses an image with too many layers, before anything is done with them. `name` names it in errors. */
-export function checkLayers({ layers }: Manifest, name: string): void {
+export function checkLayers({ layers }: { readonly layers: readonly unknown[] }, name: string): void {
   if (layers.length > MAX_LAYERS) throw tooManyLayers(name, layers.length);
 }
 

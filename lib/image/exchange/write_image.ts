@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Descriptor, hostPlatform, type ImageSettings, MEDIA, type Platform } from "../oci.ts";
+import { checkLayers, type Descriptor, hostPlatform, type ImageSettings, MEDIA, type Platform } from "../oci.ts";
 import { addDocument } from "../store.ts";
 
 /** A layer of a new image. */
@@ -84,6 +84,7 @@ export async function writeDocuments(
   config: Readonly<Record<string, unknown>>,
   layers: readonly NewLayer[],
 ): Promise<Descriptor> {
+  checkLayers({ layers }, "the new image");
   const rootfs = { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) };
   const manifest = {
     schemaVersion: 2,
