@@ -119,6 +119,24 @@ Deno.test("looking for what a pattern names can be ended at any time", async () 
   }
 });
 
+Deno.test("TERM ends an images build that leaves out thousands of files by thousands of patterns", async () => {
+  await using world = makeWorld();
+  const rules = Array.from({ length: 20_000 }, (_, i) => `**/*a?b${i}`).join("\n");
+  const folder = context(world, {
+    Dockerfile: "FROM scratch\nCOPY . /\n",
+    ".dockerignore": `**/z*\n${rules}\n`,
+    "d/": "",
+  });
+  for (let i = 0; i < 3000; i++) Deno.writeTextFileSync(`${folder}/d/z${"a".repeat(50)}${i}`, "");
+  const child = world.start(["images", "build", "--network", "none", folder]);
+  await new Promise((resolve) => setTimeout(resolve, 4000));
+  child.kill("SIGTERM");
+  const since = performance.now(), { code, stderr } = await child.output();
+  assert.notEqual(code, 0);
+  assert.match(new TextDecoder().decode(stderr), /interrupted/);
+  assert.ok(performance.now() - since < 5000, `it took ${performance.now() - since} ms`);
+});
+
 Deno.test("Dockerfiles of a megabyte are read and evaluated in time that grows with them", () => {
   const texts: Record<string, string> = {
     "continued lines": `RUN x \\\n${"  && y \\\n".repeat(40_000)} z`,
