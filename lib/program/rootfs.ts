@@ -11,7 +11,7 @@ import * as call from "../../ffi/calls.ts";
 import type { ErrnoName } from "../../ffi/errno.ts";
 import { type Flags, flags } from "../../ffi/flags.ts";
 import { type Program, register, type Step, step } from "../../ffi/program.ts";
-import { mountManyLayers } from "./many_layers.ts";
+import { mountManyLayers } from "./mount.ts";
 import { openFiles } from "./network.ts";
 import type { BindMount, ContainerSpec, Rootfs, TmpfsMount, UserMount } from "../spec.ts";
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { listed } from "../../listed.ts";
 import { type Instruction, readInstruction } from "./instructions.ts";
 import { readLines } from "./lines.ts";
 import { malformed, type Position, wrong } from "./problems.ts";
@@ -39,6 +40,7 @@ export interface Dockerfile {
 
 /** More stages than anybody writes; what is said of each is compared with all others. */
 const MAX_STAGES = 1000;
+const MOST_NAMED = 20;
 
 /**
  * The number of the stage that `text` names, by name or number, among the first `end` stages; undefined if it names none.
@@ -58,7 +60,8 @@ function checkSources(dockerfile: Dockerfile): void {
       if (known || !/^\d+$/.test(step.from) && stageNumber(dockerfile, step.from, stages.length) === undefined) {
         continue;
       }
-      const earlier = stages.slice(0, i).map(({ name }, number) => name ?? number).join(", ") || "none";
+      const earlier = listed(stages.slice(0, i).map(({ name }, number) => name ?? String(number)), MOST_NAMED) ||
+        "none";
       throw wrong(step, `there is no stage ${step.from} before this one`, "unknown-stage", `earlier are: ${earlier}`);
     }
   }

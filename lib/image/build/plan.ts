@@ -5,6 +5,7 @@
  * @module
  */
 
+import { listed } from "../../listed.ts";
 import { formatPlatform, hostPlatform, MAX_LAYERS, parsePlatform, type Platform } from "../oci.ts";
 import type { NewLayer } from "../exchange/write_image.ts";
 import { type Dockerfile, type Stage, stageNumber } from "./dockerfile.ts";
@@ -20,6 +21,8 @@ import {
 } from "./evaluate.ts";
 import { located, malformed, type Position, wrong } from "./problems.ts";
 import { objectOf, type Settings, textsOf } from "./settings.ts";
+
+const MOST_NAMED = 20;
 
 /** An image that a stage begins with, or that files are copied from. */
 export interface Base {
@@ -84,7 +87,7 @@ function targetOf(dockerfile: Dockerfile, target: string | undefined): number {
   if (target === undefined) return stages.length - 1;
   const number = stageNumber(dockerfile, target, stages.length);
   if (number !== undefined) return number;
-  const names = stages.map(({ name }, i) => name ?? String(i)).join(", ");
+  const names = listed(stages.map(({ name }, i) => name ?? String(i)), MOST_NAMED);
   throw wrong(
     { file, line: stages[0]?.line ?? 1 },
     `there is no stage ${target}`,
@@ -123,7 +126,7 @@ function checkTriggers(at: Position, image: string, base: Base): void {
   if (triggers.length === 0) return;
   throw malformed(
     at,
-    `${image} has ONBUILD instructions, which are not carried out: ${triggers.join("; ")}`,
+    `${image} has ONBUILD instructions, which are not carried out: ${listed(triggers)}`,
     "write them into the Dockerfile, and begin with an image without them",
   );
 }
