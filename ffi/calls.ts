@@ -294,6 +294,26 @@ export function attachOn(tree: Descriptor, target: Descriptor): Call {
   return call("move_mount", tree, "", target, "", flags("MOVE_MOUNT", "F_EMPTY_PATH", "T_EMPTY_PATH"));
 }
 
+/** fsopen(2): begins a file system of a kind. */
+export function fsopen(type: string): Call {
+  return call("fsopen", type, flags("FSOPEN", "CLOEXEC"));
+}
+
+/** fsconfig(2): gives the file system one more parameter: a text, or without one a flag. */
+export function fsconfig(filesystem: Descriptor, key: string, value: string | null): Call {
+  return call("fsconfig", filesystem, flags("FSCONFIG", value === null ? "SET_FLAG" : "SET_STRING"), key, value, 0);
+}
+
+/** fsconfig(2): makes the file system of its parameters. */
+export function fsconfigCreate(filesystem: Descriptor): Call {
+  return call("fsconfig", filesystem, flags("FSCONFIG", "CMD_CREATE"), null, null, 0);
+}
+
+/** fsmount(2): a mount of the file system, attached nowhere. */
+export function fsmount(filesystem: Descriptor, attributes: Flags): Call {
+  return call("fsmount", filesystem, flags("FSMOUNT", "CLOEXEC"), attributes);
+}
+
 /** mount_setattr(2): adds attributes to a tree and all mounts in it. */
 export function setTreeAttributes(tree: Descriptor, set: Flags): Call {
   const how = named(flags("AT", "EMPTY_PATH", "RECURSIVE").value, "AT_EMPTY_PATH|AT_RECURSIVE");

@@ -41,3 +41,12 @@ export function isAmongTerminals(fd: number): boolean {
 export function isMadeUp(fd: number): boolean {
   return KERNEL_MAGIC.has(fileSystemOf(fd));
 }
+
+/** How many bytes there is room for on the file system of an open file; Infinity if it does not say. */
+export function freeBytes(fd: number): number {
+  const buffer = new Uint8Array(120), view = new DataView(buffer.buffer);
+  const result = shim.ib("fstatfs", fd, buffer);
+  if (result < 0) throw new SystemError("fstatfs", `descriptor ${fd}`, -result);
+  const [size, blocks, available] = [72, 16, 32].map((offset) => Number(view.getBigUint64(offset, true)));
+  return blocks ? (size ?? 0) * (available ?? 0) : Infinity;
+}

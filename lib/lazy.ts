@@ -37,6 +37,7 @@ export const lazy = {
   kernelSettings: (): Promise<typeof import("./container/kernel_settings.ts")> =>
     load("./container/kernel_settings.ts"),
   idFile: (): Promise<typeof import("./id_file.ts")> => load("./id_file.ts"),
+  listed: (): Promise<typeof import("./listed.ts")> => load("./listed.ts"),
   labels: (): Promise<typeof import("./labels.ts")> => load("./labels.ts"),
   list: (): Promise<typeof import("./container/list.ts")> => load("./container/list.ts"),
   events: (): Promise<typeof import("./container/events.ts")> => load("./container/events.ts"),

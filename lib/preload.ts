@@ -29,6 +29,7 @@ import "./cgroup/remove.ts";
 import "./cgroup/usage.ts";
 import "./container/kernel_settings.ts";
 import "./id_file.ts";
+import "./listed.ts";
 import "./labels.ts";
 import "./container/list.ts";
 import "./container/events.ts";

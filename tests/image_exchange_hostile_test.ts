@@ -149,7 +149,7 @@ const HOSTILE: readonly (readonly [string, () => Bytes, string, RegExp?])[] = [
   [
     "10,000 layers",
     () => archive(layoutFiles({ manifest: (made) => ({ ...made, layers: Array(10_000).fill(made.layers[0]) }) })),
-    "archive-too-large",
+    "image-unsupported",
   ],
   ["30,000 entries", () => {
     const one = item({ name: "x/", type: "5" }), all = new Uint8Array(512 * 30_001);

@@ -8,7 +8,7 @@ import { ImageError } from "../errors.ts";
 import { layerOfFolder, newName, rawConfig } from "./exchange/import.ts";
 import { type Spool, withSpool } from "./exchange/spool.ts";
 import { type NewLayer, writeImage } from "./exchange/write_image.ts";
-import type { ImageSettings } from "./oci.ts";
+import { checkLayers, type ImageSettings } from "./oci.ts";
 import { hasBlob, type ImageDocuments, setName, type StoredImage, storeFolder } from "./store.ts";
 
 /** What a container consists of. */
@@ -80,6 +80,7 @@ export async function commitContainer(
   return await withSpool(storeFolder(images), async (spool) => {
     const { store } = spool, { image, changes, lower = [] } = source, { signal, ...rest } = options;
     const below = image ? imageLayers(store, image) : await packLowers(spool, lower, signal);
+    checkLayers({ layers: [...below, ...changes] }, full);
     const above: NewLayer[] = [];
     for (const folder of changes) above.push(await layerOfFolder(spool, folder, { signal }));
     const descriptor = await writeImage(store, {

@@ -8,11 +8,22 @@ import { ImageError, messageOf } from "../errors.ts";
 
 const FULL: readonly unknown[] = ["ENOSPC", "EDQUOT"];
 
-function isFull(error: unknown): boolean {
+/** Whether an error comes of a full disk. */
+export function isFull(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   // Errors of threads have lost their cause.
   const errno = error instanceof ImageError ? error.facts.errno : undefined;
   return "code" in error && FULL.includes(error.code) || FULL.includes(errno) || isFull(error.cause);
+}
+
+/** The error for a folder that has no room left for something; `why` says for what. */
+export function noRoom(folder: string, why: string, cause?: unknown): ImageError {
+  return new ImageError(`there is no space left for ${folder}: ${why}`, {
+    code: "store-full",
+    facts: { folder, error: why },
+    hint: "make room, perhaps by sauropod images prune, and try again; --images and $SAUROPOD_HOME name another place",
+    cause,
+  });
 }
 
 /**
@@ -25,12 +36,6 @@ export async function whileRoom<T>(folder: string, work: () => Promise<T>): Prom
     return await work();
   } catch (error) {
     if (!isFull(error)) throw error;
-    throw new ImageError(`there is no space left for ${folder}`, {
-      code: "store-full",
-      facts: { folder, error: messageOf(error) },
-      hint:
-        "make room, perhaps by sauropod images prune, and try again; --images and $SAUROPOD_HOME name another place",
-      cause: error,
-    });
+    throw noRoom(folder, messageOf(error), error);
   }
 }

@@ -17,18 +17,22 @@ import {
   getXattr,
   listXattrs,
   mkdirAt,
-  S_IF,
+  openBelow,
+  readNames,
   setXattr,
   type Status,
   statusAt,
   utimesAt,
 } from "../../ffi/fs.ts";
+import { flags } from "../../ffi/flags.ts";
+import { breather } from "../breath.ts";
 import { impliedFolder, layerFolder, readLayer } from "./layer_folders.ts";
 import { lockFolder, TEMPORARY } from "./locked_folder.ts";
 import { type ImageDocuments, isReadOnly } from "./store.ts";
 import { failedWith, openDirectory, removeTree } from "./tree.ts";
 import { isKept } from "./entry_attributes.ts";
 
+type Breathe = ReturnType<typeof breather>;
 type Xattrs = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
 /** What a folder is, besides what is in it. */
@@ -36,21 +40,44 @@ interface Attributes extends Pick<Status, "mode" | "uid" | "gid" | "mtime"> {
   readonly xattrs: Xattrs;
 }
 
-/** An unpacked layer. */
-interface Layer {
-  /** A descriptor of its top. */
-  readonly top: number;
-  /** The folders that it implies; the top is the empty one. */
-  readonly implied: ReadonlySet<string>;
+/** A folder that a layer implies, or one on the way to such. */
+interface Folder {
+  readonly path: string;
+  readonly parent?: Folder;
+  /** Those in it, by name. */
+  readonly children: Map<string, Folder>;
+  /** The layers that imply it, by number. */
+  readonly impliedBy: Set<number>;
+  /** Whether it can hide something: whether another layer than the lowest implies it. */
+  hides: boolean;
+  /** What overlayfs shows: the uppermost. */
+  shown?: Attributes;
+  /** What it should show: the uppermost that an archive has an entry for. */
+  meant?: Attributes;
+  /** Whether layers below count here, and in it. */
+  closed: boolean;
+  closedWithin: boolean;
+  /** Whether it is to be made. */
+  wanted: boolean;
 }
 
-/** What a layer has at a path, and whether layers below it count there. */
-interface Found {
-  readonly folder?: Attributes;
-  readonly last: boolean;
-}
-
+const FOLDER = flags("O", "RDONLY", "DIRECTORY", "NOFOLLOW");
 const OPAQUE = ["trusted.overlay.opaque", "user.overlay.opaque"];
+/** With more folders than this to look for in one, its names are read. */
+const FEW = 16;
+
+function newFolder(path: string, parent?: Folder): Folder {
+  return {
+    path,
+    ...(parent ? { parent } : {}),
+    children: new Map(),
+    impliedBy: new Set(),
+    hides: false,
+    closed: false,
+    closedWithin: false,
+    wanted: false,
+  };
+}
 
 function componentsOf(path: string): string[] {
   return path === "" ? [] : path.split("/");
@@ -60,42 +87,6 @@ function attributesOf(fd: number): Attributes {
   const { mode, uid, gid, mtime } = statusAt(fd);
   const xattrs = listXattrs(fd).filter(isKept).map((name) => [name, getXattr(fd, name) ?? new Uint8Array()] as const);
   return { mode: mode & 0o7777, uid, gid, mtime, xattrs: new Map(xattrs) };
-}
-
-function look(top: number, path: string): Found {
-  let fd = openDirectory(top, "."), last = false;
-  try {
-    for (const name of componentsOf(path)) {
-      // One that is opaque itself hides what is in the folder below it, and not what that is.
-      const above = fd;
-      last ||= OPAQUE.some((xattr) => getXattr(above, xattr) !== undefined);
-      let below: number;
-      try {
-        if ((statusAt(fd, name).mode & S_IF.MT) !== S_IF.DIR) return { last: true };
-        below = openDirectory(fd, name);
-      } catch (error) {
-        if (failedWith(error, "ENOENT")) return { last };
-        throw error;
-      }
-      close(fd);
-      fd = below;
-    }
-    return { folder: attributesOf(fd), last };
-  } finally {
-    close(fd);
-  }
-}
-
-/** What overlayfs shows at a path, and what it should: the uppermost folder that an archive has an entry for. */
-function compare(layers: readonly Layer[], path: string): { shown?: Attributes; meant?: Attributes } {
-  let shown: Attributes | undefined;
-  for (const { top, implied } of layers) {
-    const { folder, last } = look(top, path);
-    shown ??= folder;
-    if (folder && !implied.has(path)) return { shown, meant: folder };
-    if (last) break;
-  }
-  return { shown, meant: shown };
 }
 
 function asText({ mode, uid, gid, mtime, xattrs }: Attributes, isTop: boolean): string {
@@ -110,66 +101,126 @@ function asText({ mode, uid, gid, mtime, xattrs }: Attributes, isTop: boolean): 
   return parts.join();
 }
 
-/** The folders that are hidden, and those on the way to them, with what they should be, from the top down. */
-function hidden(layers: readonly Layer[]): Map<string, Attributes> {
-  const paths = new Set<string>();
-  for (const path of layers.slice(0, -1).flatMap(({ implied }) => [...implied])) {
-    const { shown, meant } = compare(layers, path);
-    if (!shown || !meant || asText(shown, path === "") === asText(meant, path === "")) continue;
-    const parts = componentsOf(path);
-    for (let depth = 0; depth <= parts.length; depth++) paths.add(parts.slice(0, depth).join("/"));
-  }
-  const inOrder = [...paths].sort();
-  return new Map(inOrder.flatMap((path) => {
-    const { meant } = compare(layers, path);
-    return meant ? [[path, meant]] : [];
-  }));
-}
-
-function inFolder(top: number, path: readonly string[], use: (fd: number) => void): void {
-  let fd = openDirectory(top, ".");
+/** Opens a folder in the folder `fd`; "other" if something else is there. */
+function openFolder(fd: number, name: string): number | "other" | undefined {
   try {
-    for (const name of path) {
-      const below = openDirectory(fd, name);
-      close(fd);
-      fd = below;
-    }
-    use(fd);
-  } finally {
-    close(fd);
+    return openDirectory(fd, name);
+  } catch (error) {
+    if (failedWith(error, "ENOENT")) return undefined;
+    // Whiteouts too, which are devices.
+    if (failedWith(error, "ENOTDIR", "ELOOP")) return "other";
+    throw error;
   }
 }
 
-function makeFolders(diff: string, folders: ReadonlyMap<string, Attributes>): void {
+/** The folders to look for in a folder of a layer, without those that are surely not there. */
+function* candidates(fd: number, { children, closedWithin }: Folder): Generator<[string, Folder]> {
+  if (closedWithin) return;
+  const open = [...children].filter(([, child]) => !child.closed);
+  const there = open.length > FEW ? new Set(readNames(fd)) : undefined;
+  for (const [name, child] of open) if (!there || there.has(name)) yield [name, child];
+}
+
+/** Notes what one layer has of the folders; the layers above it have been looked at. Each of its folders is opened once. */
+async function lookAt(layer: number, diff: string, top: Folder, breathe: Breathe): Promise<void> {
+  const open: { fd: number; folder: Folder; rest: Iterator<[string, Folder]> }[] = [];
+  const enter = (fd: number, folder: Folder): void => {
+    open.push({ fd, folder, rest: candidates(fd, folder) });
+    const attributes = attributesOf(fd);
+    folder.shown ??= attributes;
+    if (!folder.impliedBy.has(layer)) folder.meant ??= attributes;
+  };
+  try {
+    enter(openDirectory(AT_FDCWD, diff), top);
+    for (let last = open.at(-1); last; last = open.at(-1)) {
+      await breathe();
+      const next = last.rest.next();
+      if (next.done) {
+        // One that is opaque hides what is in the folder below it, and not what that is.
+        if (OPAQUE.some((xattr) => getXattr(last.fd, xattr) !== undefined)) last.folder.closedWithin = true;
+        open.pop();
+        close(last.fd);
+        continue;
+      }
+      const [name, child] = next.value, fd = openFolder(last.fd, name);
+      if (fd === "other") child.closed = true;
+      else if (fd !== undefined) enter(fd, child);
+    }
+  } finally {
+    for (const { fd } of open) close(fd);
+  }
+}
+
+function addFolder(top: Folder, path: string): Folder {
+  let folder = top;
+  for (const name of componentsOf(path)) {
+    const child = folder.children.get(name) ?? newFolder(folder === top ? name : `${folder.path}/${name}`, folder);
+    folder.children.set(name, child);
+    folder = child;
+  }
+  return folder;
+}
+
+/** All folders that layers imply, given as paths for each layer; the top has them below it. */
+function impliedFolders(implied: readonly (readonly string[])[]): Folder {
+  const top = newFolder(""), lowest = implied.length - 1;
+  for (const [layer, paths] of implied.entries()) {
+    for (const path of paths) {
+      const folder = addFolder(top, path);
+      folder.impliedBy.add(layer);
+      folder.hides ||= layer !== lowest;
+    }
+  }
+  return top;
+}
+
+/** The folders that are hidden, and those on the way to them, with what they should be, from the top down. */
+async function hidden(store: string, { config }: ImageDocuments, breathe: Breathe): Promise<Map<string, Attributes>> {
+  // A layer that is there twice hides all of itself.
+  const diffIds = [...new Set(config.rootfs.diff_ids.toReversed())];
+  const top = impliedFolders(diffIds.map((diffId) => readLayer(store, diffId)?.implied ?? []));
+  for (const [layer, diffId] of diffIds.entries()) {
+    await lookAt(layer, `${layerFolder(store, diffId)}/diff`, top, breathe);
+  }
+  const all: Folder[] = [top], found = new Map<string, Attributes>();
+  for (const folder of all) {
+    for (const child of folder.children.values()) all.push(child);
+    const { shown, meant = shown, hides } = folder, isTop = folder === top;
+    if (!hides || !shown || !meant || asText(shown, isTop) === asText(meant, isTop)) continue;
+    for (let one: Folder | undefined = folder; one && !one.wanted; one = one.parent) one.wanted = true;
+  }
+  for (const { wanted, path, shown, meant = shown } of all) if (wanted && meant) found.set(path, meant);
+  return found;
+}
+
+/** Makes folders below another; those above come before those in them. */
+async function makeFolders(diff: string, folders: ReadonlyMap<string, Attributes>, breathe: Breathe): Promise<void> {
   const top = openDirectory(AT_FDCWD, diff);
+  const within = (path: string, use: (fd: number) => void): void => {
+    const fd = openBelow(top, path || ".", FOLDER);
+    try {
+      use(fd);
+    } finally {
+      close(fd);
+    }
+  };
   try {
     for (const path of folders.keys()) {
-      const parts = componentsOf(path), name = parts.pop();
-      if (name !== undefined) inFolder(top, parts, (fd) => mkdirAt(fd, name, 0o700));
+      const at = path.lastIndexOf("/");
+      if (path !== "") within(path.slice(0, Math.max(at, 0)), (fd) => mkdirAt(fd, path.slice(at + 1), 0o700));
+      await breathe();
     }
     for (const [path, { mode, uid, gid, mtime, xattrs }] of [...folders].reverse()) {
-      inFolder(top, componentsOf(path), (fd) => {
+      within(path, (fd) => {
         if (Deno.uid() === 0) chownAt(fd, "", uid, gid);
         chmod(fd, mode);
         for (const [name, value] of xattrs) setXattr(fd, name, value);
         utimesAt(fd, "", mtime);
       });
+      await breathe();
     }
   } finally {
     close(top);
-  }
-}
-
-function withLayers<T>(store: string, { config }: ImageDocuments, work: (layers: readonly Layer[]) => T): T {
-  const layers: Layer[] = [];
-  try {
-    for (const diffId of config.rootfs.diff_ids.toReversed()) {
-      const implied = new Set(readLayer(store, diffId)?.implied);
-      layers.push({ top: openDirectory(AT_FDCWD, `${layerFolder(store, diffId)}/diff`), implied });
-    }
-    return work(layers);
-  } finally {
-    for (const { top } of layers) close(top);
   }
 }
 
@@ -183,23 +234,24 @@ function isThere(path: string): boolean {
 }
 
 /** Makes what an image needs because of folders that its layers imply, unless it is there. Its layers must be unpacked. */
-export async function ensureImplied(store: string, documents: ImageDocuments): Promise<void> {
+export async function ensureImplied(store: string, documents: ImageDocuments, signal?: AbortSignal): Promise<void> {
+  const breathe = breather(signal);
   const folder = impliedFolder(store, documents);
   const name = `.${folder.slice(folder.lastIndexOf("/") + 1)}${TEMPORARY}`, temporary = `${store}/layers/${name}`;
-  const locked = await lockFolder(temporary, () => isThere(folder)).catch((error) => {
+  const locked = await lockFolder(temporary, () => isThere(folder)).catch(async (error) => {
     // Where nothing can be made, nothing may have to be.
-    if (!isReadOnly(error) || withLayers(store, documents, hidden).size > 0) throw error;
+    if (!isReadOnly(error) || (await hidden(store, documents, breathe)).size > 0) throw error;
   });
   if (locked === undefined) return;
   try {
     if (isThere(folder)) return removeTree(AT_FDCWD, temporary);
     const diff = `${temporary}/diff`;
     removeTree(AT_FDCWD, diff);
-    const folders = withLayers(store, documents, hidden);
+    const folders = await hidden(store, documents, breathe);
     // An overlay wants something below it.
     if (folders.size > 0 || documents.manifest.layers.length === 0) {
       await Deno.mkdir(diff, { mode: 0o755 });
-      makeFolders(diff, folders);
+      await makeFolders(diff, folders, breathe);
     }
     await Deno.chmod(temporary, 0o755);
     await Deno.rename(temporary, folder);

@@ -8,11 +8,13 @@ import { AT_FDCWD } from "../../ffi/fs.ts";
 import { listContainers } from "../container/names.ts";
 import type { ContainerRecord } from "../container/record.ts";
 import { ImageError, messageOf } from "../errors.ts";
-import { formatReference, parseReference } from "../registry/reference.ts";
+import { listed } from "../listed.ts";
+import { formatReference } from "../registry/reference.ts";
 import { forgetStale, rememberedLayers } from "./build/cache.ts";
 import { impliedFolder, layerFolder, readLayer } from "./layer_folders.ts";
 import { sweep } from "./locked_folder.ts";
 import type { Descriptor, HistoryEntry } from "./oci.ts";
+import { parseNewName } from "./reserved.ts";
 import {
   blobPath,
   type ImageDocuments,
@@ -54,7 +56,7 @@ function notFound(name: string, stored: readonly StoredImage[]): ImageError {
   return new ImageError(`there is no image ${name} in the store`, {
     code: "image-not-found",
     facts: { name, images: known },
-    hint: known.length ? `there is: ${known.join(", ")}` : "sauropod images pull or import makes one",
+    hint: known.length ? `there is: ${listed(known)}` : "sauropod images pull or import makes one",
   });
 }
 
@@ -111,7 +113,7 @@ export function historyOf(images: string, text: string): HistoryLine[] {
 /** Gives an image another name too. */
 export function tagImage(images: string, text: string, name: string): StoredImage {
   const { descriptor } = findImage(images, text);
-  const full = formatReference(parseReference(name));
+  const full = formatReference(parseNewName(name));
   setName(storeFolder(images), full, {
     mediaType: descriptor.mediaType,
     digest: descriptor.digest,

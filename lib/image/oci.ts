@@ -120,6 +120,12 @@ export const MEDIA = {
   dockerLayer: "application/vnd.docker.image.rootfs.diff.tar.gzip",
 } as const;
 
+/** How large a document may be that says something of images: what skopeo and containerd take too. */
+export const MAX_DOCUMENT_BYTES = 4 * 1024 * 1024;
+
+/** How many layers an image may have: as many as the kernel puts on each other. */
+export const MAX_LAYERS = 500;
+
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
 function malformed(what: string, why: string): never {
@@ -148,6 +154,22 @@ function parseJson(text: string, what: string): Record<string, unknown> {
     malformed(what, "it is no JSON");
   }
   return isObject(value) ? value : malformed(what, "it is no JSON object");
+}
+
+/** How deep the values of a document may lie in each other: JSON.stringify calls itself for each. */
+const MAX_NESTING = 100;
+
+/** Refuses a document of JSON, of which nothing is known yet, that is nested too deep to be written again. */
+export function checkNesting(text: string, what: string): void {
+  let depth = 0, inText = false;
+  for (let i = 0; i < text.length; i++) {
+    const character = text.charAt(i);
+    if (inText && character === "\\") i++;
+    else if (character === '"') inText = !inText;
+    else if (!inText && (character === "[" || character === "{")) depth++;
+    else if (!inText && (character === "]" || character === "}")) depth--;
+    if (depth > MAX_NESTING) malformed(what, `its values are nested more than ${MAX_NESTING} deep`);
+  }
 }
 
 function optionalTexts(value: unknown): Record<string, string> | undefined {
@@ -205,6 +227,20 @@ export function parseManifest(text: string, what: string): Manifest | Index {
     facts: { what },
     hint: "only OCI images and Docker's schema 2 can be used",
   });
+}
+
+/** The error of an image with more layers than can be used. */
+export function tooManyLayers(name: string, count: number): ImageError {
+  return new ImageError(`${name} has ${count} layers, and at most ${MAX_LAYERS} can be used`, {
+    code: "image-unsupported",
+    facts: { name, layers: count, limit: MAX_LAYERS },
+    hint: "make an image of fewer: export a container of it where it runs, and import that",
+  });
+}
+
+/** Refuses an image with too many layers, before anything is done with them. `name` names it in errors. */
+export function checkLayers({ layers }: { readonly layers: readonly unknown[] }, name: string): void {
+  if (layers.length > MAX_LAYERS) throw tooManyLayers(name, layers.length);
 }
 
 /** Whether a document lists images. */

@@ -5,16 +5,21 @@
  */
 
 import { ImageError } from "../errors.ts";
+import { listed } from "../listed.ts";
 import { downloadBlob } from "../registry/download.ts";
 import { openRegistry, type Registry } from "../registry/client.ts";
 import { fetchManifest, lookUpManifest } from "../registry/manifests.ts";
-import { formatReference, parseReference, type Reference } from "../registry/reference.ts";
-import { whileRoom } from "./full.ts";
+import { formatReference, type Reference } from "../registry/reference.ts";
+import { isFull, noRoom, whileRoom } from "./full.ts";
 import { isUnpacked } from "./layer_folders.ts";
 import { ensureLayer, forEachAtOnce, type LayerProgress } from "./layers.ts";
 import { lockFolder, sweep, TEMPORARY } from "./locked_folder.ts";
+import { freeBytes } from "../../ffi/filesystems.ts";
 import { AT_FDCWD, close } from "../../ffi/fs.ts";
+import { formatSize } from "../size.ts";
 import {
+  checkLayers,
+  checkNesting,
   type Descriptor,
   digestOf,
   formatPlatform,
@@ -22,11 +27,13 @@ import {
   type Index,
   isIndex,
   type Manifest,
+  MAX_DOCUMENT_BYTES,
   parseConfig,
   parseManifest,
   parsePlatform,
   type Platform,
 } from "./oci.ts";
+import { parseNewName } from "./reserved.ts";
 import {
   addDocument,
   blobPath,
@@ -37,13 +44,15 @@ import {
   readDocument,
   readImage,
   setName,
+  sizeOf,
   type StoredImage,
   storeFolder,
   whileHeld,
 } from "./store.ts";
-import { removeTree } from "./tree.ts";
+import { openDirectory, removeTree } from "./tree.ts";
 import { verifyLayer } from "./verify_layer.ts";
 
+const MOST_FACTS = 100;
 /** The annotation of an image's name that says which index the name stood for. */
 const NAMED_ANNOTATION = "io.sauropod.index";
 
@@ -70,8 +79,8 @@ export function chooseImage({ manifests }: Index, platform: Platform, name: stri
   );
   throw new ImageError(`${name} is not made for ${formatPlatform(platform)}`, {
     code: "image-not-found",
-    facts: { name, platform: formatPlatform(platform), known },
-    hint: `it is there for ${known.join(", ") || "no machine at all"}`,
+    facts: { name, platform: formatPlatform(platform), known: known.slice(0, MOST_FACTS) },
+    hint: `it is there for ${listed(known) || "no machine at all"}`,
   });
 }
 
@@ -83,15 +92,31 @@ interface Resolved {
   readonly manifest: Manifest;
 }
 
+/** Refuses an image that could not be used, before anything of it is fetched. */
+function usable(resolved: Resolved, name: string): Resolved {
+  const { manifest } = resolved, { size } = manifest.config;
+  checkLayers(manifest, name);
+  if (size <= MAX_DOCUMENT_BYTES) return resolved;
+  throw new ImageError(
+    `the configuration of ${name} has ${size} bytes, and at most ${MAX_DOCUMENT_BYTES} are fetched`,
+    {
+      code: "image-malformed",
+      facts: { name, size, limit: MAX_DOCUMENT_BYTES },
+    },
+  );
+}
+
 async function resolve(registry: Registry, reference: Reference, platform: Platform): Promise<Resolved> {
   const name = formatReference(reference);
   const { descriptor, text } = await fetchManifest(registry, reference);
+  checkNesting(text, `the manifest of ${name}`);
   const document = parseManifest(text, `the manifest of ${name}`);
-  if (!isIndex(document)) return { named: descriptor.digest, descriptor, text, manifest: document };
+  if (!isIndex(document)) return usable({ named: descriptor.digest, descriptor, text, manifest: document }, name);
   const chosen = chooseImage(document, platform, name);
   const found = await fetchManifest(registry, { ...reference, digest: chosen.digest }, chosen);
+  checkNesting(found.text, `the manifest ${chosen.digest} of ${name}`);
   const manifest = parseManifest(found.text, `the manifest ${chosen.digest} of ${name}`);
-  if (!isIndex(manifest)) return { ...found, named: descriptor.digest, manifest };
+  if (!isIndex(manifest)) return usable({ ...found, named: descriptor.digest, manifest }, name);
   throw new ImageError(`${name} is a list of lists of images`, { code: "image-unsupported", facts: { name } });
 }
 
@@ -130,6 +155,24 @@ async function current(
   return digest !== undefined && known.includes(digest) ? { name, descriptor } : undefined;
 }
 
+/** Where a blob is while it is being downloaded. */
+function partPath(store: string, { digest }: Descriptor): string {
+  return `${store}/partial/${digest.slice("sha256:".length)}`;
+}
+
+/** Refuses a blob that has no place on the disk, before the disk is full of it; `there` bytes of it have come already. */
+function checkRoom(store: string, { digest, size }: Descriptor, there: number): void {
+  const fd = openDirectory(AT_FDCWD, `${store}/partial`);
+  try {
+    const free = freeBytes(fd), wanted = size - there;
+    if (wanted > free) {
+      throw noRoom(store, `the blob ${digest} takes ${formatSize(wanted)} more, and ${formatSize(free)} are free`);
+    }
+  } finally {
+    close(fd);
+  }
+}
+
 /** Downloads a blob unless it is there; who wants the same one waits for the first. Returns whether it did. */
 async function ensureBlob(
   store: string,
@@ -138,6 +181,7 @@ async function ensureBlob(
   descriptor: Descriptor,
   signal: AbortSignal | undefined,
   onProgress: (done: number) => void,
+  isDocument = false,
 ): Promise<boolean> {
   const lockPath = `${store}/partial/.${descriptor.digest.slice("sha256:".length)}${TEMPORARY}`;
   const locked = await lockFolder(lockPath, () => {
@@ -147,10 +191,15 @@ async function ensureBlob(
   if (locked === undefined) return false;
   try {
     if (hasBlob(store, descriptor)) return false;
-    const path = `${store}/partial/${descriptor.digest.slice("sha256:".length)}`;
-    await downloadBlob(registry, repository, descriptor, path, { signal, onProgress });
+    const path = partPath(store, descriptor);
+    checkRoom(store, descriptor, sizeOf(path) ?? 0);
+    await downloadBlob(registry, repository, descriptor, path, { signal, onProgress, isDocument });
     await Deno.rename(path, blobPath(store, descriptor.digest));
     return true;
+  } catch (error) {
+    // What comes otherwise stays for the next time; here it would keep the disk full.
+    if (isFull(error)) removeTree(AT_FDCWD, partPath(store, descriptor));
+    throw error;
   } finally {
     removeTree(AT_FDCWD, lockPath);
     close(locked);
@@ -166,7 +215,7 @@ async function ensureBlob(
  */
 export async function pullImage(text: string, images: string, options: PullOptions = {}): Promise<StoredImage> {
   const { signal } = options;
-  const reference = parseReference(text);
+  const reference = parseNewName(text);
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
   const store = storeFolder(images);
   const registry = openRegistry(reference.registry, { signal });
@@ -186,9 +235,11 @@ async function fetchDiffIds(
   manifest: Manifest,
   signal: AbortSignal | undefined,
 ): Promise<readonly string[]> {
-  await ensureBlob(store, registry, reference.repository, manifest.config, signal, () => {});
+  await ensureBlob(store, registry, reference.repository, manifest.config, signal, () => {}, true);
   const name = formatReference(reference);
-  const config = parseConfig(readDocument(store, manifest.config), `the configuration of ${name}`);
+  const text = readDocument(store, manifest.config), what = `the configuration of ${name}`;
+  checkNesting(text, what);
+  const config = parseConfig(text, what);
   const diffIds = config.rootfs.diff_ids, { length } = manifest.layers;
   if (diffIds.length === length) return diffIds;
   throw new ImageError(`${name} has ${length} layers and names ${diffIds.length}`, {

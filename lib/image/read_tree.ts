@@ -51,7 +51,7 @@ export interface TreeOptions {
   readonly onLeftOut?: (name: string) => void;
 }
 
-const READ_CHUNK = 1 << 20;
+const READ_CHUNK = 1 << 20, NOTHING = new Uint8Array();
 const WHITEOUT = ".wh.", OPAQUE = ".wh..wh..opq";
 const MAX_PIECES = 50_000, SMALLEST_HOLE = 4096;
 const PLACE = flags("O", "PATH", "NOFOLLOW"), CONTENT = flags("O", "RDONLY", "NONBLOCK", "NOCTTY");
@@ -177,7 +177,9 @@ export function* readTree(top: number, options: TreeOptions = {}): Generator<Tre
     try {
       fd = openAt(parent, name, PLACE);
       const status = statusAt(fd);
-      if (!omit?.(name, status, above, prefix + name)) yield* node(fd, prefix, name, status, depth);
+      // So that whoever reads can give others their turn, however much is left out.
+      if (omit?.(name, status, above, prefix + name)) yield NOTHING;
+      else yield* node(fd, prefix, name, status, depth);
     } catch (error) {
       // It is gone since.
       if (!failedWith(error, "ENOENT", "ESTALE")) throw error;

@@ -57,7 +57,7 @@ export function storeOf(imagesFolder: string): string {
 export const FORK = "container:";
 
 const NAME = /^[A-Za-z0-9_.:-]+$/;
-const MAX_DEPTH = 4;
+const MAX_DEPTH = 4, MOST_NAMED = 20, LONGEST_SHOWN = 300;
 const ROOT_FOLDERS = new Set(["bin", "dev", "etc", "lib", "proc", "sbin", "sys", "tmp", "usr", "var"]);
 
 type Place = { kind: "host" } | { kind: "folder" | "archive"; path: string };
@@ -67,7 +67,7 @@ function isLocalName(name: string): boolean {
 }
 
 function invalidName(name: string): InputError {
-  return new InputError(`not an image name: ${JSON.stringify(name)}`, {
+  return new InputError(`not an image name: ${JSON.stringify(name.slice(0, LONGEST_SHOWN))}`, {
     code: "invalid-image-name",
     facts: { name },
     hint:
@@ -80,10 +80,16 @@ function typeOf(path: string): "folder" | "file" | undefined {
   return type === S_IF.DIR ? "folder" : type === S_IF.REG ? "file" : undefined;
 }
 
-function notFound(name: string, imagesFolder: string, stored: readonly string[], cause?: ImageError): ImageError {
+async function notFound(
+  name: string,
+  imagesFolder: string,
+  stored: readonly string[],
+  cause?: ImageError,
+): Promise<ImageError> {
+  const { listed } = await lazy.listed();
   const looked = ["", ...ARCHIVE_ENDINGS].map((ending) => `${imagesFolder}/${name}${ending}`);
   const near = listImages(imagesFolder).map((image) => image.name);
-  const others = [...near, ...stored, "host"].map((other) => JSON.stringify(other)).join(", ");
+  const others = listed([...near, ...stored, "host"].map((other) => JSON.stringify(other)), MOST_NAMED);
   const pulled = cause ? `; and it could not be pulled: ${cause.message}` : "";
   return new ImageError(`no image ${JSON.stringify(name)}; looked for ${looked.join(", ")}${pulled}`, {
     code: "image-not-found",
@@ -102,9 +108,9 @@ async function resolveFromStore(name: string, imagesFolder: string, options: Sto
     if (stored) return stored;
   } catch (error) {
     const missing = error instanceof ImageError && /^(image-not-found|registry-.*)$/.test(error.code);
-    throw missing ? notFound(name, imagesFolder, storedNames(imagesFolder), error) : error;
+    throw missing ? await notFound(name, imagesFolder, storedNames(imagesFolder), error) : error;
   }
-  throw notFound(name, imagesFolder, storedNames(imagesFolder));
+  throw await notFound(name, imagesFolder, storedNames(imagesFolder));
 }
 
 function locate(name: string, imagesFolder: string): Place | undefined {

@@ -12,7 +12,16 @@ import { lazy } from "../lazy.ts";
 import { familiarReference, formatReference, parseReference } from "../registry/reference.ts";
 import { impliedFolder, isUnpacked, lowerFolders } from "./layer_folders.ts";
 import type { LayerProgress } from "./layers.ts";
-import { isDigest, isIndex, MEDIA, parseManifest } from "./oci.ts";
+import {
+  checkLayers,
+  isDigest,
+  isIndex,
+  MAX_DOCUMENT_BYTES,
+  MAX_LAYERS,
+  MEDIA,
+  parseManifest,
+  tooManyLayers,
+} from "./oci.ts";
 import type { Image } from "./resolve.ts";
 import {
   blobPath,
@@ -58,12 +67,11 @@ export function storedNames(images: string): string[] {
 }
 
 const DIGEST_START = /^(?:sha256:)?([0-9a-f]{6,64})$/;
-const LARGEST_MANIFEST = 4 * 1024 * 1024;
 
 /** The image with a whole digest, also if it has no name. */
 function findNameless(store: string, digest: string): StoredImage | undefined {
   const size = isDigest(digest) ? sizeOf(blobPath(store, digest)) : undefined;
-  if (size === undefined || size > LARGEST_MANIFEST) return undefined;
+  if (size === undefined || size > MAX_DOCUMENT_BYTES) return undefined;
   try {
     const document = parseManifest(readDocument(store, { digest, size }), digest);
     const { mediaType = MEDIA.manifest } = document;
@@ -112,15 +120,18 @@ async function pull(name: string, images: string, options: StoredOptions): Promi
  * @throws {ImageError} for everything that is wrong with a layer.
  */
 export async function ready(store: string, documents: ImageDocuments, signal?: AbortSignal): Promise<string[]> {
+  checkLayers(documents.manifest, documents.descriptor.digest);
   if (!documents.config.rootfs.diff_ids.every((diffId) => isUnpacked(store, diffId))) {
     const [{ ensureLayers }, { whileRoom }] = await Promise.all([lazy.layers(), lazy.full()]);
     await whileRoom(store, () => ensureLayers(store, documents, signal));
   }
   if (modeOf(impliedFolder(store, documents)) === undefined) {
     const { ensureImplied } = await lazy.implied();
-    await ensureImplied(store, documents);
+    await ensureImplied(store, documents, signal);
   }
-  return lowerFolders(store, documents);
+  const folders = lowerFolders(store, documents);
+  if (folders.length > MAX_LAYERS) throw tooManyLayers(documents.descriptor.digest, folders.length);
+  return folders;
 }
 
 /** Whether a stored image is for the machine that was asked for, if one was. */

@@ -11,6 +11,7 @@ import * as call from "../../ffi/calls.ts";
 import type { ErrnoName } from "../../ffi/errno.ts";
 import { type Flags, flags } from "../../ffi/flags.ts";
 import { type Program, register, type Step, step } from "../../ffi/program.ts";
+import { mountManyLayers } from "./mount.ts";
 import { openFiles } from "./network.ts";
 import type { BindMount, ContainerSpec, Rootfs, TmpfsMount, UserMount } from "../spec.ts";
 
@@ -49,6 +50,9 @@ function restrictions(spec: ContainerSpec): ("NODEV" | "NOSUID")[] {
   ];
 }
 
+/** How long the options of mount(2) may be, in bytes, which takes a page of them with a NUL. */
+const MOST_DATA = 4095;
+
 /** The folder that all of `paths` are in. */
 function commonFolder(paths: readonly string[]): string {
   const [first = [], ...others] = paths.map((path) => path.split("/"));
@@ -73,8 +77,8 @@ function mountBase(folder: string, how: Flags): Program {
 }
 
 /**
- * Mounts the overlay on the container's folder; with `upper`, the container's on the image. The kernel takes one page of
- * options: names of many layers are written as seen from the folder that they are in.
+ * Mounts the overlay on the container's folder; with `upper`, the container's on the image. mount(2) takes one page
+ * of options: names of layers are written as seen from the folder that they are in, and more are named one by one.
  */
 export function mountOverlay(
   { folder, lower: asked, volatile }: Pick<Rootfs, "folder" | "lower" | "volatile">,
@@ -89,12 +93,15 @@ export function mountOverlay(
   const changes = upper ? `,upperdir=${own}upper,workdir=${own}work` : "";
   // Without volatile the end of a container waits until the whole file system below it is synchronized.
   const data = `lowerdir=${names.map(escaped).join(":")}${changes}${volatile ? ",volatile" : ""}`;
+  const long = new TextEncoder().encode(data).length > MOST_DATA;
   return [
     ...(based ? mountBase(folder, flags("MS", "RDONLY")) : []),
     parent === undefined
       ? step("go to the container's folder", call.chdir(folder))
       : step("go to the folder of the image's layers", call.chdir(parent)),
-    step("mount overlay on /", call.mount("overlay", folder, "overlay", how, data)),
+    ...long
+      ? mountManyLayers(folder, names, how, { upper, volatile })
+      : [step("mount overlay on /", call.mount("overlay", folder, "overlay", how, data))],
   ];
 }
 

@@ -20,7 +20,7 @@ export interface RegistryOptions {
   credentials?: (registry: string, repository: string) => Promise<Credentials | undefined>;
   /** Ends everything that is asked; its reason is what is thrown then. */
   signal?: AbortSignal;
-  /** A connection that moves less than 1 KiB in this many milliseconds is given up. Default: a minute. */
+  /** A connection that moves less than 1 KiB a second in this many milliseconds is given up. Default: a minute. */
   idleTimeout?: number;
   /** The clock. Default: the machine's. */
   clock?: Clock;
@@ -72,6 +72,8 @@ export interface Attempt {
 
 /** Which sites are asked, and how often. */
 export interface AttemptOptions {
+  /** Whether it is a document, which is small and has to be there after a few times the idle time. Default: false. */
+  isDocument?: boolean;
   /** Whether mirrors will not do. Default: they are asked first. */
   originOnly?: boolean;
   /** Ends it. Default: only the registry's own signal does. */
@@ -81,6 +83,7 @@ export interface AttemptOptions {
 }
 
 const MINUTE = 60_000;
+const DOCUMENT_TIMES = 3;
 // The first answer wants credentials, the second comes with them, the third after a token that had just run out.
 const MAX_ROUNDS = 3;
 
@@ -143,7 +146,8 @@ export async function attempt<T>(
     const standIn = i < sites.length - 1;
     try {
       return await withRetries({ clock, signal, standIn, gotOn: options.gotOn }, async () => {
-        using watch = watchIdle(idleTimeout, signal);
+        const within = options.isDocument ? idleTimeout * DOCUMENT_TIMES : undefined;
+        using watch = watchIdle(idleTimeout, { within, signal });
         return await work({
           site,
           task,

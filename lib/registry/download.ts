@@ -6,13 +6,15 @@
 
 import { ImageError, messageOf } from "../errors.ts";
 import type { Descriptor } from "../image/oci.ts";
-import { type Attempt, attempt, type Registry } from "./client.ts";
+import { type Attempt, attempt, type Registry, type Site } from "./client.ts";
 import { failure, type Task, unreachable } from "./failure.ts";
 
 /** How a blob is fetched. */
 export interface DownloadOptions {
   /** Ends it; what has come is kept. */
   signal?: AbortSignal;
+  /** Whether it is a document, which has to be there soon. Default: false. */
+  isDocument?: boolean;
   /** Told how many bytes of the blob are there. */
   onProgress?: (bytes: number) => void;
 }
@@ -32,12 +34,14 @@ interface Part {
   hash: Hash;
   size: number;
   received: number;
-  // Whether the bytes are not all from one answer.
-  mixed: boolean;
+  // The most that it ever was.
+  most: number;
+  // Whether some of the bytes are not from the site that is asked now.
+  inherited: boolean;
 }
 
 const CHUNK = 1 << 18;
-// After so much, a cut connection counts as the first.
+// After so much more than ever before, a cut connection counts as the first.
 const GOT_ON = 1024 * 1024;
 const RANGE = /^bytes (\d+)-(\d+)\/(\d+|\*)$/;
 
@@ -49,7 +53,7 @@ async function newHash(): Promise<Hash> {
 async function startAgain(part: Part): Promise<void> {
   await part.file.truncate(0);
   await part.file.seek(0, Deno.SeekMode.Start);
-  Object.assign(part, { size: 0, mixed: false, hash: await newHash() });
+  Object.assign(part, { size: 0, inherited: false, hash: await newHash() });
 }
 
 async function takeUp(part: Part, most: number, signal?: AbortSignal): Promise<void> {
@@ -60,7 +64,7 @@ async function takeUp(part: Part, most: number, signal?: AbortSignal): Promise<v
     part.hash.update(bytes.subarray(0, n));
     part.size += n;
   }
-  part.mixed = part.size > 0;
+  part.most = part.size;
 }
 
 function append(part: Part, bytes: Uint8Array): void {
@@ -76,6 +80,7 @@ function append(part: Part, bytes: Uint8Array): void {
     });
   }
   part.size += bytes.length;
+  part.most = Math.max(part.most, part.size);
   part.received += bytes.length;
 }
 
@@ -114,7 +119,6 @@ async function receive(part: Part, blob: Descriptor, at: Attempt, onProgress?: (
   const headers: Record<string, string> = part.size > 0 ? { range: `bytes=${part.size}-` } : {};
   const { response } = await at.request({ path: `blobs/${blob.digest}`, headers, actions: "pull" });
   await checkAnswer(part, response, blob, at);
-  part.mixed = part.size > 0;
   const reader = response.body?.getReader({ mode: "byob" });
   // The same memory for all that comes: the garbage of large blobs would be collected late.
   for (let buffer = new ArrayBuffer(CHUNK);;) {
@@ -138,8 +142,8 @@ async function receive(part: Part, blob: Descriptor, at: Attempt, onProgress?: (
 async function verify(part: Part, blob: Descriptor, task: Task): Promise<void> {
   const found = `sha256:${part.hash.digest("hex")}`;
   if (found === blob.digest) return;
-  // What was put together may be wrong in the part that was here before.
-  const cut = part.mixed;
+  // It may be wrong in what was here before. What has all come from one site would be wrong again.
+  const cut = part.inherited;
   await startAgain(part);
   throw failure(task, "digest-mismatch", `its digest is ${found}`, {
     facts: { expected: blob.digest, found, cut },
@@ -160,18 +164,22 @@ export async function downloadBlob(
   repository: string,
   blob: Descriptor,
   path: string,
-  { signal, onProgress }: DownloadOptions = {},
+  { signal, onProgress, isDocument }: DownloadOptions = {},
 ): Promise<Downloaded> {
   using file = await Deno.open(path, { read: true, write: true, create: true });
-  const part: Part = { path, file, hash: await newHash(), size: 0, received: 0, mixed: false };
+  const part: Part = { path, file, hash: await newHash(), size: 0, most: 0, received: 0, inherited: false };
   await takeUp(part, blob.size, signal);
   if (part.size > 0) onProgress?.(part.size);
-  let before = 0;
-  const gotOn = () => part.received - before >= GOT_ON;
+  let before = 0, site: Site | undefined;
+  // Not what comes again and again: a registry could send the beginning for ever.
+  const gotOn = () => part.most - before >= GOT_ON;
   await attempt(registry, { what: `fetch blob ${blob.digest}`, repository }, async (at) => {
-    before = part.received;
+    before = part.most;
+    // What another site has sent may be wrong too.
+    if (at.site !== site) part.inherited = part.size > 0;
+    site = at.site;
     if (part.size < blob.size) await receive(part, blob, at, onProgress);
     await verify(part, blob, at.task);
-  }, { signal, gotOn });
+  }, { signal, gotOn, isDocument });
   return { received: part.received };
 }

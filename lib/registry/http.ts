@@ -13,6 +13,8 @@ export interface Watch extends Disposable {
   readonly signal: AbortSignal;
   /** To be called when something has come or gone. */
   progress(bytes: number): void;
+  /** To be called when an answer begins, for which there is no measure. */
+  answered(): void;
 }
 
 /** What to ask for. */
@@ -38,26 +40,40 @@ export interface Answer {
 }
 
 const MAX_REDIRECTS = 5;
-// Less than this within the idle time is a connection that is kept open to no purpose.
-const LEAST_PROGRESS = 1024;
+// Less than this is a connection that is kept open to no purpose.
+const LEAST_PROGRESS = 1024, LEAST_PER_SECOND = 1024;
 
-/** Watches over something that has to move at least 1 KiB in every `idle` milliseconds. */
-export function watchIdle(idle: number, signal?: AbortSignal): Watch {
-  const controller = new AbortController();
+/** How something is watched over. */
+export interface WatchOptions {
+  /** In how many milliseconds it has to be done. Default: there is no end. */
+  readonly within?: number;
+  /** Ends it. */
+  readonly signal?: AbortSignal;
+}
+
+/** Watches over something that has to move at least 1 KiB, and 1 KiB for each second, in every `idle` milliseconds. */
+export function watchIdle(idle: number, { within, signal }: WatchOptions = {}): Watch {
+  const controller = new AbortController(), least = Math.max(LEAST_PROGRESS, idle / 1000 * LEAST_PER_SECOND);
+  const giveUp = (why: string): void => controller.abort(new DOMException(why, "TimeoutError"));
   let moved = 0;
   const timer = setInterval(() => {
-    if (moved < LEAST_PROGRESS) {
-      controller.abort(new DOMException(`only ${moved} bytes came within ${idle / 1000} s`, "TimeoutError"));
-    }
+    if (moved < least) giveUp(`only ${moved} bytes came within ${idle / 1000} s`);
     moved = 0;
   }, idle);
+  const end = within === undefined
+    ? undefined
+    : setTimeout(() => giveUp(`it was not there within ${within / 1000} s`), within);
   return {
     signal: signal ? AbortSignal.any([signal, controller.signal]) : controller.signal,
     progress(bytes) {
       moved += bytes;
     },
+    answered() {
+      moved += least;
+    },
     [Symbol.dispose]() {
       clearInterval(timer);
+      clearTimeout(end);
       // What is still open for this is of no use any more.
       controller.abort();
     },
@@ -113,7 +129,7 @@ export async function send(ask: Ask, task: Task, watch: Watch): Promise<Answer> 
     } catch (error) {
       throw unreachable(foreign ? { ...task, host: url.host } : task, error);
     }
-    watch.progress(LEAST_PROGRESS);
+    watch.answered();
     const redirected = [301, 302, 303, 307, 308].includes(response.status);
     if (!redirected || method !== "GET" && method !== "HEAD") return { response, foreign };
     await response.body?.cancel();

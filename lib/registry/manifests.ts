@@ -5,7 +5,7 @@
  */
 
 import { ImageError } from "../errors.ts";
-import { type Descriptor, digestOf, MEDIA } from "../image/oci.ts";
+import { type Descriptor, digestOf, MAX_DOCUMENT_BYTES, MEDIA } from "../image/oci.ts";
 import { type Attempt, attempt, type Registry } from "./client.ts";
 import { failure, quote, readBytes, type Task, unreachable } from "./failure.ts";
 import type { Reference } from "./reference.ts";
@@ -21,7 +21,7 @@ export interface Fetched {
 /** What names a manifest in a repository. */
 export type ManifestName = Pick<Reference, "repository" | "tag" | "digest">;
 
-const MAX_BYTES = 4 * 1024 * 1024;
+const TOO_LARGE = `it is larger than ${MAX_DOCUMENT_BYTES >> 20} MiB`;
 const TYPES: readonly string[] = [MEDIA.index, MEDIA.manifest, MEDIA.dockerList, MEDIA.dockerManifest];
 // What plain file servers say of a manifest.
 const ANY_TYPES: readonly string[] = ["", "application/json", "application/octet-stream", "text/plain"];
@@ -82,12 +82,12 @@ function checkDigest(task: Task, found: string, wanted: string | undefined, by: 
 async function read(response: Response, at: Attempt): Promise<Uint8Array<ArrayBuffer>> {
   let bytes: Uint8Array<ArrayBuffer> | undefined;
   try {
-    bytes = await readBytes(response, MAX_BYTES, at.watch.progress);
+    bytes = await readBytes(response, MAX_DOCUMENT_BYTES, at.watch.progress);
   } catch (error) {
     throw unreachable(at.task, error);
   }
   if (bytes) return bytes;
-  throw failure(at.task, "image-malformed", `it is larger than ${MAX_BYTES / 1024 / 1024} MiB`);
+  throw failure(at.task, "image-malformed", TOO_LARGE);
 }
 
 function decode(bytes: Uint8Array, task: Task): string {
@@ -111,6 +111,7 @@ export function fetchManifest(registry: Registry, name: ManifestName, expected?:
   return attempt(registry, { what: `fetch manifest ${by}`, repository: name.repository }, async (at) => {
     const { task } = at;
     const headers = { accept: TYPES.join(", ") };
+    if (expected && expected.size > MAX_DOCUMENT_BYTES) throw failure(task, "image-malformed", TOO_LARGE);
     const { response } = await at.request({ path: `manifests/${by}`, headers, actions: "pull" });
     if (response.status !== 200) throw await notFoundOr(response, at);
     const bytes = await read(response, at);
@@ -127,7 +128,7 @@ export function fetchManifest(registry: Registry, name: ManifestName, expected?:
       throw failure(task, "image-malformed", `it is ${mediaType}, and ${quote(expected.mediaType)} was announced`);
     }
     return { descriptor: { mediaType, digest, size: bytes.length }, text };
-  });
+  }, { isDocument: true });
 }
 
 /**
@@ -145,7 +146,7 @@ export function lookUpManifest(registry: Registry, name: ManifestName): Promise<
     if (response.status !== 200) throw await notFoundOr(response, at);
     const digest = response.headers.get("docker-content-digest");
     return digest !== null && DIGEST.test(digest) ? digest : undefined;
-  });
+  }, { isDocument: true });
 }
 
 /**

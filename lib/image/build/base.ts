@@ -45,7 +45,7 @@ export async function findBase(spool: Spool, images: string, name: string, optio
   const { platform, signal } = options, { store } = spool;
   if (name === "scratch") {
     const config = platform === undefined ? hostPlatform() : parsePlatform(platform);
-    return { config: { ...config }, layers: () => Promise.resolve([]) };
+    return { config: { ...config }, layers: () => Promise.resolve([]), layerCount: 0 };
   }
   const image = await resolveImage(name, images, options), { digest, kind } = image;
   image.release?.();
@@ -60,7 +60,8 @@ export async function findBase(spool: Spool, images: string, name: string, optio
   }
   const { size } = Deno.statSync(blobPath(store, digest));
   const documents = readImage(store, { mediaType: "", digest, size }), layers = imageLayers(store, documents);
-  return { config: rawConfig(store, documents.manifest.config), layers: () => Promise.resolve(layers) };
+  const config = rawConfig(store, documents.manifest.config);
+  return { config, layers: () => Promise.resolve(layers), layerCount: layers.length };
 }
 
 /** The folders of layers that have no image of their own, uppermost first. */

@@ -125,8 +125,9 @@ async function buildStages(
 }
 
 /** Refuses what can be refused before images are looked for. */
-function checkEarly(dockerfile: Dockerfile, context: Context, { buildArgs = {}, onWarning }: BuildOptions): void {
-  checkTasks(dockerfile, context);
+async function checkEarly(dockerfile: Dockerfile, context: Context, options: BuildOptions): Promise<void> {
+  const { buildArgs = {}, onWarning, signal } = options;
+  await checkTasks(dockerfile, context, signal);
   const unused = unusedArgs(dockerfile, buildArgs);
   if (unused.length > 0) onWarning?.(`no ARG asks for ${unused.join(", ")}`);
 }
@@ -147,7 +148,7 @@ export async function buildImage(folders: Folders, folder: string, options: Buil
   using context = openContext(folder, options.text === undefined ? options.file : undefined);
   const { file, text } = readDockerfile(folder, options);
   const dockerfile = parseDockerfile(file, text);
-  checkEarly(dockerfile, context, options);
+  await checkEarly(dockerfile, context, options);
   return await withSpool(storeFolder(images), async (spool) => {
     const { store } = spool;
     await noteUser(store, containers);
@@ -159,7 +160,7 @@ export async function buildImage(folders: Folders, folder: string, options: Buil
         ...(platform === undefined ? {} : { platform }),
       });
     const stages = await planBuild(dockerfile, { buildArgs, target, platform }, find);
-    context.openSources(stages);
+    await context.openSources(stages, signal);
     const built = await buildStages(spool, folders, context, stages, options, epoch);
     if (!built) throw new Error("there is no stage");
     signal?.throwIfAborted();

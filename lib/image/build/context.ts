@@ -22,7 +22,7 @@ export interface Context extends Disposable {
   /** Its files. */
   readonly origin: Origin;
   /** Opens all that the steps of stages take from it. Throws {@linkcode InputError} for what is not there. */
-  openSources(stages: readonly PlannedStage[]): void;
+  openSources(stages: readonly PlannedStage[], signal?: AbortSignal): Promise<void>;
   /** What a step takes from it. */
   sourcesOf(task: Task): readonly Source[];
 }
@@ -105,11 +105,11 @@ function ignoredIn(folder: string, file: string | undefined): Origin["ignored"] 
 }
 
 /** Checks what steps take by names without variables, before images are looked for. */
-export function checkTasks({ stages }: Dockerfile, { origin }: Context): void {
+export async function checkTasks({ stages }: Dockerfile, { origin }: Context, signal?: AbortSignal): Promise<void> {
   for (const step of stages.flatMap(({ steps }) => steps)) {
     if (step.kind !== "COPY" && step.kind !== "ADD" || step.from !== undefined) continue;
     const plain = step.sources.filter((source) => !/[$"'\\]/.test(source));
-    for (const { fd } of findSources(step, origin, plain)) close(fd);
+    for (const { fd } of await findSources(step, origin, plain, signal)) close(fd);
   }
 }
 
@@ -131,10 +131,10 @@ export function openContext(folder: string, file?: string): Context {
   const opened = new Map<Task, Source[]>();
   return {
     origin,
-    openSources(stages) {
+    async openSources(stages, signal) {
       for (const task of stages.flatMap(({ tasks }) => tasks)) {
         if (task.deed.kind !== "copy" || task.deed.copy.from !== undefined) continue;
-        const { sources, files, target } = task.deed.copy, found = findSources(task, origin, sources);
+        const { sources, files, target } = task.deed.copy, found = await findSources(task, origin, sources, signal);
         opened.set(task, found);
         checkTarget(task, found.length + files.length, target);
       }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { listed } from "../../listed.ts";
 import { type Instruction, readInstruction } from "./instructions.ts";
 import { readLines } from "./lines.ts";
 import { malformed, type Position, wrong } from "./problems.ts";
@@ -37,13 +38,16 @@ export interface Dockerfile {
   readonly stages: readonly Stage[];
 }
 
+/** More stages than anybody writes; what is said of each is compared with all others. */
+const MAX_STAGES = 1000;
+const MOST_NAMED = 20;
+
 /**
  * The number of the stage that `text` names, by name or number, among the first `end` stages; undefined if it names none.
  */
 export function stageNumber({ stages }: Dockerfile, text: string, end: number): number | undefined {
   const name = text.toLowerCase();
-  const named = stages.slice(0, end).findLastIndex((stage) => stage.name === name);
-  if (named >= 0) return named;
+  for (let number = end - 1; number >= 0; number--) if (stages[number]?.name === name) return number;
   return /^\d+$/.test(text) && Number(text) < end ? Number(text) : undefined;
 }
 
@@ -56,7 +60,8 @@ function checkSources(dockerfile: Dockerfile): void {
       if (known || !/^\d+$/.test(step.from) && stageNumber(dockerfile, step.from, stages.length) === undefined) {
         continue;
       }
-      const earlier = stages.slice(0, i).map(({ name }, number) => name ?? number).join(", ") || "none";
+      const earlier = listed(stages.slice(0, i).map(({ name }, number) => name ?? String(number)), MOST_NAMED) ||
+        "none";
       throw wrong(step, `there is no stage ${step.from} before this one`, "unknown-stage", `earlier are: ${earlier}`);
     }
   }
@@ -74,6 +79,7 @@ export function parseDockerfile(file: string, text: string): Dockerfile {
     const instruction = readInstruction(line, escape);
     if (instruction.kind === "FROM") {
       const { as: name, kind: _, ...rest } = instruction;
+      if (stages.length === MAX_STAGES) throw malformed(line, `there are more than ${MAX_STAGES} stages`);
       if (name !== undefined && stages.some((stage) => stage.name === name)) {
         throw malformed(line, `there are two stages called ${name}`);
       }

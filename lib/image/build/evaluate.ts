@@ -7,11 +7,12 @@
 import { PATH } from "../../container/prepare.ts";
 import { InputError } from "../../errors.ts";
 import { signalNumber } from "../../signals.ts";
+import { MAX_DOCUMENT_BYTES } from "../oci.ts";
 import { absolute } from "../settings.ts";
 import type { Dockerfile, Stage, Step } from "./dockerfile.ts";
 import type { Command, Copy } from "./instructions.ts";
 import { malformed, type Position } from "./problems.ts";
-import { exposedPorts, type Settings, textOf, textsOf, variablesOf, withNames, withVariables } from "./settings.ts";
+import { exposedPorts, type NameSet, objectOf, type Settings, textOf, textsOf, variablesOf } from "./settings.ts";
 import { expandText, expandWord, type Lookup, WordError } from "./words.ts";
 
 /** Variables by name. */
@@ -68,9 +69,15 @@ export const PROXIES: ReadonlySet<string> = new Set(
 const SHELL = ["/bin/sh", "-c"];
 
 /** Replaces the variables of a word; errors tell where it stands. */
-export function expandAt(at: Position, word: string, lookup: Lookup, escape: string): string {
+export function expandAt(
+  at: Position,
+  word: string,
+  lookup: Lookup,
+  escape: string,
+  expand: typeof expandWord = expandWord,
+): string {
   try {
-    return expandWord(word, lookup, escape);
+    return expand(word, lookup, escape);
   } catch (error) {
     throw error instanceof WordError ? malformed(at, error.message) : error;
   }
@@ -108,6 +115,30 @@ export function baseOf(
   return { image: name, ...(kind ? { platform: kind } : {}) };
 }
 
+/** What is known of variables while a stage is evaluated, and at each of its steps afterwards. */
+function variablesFrom(inherited: Values, begun: Settings, proxies: Values) {
+  const base = { arg: Object.entries(inherited), env: Object.entries(variablesOf(begun)) };
+  const args = new Map(base.arg), env = new Map(base.env);
+  const changes: { kind: "arg" | "env"; name: string; value: string }[] = [];
+  return {
+    args,
+    env,
+    set(kind: "arg" | "env", name: string, value: string): void {
+      (kind === "arg" ? args : env).set(name, value);
+      changes.push({ kind, name, value });
+    },
+    /** What makes the environment that a command has here: as it is only made when it is wanted, steps can be many. */
+    environment(): () => Values {
+      const { length } = changes;
+      return () => {
+        const all = { arg: new Map(base.arg), env: new Map(base.env) };
+        for (const { kind, name, value } of changes.slice(0, length)) all[kind].set(name, value);
+        return { ...proxies, ...Object.fromEntries(all.arg), ...Object.fromEntries(all.env) };
+      };
+    },
+  };
+}
+
 /** Does in thought what a stage says. `inherited` are the arguments of the stage that it begins with. */
 export function evaluate(
   { steps }: Stage,
@@ -117,10 +148,11 @@ export function evaluate(
   { buildArgs, automatic }: Given,
   escape: string,
 ): Evaluated {
-  const { OnBuild: _, ...begun } = base;
-  const args: Record<string, string> = { ...inherited };
+  const { OnBuild: _, ...settings }: Record<string, unknown> = base;
   const proxies = Object.fromEntries(Object.entries(buildArgs).filter(([name]) => PROXIES.has(name)));
-  let settings: Settings = begun, commandSet = false;
+  const variables = variablesFrom(inherited, settings, proxies), { args, env } = variables;
+  const names = new Map<NameSet, Map<string, unknown>>();
+  let commandSet = false, envSet = false, said = 0;
 
   const shell = (): readonly string[] => textsOf(settings.Shell) ?? SHELL;
   const wordsOf = (command: Command): readonly string[] =>
@@ -131,8 +163,23 @@ export function evaluate(
     const name = textOf(settings.User);
     return name === undefined ? {} : { user: name };
   };
+  const lookup: Lookup = (name) => env.get(name) ?? args.get(name) ?? (name === "PATH" ? PATH : undefined);
 
-  function copy(step: Extract<Step, { kind: "COPY" | "ADD" }>, expand: (word: string) => string, lookup: Lookup): Task {
+  /** Counts what is said of the image; variables that double each time would be more than fits anywhere. */
+  function count(at: Position, texts: readonly string[]): void {
+    for (const { length } of texts) said += length;
+    if (said <= MAX_DOCUMENT_BYTES) return;
+    throw malformed(at, `variables and history have more than ${MAX_DOCUMENT_BYTES >> 20} MiB by now`);
+  }
+
+  function add(key: NameSet, entries: Iterable<readonly [string, unknown]>): void {
+    const known = names.get(key) ?? new Map(Object.entries(objectOf(settings[key])));
+    if (!names.has(key)) settings[key] = {};
+    names.set(key, known);
+    for (const [name, value] of entries) known.set(name, value);
+  }
+
+  function copy(step: Extract<Step, { kind: "COPY" | "ADD" }>, expand: (word: string) => string): Task {
     const folder = expand(step.target), path = inFolder(folder);
     const target = /(^|\/)\.?$/.test(folder) && path !== "/" ? `${path}/` : path;
     const chmod = step.chmod && expand(step.chmod), chown = step.chown && expand(step.chown);
@@ -141,11 +188,14 @@ export function evaluate(
     }
     const files = step.documents.map(({ name, text, expand }) => {
       if (name.includes("/") || name === "." || name === "..") throw malformed(step, `${name} is no name for a file`);
-      return { name, text: expand ? expandText(text, lookup, escape) : text };
+      const content = expand ? expandAt(step, text, lookup, escape, expandText) : text;
+      count(step, [content]);
+      return { name, text: content };
     });
     const sources = step.sources.map(expand);
     const empty = sources.findIndex((source) => source === "");
     if (empty >= 0) throw malformed(step, `${step.sources[empty]} is empty`, "give the variable a value");
+    count(step, sources);
     const from = step.from === undefined ? "" : ` --from=${step.from}`;
     const named = [...sources, ...files.map(({ name }) => `<<${name}`)].join(" ");
     return {
@@ -158,71 +208,87 @@ export function evaluate(
   }
 
   function run(step: Position & { text: string; command: Command }): Task {
-    const command = wordsOf(step.command), used = Object.entries(args);
-    const shown = used.length ? `|${used.length} ${used.map(([name, value]) => `${name}=${value}`).join(" ")} ` : "";
-    const env = { ...proxies, ...args, ...variablesOf(settings) };
+    const command = wordsOf(step.command), environment = variables.environment();
+    for (const [name, value] of args) count(step, [name, value]);
+    count(step, command);
+    const used = [...args].map(([name, value]) => `${name}=${value}`);
+    const shown = used.length ? `|${used.length} ${used.join(" ")} ` : "";
     return {
       ...step,
       createdBy: `RUN ${shown}${command.join(" ")}`,
-      deed: { kind: "run", command, env, cwd: cwd(), ...user() },
+      deed: {
+        kind: "run",
+        command,
+        get env() {
+          return environment();
+        },
+        cwd: cwd(),
+        ...user(),
+      },
     };
   }
 
   function take(step: Step): Task {
-    const lookup = lookupIn(variablesOf(settings), args, { PATH }),
-      expand = (word: string) => expandAt(step, word, lookup, escape);
-    const done = (createdBy: string, deed: Deed = { kind: "nothing" }): Task => ({ ...step, createdBy, deed });
+    const expand = (word: string) => expandAt(step, word, lookup, escape);
+    const done = (createdBy: string, deed: Deed = { kind: "nothing" }): Task => {
+      count(step, [createdBy]);
+      return { ...step, createdBy, deed };
+    };
     switch (step.kind) {
       case "RUN":
         return run(step);
       case "COPY":
       case "ADD":
-        return copy(step, expand, lookup);
+        return copy(step, expand);
       case "ENV":
       case "LABEL": {
         const pairs = step.pairs.map(([name, value]) => [expand(name), expand(value)] as const);
         if (pairs.some(([name]) => name === "")) throw malformed(step, `${step.kind} has a name that is empty`);
-        if (step.kind === "ENV") settings = withVariables(settings, pairs);
-        else settings = withNames(settings, "Labels", Object.fromEntries(pairs));
+        for (const pair of pairs) count(step, pair);
+        if (step.kind === "LABEL") add("Labels", pairs);
+        else for (const [name, value] of pairs) variables.set("env", name, value);
+        envSet ||= step.kind === "ENV";
         return done(`${step.kind} ${pairs.map(([name, value]) => `${name}=${value}`).join(" ")}`);
       }
       case "ARG":
         for (const [name, text] of step.args) {
           const value = lookupIn(buildArgs)(name) ?? (text === undefined ? undefined : expand(text)) ??
             lookupIn(globals, automatic)(name);
-          if (value !== undefined) args[name] = value;
+          if (value === undefined) continue;
+          count(step, [name, value]);
+          variables.set("arg", name, value);
         }
         return done(step.text);
       case "WORKDIR": {
         const path = inFolder(expand(step.word));
-        settings = { ...settings, WorkingDir: path };
+        settings.WorkingDir = path;
         return done(`WORKDIR ${path}`, { kind: "folder", path, ...user() });
       }
       case "USER": {
         const name = expand(step.word);
         if (name === "") throw malformed(step, `USER ${step.word} names nobody`);
-        settings = { ...settings, User: name };
+        settings.User = name;
         return done(`USER ${name}`);
       }
       case "CMD":
       case "ENTRYPOINT": {
         const words = wordsOf(step.command);
-        if (step.kind === "CMD") [settings, commandSet] = [{ ...settings, Cmd: words }, true];
-        else settings = { ...settings, Entrypoint: words, ...(commandSet ? {} : { Cmd: null }) };
+        if (step.kind === "CMD") [settings.Cmd, commandSet] = [words, true];
+        else Object.assign(settings, { Entrypoint: words }, commandSet ? {} : { Cmd: null });
         return done(`${step.kind} ${JSON.stringify(words)}`);
       }
       case "EXPOSE": {
         const ports = exposedPorts(step, step.words.flatMap((word) => expand(word).split(/\s+/).filter(Boolean)));
-        settings = withNames(settings, "ExposedPorts", ports);
+        add("ExposedPorts", Object.entries(ports));
         return done(`EXPOSE ${Object.keys(ports).join(" ")}`);
       }
       case "VOLUME": {
         const paths = step.words.map(expand);
-        settings = withNames(settings, "Volumes", Object.fromEntries(paths.map((path) => [path, {}])));
+        add("Volumes", paths.map((path) => [path, {}] as const));
         return done(`VOLUME ${JSON.stringify(paths)}`);
       }
       case "SHELL":
-        settings = { ...settings, Shell: step.words };
+        settings.Shell = step.words;
         return done(`SHELL ${JSON.stringify(step.words)}`);
       case "STOPSIGNAL": {
         const signal = expand(step.word);
@@ -231,12 +297,14 @@ export function evaluate(
         } catch (error) {
           throw error instanceof InputError ? malformed(step, error.message, error.hint) : error;
         }
-        settings = { ...settings, StopSignal: signal };
+        settings.StopSignal = signal;
         return done(`STOPSIGNAL ${signal}`);
       }
     }
   }
 
   const tasks = steps.map(take);
-  return { tasks, settings, args };
+  for (const [key, known] of names) settings[key] = Object.fromEntries(known);
+  if (envSet) settings.Env = [...env].map(([name, value]) => `${name}=${value}`);
+  return { tasks, settings, args: Object.fromEntries(args) };
 }

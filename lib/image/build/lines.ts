@@ -38,7 +38,7 @@ export interface Lines {
 }
 
 const WITH_DOCUMENTS = new Set(["RUN", "COPY", "ADD"]);
-const DIRECTIVE = /^#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.*?)\s*$/;
+const DIRECTIVE = /^#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.*)$/;
 const HEREDOC = /^\d*<<(-?)(["']?)([^\s<"']+)\2$/;
 
 /** Reads directives, which can only stand on top. */
@@ -56,13 +56,19 @@ function escapeOf(file: string, lines: readonly string[]): string {
 }
 
 function isBlank(line: string): boolean {
-  return /^\s*(#.*)?$/.test(line);
+  return /^\s*(#|$)/.test(line);
+}
+
+/** What a line that goes on says, without the character that says so; undefined if it does not. */
+function continuedBy(line: string, escape: string): string | undefined {
+  let end = line.length;
+  while (line.charAt(end - 1) === " " || line.charAt(end - 1) === "\t") end--;
+  return line.charAt(end - 1) === escape ? line.slice(0, end - 1) : undefined;
 }
 
 /** Takes a file apart. Throws `bad-dockerfile` for what does not end. */
 export function readLines(file: string, text: string): Lines {
   const source = text.replace(/^\ufeff/, "").split(/\r?\n/), escape = escapeOf(file, source);
-  const continued = escape === "\\" ? /\\[ \t]*$/ : /`[ \t]*$/;
   const lines: Line[] = [];
   let next = 0;
 
@@ -84,16 +90,18 @@ export function readLines(file: string, text: string): Lines {
 
   while (next < source.length) {
     const at = { file, line: next + 1 };
-    let line = source[next++] ?? "";
-    if (isBlank(line)) continue;
-    line = line.trimStart();
-    while (continued.test(line)) {
-      line = line.replace(continued, "");
+    const first = source[next++] ?? "";
+    if (isBlank(first)) continue;
+    const pieces: string[] = [];
+    for (let piece: string | undefined = first.trimStart(); piece !== undefined;) {
+      const goesOn = continuedBy(piece, escape);
+      pieces.push(goesOn ?? piece);
+      if (goesOn === undefined) break;
       while (next < source.length && isBlank(source[next] ?? "")) next++;
-      if (next >= source.length) break;
-      line += source[next++] ?? "";
+      piece = source[next++];
     }
-    const [, word = "", rest = ""] = /^(\S+)\s*([\s\S]*?)\s*$/.exec(line) ?? [], name = word.toUpperCase();
+    const line = pieces.join(""), [word = ""] = /^\S+/.exec(line) ?? [];
+    const name = word.toUpperCase(), rest = line.slice(word.length).trim();
     const words = WITH_DOCUMENTS.has(name) && !rest.startsWith("[") && rest.includes("<<")
       ? splitWords(rest, escape)
       : [];

@@ -7,6 +7,7 @@
 
 import { flags } from "../../../ffi/flags.ts";
 import { AT_FDCWD, close, openIn, readLinkAt, readNames, S_IF, statusAt } from "../../../ffi/fs.ts";
+import { breather } from "../../breath.ts";
 import { measure } from "../measure.ts";
 import { readTree, type TreePart } from "../read_tree.ts";
 import { quoteName, type TarEntry } from "../tar_entry.ts";
@@ -42,7 +43,6 @@ export interface Source {
 }
 
 const PLACE = flags("O", "PATH"), FOLDER = flags("O", "RDONLY", "DIRECTORY");
-const BREATH_MS = 20;
 
 function componentsOf(path: string): string[] {
   const parts: string[] = [];
@@ -68,14 +68,26 @@ function namesAt(top: number, path: string): string[] {
   }
 }
 
+type Breathe = ReturnType<typeof breather>;
+
 /** The paths that a pattern stands for. */
-function expandPattern(top: number, pattern: string): string[] {
-  const join = (folder: string, name: string): string => folder ? `${folder}/${name}` : name;
-  return componentsOf(pattern).reduce<string[]>((folders, part) => {
-    if (!isPattern(part)) return folders.map((folder) => join(folder, part));
-    const matches = matcherOf(part);
-    return folders.flatMap((folder) => namesAt(top, folder).filter(matches).map((name) => join(folder, name)));
-  }, [""]);
+async function expandPattern(top: number, pattern: string, breathe: Breathe): Promise<string[]> {
+  let folders = [""];
+  for (const part of componentsOf(pattern)) {
+    if (!isPattern(part)) {
+      folders = folders.map((folder) => joinPath(folder, part));
+      continue;
+    }
+    const matches = matcherOf(part), found: string[] = [];
+    for (const folder of folders) {
+      for (const name of namesAt(top, folder)) {
+        await breathe();
+        if (matches(name)) found.push(joinPath(folder, name));
+      }
+    }
+    folders = found;
+  }
+  return folders;
 }
 
 /** The path of an open file below the origin's top. */
@@ -105,15 +117,22 @@ function open(origin: Origin, path: string): Source | "ignored" | undefined {
   return "ignored";
 }
 
-function findOne(at: Position, origin: Origin, pattern: string): Source[] {
-  const wild = isPattern(pattern), found: Source[] = [];
+async function findOne(
+  at: Position,
+  origin: Origin,
+  pattern: string,
+  found: Source[],
+  breathe: Breathe,
+): Promise<void> {
+  const wild = isPattern(pattern), before = found.length;
   let ignored = false;
-  for (const path of expandPattern(origin.top, pattern)) {
+  for (const path of await expandPattern(origin.top, pattern, breathe)) {
+    await breathe();
     const source = open(origin, path);
     if (source === "ignored") ignored = true;
     else if (source) found.push(source);
   }
-  if (found.length > 0 || wild && !ignored) return found;
+  if (found.length > before || wild && !ignored) return;
   const why = ignored ? "is left out by .dockerignore" : `is not in ${origin.name}`;
   const hint = ignored
     ? "a line with ! takes it back"
@@ -126,10 +145,15 @@ function findOne(at: Position, origin: Origin, pattern: string): Source[] {
  *
  * @throws {InputError} `file-not-found`, and `bad-dockerfile` for a pattern that cannot be read.
  */
-export function findSources(at: Position, origin: Origin, patterns: readonly string[]): Source[] {
-  const found: Source[] = [];
+export async function findSources(
+  at: Position,
+  origin: Origin,
+  patterns: readonly string[],
+  signal?: AbortSignal,
+): Promise<Source[]> {
+  const found: Source[] = [], breathe = breather(signal);
   try {
-    for (const pattern of patterns) found.push(...findOne(at, origin, pattern));
+    for (const pattern of patterns) await findOne(at, origin, pattern, found, breathe);
     if (found.length > 0 || patterns.length === 0) return found;
     throw wrong(at, `nothing in ${origin.name} is called ${patterns.join(" ")}`, "file-not-found");
   } catch (error) {
@@ -193,13 +217,10 @@ export function partsOf(at: Position, origin: Origin, source: Source, name: stri
  */
 export async function contentOf(parts: Iterable<TreePart>, owners: boolean, signal?: AbortSignal): Promise<string> {
   const measured = measure(), uncounted = owners ? { mtime: 0n } : { uid: 0, gid: 0, mtime: 0n };
-  let since = performance.now();
+  const breathe = breather(signal);
   for (const part of parts) {
     measured.add(part instanceof Uint8Array ? part : tarHeader({ ...part, ...uncounted }));
-    if (performance.now() - since < BREATH_MS) continue;
-    await new Promise((resolve) => setTimeout(resolve));
-    signal?.throwIfAborted();
-    since = performance.now();
+    await breathe();
   }
   return measured.result().digest;
 }

@@ -5,12 +5,24 @@
  * @module
  */
 
-import { formatPlatform, hostPlatform, parsePlatform, type Platform } from "../oci.ts";
+import { listed } from "../../listed.ts";
+import { formatPlatform, hostPlatform, MAX_LAYERS, parsePlatform, type Platform } from "../oci.ts";
 import type { NewLayer } from "../exchange/write_image.ts";
 import { type Dockerfile, type Stage, stageNumber } from "./dockerfile.ts";
-import { baseOf, evaluate, type Evaluated, type Given, globalArgs, PROXIES, type Values } from "./evaluate.ts";
+import {
+  baseOf,
+  evaluate,
+  type Evaluated,
+  type Given,
+  globalArgs,
+  PROXIES,
+  type Task,
+  type Values,
+} from "./evaluate.ts";
 import { located, malformed, type Position, wrong } from "./problems.ts";
 import { objectOf, type Settings, textsOf } from "./settings.ts";
+
+const MOST_NAMED = 20;
 
 /** An image that a stage begins with, or that files are copied from. */
 export interface Base {
@@ -18,6 +30,8 @@ export interface Base {
   readonly config: Readonly<Record<string, unknown>>;
   /** Its layers, lowest first; of a folder they are only made now. */
   layers(): Promise<readonly NewLayer[]>;
+  /** How many those are. Default: one. */
+  readonly layerCount?: number;
 }
 
 /** Where the files of a COPY are: a stage, by number, or an image. */
@@ -29,6 +43,8 @@ export interface PlannedStage extends Evaluated {
   readonly number: number;
   /** The FROM as people read it, its image's name without variables. */
   readonly text: string;
+  /** How many layers its image can have. */
+  readonly layerCount: number;
   /** What it begins with: an earlier stage, by number, or an image. */
   readonly base: number | Base;
   /** What the images and stages are that COPY names. */
@@ -71,7 +87,7 @@ function targetOf(dockerfile: Dockerfile, target: string | undefined): number {
   if (target === undefined) return stages.length - 1;
   const number = stageNumber(dockerfile, target, stages.length);
   if (number !== undefined) return number;
-  const names = stages.map(({ name }, i) => name ?? String(i)).join(", ");
+  const names = listed(stages.map(({ name }, i) => name ?? String(i)), MOST_NAMED);
   throw wrong(
     { file, line: stages[0]?.line ?? 1 },
     `there is no stage ${target}`,
@@ -110,8 +126,20 @@ function checkTriggers(at: Position, image: string, base: Base): void {
   if (triggers.length === 0) return;
   throw malformed(
     at,
-    `${image} has ONBUILD instructions, which are not carried out: ${triggers.join("; ")}`,
+    `${image} has ONBUILD instructions, which are not carried out: ${listed(triggers)}`,
     "write them into the Dockerfile, and begin with an image without them",
+  );
+}
+
+/** How many layers the steps of a stage come to on those below. Throws for more than an image may have. */
+function countLayers(below: number, tasks: readonly Task[]): number {
+  const making = tasks.filter(({ deed: { kind } }) => kind === "run" || kind === "copy");
+  const first = making[MAX_LAYERS - below];
+  if (first === undefined) return below + making.length;
+  throw malformed(
+    first,
+    `the image would have more than ${MAX_LAYERS} layers`,
+    "join commands by &&, or copy several files at once",
   );
 }
 
@@ -159,8 +187,9 @@ export async function planBuild(dockerfile: Dockerfile, wishes: Wishes, findBase
     const sources = await sourcesOf(number, stage);
     const settings = parent?.settings ?? (typeof base === "number" ? {} : settingsOf(base));
     const evaluated = evaluate(stage, settings, parent?.args ?? {}, globals, given, escape);
-    const text = stage.text.replace(stage.image, () => image);
-    planned.set(number, { ...evaluated, number, text, base, sources });
+    const below = parent?.layerCount ?? (typeof base === "number" ? 0 : base.layerCount ?? 1);
+    const layerCount = countLayers(below, evaluated.tasks), text = stage.text.replace(stage.image, () => image);
+    planned.set(number, { ...evaluated, number, text, base, layerCount, sources });
   }
   return [...planned.values()];
 }

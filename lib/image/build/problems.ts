@@ -15,9 +15,13 @@ export interface Position {
   readonly line: number;
 }
 
+/** How much is said at most: words of a Dockerfile can have a megabyte. */
+const LONGEST = 1000;
+
 /** An error about a line of a Dockerfile. Nothing was made. */
 export function wrong({ file, line }: Position, message: string, code: string, hint?: string): InputError {
-  return new InputError(`${file}:${line}: ${message}`, { code, facts: { file, line }, hint });
+  const shown = message.length > LONGEST ? `${message.slice(0, LONGEST)}…` : message;
+  return new InputError(`${file}:${line}: ${shown}`, { code, facts: { file, line }, hint });
 }
 
 /** Something that Dockerfiles can say and that is not done here. */

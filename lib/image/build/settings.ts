@@ -30,24 +30,15 @@ export function variablesOf(settings: Settings): Record<string, string> {
   return variables(textsOf(settings.Env));
 }
 
-/** Sets variables; one that is there keeps its place. */
-export function withVariables(settings: Settings, pairs: readonly (readonly [string, string])[]): Settings {
-  const all = { ...variablesOf(settings), ...Object.fromEntries(pairs) };
-  return { ...settings, Env: Object.entries(all).map(([name, value]) => `${name}=${value}`) };
-}
+/** A set of names in settings, or one of names with values. */
+export type NameSet = "ExposedPorts" | "Volumes" | "Labels";
 
-/** Adds to a set of names, such as `Volumes`, or to one of names with values. */
-export function withNames(
-  settings: Settings,
-  key: "ExposedPorts" | "Volumes" | "Labels",
-  names: Readonly<Record<string, unknown>>,
-): Settings {
-  return { ...settings, [key]: { ...objectOf(settings[key]), ...names } };
-}
+const MAX_PORTS = 65_535;
 
 /** What EXPOSE says: `80`, `80/udp`, `8000-8010`. */
 export function exposedPorts(at: Position, words: readonly string[]): Record<string, unknown> {
   const ports: Record<string, unknown> = {};
+  let count = 0;
   for (const word of words) {
     const [, first, last = first, protocol = "tcp"] =
       /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/.exec(word.toLowerCase()) ?? [];
@@ -55,6 +46,8 @@ export function exposedPorts(at: Position, words: readonly string[]): Record<str
     if (!(from >= 1 && from <= to && to <= 65535)) {
       throw malformed(at, `${JSON.stringify(word)} is no port`, "80, 53/udp or 8000-8010");
     }
+    count += to - from + 1;
+    if (count > MAX_PORTS) throw malformed(at, `EXPOSE names more than ${MAX_PORTS} ports`);
     for (let port = from; port <= to; port++) ports[`${port}/${protocol}`] = {};
   }
   return ports;

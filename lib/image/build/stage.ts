@@ -194,7 +194,7 @@ export async function buildStage(
     const origin: Origin = { top, name, ignored: NOTHING_IGNORED, isContext: false };
     let found: Source[] = [];
     try {
-      found = findSources(task, origin, patterns);
+      found = await findSources(task, origin, patterns, signal);
       checkTarget(task, found.length + files.length, target);
       await copyFrom(task, deed, found, origin);
     } finally {

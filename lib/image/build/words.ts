@@ -31,8 +31,13 @@ export function splitWords(text: string, escape = "\\"): string[] {
   return inWord ? [...words, word] : words;
 }
 
-const NAME = /^[A-Za-z_][A-Za-z0-9_]*/;
+const NAME = /[A-Za-z_][A-Za-z0-9_]*/y, MODIFIER = /:?[-+?]/y;
 const MODIFIERS = ":?(-, +, ?)";
+/** How deep variables can be in the values of others: `${A:-${B:-…}}`. */
+const MAX_DEPTH = 100;
+/** How long a text can become by its variables. */
+const MAX_LENGTH = 1 << 20;
+const SHOWN_LENGTH = 100;
 
 /**
  * What a word says: quotes taken away, variables replaced (`$X`, `${X}`, `${X:-d}`, `${X-d}`, `${X:+v}`, `${X+v}`,
@@ -44,38 +49,56 @@ export function expandWord(word: string, lookup: Lookup, escape = "\\"): string 
   return expand(word, lookup, escape, false);
 }
 
+/** The beginning of what is too long for a message. */
+function shorten(text: string): string {
+  return text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text;
+}
+
 function expand(word: string, lookup: Lookup, escape: string, quotesStay: boolean): string {
-  let at = 0;
+  const shown = shorten(word);
+  let at = 0, depth = 0;
+
+  /** What an expression finds here, which is passed over. */
+  function take(expression: RegExp): string | undefined {
+    expression.lastIndex = at;
+    const [found] = expression.exec(word) ?? [];
+    at += found?.length ?? 0;
+    return found;
+  }
+
+  function checked(text: string): string {
+    if (text.length <= MAX_LENGTH) return text;
+    throw new WordError(`${shown} becomes longer than ${MAX_LENGTH >> 20} MiB when its variables are replaced`);
+  }
 
   function value(name: string, modifier: string | undefined, other: string): string {
     const found = lookup(name), kind = modifier?.at(-1);
     const given = found !== undefined && (modifier?.length !== 2 || found !== "");
     if (kind === "-") return given ? found : other;
     if (kind === "+") return given ? other : "";
-    if (kind === "?" && !given) throw new WordError(`$${name} is not set${other ? `: ${other}` : ""}`);
+    if (kind === "?" && !given) {
+      throw new WordError(`$${shorten(name)} is not set${other ? `: ${shorten(other)}` : ""}`);
+    }
     return found ?? "";
   }
 
   function variable(): string {
-    const [plain] = NAME.exec(word.slice(at)) ?? [];
-    if (plain !== undefined) {
-      at += plain.length;
-      return lookup(plain) ?? "";
-    }
+    const plain = take(NAME);
+    if (plain !== undefined) return lookup(plain) ?? "";
     if (word.charAt(at) !== "{") return "$";
     at++;
-    const [name] = NAME.exec(word.slice(at)) ?? [];
-    if (name === undefined) throw new WordError(`there is no name in ${word}`);
-    at += name.length;
-    const [modifier] = /^:?[-+?]/.exec(word.slice(at)) ?? [];
-    at += modifier?.length ?? 0;
+    const name = take(NAME);
+    if (name === undefined) throw new WordError(`there is no name in ${shown}`);
+    const modifier = take(MODIFIER);
     if (modifier === undefined && word.charAt(at) !== "}") {
       throw new WordError(
-        at < word.length ? `the modifier in ${word} is none of ${MODIFIERS}` : `there is a } missing in ${word}`,
+        at < word.length ? `the modifier in ${shown} is none of ${MODIFIERS}` : `there is a } missing in ${shown}`,
       );
     }
+    if (++depth > MAX_DEPTH) throw new WordError(`variables in ${shown} are nested more than ${MAX_DEPTH} deep`);
     const other = modifier === undefined ? "" : until("}");
-    if (word.charAt(at) !== "}") throw new WordError(`there is a } missing in ${word}`);
+    depth--;
+    if (word.charAt(at) !== "}") throw new WordError(`there is a } missing in ${shown}`);
     at++;
     return value(name, modifier, other);
   }
@@ -85,24 +108,24 @@ function expand(word: string, lookup: Lookup, escape: string, quotesStay: boolea
     while (at < word.length) {
       const character = word.charAt(at++);
       if (character === '"') return text;
-      if (character === "$") text += variable();
+      if (character === "$") text = checked(text + variable());
       else if (character === escape && ['"', "$", escape].includes(word.charAt(at))) text += word.charAt(at++);
       else text += character;
     }
-    throw new WordError(`there is a " missing in ${word}`);
+    throw new WordError(`there is a " missing in ${shown}`);
   }
 
   function until(end: string): string {
     let text = "";
     while (at < word.length && word.charAt(at) !== end) {
       const character = word.charAt(at++);
-      if (character === "$") text += variable();
+      if (character === "$") text = checked(text + variable());
       else if (character === escape && (!quotesStay || /[$\\`]/.test(word.charAt(at)))) text += word.charAt(at++);
       else if (quotesStay && end === "") text += character;
-      else if (character === '"') text += double();
+      else if (character === '"') text = checked(text + double());
       else if (character === "'") {
         const close = word.indexOf("'", at);
-        if (close < 0) throw new WordError(`there is a ' missing in ${word}`);
+        if (close < 0) throw new WordError(`there is a ' missing in ${shown}`);
         text += word.slice(at, close);
         at = close + 1;
       } else text += character;

@@ -8,6 +8,7 @@
 import { AT_FDCWD, close, openIn, S_IF, statusAt, SystemError } from "../../../ffi/fs.ts";
 import { flags } from "../../../ffi/flags.ts";
 import { type ByteSource, fileChunks } from "../chunks.ts";
+import { checkNesting, MAX_DOCUMENT_BYTES } from "../oci.ts";
 import { tarReader } from "../tar_read.ts";
 import { failedWith, openDirectory } from "../tree.ts";
 import { malformed, tooLarge, unsafeEntry } from "./problems.ts";
@@ -19,7 +20,7 @@ export interface Contents {
   find(name: string): Promise<SpooledFile | undefined>;
 }
 
-const MAX_ENTRIES = 10_000, MAX_BYTES = 2 ** 40, MAX_DOCUMENT = 4 * 2 ** 20, MAX_NAME = 4095, MAX_LINKS = 8;
+const MAX_ENTRIES = 10_000, MAX_BYTES = 2 ** 40, MAX_NAME = 4095, MAX_LINKS = 8;
 const OPEN_FILE = flags("O", "RDONLY", "NONBLOCK");
 
 /** A name as an archive may have it, without `.` and empty parts. Throws `archive-unsafe` if it leads out. */
@@ -138,9 +139,11 @@ export function folderContents(folder: string, spool: Spool, signal?: AbortSigna
 
 /** The text of a document; `what` names it in errors. */
 export async function readText({ path, size }: SpooledFile, what: string): Promise<string> {
-  if (size > MAX_DOCUMENT) throw tooLarge(`the size of ${what}`, MAX_DOCUMENT);
+  if (size > MAX_DOCUMENT_BYTES) throw tooLarge(`the size of ${what}`, MAX_DOCUMENT_BYTES);
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(await Deno.readFile(path));
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(await Deno.readFile(path));
+    checkNesting(text, what);
+    return text;
   } catch (error) {
     throw error instanceof TypeError ? malformed(what, "it is no UTF-8") : error;
   }

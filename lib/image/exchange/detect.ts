@@ -18,7 +18,10 @@ const ROOT_FOLDERS = new Set(["bin", "boot", "dev", "etc", "home", "lib", "opt",
 
 async function textOf(path: string): Promise<string> {
   const isFile = await Deno.lstat(path).then((info) => info.isFile, () => false);
-  return isFile ? await Deno.readTextFile(path) : "";
+  if (!isFile) return "";
+  using file = await Deno.open(path);
+  const start = new Uint8Array(MAX_MARK), length = await file.read(start) ?? 0;
+  return new TextDecoder().decode(start.subarray(0, length));
 }
 
 async function heldByFolder(folder: string): Promise<Held> {

@@ -7,10 +7,10 @@
 import { formatReference, parseReference } from "../../registry/reference.ts";
 import { InputError } from "../../errors.ts";
 import { type Compression, sniff } from "../decompress.ts";
-import { MEDIA, parseConfig } from "../oci.ts";
+import { MAX_LAYERS, MEDIA, parseConfig, tooManyLayers } from "../oci.ts";
 import { type Contents, readJson, readText } from "./contents.ts";
-import { type FoundBlob, type FoundImage, MAX_LAYERS } from "./found.ts";
-import { malformed, missing, otherDigest, tooLarge } from "./problems.ts";
+import type { FoundBlob, FoundImage } from "./found.ts";
+import { malformed, missing, otherDigest } from "./problems.ts";
 import type { Spool, SpooledFile } from "./spool.ts";
 
 /** One image of `manifest.json`. */
@@ -78,7 +78,7 @@ async function findImage(contents: Contents, spool: Spool, image: DockerImage): 
   checkConfigName(image.config, file);
   const what = `the configuration ${image.config}`;
   const diffIds = parseConfig(await readText(file, what), what).rootfs.diff_ids;
-  if (image.layers.length > MAX_LAYERS) throw tooLarge("the number of layers", MAX_LAYERS);
+  if (image.layers.length > MAX_LAYERS) throw tooManyLayers(image.names[0] ?? "an image", image.layers.length);
   if (diffIds.length !== image.layers.length) {
     throw malformed(what, `it names ${diffIds.length} layers and ${WHAT} ${image.layers.length}`);
   }

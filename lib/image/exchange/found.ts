@@ -28,6 +28,3 @@ export interface FoundImage {
   /** The digests of its uncompressed layers, lowest first; not verified. */
   readonly diffIds: readonly string[];
 }
-
-/** How many layers an image may have: more than the kernel can put on each other. */
-export const MAX_LAYERS = 500;

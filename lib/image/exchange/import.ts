@@ -5,12 +5,14 @@
  */
 
 import { ImageError, InputError } from "../../errors.ts";
-import { formatReference, parseReference } from "../../registry/reference.ts";
+import { listed } from "../../listed.ts";
+import { formatReference } from "../../registry/reference.ts";
 import { fileChunks, streamBytes } from "../chunks.ts";
 import { decompress } from "../decompress.ts";
 import { ensureLayers } from "../layers.ts";
 import { type Descriptor, type ImageSettings, MEDIA, type Platform } from "../oci.ts";
 import { packLayer, type PackOptions } from "../pack.ts";
+import { parseNewName } from "../reserved.ts";
 import { adoptBlob, readDocument, readImage, setName, type StoredImage, storeFolder } from "../store.ts";
 import { measure, measureAll, measuring } from "../measure.ts";
 import { gzip } from "../transform.ts";
@@ -36,9 +38,9 @@ export interface ImportOptions {
 
 const CREATED_BY = "sauropod images import";
 
-/** The full name for a new image. Throws {@linkcode InputError} `bad-reference` if that is none or has a digest. */
+/** The full name for a new image. Throws {@linkcode InputError} `bad-reference` if that is none or has a digest, and `reserved-name`. */
 export function newName(text: string): string {
-  const reference = parseReference(text);
+  const reference = parseNewName(text);
   if (reference.digest === undefined) return formatReference(reference);
   throw new InputError(`${text} has a digest, which is not to be chosen`, {
     code: "bad-reference",
@@ -85,7 +87,7 @@ function onlyImage(found: readonly FoundImage[], name: string): FoundImage {
   throw new ImageError(`there are ${found.length} images in it, and none is called ${name}`, {
     code: "image-ambiguous",
     facts: { names },
-    hint: `sauropod images load takes all of them: ${names.join(", ") || "they have no names"}`,
+    hint: `sauropod images load takes all of them: ${listed(names) || "they have no names"}`,
   });
 }
 

@@ -5,8 +5,10 @@
  */
 
 import { ImageError, InputError } from "../../errors.ts";
+import { listed } from "../../listed.ts";
 import { formatReference, parseReference } from "../../registry/reference.ts";
 import {
+  checkLayers,
   type Descriptor,
   hostPlatform,
   type Index,
@@ -18,14 +20,14 @@ import {
 } from "../oci.ts";
 import { NAME_ANNOTATION } from "../store.ts";
 import { type Contents, readJson, readText } from "./contents.ts";
-import { type FoundBlob, type FoundImage, MAX_LAYERS } from "./found.ts";
-import { malformed, missing, otherDigest, otherSize, tooLarge } from "./problems.ts";
+import type { FoundBlob, FoundImage } from "./found.ts";
+import { malformed, missing, otherDigest, otherSize } from "./problems.ts";
 
 /** The annotation in which containerd and Docker keep an image's full name. */
 export const CONTAINERD_NAME = "io.containerd.image.name";
 
 const ATTESTATION = "vnd.docker.reference.type";
-const MAX_DEPTH = 4;
+const MAX_DEPTH = 4, MOST_FACTS = 100;
 // A tag alone, as umoci and others write it: it names no image.
 const LONE_TAG = /^(latest|v?[0-9][^/:@]*)$/;
 
@@ -70,8 +72,8 @@ function choose(manifests: readonly Descriptor[], what: string): Descriptor {
   const known = images.flatMap(({ platform }) => platform ? `${platform.os}/${platform.architecture}` : []);
   throw new ImageError(`${what} holds no image for ${host.os}/${host.architecture}`, {
     code: "image-unsupported",
-    facts: { what, known },
-    hint: `it holds some for ${known.join(", ") || "no machine at all"}`,
+    facts: { what, known: known.slice(0, MOST_FACTS) },
+    hint: `it holds some for ${listed(known) || "no machine at all"}`,
   });
 }
 
@@ -91,7 +93,7 @@ async function findManifest(
 
 async function findImage(contents: Contents, choice: readonly Descriptor[], names: string[]): Promise<FoundImage> {
   const { manifest, document } = await findManifest(contents, choice, names[0] ?? "the layout");
-  if (document.layers.length > MAX_LAYERS) throw tooLarge("the number of layers", MAX_LAYERS);
+  checkLayers(document, names[0] ?? manifest.descriptor.digest);
   const config = await findBlob(contents, document.config, "configuration");
   const what = `the configuration ${document.config.digest}`;
   const diffIds = parseConfig(await readText(config.file, what), what).rootfs.diff_ids;

@@ -4,10 +4,12 @@
  * @module
  */
 
+import { ImageError, InputError } from "../../errors.ts";
 import { fileChunks, streamBytes } from "../chunks.ts";
 import { decompress } from "../decompress.ts";
 import { forEachAtOnce } from "../layers.ts";
 import type { Descriptor } from "../oci.ts";
+import { parseNewName } from "../reserved.ts";
 import { adoptBlob, hasBlob, setName, type StoredImage, storeFolder } from "../store.ts";
 import { archiveContents, type Contents, folderContents } from "./contents.ts";
 import { verifyLayer } from "../verify_layer.ts";
@@ -68,6 +70,17 @@ export async function takeImage(store: string, image: FoundImage, signal?: Abort
   return { mediaType, digest, size };
 }
 
+/** Refuses an archive whose image has a name that means something else here. */
+function refuseReserved(name: string): void {
+  try {
+    parseNewName(name);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    const hint = "give it another name: sauropod images import FILE NAME";
+    throw new ImageError(error.message, { code: error.code, facts: error.facts, hint, cause: error });
+  }
+}
+
 /**
  * Takes the images of an OCI layout (a folder, or an archive in any compression that is known) or of an archive of
  * `docker save` into the store, with the names they have there. All of them are verified and unpacked before the first
@@ -81,6 +94,7 @@ export function loadImages(images: string, source: Source, options: LoadOptions 
     whileReading(source, async () => {
       const found = await findImages(await openContents(source, spool, signal), spool);
       const loaded: StoredImage[] = [];
+      for (const { names } of found) names.forEach(refuseReserved);
       for (const image of found) {
         const descriptor = await takeImage(spool.store, image, signal);
         const names = image.names.length ? image.names : [descriptor.digest];

@@ -4,7 +4,16 @@
  * @module
  */
 
-import { type Descriptor, hostPlatform, type ImageSettings, MEDIA, type Platform } from "../oci.ts";
+import { ImageError } from "../../errors.ts";
+import {
+  checkLayers,
+  type Descriptor,
+  hostPlatform,
+  type ImageSettings,
+  MAX_DOCUMENT_BYTES,
+  MEDIA,
+  type Platform,
+} from "../oci.ts";
 import { addDocument } from "../store.ts";
 
 /** A layer of a new image. */
@@ -84,11 +93,20 @@ export async function writeDocuments(
   config: Readonly<Record<string, unknown>>,
   layers: readonly NewLayer[],
 ): Promise<Descriptor> {
+  checkLayers({ layers }, "the new image");
   const rootfs = { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) };
+  const text = JSON.stringify({ ...config, rootfs });
+  if (text.length > MAX_DOCUMENT_BYTES) {
+    throw new ImageError(`the new image's configuration has more than ${MAX_DOCUMENT_BYTES >> 20} MiB`, {
+      code: "image-unsupported",
+      facts: { size: text.length, limit: MAX_DOCUMENT_BYTES },
+      hint: "its history, labels and variables are too long",
+    });
+  }
   const manifest = {
     schemaVersion: 2,
     mediaType: MEDIA.manifest,
-    config: await addDocument(store, JSON.stringify({ ...config, rootfs }), MEDIA.config),
+    config: await addDocument(store, text, MEDIA.config),
     layers: layers.map(layerOf),
   };
   return addDocument(store, JSON.stringify(manifest), MEDIA.manifest);
