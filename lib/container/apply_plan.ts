@@ -16,7 +16,7 @@ import {
   SystemError,
 } from "../../ffi/fs.ts";
 import { InputError } from "../errors.ts";
-import { failedWith, openDirectory } from "../image/tree.ts";
+import { failedWith, isSpecial, openDirectory } from "../image/tree.ts";
 import { atPlace, inFolder, splitPath, withContent } from "./apply_write.ts";
 import { sameXattrs } from "./attributes.ts";
 import { type Change, lookUp } from "./changes.ts";
@@ -139,6 +139,8 @@ const OBSTACLES: Readonly<Record<string, string>> = {
   ENOTDIR: "what it is in is no folder here any more",
 };
 
+const SPECIAL = "it is a device, FIFO or socket here, which is not replaced";
+
 type Verdict = "write" | "nothing" | Omit<Conflict, "path">;
 
 const forcible = (reason: string): Verdict => ({ reason, forcible: true });
@@ -165,11 +167,14 @@ function judge(change: Change, upper: number, machine: number, since: bigint, ma
 
   function withThere(parent: number, there: Status): Verdict {
     if (there.mount !== mount) return impossible(OBSTACLES.EXDEV ?? "");
+    const special = isSpecial(there);
+    if (kind === "deleted" && special) return impossible(SPECIAL);
     if (kind === "deleted") return newer(parent, there) ? forcible("it was changed here meanwhile") : "write";
     return inFolder(upper, folder, (above) =>
       atPlace(above, name, (ours, status) =>
         atPlace(parent, name, (theirs) => {
           if (same(ours, status, theirs, there)) return "nothing";
+          if (special) return impossible(SPECIAL);
           if (kind === "added") return forcible("there is one here already");
           const bothFolders = isFolder(status) && isFolder(there);
           const changed = bothFolders ? there.ctime > since : newer(parent, there);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { chmodAt, close, openAt, readNames, SystemError, unlinkAt } from "../../ffi/fs.ts";
+import { chmodAt, close, openAt, readNames, S_IF, type Status, SystemError, unlinkAt } from "../../ffi/fs.ts";
 import { flags } from "../../ffi/flags.ts";
 
 const DIRECTORY = flags("O", "RDONLY", "DIRECTORY", "NOFOLLOW");
@@ -12,6 +12,12 @@ const DIRECTORY = flags("O", "RDONLY", "DIRECTORY", "NOFOLLOW");
 /** Whether `error` is a failed system call with one of these names, such as `ENOENT`. */
 export function failedWith(error: unknown, ...codes: string[]): boolean {
   return error instanceof SystemError && codes.includes(error.code);
+}
+
+/** Whether a file is a device, FIFO or socket: it must not be replaced by what is copied there. */
+export function isSpecial({ mode }: Pick<Status, "mode">): boolean {
+  const type = mode & S_IF.MT;
+  return type !== S_IF.REG && type !== S_IF.DIR && type !== S_IF.LNK;
 }
 
 /** Opens the directory `name` of the directory `parent`. Throws {@linkcode SystemError} `ENOTDIR` if it is a symbolic link. */

@@ -40,12 +40,15 @@ export function tooLarge(what: string, limit: number): ImageError {
   });
 }
 
-/** A file where a folder is, or the other way round, and neither may replace the other. */
-export function occupied(name: string, there: "folder" | "other"): ImageError {
-  const why = there === "folder"
-    ? "there is a folder, which it does not replace"
-    : "is a folder; what is there is none";
-  return new ImageError(`${quoteName(name)}: ${why}`, {
+const OCCUPIED = {
+  folder: "there is a folder, which it does not replace",
+  other: "is a folder; what is there is none",
+  special: "there is a device, FIFO or socket, which it does not replace",
+} as const;
+
+/** A file where a folder or special file is, or a folder where none is: neither may replace the other. */
+export function occupied(name: string, there: keyof typeof OCCUPIED): ImageError {
+  return new ImageError(`${quoteName(name)}: ${OCCUPIED[there]}`, {
     code: "occupied",
     facts: { entry: name },
     hint: "remove or rename one of them",
