@@ -6,7 +6,7 @@
 
 import { SauropodError } from "../lib/errors.ts";
 import type { Context } from "./context.ts";
-import { formatError, print, say } from "./text.ts";
+import { print, sayError } from "./text.ts";
 
 /**
  * Does something with each of what was named and prints its name. One that fails does not keep the others from it, but
@@ -24,7 +24,7 @@ export async function forEach(
       print(query + "\n");
     } catch (error) {
       if (!(error instanceof SauropodError)) throw error;
-      say(formatError(error));
+      sayError(error);
       if (!harmless.includes(error.code)) process.exitCode = 1;
     }
   }

@@ -62,13 +62,13 @@ export async function explain(flags: ContainerFlags, image: string, asked: reado
     printJson({
       id,
       ...(host.length ? { host } : {}),
-      steps: explainProgram(program),
-      ...(init ? { init: explainProgram(init) } : {}),
+      steps: explainProgram(program, flags),
+      ...(init ? { init: explainProgram(init, flags) } : {}),
     });
     return 0;
   }
   if (host.length) print(`On the host, as far as it has not been done yet:\n\n${host.join("\n")}\n\nThen:\n\n`);
-  print(formatProgram(program));
-  if (init) print(`\nInit runs this in its child:\n\n${formatProgram(init)}`);
+  print(formatProgram(program, flags));
+  if (init) print(`\nInit runs this in its child:\n\n${formatProgram(init, flags)}`);
   return 0;
 }

@@ -16,7 +16,7 @@ import { InputError, SauropodError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import { startAttached } from "./attach.ts";
 import type { Context } from "./context.ts";
-import { exitCodeOf, formatError, print, say } from "./text.ts";
+import { exitCodeOf, print, sayError } from "./text.ts";
 
 /** Does `work` with each container; those with which it cannot be done are said, and the command ends with 1 or more. */
 async function each(
@@ -29,7 +29,7 @@ async function each(
       print(await work(container) + "\n");
     } catch (error) {
       if (!(error instanceof SauropodError)) throw error;
-      say(formatError(error));
+      sayError(error);
       process.exitCode = containers.length === 1 ? exitCodeOf(error) : 1;
     }
   }

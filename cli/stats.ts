@@ -11,9 +11,10 @@ import { type ContainerRecord, isRunning } from "../lib/container/record.ts";
 import { makeSampler, type Sample } from "../lib/container/stats.ts";
 import { livenessOf } from "../lib/container/store.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
+import { printableJson } from "../lib/printable.ts";
 import { formatSize } from "../lib/size.ts";
 import type { Context } from "./context.ts";
-import { print, table } from "./text.ts";
+import { print, printControl, table } from "./text.ts";
 
 /** The flags of `stats`. */
 export interface StatsFlags extends FolderOptions {
@@ -77,7 +78,7 @@ export async function stats(this: Context, flags: StatsFlags, ...queries: string
   const sample = makeSampler();
   const terminal = Deno.stdout.isTerminal() && !flags.json && !flags.noStream;
   const interval = (flags.interval ?? INTERVAL) * 1000;
-  if (terminal) print(CLEAR);
+  if (terminal) printControl(CLEAR);
   for (let first = true;; first = false) {
     const start = performance.now();
     const records = listContainers(containers).filter(isAsked);
@@ -87,9 +88,10 @@ export async function stats(this: Context, flags: StatsFlags, ...queries: string
     if (terminal || !first) {
       const shown = flags.all ? records : records.filter(({ id }) => samples.has(id));
       const text = flags.json
-        ? samples.values().map((one) => JSON.stringify(one) + "\n").toArray().join("")
+        ? samples.values().map((one) => printableJson(one) + "\n").toArray().join("")
         : table(HEADINGS, shown.map((record) => row(record, samples.get(record.id))));
-      print(terminal ? screen(text) : text);
+      if (terminal) printControl(screen(text));
+      else print(text);
       if (flags.noStream) return;
     }
     await new Promise((resolve) => setTimeout(resolve, Math.max(0, start + interval - performance.now())));
