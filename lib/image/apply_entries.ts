@@ -23,12 +23,13 @@ import {
 import { errnoNumber } from "../../ffi/errno.ts";
 import { flags } from "../../ffi/flags.ts";
 import { ImageError } from "../errors.ts";
+import { walker } from "./descent.ts";
 import { entryAttributes } from "./entry_attributes.ts";
 import { componentsOfNames, WHITEOUT } from "./entry_path.ts";
 import { sparseWriter } from "./sparse.ts";
 import { quoteName, type TarEntry } from "./tar_entry.ts";
 import type { TarHandler } from "./tar_read.ts";
-import { failedWith, isSpecial, openDirectory, removeTree, walker } from "./tree.ts";
+import { failedWith, isSpecial, openDirectory, removeTree } from "./tree.ts";
 import { DEFAULT_LIMITS, occupied, tooLarge, type UnpackLimits, unsafe } from "./unpack_refusals.ts";
 
 const EBUSY = errnoNumber("EBUSY");
@@ -272,6 +273,8 @@ export function applyTo(root: number, options: ApplyOptions): Applier {
 
   /** Directories get their attributes last: what is put into them changes their time, and they may be read-only. */
   function finishDirectories(): void {
+    tree.reset();
+    sources.reset();
     const finished = walker(root, openDirectory);
     try {
       // In this order, a directory comes after those in it.

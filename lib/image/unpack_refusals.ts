@@ -13,14 +13,19 @@ export interface UnpackLimits {
   entries: number;
   /** Bytes of the uncompressed stream. Default: 64 GiB. */
   bytes: number;
-  /** Components of a name. Default: 128. */
+  /** Components of a name. Default: 10,000. */
   depth: number;
   /** Bytes of one file, with its holes. Default: 1 TiB. */
   fileSize: number;
 }
 
 /** How much an archive may hold unless the caller says otherwise. */
-export const DEFAULT_LIMITS: UnpackLimits = { entries: 1_000_000, bytes: 64 * 2 ** 30, depth: 128, fileSize: 2 ** 40 };
+export const DEFAULT_LIMITS: UnpackLimits = {
+  entries: 1_000_000,
+  bytes: 64 * 2 ** 30,
+  depth: 10_000,
+  fileSize: 2 ** 40,
+};
 
 /** A name that leads astray. */
 export function unsafe(name: string, why: string): ImageError {
