@@ -1,7 +1,7 @@
 /** Trees of 3,000 folders in each other: their paths are longer than the kernel takes, and walks need no recursion. */
 
 import assert from "node:assert/strict";
-import { apply, changes, copyFrom, copyTo, fork } from "../mod.ts";
+import { apply, changes } from "../mod.ts";
 import { host, say } from "./helpers/inside.ts";
 import { commandLine, makeWorld } from "./helpers/world.ts";
 
