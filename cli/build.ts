@@ -10,7 +10,7 @@ import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import { lazy } from "../lib/lazy.ts";
 import { interruptible } from "./images.ts";
 import { progressView } from "./progress.ts";
-import { formatError, print, printBytes, printJson, say } from "./text.ts";
+import { print, printBytes, printJson, say, sayError } from "./text.ts";
 
 /** The flags of `images build`. */
 export interface BuildFlags extends FolderOptions {
@@ -43,11 +43,11 @@ export interface BuildFlags extends FolderOptions {
 const MOST_KEPT = 1 << 16;
 
 async function readArgs(words: readonly string[] = []): Promise<Record<string, string>> {
+  const { nameOfVariable, parseEnv } = await lazy.environment();
   const bad = words.find((word) => !/^[A-Za-z_][A-Za-z0-9_]*(=|$)/.test(word));
   if (bad !== undefined) {
-    throw new InputError(`--build-arg ${bad} is not NAME=VALUE`, { code: "bad-flag", facts: { value: bad } });
+    throw new InputError(`--build-arg ${nameOfVariable(bad)} is not NAME=VALUE`, { code: "bad-flag" });
   }
-  const { parseEnv } = await lazy.environment();
   return parseEnv(words);
 }
 
@@ -106,7 +106,7 @@ export async function build(flags: BuildFlags, context: string): Promise<number>
   } catch (error) {
     if (!(error instanceof ImageError) || error.code !== "run-failed") throw error;
     for (const bytes of unsaid) printBytes("stderr", bytes);
-    say(formatError(error));
+    sayError(error);
     return Number(error.facts.exitCode);
   }
 }

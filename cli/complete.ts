@@ -5,6 +5,7 @@
  */
 
 import { arrange } from "./argv.ts";
+import { printable } from "../lib/printable.ts";
 import { type Choice, type Choices, images, NOTHING, ofFlag, ofPlaceholder } from "./choices.ts";
 import { type Command, isGroup } from "./command.ts";
 import { find } from "./dispatch.ts";
@@ -69,5 +70,7 @@ export function complete(words: readonly string[]): Choices {
   const [first = ""] = words;
   const ours = words.length > 1 && Object.hasOwn(DOCKER_WORDS, first) ? ourWords(words) : words;
   const { words: all, files } = allThatFollow(first === "help" && words.length > 1 ? ours.slice(1) : ours, typed);
-  return { words: all.filter(({ word }) => word.startsWith(typed)), files };
+  // A name that cannot be shown is not typed for anybody; shells show what words mean.
+  const shown = all.filter(({ word }) => word.startsWith(typed) && word === printable(word));
+  return { words: shown.map(({ word, brief }) => ({ word, brief: printable(brief) })), files };
 }

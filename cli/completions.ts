@@ -12,6 +12,7 @@ const SCRIPTS = {
   bash: `# Completion of sauropod for bash.
 _sauropod() {
   local line=\${COMP_LINE:0:COMP_POINT} words=() files= blank word typed done i
+  local -a found
   # Bash takes words apart at : and =, and replaces only what is behind the last.
   for ((i = 0; i <= COMP_CWORD; i++)); do
     blank=\${line%%[^[:blank:]]*} line=\${line#"\${line%%[^[:blank:]]*}"} word=\${COMP_WORDS[i]}
@@ -23,11 +24,12 @@ _sauropod() {
   while IFS=$'\\t' read -r word _; do
     if [[ $word == :files ]]; then files=yes; continue; fi
     [[ $word != *[:=] ]] || compopt -o nospace 2>/dev/null
-    COMPREPLY+=("\${word#"$done"}")
+    found+=("\${word#"$done"}")
   done < <(sauropod __complete "\${words[@]:1}" 2>/dev/null)
-  [[ $files ]] || return
-  if ((\${#COMPREPLY[@]})); then mapfile -t -O "\${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "\${typed#"$done"}")
-  else compopt -o default 2>/dev/null; fi
+  if [[ $files ]] && ((\${#found[@]})); then mapfile -t -O "\${#found[@]}" found < <(compgen -f -- "\${typed#"$done"}")
+  elif [[ $files ]]; then compopt -o default 2>/dev/null; fi
+  # Bash inserts words as they are, and a name may hold what it would execute.
+  for word in "\${found[@]}"; do COMPREPLY+=("$(printf %q "$word")"); done
 }
 complete -F _sauropod sauropod
 `,
@@ -37,7 +39,7 @@ _sauropod() {
   local -a found open
   local line word files
   for line in "\${(@f)$(sauropod __complete "\${words[@]:1:$((CURRENT - 1))}" 2>/dev/null)}"; do
-    word=\${line%%$'\\t'*}
+    word=\${line%%$'\\t'*} word=\${word//\\\\/\\\\\\\\}
     if [[ $line == :files ]]; then files=yes
     elif [[ $word == *[:=] ]]; then open+=("\${word//:/\\\\:}:\${line#*$'\\t'}")
     elif [[ -n $word ]]; then found+=("\${word//:/\\\\:}:\${line#*$'\\t'}"); fi

@@ -14,7 +14,7 @@ import {
 } from "../lib/container/copy.ts";
 import { InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
-import { reasonOf } from "../lib/reason.ts";
+import { writeOutput } from "../lib/output_file.ts";
 import { formatSize } from "../lib/size.ts";
 import { printBytes, say, showName } from "./text.ts";
 
@@ -81,22 +81,13 @@ export interface ExportFlags extends FolderOptions {
   readonly output?: string;
 }
 
-async function openOutput(path: string): Promise<Deno.FsFile> {
-  try {
-    return await Deno.open(path, { write: true, create: true, truncate: true, mode: 0o600 });
-  } catch (error) {
-    refuse(`${path}: ${reasonOf(error, path)}`, "bad-target", "name a file, or - for standard output");
-  }
-}
-
 /** Writes the whole root file system of a container as an archive. */
 export async function exportContainer(flags: ExportFlags, container: string): Promise<void> {
   const { containers } = findFolders(flags), { output } = flags;
   await withArchive(containers, { container, path: "/" }, { oneMount: true }, async (archive) => {
     if (output === undefined || output === STREAM) return await toOutput(archive);
-    using file = await openOutput(output);
-    for await (const chunk of archive) {
-      for (let at = 0; at < chunk.length;) at += file.writeSync(chunk.subarray(at));
-    }
+    await writeOutput(output, async (write) => {
+      for await (const chunk of archive) await write(chunk);
+    }, { mode: 0o600 });
   });
 }

@@ -5,7 +5,7 @@
  */
 
 import { SauropodError } from "../lib/errors.ts";
-import { formatError, print, say } from "./text.ts";
+import { print, sayError } from "./text.ts";
 
 /** How {@linkcode forEach} takes errors. */
 export interface EachOptions {
@@ -30,7 +30,7 @@ export async function forEach(
       print(`${await work(query) ?? query}\n`);
     } catch (error) {
       if (!(error instanceof SauropodError)) throw error;
-      say(formatError(error));
+      sayError(error);
       if (!harmless.includes(error.code)) status = statusOf(error);
     }
   }

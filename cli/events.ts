@@ -7,6 +7,7 @@
 import type { ContainerEvent } from "../lib/container/event.ts";
 import { readEvents } from "../lib/container/events.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
+import { printable, printableJson } from "../lib/printable.ts";
 import { print, say } from "./text.ts";
 
 /** The flags of `events`. */
@@ -24,7 +25,7 @@ export interface EventsFlags extends FolderOptions {
 function formatEvent({ time, action, id, ...attributes }: ContainerEvent): string {
   const told = Object.entries(attributes).filter(([, value]) => value !== undefined && value !== false);
   const words = told.sort(([a], [b]) => a < b ? -1 : 1);
-  const details = words.map(([key, value]) => `${key}=${value}`).join(", ");
+  const details = words.map(([key, value]) => `${key}=${printable(String(value))}`).join(", ");
   return `${time} container ${action} ${id}${details === "" ? "" : ` (${details})`}`;
 }
 
@@ -35,6 +36,6 @@ export async function events(flags: EventsFlags): Promise<void> {
     say("sauropod: events may be missing here: their file was rotated faster than it could be read");
   const { since, until, filter } = flags;
   for await (const event of readEvents(containers, { since, until, filters: filter, onLoss })) {
-    print((flags.json ? JSON.stringify(event) : formatEvent(event)) + "\n");
+    print((flags.json ? printableJson(event) : formatEvent(event)) + "\n");
   }
 }

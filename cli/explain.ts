@@ -62,14 +62,14 @@ export async function explain(flags: ContainerFlags, image: string, asked: reado
     printJson({
       id,
       ...(host.length ? { host } : {}),
-      steps: explainProgram(program),
-      command: explainProgram(last),
+      steps: explainProgram(program, flags),
+      command: explainProgram(last, flags),
     });
     return 0;
   }
   if (host.length) print(`On the host, as far as it has not been done yet:\n\n${host.join("\n")}\n\nThen:\n\n`);
-  print(formatProgram(program));
+  print(formatProgram(program, flags));
   const who = options.init ? "Init runs this in its child" : "The shim, which is that process now, runs this";
-  print(`\n${who}:\n\n${formatProgram(last)}`);
+  print(`\n${who}:\n\n${formatProgram(last, flags)}`);
   return 0;
 }

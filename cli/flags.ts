@@ -86,6 +86,8 @@ export interface ContainerFlags extends FolderOptions {
   readonly healthStartPeriod?: number;
   readonly noHealthcheck?: boolean;
   readonly json?: boolean;
+  /** Show the values of environment variables, as `explain` does. */
+  readonly showEnv?: boolean;
 }
 
 function pullPolicy(text: string): PullPolicy {
@@ -181,6 +183,7 @@ export const FLAGS: Flags<ContainerFlags> = {
   healthStartPeriod: one("TIME", "Time after the start in which failures do not count [default: 0s]", parseDuration),
   noHealthcheck: yes("Nobody asks whether it is well"),
   json: yes("Print JSON (explain only)"),
+  showEnv: yes("Show values of environment variables (explain only)"),
 };
 
 /** The short forms of {@linkcode FLAGS}. */

@@ -10,6 +10,7 @@ import { isHeld } from "../lib/container/list.ts";
 import { findContainer } from "../lib/container/names.ts";
 import { InputError } from "../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
+import { printableJson } from "../lib/printable.ts";
 import { print, printBytes, say } from "./text.ts";
 
 /** The flags of `logs`. */
@@ -47,9 +48,9 @@ function parseTail(text: string): number | undefined {
 function formatRecord({ time, stream, text, partial }: LogRecord): string {
   const record = { time, stream, partial };
   try {
-    return JSON.stringify({ ...record, text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(text) });
+    return printableJson({ ...record, text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(text) });
   } catch {
-    return JSON.stringify({ ...record, base64: text.toBase64() });
+    return printableJson({ ...record, base64: text.toBase64() });
   }
 }
 

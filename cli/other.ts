@@ -10,7 +10,7 @@ import { explain } from "./explain.ts";
 import { WrongWords } from "./flag.ts";
 import { help } from "./help.ts";
 import { Interrupted, takeUserSignal } from "./signals.ts";
-import { exitCodeOf, formatError, print, say } from "./text.ts";
+import { exitCodeOf, print, say, sayError } from "./text.ts";
 import { inWords, withMeant } from "./wrong.ts";
 
 /** Runs a command, or prints help. Returns the exit code. */
@@ -37,7 +37,7 @@ export function report(error: unknown, typed: readonly string[]): number {
   if (error instanceof Interrupted) return error.exitCode;
   // Leaving a scope has failed, too: that hides what it was left for.
   if (error instanceof SuppressedError) return report(error.suppressed, typed);
-  say(formatError(error instanceof WrongWords ? inWords(error) : withMeant(error, typed)));
+  sayError(error instanceof WrongWords ? inWords(error) : withMeant(error, typed));
   return exitCodeOf(error);
 }
 

@@ -9,6 +9,7 @@ import { type ContainerInfo, listAll } from "../lib/container/list.ts";
 import type { ShownStatus } from "../lib/container/pause.ts";
 import { type Filters, parseFilters, type Test } from "../lib/filters.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
+import { printable } from "../lib/printable.ts";
 import type { PublishedPort } from "../lib/network/ports.ts";
 import { type Lookup, parseTemplate } from "./template.ts";
 import { ago, print, printJson, span, table } from "./text.ts";
@@ -45,9 +46,9 @@ function state({ ended, state, detached }: ContainerInfo, status: ShownStatus): 
 
 const WIDTH = 40;
 
-/** A command in one line that moves no cursor, short unless `whole`. */
+/** A command in one line, short unless `whole`. */
 function shown(command: readonly string[], whole: boolean): string {
-  const line = command.join(" ").replace(/\s+/g, " ").replace(/\p{Cc}/gu, "?");
+  const line = printable(command.join(" ").replace(/\s+/g, " "));
   return line.length > WIDTH && !whole ? line.slice(0, WIDTH - 1) + "…" : line;
 }
 
@@ -111,9 +112,15 @@ const COLUMNS = {
 
 function fieldOf(whole: boolean): Lookup<ContainerInfo> {
   return (container, [name = "", ...rest]) => {
+    if (name === "") return withoutValues(container);
     if (name === "Label") return container.options.labels?.[rest.join(".")] ?? "";
     return rest.length === 0 && Object.hasOwn(FIELDS, name) ? FIELDS[name]?.(container, whole) : undefined;
   };
+}
+
+/** Without the values of environment variables, which are often secrets: `inspect` shows them. */
+function withoutValues({ options: { env, ...options }, ...container }: ContainerInfo): unknown {
+  return { ...container, options: { ...options, ...(env ? { env: Object.keys(env) } : {}) } };
 }
 
 const TABLE = /^table\b\s*/;
@@ -146,7 +153,7 @@ export async function ps(flags: PsFlags): Promise<void> {
   const all = flags.all || flags.latest || (flags.last ?? -1) >= 0 ||
     filter.some((text) => /^(status|exited)=/.test(text));
   const listed = lastOf(listAll(containers).filter((one) => (all || one.status !== "exited") && isWanted(one)), flags);
-  if (flags.json) return printJson(listed);
+  if (flags.json) return printJson(listed.map(withoutValues));
   if (flags.quiet) return print(listed.map(({ id }) => id + "\n").join(""));
   if (format !== undefined) return print(formatted(listed, format, noTrunc));
   const columns = Object.values(COLUMNS);

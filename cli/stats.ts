@@ -11,8 +11,9 @@ import { type ContainerRecord, isRunning } from "../lib/container/record.ts";
 import { makeSampler, type Sample } from "../lib/container/stats.ts";
 import { livenessOf } from "../lib/container/store.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
+import { printableJson } from "../lib/printable.ts";
 import { formatSize } from "../lib/size.ts";
-import { print, table } from "./text.ts";
+import { print, printControl, table } from "./text.ts";
 
 /** The flags of `stats`. */
 export interface StatsFlags extends FolderOptions {
@@ -76,7 +77,7 @@ export async function stats(flags: StatsFlags, ...queries: string[]): Promise<vo
   const sample = makeSampler();
   const terminal = Deno.stdout.isTerminal() && !flags.json && !flags.noStream;
   const interval = (flags.interval ?? INTERVAL) * 1000;
-  if (terminal) print(CLEAR);
+  if (terminal) printControl(CLEAR);
   for (let first = true;; first = false) {
     const start = performance.now();
     const records = listContainers(containers).filter(isAsked);
@@ -86,9 +87,10 @@ export async function stats(flags: StatsFlags, ...queries: string[]): Promise<vo
     if (terminal || !first) {
       const shown = flags.all ? records : records.filter(({ id }) => samples.has(id));
       const text = flags.json
-        ? samples.values().map((one) => JSON.stringify(one) + "\n").toArray().join("")
+        ? samples.values().map((one) => printableJson(one) + "\n").toArray().join("")
         : table(HEADINGS, shown.map((record) => row(record, samples.get(record.id))));
-      print(terminal ? screen(text) : text);
+      if (terminal) printControl(screen(text));
+      else print(text);
       if (flags.noStream) return;
     }
     await new Promise((resolve) => setTimeout(resolve, Math.max(0, start + interval - performance.now())));

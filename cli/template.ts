@@ -5,6 +5,7 @@
  */
 
 import { InputError } from "../lib/errors.ts";
+import { printable, printableJson } from "../lib/printable.ts";
 
 /** The value of a placeholder `.PATH`, given the parts of the path; undefined if there is no such thing. */
 export type Lookup<T> = (thing: T, path: readonly string[]) => unknown;
@@ -25,7 +26,7 @@ function refuse(format: string, placeholder: string, known: string): never {
 
 function show(value: unknown): string {
   if (value === undefined || value === null) return "";
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return typeof value === "object" ? printableJson(value) : printable(String(value));
 }
 
 function placeholderIn<T>(format: string, inner: string, lookup: Lookup<T>, known: string): (thing: T) => string {
@@ -34,9 +35,9 @@ function placeholderIn<T>(format: string, inner: string, lookup: Lookup<T>, know
   const parts = path.split(".").filter((part) => part !== "");
   if (argument !== undefined) parts.push(argument);
   return (thing) => {
-    const value = parts.length === 0 ? thing : lookup(thing, parts);
+    const value = lookup(thing, parts);
     if (value === undefined) refuse(format, inner, known);
-    return json ? JSON.stringify(value) : show(value);
+    return json ? printableJson(value) : show(value);
   };
 }
 

@@ -5,17 +5,22 @@
  */
 
 import { messageOf, SauropodError, SpawnError } from "../lib/errors.ts";
+import { printable, printableJson } from "../lib/printable.ts";
+
+const LINES = "\n\t", encoder = new TextEncoder();
 
 /** Whether to write colours to standard error. */
 function coloured(): boolean {
   return !Deno.noColor && Deno.stderr.isTerminal();
 }
 
-/** An error as people read it: what failed, then what to try. */
-export function formatError(error: unknown): string {
+/** Writes an error to standard error as people read it: what failed, then what to try. */
+export function sayError(error: unknown): void {
+  const hint = error instanceof SauropodError ? error.hint : undefined;
+  const text = `${messageOf(error)}${hint === undefined ? "" : `\n${hint}`}`;
   const name = coloured() ? "\x1b[31msauropod:\x1b[0m" : "sauropod:";
-  if (!(error instanceof SauropodError)) return `${name} ${messageOf(error)}`;
-  return `${name} ${error.message}${error.hint === undefined ? "" : `\n  ${error.hint}`}`;
+  // Lines of a name that is in it do not look like others of ours.
+  Deno.stderr.writeSync(encoder.encode(`${name} ${printable(text, LINES).replaceAll("\n", "\n  ")}\n`));
 }
 
 /** The exit code that tells a shell about an error: 125, or what a {@linkcode SpawnError} says. */
@@ -23,24 +28,17 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof SpawnError ? error.exitCode : 125;
 }
 
-/** Writes to standard error. */
+/** Writes lines to standard error, without what a terminal obeys. */
 export function say(text: string): void {
-  Deno.stderr.writeSync(new TextEncoder().encode(text + "\n"));
+  Deno.stderr.writeSync(encoder.encode(printable(text, LINES) + "\n"));
 }
 
-/** A name of a file on one line: what is no printable character, and the bytes of a name that is no text, are escaped. */
+/** A name of a file on one line, so that each name has a text of its own: backslashes are doubled. */
 export function showName(name: string): string {
-  const hex = (code: number): string => `\\x${code.toString(16).padStart(2, "0")}`;
-  return name.replaceAll(/[\p{Cc}\\]|\p{Cs}|[\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, (character) => {
-    const code = character.charCodeAt(0);
-    if (character === "\\") return "\\\\";
-    if (character === "\n") return "\\n";
-    if (code >= 0xdc80 && code <= 0xdcff) return hex(code - 0xdc00);
-    return code < 0x100 ? hex(code) : `\\u{${code.toString(16)}}`;
-  });
+  return printable(name.replaceAll("\\", "\\\\"));
 }
 
-/** Writes to standard output or error, all of it. A reader that has gone away ends the program quietly. */
+/** Writes bytes as they are to standard output or error, all of them. A reader that has gone away ends the program quietly. */
 export function printBytes(stream: "stdout" | "stderr", bytes: Uint8Array): void {
   const out = stream === "stdout" ? Deno.stdout : Deno.stderr;
   try {
@@ -51,19 +49,24 @@ export function printBytes(stream: "stdout" | "stderr", bytes: Uint8Array): void
   }
 }
 
-/** Writes text to standard output, like {@linkcode printBytes}. */
+/** Writes lines to standard output, without what a terminal obeys. */
 export function print(text: string): void {
-  printBytes("stdout", new TextEncoder().encode(text));
+  printBytes("stdout", encoder.encode(printable(text, LINES)));
+}
+
+/** Writes text to standard output with escape sequences of ours. */
+export function printControl(text: string): void {
+  printBytes("stdout", encoder.encode(text));
 }
 
 /** Prints a value as JSON. */
 export function printJson(value: unknown): void {
-  print(JSON.stringify(value, null, 2) + "\n");
+  print(printableJson(value, 2) + "\n");
 }
 
-/** Rows under headings, in columns as wide as their widest cell. */
+/** Rows under headings, in columns as wide as their widest cell. Each row is one line. */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [headings, ...rows];
+  const all = [headings, ...rows].map((row) => row.map((cell) => printable(cell)));
   const widths = headings.map((_, i) => Math.max(...all.map((row) => (row[i] ?? "").length)));
   return all.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ").trimEnd() + "\n").join("");
 }

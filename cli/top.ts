@@ -26,25 +26,19 @@ function duration(seconds: number): string {
   return parts.map((part) => String(part).padStart(2, "0")).join(":");
 }
 
-/** Text without characters that a terminal would obey. */
-function harmless(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, "?");
-}
-
 /** Lists the processes of a container. */
 export function top(flags: TopFlags, query: string): void {
   const processes = topOf(findFolders(flags).containers, query);
   if (flags.json) return printJson(processes);
   const rows = processes.map(({ user, pid, hostPid, parent, cpuPercent, started, cpuSeconds, command }) => [
-    harmless(user),
+    user,
     String(pid),
     String(hostPid),
     String(parent),
     cpuPercent.toFixed(1),
     shortTime(started),
     duration(cpuSeconds),
-    harmless(command),
+    command,
   ]);
   print(table(["USER", "PID", "HPID", "PPID", "%CPU", "START", "TIME", "COMMAND"], rows));
 }

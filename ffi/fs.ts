@@ -73,6 +73,7 @@ export const AT_FDCWD = -100;
 export const AT_EMPTY_PATH = 0x1000;
 
 const AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200;
+const MOST_UNITS = 1300, PLACE_FOLDER = flags("O", "PATH", "DIRECTORY", "NOFOLLOW");
 const FICLONE = 0x40049409, MOST_AT_ONCE = 1 << 30;
 const STATX_BASIC = 0x7ff, STATX_MNT_ID = 0x1000;
 const RENAME_EXCHANGE = 2;
@@ -112,7 +113,22 @@ export function openIn(root: number, path: string, how: Flags, mode = 0): number
  * a `..` that climbs out is (`openat2(2)` with `RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS|RESOLVE_NO_XDEV`).
  */
 export function openBelow(root: number, path: string, how: Flags): number {
-  return openResolved(root, path, how, flags("RESOLVE", "BENEATH", "NO_SYMLINKS", "NO_XDEV"));
+  const beneath = flags("RESOLVE", "BENEATH", "NO_SYMLINKS", "NO_XDEV");
+  let at = root, rest = path;
+  try {
+    // The kernel takes 4,095 bytes at once, and a character has three at most for each unit.
+    while (rest.length > MOST_UNITS) {
+      const slash = rest.lastIndexOf("/", MOST_UNITS);
+      if (slash <= 0) break;
+      const fd = openResolved(at, rest.slice(0, slash), PLACE_FOLDER, beneath);
+      if (at !== root) close(at);
+      at = fd;
+      rest = rest.slice(slash).replace(/^\/+/, "") || ".";
+    }
+    return openResolved(at, rest, how, beneath);
+  } finally {
+    if (at !== root) close(at);
+  }
 }
 
 function openResolved(root: number, path: string, how: Flags, resolve: Flags, mode = 0): number {
@@ -351,18 +367,23 @@ export function readLinkAt(dirfd: number, path: string): string {
  */
 export function readNames(
   fd: number,
-  choose: (entries: readonly Uint8Array<ArrayBuffer>[]) => readonly Uint8Array<ArrayBuffer>[] = (all) => all,
+  choose?: (entries: readonly Uint8Array<ArrayBuffer>[]) => readonly Uint8Array<ArrayBuffer>[],
 ): string[] {
-  const entries: Uint8Array<ArrayBuffer>[] = [];
+  const names: string[] = [], chosen: Uint8Array<ArrayBuffer>[] = [];
+  let buffer = new Uint8Array(1 << 15);
   for (;;) {
-    const buffer = new Uint8Array(1 << 15), view = new DataView(buffer.buffer);
-    const n = check(shim.ib("getdents64", fd, buffer, buffer.length), "getdents64", fd);
+    const view = new DataView(buffer.buffer),
+      n = check(shim.ib("getdents64", fd, buffer, buffer.length), "getdents64", fd);
     if (n === 0) break;
     for (let at = 0; at < n; at += view.getUint16(at + 16, true)) {
-      entries.push(buffer.subarray(at + 19, buffer.indexOf(0, at + 19)));
+      const entry = buffer.subarray(at + 19, buffer.indexOf(0, at + 19));
+      if (choose) chosen.push(entry);
+      else names.push(decodeName(entry));
     }
+    if (choose) buffer = new Uint8Array(1 << 15);
   }
-  return choose(entries).map(decodeName).filter((name) => name !== "." && name !== "..");
+  const all = choose ? choose(chosen).map(decodeName) : names;
+  return all.filter((name) => name !== "." && name !== "..");
 }
 
 /** What `path` below `dirfd` is, without following a last symbolic link; `dirfd` itself if `path` is empty. */

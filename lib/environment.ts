@@ -7,6 +7,16 @@
 import { InputError } from "./errors.ts";
 import { lazy } from "./lazy.ts";
 
+/** The beginning of a word that should be a variable, up to what may be its value and a secret. */
+export function nameOfVariable(word: string): string {
+  return JSON.stringify(`${/^[^=\s\0]*/.exec(word)?.[0] ?? ""}…`);
+}
+
+/** Whether a word is `NAME=VALUE` or `NAME`. */
+export function isVariable(word: string): boolean {
+  return /^[^=\s\0]+(=|$)/.test(word);
+}
+
 /**
  * Reads `NAME=VALUE` words, or `NAME` to take the caller's value if it has one.
  *
@@ -15,11 +25,8 @@ import { lazy } from "./lazy.ts";
 export function parseEnv(words: readonly string[]): Record<string, string> {
   const env: Record<string, string> = {};
   for (const word of words) {
-    const at = word.indexOf("=");
-    const name = at < 0 ? word : word.slice(0, at);
-    if (name === "" || /[\s\0]/.test(name)) {
-      throw new InputError(`${JSON.stringify(word)} is not NAME=VALUE`, { code: "bad-env", facts: { value: word } });
-    }
+    if (!isVariable(word)) throw new InputError(`${nameOfVariable(word)} is not NAME=VALUE`, { code: "bad-env" });
+    const at = word.indexOf("="), name = at < 0 ? word : word.slice(0, at);
     const value = at < 0 ? Deno.env.get(name) : word.slice(at + 1);
     if (value !== undefined) env[name] = value;
   }

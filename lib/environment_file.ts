@@ -4,7 +4,7 @@
  * @module
  */
 
-import { parseEnv } from "./environment.ts";
+import { isVariable, parseEnv } from "./environment.ts";
 import { InputError } from "./errors.ts";
 import { reasonOf } from "./reason.ts";
 
@@ -29,6 +29,10 @@ export function readEnvFile(path: string): Record<string, string> {
 
 // `NAME=VALUE`, or `NAME` to take the caller's; empty lines and those that begin with # are skipped.
 function parseEnvFile(text: string): Record<string, string> {
-  const lines = text.split(/\r?\n/).map((line) => line.trimStart()).filter((line) => line && !line.startsWith("#"));
-  return parseEnv(lines);
+  const lines = text.split(/\r?\n/).map((line) => line.trimStart());
+  const isMeant = (line: string): boolean => line !== "" && !line.startsWith("#");
+  const bad = lines.findIndex((line) => isMeant(line) && !isVariable(line));
+  // Nothing of the line is told: it may be the rest of a secret.
+  if (bad >= 0) throw new InputError(`line ${bad + 1} is not NAME=VALUE`, { code: "bad-env" });
+  return parseEnv(lines.filter(isMeant));
 }

@@ -1,3 +1,5 @@
+import { printable } from "./printable.ts";
+
 /** What a {@linkcode SauropodError} is made of, besides its message. */
 export interface ErrorDetails {
   /** A short stable name that programs can compare, such as `image-not-found`. */
@@ -9,6 +11,8 @@ export interface ErrorDetails {
   /** The error behind this one. */
   cause?: unknown;
 }
+
+const LINES = "\n\t";
 
 /**
  * The root of every error that Sauropod throws on purpose. Its message says what failed, on what and why;
@@ -24,11 +28,12 @@ export class SauropodError extends Error {
 
   /** Makes an error that says `message`. */
   constructor(message: string, details: ErrorDetails) {
-    super(message, { cause: details.cause });
+    // Names in it may be an image's, a container's or a registry's, and it may be printed as it is.
+    super(printable(message, LINES), { cause: details.cause });
     this.name = new.target.name;
     this.code = details.code;
     this.facts = details.facts ?? {};
-    this.hint = details.hint;
+    this.hint = details.hint === undefined ? undefined : printable(details.hint, LINES);
   }
 }
 

@@ -19,9 +19,9 @@ export interface IdFile extends Disposable {
  * @throws {InputError} `bad-id-file` if it is there already or cannot be made.
  */
 export function openIdFile(path: string): IdFile {
-  let written = false;
+  let written = false, file: Deno.FsFile;
   try {
-    Deno.writeTextFileSync(path, "", { createNew: true });
+    file = Deno.openSync(path, { write: true, createNew: true });
   } catch (error) {
     const exists = error instanceof Deno.errors.AlreadyExists;
     throw new InputError(`--cidfile ${path}: ${exists ? "there is such a file already" : reasonOf(error, path)}`, {
@@ -35,10 +35,11 @@ export function openIdFile(path: string): IdFile {
   }
   return {
     write(id): void {
-      Deno.writeTextFileSync(path, id);
+      file.writeSync(new TextEncoder().encode(id));
       written = true;
     },
     [Symbol.dispose](): void {
+      file.close();
       if (!written) Deno.removeSync(path);
     },
   };

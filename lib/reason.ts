@@ -4,6 +4,7 @@
  * @module
  */
 
+import { errnoName } from "../ffi/errno.ts";
 import { messageOf } from "./errors.ts";
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -22,9 +23,10 @@ const REASONS: Readonly<Record<string, string>> = {
 /** Why something with the file `path` failed, in words of ours where Deno says it in the system's. */
 export function reasonOf(error: unknown, path: string): string {
   const text = messageOf(error);
-  const [all, named] = / \(os error \d+\)(?:: \w+ '(.*)')?$/s.exec(text) ?? [];
+  const [all, number, named] = / \(os error (\d+)\)(?:: \w+ '(.*)')?$/s.exec(text) ?? [];
   if (all === undefined) return text;
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  // Deno has no code for some, such as ENXIO.
+  const code = errnoName(Number(number));
   const reason = Object.hasOwn(REASONS, code) ? REASONS[code] : undefined;
   const where = named === undefined || named === path ? "" : `: ${named}`;
   return (reason ?? text.slice(0, -all.length)) + where;

@@ -300,3 +300,27 @@ Deno.test({
     }
   },
 });
+
+Deno.test("a device, FIFO or socket of this machine is not replaced nor removed, also not by force", async () => {
+  const { name, path } = await machine();
+  await host("sh", "-ec", `cd ${path}/opt; mkfifo fifo gone; mknod null c 1 3; ln -s fifo tofifo`);
+  const box = await changed(
+    name,
+    "cd /opt; rm fifo gone null; echo x > fifo; echo x > null; echo y > tofifo; echo z > fine",
+  );
+  for (const options of [{}, { force: true }]) {
+    const { applied, conflicts } = await write(box, path, options);
+    assert.equal(applied, false);
+    assert.deepEqual(
+      conflicts.filter(({ forcible }) => !forcible).map(({ path, reason }) => `${path}: ${reason}`),
+      ["fifo", "gone", "null"].map((name) =>
+        `/opt/${name}: it is a device, FIFO or socket here, which is not replaced`
+      ),
+    );
+  }
+  await write(box, path, { paths: ["/opt/fine"] });
+  assert.equal(
+    await host("sh", "-c", `cd ${path}/opt; stat -c %F fifo gone null fine`),
+    "fifo\nfifo\ncharacter special file\nregular file\n",
+  );
+});

@@ -241,5 +241,5 @@ Deno.test("ps shows every command in one short line, whatever is in it", async (
   const { stdout } = await world.cli(["ps", "-a"]);
   const [, row = "", ...others] = stdout.trimEnd().split("\n");
   assert.deepEqual(others, []);
-  assert.match(row, / {2}sh -c true; : ' \?\[2J' and so on and so … {2}/);
+  assert.match(row, / {2}sh -c true; : ' \\x1b\[2J' and so on and … {2}/);
 });

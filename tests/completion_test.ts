@@ -163,6 +163,31 @@ const TYPED: readonly (readonly [typed: string, words: string])[] = [
   ["run --name 'a b' -p 80:80 --pull al\thost", "run|--name|a b|-p|80:80|--pull|always|host"],
 ];
 
+/** Names that would do something if a shell took them as they are. */
+const HOSTILE = [
+  "qq$(touch PWNED)",
+  "rr`touch PWNED`",
+  "ss;touch PWNED",
+  "tt'a \"b\\\\c",
+  "uu&touch PWNED",
+  "vv\ttouch",
+  "xx\x1b]0;a",
+];
+/** What is typed of them, and the words that the shell makes of it. */
+const HOSTILE_TYPED: readonly (readonly [typed: string, words: string])[] = [
+  ["explain qq\t", "explain|qq$(touch PWNED)"],
+  ["explain rr\t", "explain|rr`touch PWNED`"],
+  ["explain ss\t", "explain|ss;touch PWNED"],
+  ["explain tt\t", "explain|tt'a \"b\\\\c"],
+  ["explain uu\t", "explain|uu&touch PWNED"],
+  ["explain vv\t", "explain|vv"],
+  ["explain xx\t", "explain|xx"],
+  ["qq\t", "qq$(touch PWNED)"],
+  ["cp yy\tx", "cp|yy$(touch PWNED)|x"],
+  ["run --env-file=yy\thost", "run|--env-file=yy$(touch PWNED)|host"],
+  ["run --env-file yy\thost", "run|--env-file|yy$(touch PWNED)|host"],
+];
+
 async function isInstalled(program: string): Promise<boolean> {
   return (await new Deno.Command("sh", { args: ["-c", `command -v ${program}`], stdout: "null" }).output()).success;
 }
@@ -175,6 +200,8 @@ for (const [name, { start, prepare }] of Object.entries(SHELLS)) {
       await using world = await makeBusyWorld();
       const bin = `${world.home}/bin`, script = `${world.home}/script`;
       await Deno.mkdir(bin);
+      for (const image of HOSTILE) await Deno.mkdir(`${world.folders.images}/${image}`);
+      await Deno.writeTextFile(`${world.home}/yy$(touch PWNED)`, "");
       // It completes words as the command does, and shows all others that it is given.
       await Deno.writeTextFile(
         `${bin}/sauropod`,
@@ -190,11 +217,12 @@ for (const [name, { start, prepare }] of Object.entries(SHELLS)) {
       });
       await terminal.types(`${prepare(script)}; echo RE""ADY\n`);
       await terminal.shows(/READY/);
-      for (const [typed, words] of TYPED) {
+      for (const [typed, words] of [...TYPED, ...HOSTILE_TYPED]) {
         await terminal.types(`sauropod ${typed}\n`);
         const [, given] = await terminal.shows(/GIVEN\[(.*)\]/);
         assert.equal(given, words, `${typed}: ${terminal.screen}`);
       }
+      assert.deepEqual([...Deno.readDirSync(world.home)].filter(({ name }) => /PWNED$/.test(name)), []);
       await terminal.types("exit\n");
       await terminal.ended();
     },

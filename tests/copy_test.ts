@@ -42,15 +42,17 @@ Deno.test("where a copy goes follows docker's rules", () => {
   const table = [
     [file, "nothing", false, "new"],
     [file, "nothing", true, "no-folder"],
-    [file, "other", false, "new"],
-    [file, "other", true, "not-a-folder"],
+    [file, "file", false, "new"],
+    [file, "file", true, "not-a-folder"],
     [file, "folder", true, "f"],
     [dir, "nothing", false, "new"],
     [dir, "nothing", true, "new"],
-    [dir, "other", false, "folder-onto-file"],
+    [dir, "file", false, "folder-onto-file"],
+    [file, "special", false, "special-file"],
+    [dir, "special", true, "special-file"],
     [dir, "folder", true, "d"],
     [all, "nothing", false, "new"],
-    [all, "other", false, "folder-onto-file"],
+    [all, "file", false, "folder-onto-file"],
     [all, "folder", true, ""],
   ] as const;
   for (const [what, there, slash, expected] of table) {

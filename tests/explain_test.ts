@@ -10,7 +10,7 @@ import { SPEC, WIRING } from "./helpers/spec.ts";
 
 const OPTIONS: readonly (readonly [flags: readonly string[], options: ContainerOptions, shows: RegExp])[] = [
   [["--hostname", "web"], { hostname: "web" }, /sethostname\("web", 3\)/],
-  [["-e", "COLOUR=red"], { env: { COLOUR: "red" } }, /execve\(.*"COLOUR=red"/],
+  [["-e", "COLOUR=red"], { env: { COLOUR: "red" } }, /execve\(.*"COLOUR=…"/],
   [["-w", "/var/x"], { cwd: "/var/x" }, /chdir\("\/var\/x"\)/],
   [["-u", "alice"], { user: "alice" }, /setresuid\(1000, 1000, 1000\)/],
   [["--init"], { init: true }, /"sauropod-init"/],

@@ -150,3 +150,16 @@ Deno.test("on a terminal the password is asked for and not shown; without one it
     assert.deepEqual([code, expected.test(stderr)], [125, true], stderr);
   }
 });
+
+Deno.test("login replaces no device that is in the place of the file of credentials, also through a link", async () => {
+  await using real = await startRegistry({ password: true });
+  await using world = makeHome();
+  const { env } = world, file = `${env.HOME}/.docker/config.json`;
+  Deno.mkdirSync(`${env.HOME}/.docker`, { recursive: true });
+  await succeed(["mknod", `${world.home}/null`, "c", "1", "3"]);
+  Deno.symlinkSync(`${world.home}/null`, file);
+  const words = ["login", "-u", USER.username, "--password-stdin", real.host];
+  const { code } = await world.cli(words, { env, stdin: `${USER.password}\n` });
+  assert.equal(code, 125);
+  assert.equal(Deno.statSync(file).isCharDevice, true);
+});

@@ -258,7 +258,7 @@ Deno.test("top shows the dead, those in namespaces within, and no character that
     return commands.includes("[sleep] <defunct>") && commands.includes("sleep 1000");
   });
   const { stdout } = await world.cli(["top", box.id]);
-  assert.match(stdout, /a\?\[31mb\?c/);
+  assert.match(stdout, /a\\x1b\[31mb\\nc/);
   assert(!stdout.includes("\x1b"));
   assert.equal(stdout.trim().split("\n").length, 5, stdout);
 });

@@ -4,19 +4,10 @@
  * @module
  */
 
-import {
-  close,
-  getXattr,
-  read,
-  readLinkAt,
-  readNames,
-  S_IF,
-  type Status,
-  statusAt,
-  SystemError,
-} from "../../ffi/fs.ts";
+import { getXattr, read, readLinkAt, readNames, S_IF, type Status, statusAt, SystemError } from "../../ffi/fs.ts";
 import { InputError } from "../errors.ts";
-import { failedWith, openDirectory } from "../image/tree.ts";
+import { descend } from "../image/descent.ts";
+import { failedWith, isSpecial, openDirectory } from "../image/tree.ts";
 import { atPlace, inFolder, splitPath, withContent } from "./apply_write.ts";
 import { sameXattrs } from "./attributes.ts";
 import { type Change, lookUp } from "./changes.ts";
@@ -117,18 +108,26 @@ function same(one: number, a: Status, other: number, b: Status): boolean {
 
 /** Whether anything in an open folder, however deep, has changed since `time` or is mounted there. */
 function changedInside(folder: number, time: bigint, mount: number): boolean {
-  return readNames(folder).some((name) => {
-    const status = lookUp(folder, name);
-    if (!status) return false;
-    if (status.ctime > time || status.mount !== mount) return true;
-    if (!isFolder(status)) return false;
-    const fd = openDirectory(folder, name);
-    try {
-      return changedInside(fd, time, mount);
-    } finally {
-      close(fd);
+  const way = descend(folder), left = [readNames(folder)];
+  try {
+    for (let names = left.at(-1); names; names = left.at(-1)) {
+      const name = names.pop();
+      if (name === undefined) {
+        left.pop();
+        way.leave();
+        continue;
+      }
+      const status = lookUp(way.fd(), name);
+      if (!status) continue;
+      if (status.ctime > time || status.mount !== mount) return true;
+      if (!isFolder(status)) continue;
+      way.enter(name, openDirectory(way.fd(), name));
+      left.push(readNames(way.fd()));
     }
-  });
+    return false;
+  } finally {
+    way.reset();
+  }
 }
 
 /** What is wrong with a way to a file of this machine, by the name of the error. */
@@ -138,6 +137,8 @@ const OBSTACLES: Readonly<Record<string, string>> = {
   ENOENT: "the folder that it is in is gone here",
   ENOTDIR: "what it is in is no folder here any more",
 };
+
+const SPECIAL = "it is a device, FIFO or socket here, which is not replaced";
 
 type Verdict = "write" | "nothing" | Omit<Conflict, "path">;
 
@@ -165,11 +166,14 @@ function judge(change: Change, upper: number, machine: number, since: bigint, ma
 
   function withThere(parent: number, there: Status): Verdict {
     if (there.mount !== mount) return impossible(OBSTACLES.EXDEV ?? "");
+    const special = isSpecial(there);
+    if (kind === "deleted" && special) return impossible(SPECIAL);
     if (kind === "deleted") return newer(parent, there) ? forcible("it was changed here meanwhile") : "write";
     return inFolder(upper, folder, (above) =>
       atPlace(above, name, (ours, status) =>
         atPlace(parent, name, (theirs) => {
           if (same(ours, status, theirs, there)) return "nothing";
+          if (special) return impossible(SPECIAL);
           if (kind === "added") return forcible("there is one here already");
           const bothFolders = isFolder(status) && isFolder(there);
           const changed = bothFolders ? there.ctime > since : newer(parent, there);

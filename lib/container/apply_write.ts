@@ -31,7 +31,8 @@ import {
   writeAll,
 } from "../../ffi/fs.ts";
 import { randomBytes } from "../../ffi/random.ts";
-import { failedWith, openDirectory } from "../image/tree.ts";
+import { descend } from "../image/descent.ts";
+import { failedWith, openDirectory, removeEntry } from "../image/tree.ts";
 import { copyXattrs } from "./attributes.ts";
 
 const FOLDER = flags("O", "RDONLY", "DIRECTORY"), PLACE = flags("O", "PATH", "NOFOLLOW");
@@ -125,19 +126,22 @@ function make(source: number, status: Status, folder: number, name: string): voi
 
 /** Removes a name with all that is in it. Whoever moves folders meanwhile leads it nowhere else. */
 function removeAll(folder: number, name: string): void {
+  const way = descend(folder), left = [{ name: "", names: [name] }];
   try {
-    return unlinkAt(folder, name);
-  } catch (error) {
-    if (failedWith(error, "ENOENT")) return;
-    if (!failedWith(error, "EISDIR")) throw error;
-  }
-  const fd = openDirectory(folder, name);
-  try {
-    for (const child of readNames(fd)) removeAll(fd, child);
+    for (let level = left.at(-1); level; level = left.at(-1)) {
+      const child = level.names.pop();
+      if (child === undefined) {
+        left.pop();
+        way.leave();
+        if (left.length > 0) unlinkAt(way.fd(), level.name, true);
+      } else if (removeEntry(way.fd(), child) === "full") {
+        way.enter(child, openDirectory(way.fd(), child));
+        left.push({ name: child, names: readNames(way.fd()) });
+      }
+    }
   } finally {
-    close(fd);
+    way.reset();
   }
-  unlinkAt(folder, name, true);
 }
 
 /** Calls `make` with a new name, and puts what it made in the place of `name`, whatever is there. */

@@ -9,6 +9,7 @@ import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, getXattr, openAt, readNames, S_IF, type Status, statusAt } from "../../ffi/fs.ts";
 import { ContainerError } from "../errors.ts";
 import { quoteName } from "../image/tar_entry.ts";
+import { descend } from "../image/descent.ts";
 import { failedWith, openDirectory } from "../image/tree.ts";
 import { sameXattrs } from "./attributes.ts";
 import { mergeChanges } from "./merge_changes.ts";
@@ -55,7 +56,7 @@ const KINDS: Readonly<Record<number, FileKind>> = {
   [S_IF.CHR]: "character device",
   [S_IF.BLK]: "block device",
 };
-const MAX_DEPTH = 500;
+const MAX_DEPTH = 10_000;
 /** What every container has something mounted on. */
 const MOUNT_POINTS = ["/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
@@ -110,106 +111,163 @@ function hiddenIn(folder: number, names: ReadonlySet<string>): Set<string> {
   }
 }
 
-function deleted(path: string, before: Status | undefined): Change[] {
-  return before ? [{ kind: "deleted", path, before: stateOf(before) }] : [];
+/** A folder that is being looked through, and what came of it so far. */
+interface Visit {
+  readonly path: string;
+  readonly status: Status;
+  /** What is below it there. */
+  readonly before?: Status;
+  /** Whether the image has a folder there, too. */
+  readonly both: boolean;
+  /** The names in it, from the last to the first. */
+  readonly names: string[];
+  /** Names of the image that it hides. */
+  readonly hidden: ReadonlySet<string>;
+  /** Where its own change has its place. */
+  readonly place: number;
+  /** How many changes there were before it. */
+  readonly earlier: number;
+  /** Whether it holds what is only mounted on. */
+  ours: boolean;
 }
 
+/** Looks through `upper` and the folders of `image` with the same names, without recursion and with few descriptors. */
 function walk(record: ContainerRecord, upper: number, image: number): Change[] {
-  const mounted = mountPoints(record);
+  const mounted = mountPoints(record), longest = Math.max(...mounted.values().map((path) => path.length));
+  const visits: Visit[] = [], found: (Change | undefined)[] = [];
+  const above = descend(upper), below = descend(image);
+  let count = 0;
 
   /** What was only made to mount something on it. */
-  function isOurs(path: string, status: Status, before: Status | undefined, changes: readonly Change[]): boolean {
-    if (!mounted.has(path) || status.uid !== 0 || status.gid !== 0) return false;
+  function isOurs(path: string, status: Status, before: Status | undefined, changes: number): boolean {
+    if (path.length > longest || !mounted.has(path) || status.uid !== 0 || status.gid !== 0) return false;
     const type = status.mode & S_IF.MT, mode = status.mode & 0o7777;
-    if (type === S_IF.DIR) return !before && mode === 0o755 && changes.length === 0;
+    if (type === S_IF.DIR) return !before && mode === 0o755 && changes === 0;
     const replaced = before && (before.mode & S_IF.MT) !== S_IF.LNK;
     return type === S_IF.REG && mode === 0o644 && status.size === 0 && !replaced;
   }
 
-  /** The changes in one folder, and whether it holds what is only mounted on. */
-  function inFolder(above: number, below: number | undefined, path: string, depth: number) {
-    if (depth > MAX_DEPTH) {
+  function put(change: Change, place = found.length): undefined {
+    found[place] = change;
+    count++;
+  }
+
+  function deleted(path: string, before: Status | undefined): undefined {
+    if (before) put({ kind: "deleted", path, before: stateOf(before) });
+  }
+
+  /** Goes on in the folder `name`, which the way is open on. */
+  function begin(path: string, status: Status, before: Status | undefined, both: boolean): void {
+    const names = readNames(above.fd());
+    const hidden = both && overlayMark(above.fd(), "opaque") === "y"
+      ? hiddenIn(below.fd(), new Set(names))
+      : new Set<string>();
+    const all = hidden.size > 0 ? [...names, ...hidden] : names;
+    const place = found.push(undefined) - 1;
+    visits.push({
+      path,
+      status,
+      before,
+      both,
+      names: all.sort().reverse(),
+      hidden,
+      place,
+      earlier: count,
+      ours: false,
+    });
+  }
+
+  function enter(
+    path: string,
+    name: string,
+    status: Status,
+    before: Status | undefined,
+    inBoth: boolean,
+  ): undefined {
+    if (visits.length > MAX_DEPTH) {
       throw new ContainerError(`the folders of the container are nested too deep: ${quoteName(path)}`, {
         code: "too-deep",
         facts: { path },
       });
     }
-    const changes: Change[] = [];
-    let ours = false;
-    const names = readNames(above);
-    const hidden = below !== undefined && overlayMark(above, "opaque") === "y"
-      ? hiddenIn(below, new Set(names))
-      : new Set<string>();
-    for (const name of [...names, ...hidden].sort()) {
-      const found = hidden.has(name)
-        ? deleted(`${path}/${name}`, lookUp(below, name))
-        : atName(above, below, `${path}/${name}`, name, depth);
-      if (found === "ours") ours = true;
-      else changes.push(...found);
-    }
-    return { changes, ours };
-  }
-
-  function folder(
-    parent: number,
-    below: number | undefined,
-    { path, name, depth, status, before }: {
-      path: string;
-      name: string;
-      depth: number;
-      status: Status;
-      before?: Status;
-    },
-  ): Change[] | "ours" {
-    let fd = -1, lower = -1;
+    const both = inBoth && before !== undefined && (before.mode & S_IF.MT) === S_IF.DIR;
+    const fd = openDirectory(above.fd(), name);
     try {
-      fd = openDirectory(parent, name);
-      const both = below !== undefined && before !== undefined && (before.mode & S_IF.MT) === S_IF.DIR;
-      if (both) lower = openDirectory(below, name);
       if (overlayMark(fd, "redirect") !== "") {
         throw new ContainerError(
           `the container's ${quoteName(path)} is elsewhere in its image: overlayfs redirects it`,
-          {
-            code: "overlay-redirect",
-            facts: { path },
-          },
+          { code: "overlay-redirect", facts: { path } },
         );
       }
-      const { changes, ours } = inFolder(fd, both ? lower : undefined, path, depth + 1);
-      const after = stateOf(status);
-      if (!before) return isOurs(path, status, before, changes) ? "ours" : [{ kind: "added", path, after }, ...changes];
-      const same = both && changes.length === 0 && sameOwnerAndMode(status, before) && sameXattrs(fd, lower) &&
-        (ours || status.mtime === before.mtime);
-      return same ? [] : [{ kind: "changed", path, before: stateOf(before), after }, ...changes];
-    } finally {
-      close(fd);
-      close(lower);
-    }
-  }
-
-  function atName(
-    parent: number,
-    below: number | undefined,
-    path: string,
-    name: string,
-    depth: number,
-  ): Change[] | "ours" {
-    const status = lookUp(parent, name), before = lookUp(below, name);
-    if (!status) return [];
-    if (isWhiteout(status)) return deleted(path, before);
-    try {
-      if ((status.mode & S_IF.MT) === S_IF.DIR) return folder(parent, below, { path, name, depth, status, before });
+      if (both) below.enter(name, openDirectory(below.fd(), name));
     } catch (error) {
-      // It is gone since, or something else: the container runs.
-      if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
-      return [];
+      close(fd);
+      throw error;
     }
-    if (isOurs(path, status, before, [])) return "ours";
-    const after = stateOf(status);
-    return [before ? { kind: "changed", path, before: stateOf(before), after } : { kind: "added", path, after }];
+    above.enter(name, fd);
+    try {
+      begin(path, status, before, both);
+    } catch (error) {
+      above.leave();
+      if (both) below.leave();
+      throw error;
+    }
   }
 
-  return inFolder(upper, image, "", 0).changes;
+  function atName({ path: folder, both }: Visit, name: string): "ours" | undefined {
+    const path = `${folder}/${name}`;
+    const status = lookUp(above.fd(), name), before = both ? lookUp(below.fd(), name) : undefined;
+    if (!status) return;
+    if (isWhiteout(status)) return deleted(path, before);
+    if ((status.mode & S_IF.MT) === S_IF.DIR) return enter(path, name, status, before, both);
+    if (isOurs(path, status, before, 0)) return "ours";
+    const after = stateOf(status);
+    put(before ? { kind: "changed", path, before: stateOf(before), after } : { kind: "added", path, after });
+  }
+
+  /** Puts what a folder itself has changed, before what is in it. Returns whether it was only made to mount on it. */
+  function end({ path, status, before, both, place, earlier, ours }: Visit): "ours" | undefined {
+    const changes = count - earlier, after = stateOf(status);
+    if (!before) {
+      if (isOurs(path, status, before, changes)) return "ours";
+      return put({ kind: "added", path, after }, place);
+    }
+    const same = both && changes === 0 && sameOwnerAndMode(status, before) && sameXattrs(above.fd(), below.fd()) &&
+      (ours || status.mtime === before.mtime);
+    if (!same) put({ kind: "changed", path, before: stateOf(before), after }, place);
+  }
+
+  /** What it is, unless it is gone since, or something else: the container runs. */
+  function unlessGone(work: () => "ours" | undefined): "ours" | undefined {
+    try {
+      return work();
+    } catch (error) {
+      if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "ESTALE")) throw error;
+    }
+  }
+
+  try {
+    const status = statusAt(upper);
+    begin("", status, status, true);
+    for (let visit = visits.at(-1); visit; visit = visits.at(-1)) {
+      const { names, hidden, path } = visit, name = names.pop();
+      if (name !== undefined) {
+        if (hidden.has(name)) deleted(`${path}/${name}`, lookUp(below.fd(), name));
+        else if (unlessGone(() => atName(visit, name)) === "ours") visit.ours = true;
+        continue;
+      }
+      const parent = visits.at(-2);
+      if (parent && unlessGone(() => end(visit)) === "ours") parent.ours = true;
+      visits.pop();
+      if (!parent) break;
+      above.leave();
+      if (visit.both) below.leave();
+    }
+  } finally {
+    above.reset();
+    below.reset();
+  }
+  return found.filter((change) => change !== undefined);
 }
 
 function withFolders<T>(upper: number, image: number, work: (upper: number, image: number) => T): T {

@@ -7,15 +7,10 @@
 import { extentsOf, seekTo } from "../../ffi/extents.ts";
 import { flags } from "../../ffi/flags.ts";
 import * as fs from "../../ffi/fs.ts";
-import { ContainerError } from "../errors.ts";
+import { descend, walker } from "../image/descent.ts";
 import { openDirectory } from "../image/tree.ts";
 
 const BLOCK = 512;
-// Of a path, in characters: more than any program can open by name.
-const DEEPEST = 4096;
-
-/** Where a file with several names has been put. */
-type Links = Map<bigint, string>;
 
 function copyAttributes(from: number, to: number, { uid, gid, mode }: fs.Status): void {
   fs.chownAt(to, "", uid, gid);
@@ -65,47 +60,49 @@ function copyOther(source: number, target: number, name: string, { mode, rdev, u
   fs.utimesAt(target, name, mtime);
 }
 
-interface Trees {
-  readonly top: number;
-  readonly links: Links;
-}
+/** Copies what `source` is open on to the open folder `target`, without recursion and with few descriptors. */
+function copyContents(source: number, target: number): void {
+  const from = descend(source), to = descend(target), firsts = walker(target, openDirectory);
+  const links = new Map<bigint, readonly string[]>(), way: string[] = [], left: string[][] = [fs.readNames(source)];
 
-function copyEntry(source: number, target: number, name: string, path: string, trees: Trees): void {
-  const status = fs.statusAt(source, name), type = status.mode & fs.S_IF.MT;
-  if (type === fs.S_IF.DIR) return copyFolder(source, target, name, path, trees);
-  const first = status.nlink > 1 ? trees.links.get(status.ino) : undefined;
-  if (first !== undefined) return fs.linkAt(trees.top, first, target, name);
-  if (type === fs.S_IF.REG) copyFile(source, target, name, status);
-  else copyOther(source, target, name, status);
-  if (status.nlink > 1) trees.links.set(status.ino, path);
-}
-
-function copyFolder(source: number, target: number, name: string, path: string, trees: Trees): void {
-  if (path.length > DEEPEST) {
-    throw new ContainerError("the container's folders are too deep to be forked while it runs", {
-      code: "too-deep",
-      hint: "stop it first",
-    });
+  function enter(name: string): void {
+    fs.mkdirAt(to.fd(), name, 0o700);
+    from.enter(name, openDirectory(from.fd(), name));
+    to.enter(name, openDirectory(to.fd(), name));
+    way.push(name);
+    left.push(fs.readNames(from.fd()));
   }
-  fs.mkdirAt(target, name, 0o700);
-  const from = openDirectory(source, name);
+
+  function copyEntry(name: string): void {
+    const status = fs.statusAt(from.fd(), name), type = status.mode & fs.S_IF.MT;
+    if (type === fs.S_IF.DIR) return enter(name);
+    const first = status.nlink > 1 ? links.get(status.ino) : undefined;
+    if (first) return fs.linkAt(firsts.enter(first, first.length - 1), first.at(-1) ?? "", to.fd(), name);
+    if (type === fs.S_IF.REG) copyFile(from.fd(), to.fd(), name, status);
+    else copyOther(from.fd(), to.fd(), name, status);
+    if (status.nlink > 1) links.set(status.ino, [...way, name]);
+  }
+
   try {
-    const to = openDirectory(target, name);
-    try {
-      copyContents(from, to, path, trees);
-    } finally {
-      fs.close(to);
+    for (let names = left.at(-1); names; names = left.at(-1)) {
+      const name = names.pop();
+      if (name !== undefined) {
+        copyEntry(name);
+        continue;
+      }
+      const status = fs.statusAt(from.fd());
+      copyAttributes(from.fd(), to.fd(), status);
+      fs.utimesAt(to.fd(), "", status.mtime);
+      left.pop();
+      way.pop();
+      from.leave();
+      to.leave();
     }
   } finally {
-    fs.close(from);
+    from.reset();
+    to.reset();
+    firsts.reset();
   }
-}
-
-function copyContents(from: number, to: number, path: string, trees: Trees): void {
-  for (const name of fs.readNames(from)) copyEntry(from, to, name, path === "" ? name : `${path}/${name}`, trees);
-  const status = fs.statusAt(from);
-  copyAttributes(from, to, status);
-  fs.utimesAt(to, "", status.mtime);
 }
 
 /** Copies the folder `source` to `target`, which must not exist. Nobody may change `source` meanwhile. */
@@ -115,7 +112,7 @@ export function cloneTree(source: string, target: string): void {
   try {
     const top = openDirectory(fs.AT_FDCWD, target);
     try {
-      copyContents(from, top, "", { top, links: new Map() });
+      copyContents(from, top);
     } finally {
       fs.close(top);
     }

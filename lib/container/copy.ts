@@ -55,6 +55,10 @@ const NO_LIMITS = { entries: Infinity, bytes: Infinity, fileSize: Infinity };
 const REFUSALS: Readonly<Record<Refusal, readonly [why: string, hint: string]>> = {
   "no-folder": ["there is no folder", "make it first, or leave out the / at the end"],
   "not-a-folder": ["there is no folder, but a file", "leave out the / at the end"],
+  "special-file": [
+    "there is a device, FIFO or socket, which is not replaced",
+    "name a file or a folder, or - for an archive on standard output",
+  ],
   "folder-onto-file": ["a folder cannot be copied onto a file", "name another destination"],
 };
 
@@ -177,7 +181,7 @@ async function withSides<T>(
  * Copies a file, a folder or a link, by the rules of `docker cp`.
  *
  * @throws {InputError} for paths of this machine, and {@linkcode ContainerError} for those of containers: `file-not-found`,
- *   `no-folder`, `not-a-folder`, `folder-onto-file`, `occupied`, `file-made-up`, `open-failed`, `copy-failed`.
+ *   `no-folder`, `not-a-folder`, `folder-onto-file`, `special-file`, `occupied`, `file-made-up`, `open-failed`, `copy-failed`.
  */
 export async function copyFiles(
   containers: string,

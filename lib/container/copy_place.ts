@@ -16,8 +16,8 @@ export interface Copied {
 
 /** Where to. */
 export interface Destination {
-  /** What is there. */
-  readonly there: "folder" | "other" | "nothing";
+  /** What is there; a special file is a device, a FIFO or a socket. */
+  readonly there: "folder" | "file" | "special" | "nothing";
   /** The last component of its path. */
   readonly name: string;
   /** Whether its path ends with a slash, which only a folder's may. */
@@ -25,7 +25,7 @@ export interface Destination {
 }
 
 /** Why a copy makes no sense. */
-export type Refusal = "no-folder" | "not-a-folder" | "folder-onto-file";
+export type Refusal = "no-folder" | "not-a-folder" | "folder-onto-file" | "special-file";
 
 /**
  * Decides what the copy is called, in the destination if that is a folder, else in the folder that it is in. Without a
@@ -36,7 +36,8 @@ export function placeCopy(
   to: Destination,
 ): { readonly name: string } | { readonly refusal: Refusal } {
   if (to.there === "folder") return { name: contents ? "" : name };
-  if (to.there === "other" && folder) return { refusal: "folder-onto-file" };
+  if (to.there === "special") return { refusal: "special-file" };
+  if (to.there === "file" && folder) return { refusal: "folder-onto-file" };
   if (to.slash && !folder) return { refusal: to.there === "nothing" ? "no-folder" : "not-a-folder" };
   return { name: to.name };
 }

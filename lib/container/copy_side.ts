@@ -111,10 +111,11 @@ export function openSource(side: Side, path: string, follow: boolean): Source {
 }
 
 /** What `name` in an open folder is, and where it leads if it is a symbolic link. */
-function lookAt(fd: number, name: string): { there: "other" | "nothing"; link?: string } {
+function lookAt(fd: number, name: string): { there: "file" | "special" | "nothing"; link?: string } {
   try {
-    const link = (statusAt(fd, name).mode & S_IF.MT) === S_IF.LNK;
-    return { there: "other", ...(link ? { link: readLinkAt(fd, name) } : {}) };
+    const type = statusAt(fd, name).mode & S_IF.MT;
+    if (type === S_IF.LNK) return { there: "file", link: readLinkAt(fd, name) };
+    return { there: type === S_IF.REG ? "file" : "special" };
   } catch (error) {
     if (failedWith(error, "ENOENT")) return { there: "nothing" };
     throw error;
@@ -133,6 +134,15 @@ export function openTarget(side: Side, path: string, links = 0): Target {
   const fd = openFolder(side, above);
   let kept = false;
   try {
+    // The links in /proc/PID/fd lead to what a descriptor is open on: /dev/stdout to the file that a shell writes to.
+    if (isMadeUp(fd)) {
+      throw failure(
+        side,
+        `nothing can be copied to ${quoteName(path)}: the kernel makes up what is there`,
+        "file-made-up",
+        "name a file or a folder, or - for an archive on standard output",
+      );
+    }
     const { there, link } = lookAt(fd, name);
     if (link === undefined) {
       kept = true;

@@ -27,7 +27,7 @@ import { signalNumber } from "../signals.ts";
 import type { ProcessSpec } from "../spec.ts";
 import { Child, type CommandStatus, type Written } from "./child.ts";
 import type { Failure } from "./failure.ts";
-import { hostnameOf, prepareProcess } from "./prepare.ts";
+import { checkNul, hostnameOf, prepareProcess } from "./prepare.ts";
 import { type ContainerRecord, lowerOf } from "./record.ts";
 import { readReport } from "./report.ts";
 import { findRunning, type Running } from "./running.ts";
@@ -183,15 +183,12 @@ async function launch(
   }
 }
 
-function checkCommand(command: readonly string[], { cwd, env }: ExecOptions): void {
+function checkCommand(command: readonly string[], options: ExecOptions): void {
   const [name] = command;
   if (name === undefined || name === "") {
     throw new InputError("there is no command to run", { code: "no-command", hint: "for example: sh" });
   }
-  const bad = [...command, cwd ?? "", ...Object.entries(env ?? {}).flat()].find((word) => word.includes("\0"));
-  if (bad !== undefined) {
-    throw new InputError(`${JSON.stringify(bad)} holds a NUL character`, { code: "nul-character" });
-  }
+  checkNul(command, options);
 }
 
 /**

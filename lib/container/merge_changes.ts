@@ -7,9 +7,29 @@
 import { ContainerError } from "../errors.ts";
 import type { Change } from "./changes.ts";
 
-function above(path: string): string[] {
-  const parts = path.split("/").slice(1, -1);
-  return parts.map((_, i) => "/" + parts.slice(0, i + 1).join("/"));
+/** A key in whose order a folder comes just before all that is in it. */
+function treeKey(path: string): string {
+  return path.replaceAll("/", "\0") + "\0";
+}
+
+/** Tells of a path whether it is in one of the folders. */
+function isInOneOf(folders: Iterable<string>): (path: string) => boolean {
+  const tops: string[] = [];
+  for (const key of [...folders].map(treeKey).sort()) {
+    const last = tops.at(-1);
+    if (last === undefined || !key.startsWith(last)) tops.push(key);
+  }
+  return (path) => {
+    const key = treeKey(path);
+    let low = 0, high = tops.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((tops[middle] ?? "") < key) low = middle + 1;
+      else high = middle;
+    }
+    const top = tops[low - 1];
+    return top !== undefined && key.startsWith(top);
+  };
 }
 
 /** Whether nothing that was below the path is there any more. */
@@ -37,8 +57,8 @@ function both(first: Change, then: Change): Change[] {
  */
 export function mergeChanges(first: readonly Change[], then: readonly Change[]): Change[] {
   const later = new Map(then.map((change) => [change.path, change]));
-  const emptied = new Set(then.filter(isEmptied).map(({ path }) => path));
-  const staying = first.filter(({ path }) => !later.has(path) && !above(path).some((one) => emptied.has(one)));
+  const isGone = isInOneOf(then.filter(isEmptied).map(({ path }) => path));
+  const staying = first.filter(({ path }) => !later.has(path) && !isGone(path));
   const known = new Map(first.map((change) => [change.path, change]));
   const changed = then.flatMap((change) => {
     const earlier = known.get(change.path);

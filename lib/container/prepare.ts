@@ -56,6 +56,22 @@ export function checkContainerName(name: string | undefined): void {
   checkName(name, NAME, "container name", NAME_HINT);
 }
 
+/** Refuses NUL characters in what a process is given. Values are not told: they may be secrets. */
+export function checkNul(
+  command: readonly string[],
+  { cwd = "", env = {} }: Pick<ContainerOptions, "cwd" | "env">,
+): void {
+  const refuse = (what: string): never => {
+    throw new InputError(`${what} holds a NUL character`, { code: "nul-character" });
+  };
+  const word = command.findIndex((word) => word.includes("\0"));
+  if (word >= 0) refuse(word === 0 ? "the command" : `argument ${word} of the command`);
+  if (cwd.includes("\0")) refuse("the working directory");
+  for (const [name, value] of Object.entries(env)) {
+    if (`${name}${value}`.includes("\0")) refuse(`the variable ${JSON.stringify(name)}`);
+  }
+}
+
 /** Refuses what can be refused without looking at the image or the host. */
 export function checkOptions(command: readonly string[], options: ContainerOptions): void {
   if (command[0] === "") {
@@ -73,19 +89,11 @@ export function checkOptions(command: readonly string[], options: ContainerOptio
       facts: { stopTimeout: options.stopTimeout },
     });
   }
-  const words = [...command, ...Object.entries(options.env ?? {}).flat(), options.cwd ?? ""];
-  const bad = words.find((word) => word.includes("\0"));
-  if (bad !== undefined) {
-    throw new InputError(`${JSON.stringify(bad)} holds a NUL character`, {
-      code: "nul-character",
-      facts: { value: bad },
-    });
-  }
+  checkNul(command, options);
   const name = Object.keys(options.env ?? {}).find((name) => name === "" || name.includes("="));
   if (name !== undefined) {
-    throw new InputError(`${JSON.stringify(name)} is not the name of a variable`, {
+    throw new InputError(`${JSON.stringify(name.replace(/=.*/s, "=…"))} is not the name of a variable`, {
       code: "bad-env",
-      facts: { name },
       hint: "env is { NAME: VALUE }",
     });
   }

@@ -23,12 +23,13 @@ import {
 import { errnoNumber } from "../../ffi/errno.ts";
 import { flags } from "../../ffi/flags.ts";
 import { ImageError } from "../errors.ts";
+import { walker } from "./descent.ts";
 import { entryAttributes } from "./entry_attributes.ts";
 import { componentsOfNames, WHITEOUT } from "./entry_path.ts";
 import { sparseWriter } from "./sparse.ts";
 import { quoteName, type TarEntry } from "./tar_entry.ts";
 import type { TarHandler } from "./tar_read.ts";
-import { failedWith, openDirectory, removeTree, walker } from "./tree.ts";
+import { failedWith, isSpecial, openDirectory, removeTree } from "./tree.ts";
 import { DEFAULT_LIMITS, occupied, tooLarge, type UnpackLimits, unsafe } from "./unpack_refusals.ts";
 
 const EBUSY = errnoNumber("EBUSY");
@@ -158,9 +159,12 @@ export function applyTo(root: number, options: ApplyOptions): Applier {
     }
   }
 
+  /** Removes what a file, link or special file is to replace: a file or a link. */
   function removeFile(parent: number, name: string): void {
+    const { mode, mount } = statusAt(parent, name);
     // The kernel only refuses to remove what something is mounted on in our own mount namespace.
-    if (statusAt(parent, name).mount !== statusAt(parent).mount) throw new SystemError("unlinkat", name, EBUSY);
+    if (mount !== statusAt(parent).mount) throw new SystemError("unlinkat", name, EBUSY);
+    if (isSpecial({ mode })) throw occupied(subject, "special");
     try {
       unlinkAt(parent, name);
     } catch (error) {
@@ -206,11 +210,23 @@ export function applyTo(root: number, options: ApplyOptions): Applier {
     replacing(parent, name, () => linkAt(source(), last, parent, name));
   }
 
+  /** Whether the very FIFO or device is there already: a tree can be copied again. */
+  function isSameSpecial(parent: number, name: string, mode: number, { major, minor }: TarEntry): boolean {
+    try {
+      const there = statusAt(parent, name);
+      return (there.mode & S_IF.MT) === (mode & S_IF.MT) && there.rdev === `${major}:${minor}`;
+    } catch (error) {
+      if (failedWith(error, "ENOENT")) return false;
+      throw error;
+    }
+  }
+
   function special(parent: number, name: string, entry: TarEntry): void {
     const kind = { character: S_IF.CHR, block: S_IF.BLK, fifo: S_IF.IFO, symlink: 0 };
     if (entry.type === "symlink") replacing(parent, name, () => symlinkAt(entry.target, parent, name));
     else if (entry.type === "fifo" || devices === "create" && (entry.type === "character" || entry.type === "block")) {
       const mode = kind[entry.type] | 0o600;
+      if (merge && isSameSpecial(parent, name, mode, entry)) return;
       replacing(parent, name, () => mknodAt(parent, name, mode, entry.major, entry.minor));
     } else return;
     attributes.applySpecial(parent, name, entry);
@@ -257,6 +273,8 @@ export function applyTo(root: number, options: ApplyOptions): Applier {
 
   /** Directories get their attributes last: what is put into them changes their time, and they may be read-only. */
   function finishDirectories(): void {
+    tree.reset();
+    sources.reset();
     const finished = walker(root, openDirectory);
     try {
       // In this order, a directory comes after those in it.

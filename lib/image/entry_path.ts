@@ -9,7 +9,8 @@ import { tooLarge, unsafe } from "./unpack_refusals.ts";
 /** What the names of a layer's whiteouts begin with. */
 export const WHITEOUT = ".wh.";
 
-const MAX_NAME = 4095;
+// Longer than what the kernel takes at once: names are walked, component by component.
+const MAX_NAME = 65_535;
 
 /**
  * Takes names apart, of entries that come one after the other, of a `layer` or of an archive without whiteouts.

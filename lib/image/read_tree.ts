@@ -24,6 +24,7 @@ import {
 import { ImageError } from "../errors.ts";
 import { quoteName, type TarEntry, type TarType } from "./tar_entry.ts";
 import { failedWith, openDirectory } from "./tree.ts";
+import { descend } from "./descent.ts";
 import { isKept } from "./entry_attributes.ts";
 import { DEFAULT_LIMITS } from "./unpack_refusals.ts";
 
@@ -162,24 +163,40 @@ export function* readTree(top: number, options: TreeOptions = {}): Generator<Tre
     }
   }
 
-  function* directory(fd: number, prefix: string, status: Status, depth: number): Generator<TreePart> {
-    if (depth > DEFAULT_LIMITS.depth) throw unsupported(prefix, "it is nested too deep");
-    const { xattrs, overlay } = xattrsOf(fd);
-    if (layer && overlay.has("redirect")) throw unsupported(prefix, "overlayfs keeps its content elsewhere");
-    yield* put({ ...entryOf(prefix || "./", "directory", status), xattrs });
-    if (layer && overlay.get("opaque") === "y") yield* put({ ...whiteout(prefix, "", status), name: prefix + OPAQUE });
-    if (!layer && isMadeUp(fd)) return;
-    for (const name of readNames(fd).sort()) yield* child(fd, prefix, name, depth, status);
+  /** What is in the directory that the way leads to, to be read. */
+  interface Open {
+    readonly prefix: string;
+    readonly status: Status;
+    /** From the last to the first. */
+    readonly names: string[];
   }
 
-  function* child(parent: number, prefix: string, name: string, depth: number, above: Status): Generator<TreePart> {
+  /** Enters the directory that `fd` is open on. It is closed if it cannot be read. */
+  function* enter(fd: number, name: string, prefix: string, status: Status): Generator<TreePart> {
+    way.enter(name, fd);
+    try {
+      if (way.depth > DEFAULT_LIMITS.depth) throw unsupported(prefix, "it is nested too deep");
+      const { xattrs, overlay } = xattrsOf(fd);
+      if (layer && overlay.has("redirect")) throw unsupported(prefix, "overlayfs keeps its content elsewhere");
+      yield* put({ ...entryOf(prefix || "./", "directory", status), xattrs });
+      if (layer && overlay.get("opaque") === "y") {
+        yield* put({ ...whiteout(prefix, "", status), name: prefix + OPAQUE });
+      }
+      open.push({ prefix, status, names: !layer && isMadeUp(fd) ? [] : readNames(fd).sort().reverse() });
+    } catch (error) {
+      way.leave();
+      throw error;
+    }
+  }
+
+  function* child({ prefix, status: above }: Open, name: string): Generator<TreePart> {
     let fd = -1;
     try {
-      fd = openAt(parent, name, PLACE);
+      fd = openAt(way.fd(), name, PLACE);
       const status = statusAt(fd);
       // So that whoever reads can give others their turn, however much is left out.
       if (omit?.(name, status, above, prefix + name)) yield NOTHING;
-      else yield* node(fd, prefix, name, status, depth);
+      else yield* node(fd, prefix, name, status);
     } catch (error) {
       // It is gone since.
       if (!failedWith(error, "ENOENT", "ESTALE")) throw error;
@@ -190,7 +207,7 @@ export function* readTree(top: number, options: TreeOptions = {}): Generator<Tre
   }
 
   /** One entry, whatever it is; `at` is open on it with `O_PATH`. */
-  function* node(at: number, prefix: string, name: string, status: Status, depth: number): Generator<TreePart> {
+  function* node(at: number, prefix: string, name: string, status: Status): Generator<TreePart> {
     const type = TYPES[status.mode & S_IF.MT], path = prefix + name;
     if (layer && type === "character" && status.rdev === "0:0") return yield* put(whiteout(prefix, name, status));
     if (layer && name.startsWith(WHITEOUT)) {
@@ -200,27 +217,38 @@ export function* readTree(top: number, options: TreeOptions = {}): Generator<Tre
     if (oneMount && status.mount !== home) {
       return yield* put(mountPoint(type === "directory" ? `${path}/` : path, type, status));
     }
-    if (type === "directory") {
-      return yield* opened(openDirectory(at, "."), (fd) => directory(fd, path && `${path}/`, status, depth));
-    }
+    if (type === "directory") return yield* enter(openDirectory(at, "."), name, path && `${path}/`, status);
     const inode = `${status.dev} ${status.ino}`, first = linked.get(inode);
     if (first !== undefined) return yield* put({ ...entryOf(path, "link", status), target: first });
-    // The link leads to the very file that was looked at.
-    if (type === "file") {
-      yield* opened(openAt(AT_FDCWD, `/proc/self/fd/${at}`, CONTENT), (fd) => file(fd, path, status, prefix, name));
-    } else if (type === "symlink") yield* put({ ...entryOf(path, type, status), target: readLinkAt(at, "") });
+    if (type === "file") yield* content(at, path, status, prefix, name);
+    else if (type === "symlink") yield* put({ ...entryOf(path, type, status), target: readLinkAt(at, "") });
     else yield* put(entryOf(path, type, status));
     if (status.nlink > 1) linked.set(inode, path);
   }
 
-  function* opened(fd: number, use: (fd: number) => Generator<TreePart>): Generator<TreePart> {
+  function* content(at: number, path: string, status: Status, prefix: string, name: string): Generator<TreePart> {
+    // The link leads to the very file that was looked at.
+    const fd = openAt(AT_FDCWD, `/proc/self/fd/${at}`, CONTENT);
     try {
-      yield* use(fd);
+      yield* file(fd, path, status, prefix, name);
     } finally {
       close(fd);
     }
   }
 
-  const status = statusAt(top);
-  if (!omit?.("", status, undefined, options.name ?? "")) yield* node(top, "", options.name ?? "", status, 0);
+  const status = statusAt(top), open: Open[] = [], way = descend(top);
+  if (omit?.("", status, undefined, options.name ?? "")) return;
+  try {
+    yield* node(top, "", options.name ?? "", status);
+    for (let directory = open.at(-1); directory; directory = open.at(-1)) {
+      const name = directory.names.pop();
+      if (name !== undefined) yield* child(directory, name);
+      else {
+        open.pop();
+        way.leave();
+      }
+    }
+  } finally {
+    way.reset();
+  }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { printable } from "../printable.ts";
 import type { SparseMap } from "./sparse.ts";
 
 /** What an entry is. */
@@ -39,5 +40,5 @@ export interface TarEntry {
 
 /** A name from an archive as a message shows it: quoted, and shortened if it is very long. */
 export function quoteName(name: string): string {
-  return JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name);
+  return printable(JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name));
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { chmodAt, close, openAt, readNames, SystemError, unlinkAt } from "../../ffi/fs.ts";
+import { chmodAt, close, openAt, readNames, S_IF, type Status, SystemError, unlinkAt } from "../../ffi/fs.ts";
 import { flags } from "../../ffi/flags.ts";
 
 const DIRECTORY = flags("O", "RDONLY", "DIRECTORY", "NOFOLLOW");
@@ -14,42 +14,19 @@ export function failedWith(error: unknown, ...codes: string[]): boolean {
   return error instanceof SystemError && codes.includes(error.code);
 }
 
+/** Whether a file is a device, FIFO or socket: it must not be replaced by what is copied there. */
+export function isSpecial({ mode }: Pick<Status, "mode">): boolean {
+  const type = mode & S_IF.MT;
+  return type !== S_IF.REG && type !== S_IF.DIR && type !== S_IF.LNK;
+}
+
 /** Opens the directory `name` of the directory `parent`. Throws {@linkcode SystemError} `ENOTDIR` if it is a symbolic link. */
 export function openDirectory(parent: number, name: string): number {
   return openAt(parent, name, DIRECTORY);
 }
 
-/** Keeps the directories on the way to the last path open, so that its neighbours are near. */
-export interface Walker {
-  /** The descriptor of the directory at the first `depth` components of `path`; the walker closes it. */
-  enter(path: readonly string[], depth: number): number;
-  /** Closes all. */
-  reset(): void;
-}
-
-/** Walks below `root`; `open` opens (or makes) one directory, given its parent's descriptor, its name and its depth. */
-export function walker(root: number, open: (parent: number, name: string, depth: number) => number): Walker {
-  const names: string[] = [], descriptors: number[] = [];
-  const leave = (depth: number): void => {
-    names.length = Math.min(names.length, depth);
-    descriptors.splice(depth).forEach(close);
-  };
-  return {
-    enter(path, depth) {
-      let same = 0;
-      while (same < names.length && same < depth && names[same] === path[same]) same++;
-      leave(same);
-      for (const name of path.slice(same, depth)) {
-        descriptors.push(open(descriptors.at(-1) ?? root, name, names.length + 1));
-        names.push(name);
-      }
-      return descriptors.at(-1) ?? root;
-    },
-    reset: () => leave(0),
-  };
-}
-
-function removeEntry(parent: number, name: string): "removed" | "full" {
+/** Removes a file or an empty directory; `full` is a directory that is not empty. */
+export function removeEntry(parent: number, name: string): "removed" | "full" {
   try {
     unlinkAt(parent, name);
     return "removed";

@@ -13,14 +13,19 @@ export interface UnpackLimits {
   entries: number;
   /** Bytes of the uncompressed stream. Default: 64 GiB. */
   bytes: number;
-  /** Components of a name. Default: 128. */
+  /** Components of a name. Default: 10,000. */
   depth: number;
   /** Bytes of one file, with its holes. Default: 1 TiB. */
   fileSize: number;
 }
 
 /** How much an archive may hold unless the caller says otherwise. */
-export const DEFAULT_LIMITS: UnpackLimits = { entries: 1_000_000, bytes: 64 * 2 ** 30, depth: 128, fileSize: 2 ** 40 };
+export const DEFAULT_LIMITS: UnpackLimits = {
+  entries: 1_000_000,
+  bytes: 64 * 2 ** 30,
+  depth: 10_000,
+  fileSize: 2 ** 40,
+};
 
 /** A name that leads astray. */
 export function unsafe(name: string, why: string): ImageError {
@@ -40,12 +45,15 @@ export function tooLarge(what: string, limit: number): ImageError {
   });
 }
 
-/** A file where a folder is, or the other way round, and neither may replace the other. */
-export function occupied(name: string, there: "folder" | "other"): ImageError {
-  const why = there === "folder"
-    ? "there is a folder, which it does not replace"
-    : "is a folder; what is there is none";
-  return new ImageError(`${quoteName(name)}: ${why}`, {
+const OCCUPIED = {
+  folder: "there is a folder, which it does not replace",
+  other: "is a folder; what is there is none",
+  special: "there is a device, FIFO or socket, which it does not replace",
+} as const;
+
+/** A file where a folder or special file is, or a folder where none is: neither may replace the other. */
+export function occupied(name: string, there: keyof typeof OCCUPIED): ImageError {
+  return new ImageError(`${quoteName(name)}: ${OCCUPIED[there]}`, {
     code: "occupied",
     facts: { entry: name },
     hint: "remove or rename one of them",

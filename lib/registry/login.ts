@@ -51,6 +51,13 @@ async function tryOut(registry: string, login: Login, options: RegistryOptions):
 function write(path: string, content: Record<string, unknown>): void {
   Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const real = modeOf(path) === undefined ? path : Deno.realPathSync(path), temporary = `${real}.${Deno.pid}`;
+  if (modeOf(real) !== undefined && !Deno.statSync(real).isFile) {
+    throw new InputError(`${path} is no regular file, and is not replaced`, {
+      code: "bad-credentials-file",
+      facts: { path },
+      hint: "name another folder in DOCKER_CONFIG",
+    });
+  }
   try {
     Deno.writeTextFileSync(temporary, JSON.stringify(content, null, "\t"), { mode: 0o600, createNew: true });
     Deno.renameSync(temporary, real);

@@ -46,6 +46,7 @@ const MOST_LOOKED_AT = 1 << 20;
 const REFUSALS: Readonly<Record<Refusal, string>> = {
   "no-folder": "there is no such folder",
   "not-a-folder": "it is a file and no folder",
+  "special-file": "there is a device, FIFO or socket, which is not replaced",
   "folder-onto-file": "there is a file, and a folder is copied",
 };
 

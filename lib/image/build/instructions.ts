@@ -106,7 +106,8 @@ function pairsOf(line: Line, rest: string, escape: string): Pairs {
   return words.map((word) => {
     const at = word.indexOf("=");
     if (at > 0) return [word.slice(0, at), word.slice(at + 1)];
-    throw malformed(line, `${JSON.stringify(word)} is not NAME=VALUE`, "quote values that hold blanks");
+    // It may be the rest of a value that is a secret.
+    throw malformed(line, `${line.name} has a word that is not NAME=VALUE`, "quote values that hold blanks");
   });
 }
 

@@ -5,7 +5,8 @@
  */
 
 import { ImageError, InputError } from "../../errors.ts";
-import { fileChunks, writeAll, writeChunks } from "../chunks.ts";
+import { writeOutput } from "../../output_file.ts";
+import { fileChunks, writeChunks } from "../chunks.ts";
 import { decompress } from "../decompress.ts";
 import { findImage } from "../manage.ts";
 import { type Descriptor, isDigest, MEDIA } from "../oci.ts";
@@ -162,19 +163,7 @@ async function withSink(to: string | WritableStream<Uint8Array>, work: (sink: Si
     });
     return;
   }
-  // A device or pipe is written to; a file appears whole or not at all.
-  const plain = await Deno.lstat(to).then(({ isFile }) => isFile, () => true);
-  const path = plain ? `${to}.${Deno.pid}.tmp` : to;
-  try {
-    {
-      using file = await Deno.open(path, { write: true, create: plain, truncate: plain });
-      await work((bytes) => writeAll(file, bytes));
-    }
-    if (plain) await Deno.rename(path, to);
-  } catch (error) {
-    if (plain) await Deno.remove(path).catch(() => {});
-    throw error;
-  }
+  await writeOutput(to, work);
 }
 
 function refuse(message: string, hint: string): never {
