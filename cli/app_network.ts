@@ -44,7 +44,7 @@ export const network: RouteMap<Context> = buildRouteMap({
             placeholder: "BYTES",
             parse: mtu,
           },
-          internal: yes("Lead nowhere but to this machine and between its containers"),
+          internal: yes("Lead nowhere but between its containers"),
           ipv6: yes("Give it IPv6 addresses too"),
         },
         aliases: folderAliases,

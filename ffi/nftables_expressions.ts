@@ -32,13 +32,13 @@ const NAT = { TYPE: 1, FAMILY: 2, ADDRESS: 3, PORT: 5, FLAGS: 7 } as const;
 
 const OPERATOR = { EQUAL: 0, UNEQUAL: 1, AT_MOST: 3, AT_LEAST: 5 } as const;
 const BASE = { NETWORK: 1, TRANSPORT: 2 } as const;
-const META_KEY = { IIFNAME: 6, OIFNAME: 7, L4PROTO: 16 } as const;
+const META_KEY = { IIFNAME: 6, OIFNAME: 7, L4PROTO: 16, OIFKIND: 27 } as const;
 const CT_KEY = { STATE: 0, STATUS: 2 } as const;
 const CONNECTION_STATE = { invalid: 1, established: 2, related: 4, new: 8 } as const;
 const IPS_DST_NAT = 0x20;
 const FIB_RESULT_ADDRTYPE = 3, FIB_DADDR = 2, RTN_LOCAL = 2;
 const NAT_DESTINATION = 1, NAT_PORT_SPECIFIED = 2;
-const PROTOCOL = { tcp: 6, udp: 17 } as const;
+const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, "ipv6-icmp": 58 } as const;
 const VERDICT = { DROP: 0, ACCEPT: 1 } as const;
 const NFPROTO_IPV4 = 2, NFPROTO_IPV6 = 10;
 const INTERFACE_NAME = 16, DESTINATION_PORT = 2;
@@ -118,6 +118,13 @@ export function oifname(name: string, not = false): RulePart {
   return interfaceName("oifname", name, not);
 }
 
+/** The packet leaves through an interface of this kind, such as `bridge`. Hardware has no kind. */
+export function oifkind(kind: string): RulePart {
+  const bytes = new Uint8Array(INTERFACE_NAME);
+  bytes.set(text(kind));
+  return { text: `meta oifkind "${kind}"`, expressions: [meta(META_KEY.OIFKIND), compare("EQUAL", bytes)] };
+}
+
 function formatAddress(address: Uint8Array): string {
   if (address.length === 4) return address.join(".");
   const groups = Array.from({ length: 8 }, (_, i) => ((address[2 * i] ?? 0) << 8 | (address[2 * i + 1] ?? 0)));
@@ -153,7 +160,7 @@ export function daddr(network: Uint8Array, prefix: number, not = false): RulePar
   return address("daddr", network, prefix, not);
 }
 
-/** The packet is one of TCP, or of UDP. */
+/** The packet is one of this protocol. */
 export function protocol(name: keyof typeof PROTOCOL): RulePart {
   return {
     text: `meta l4proto ${name}`,

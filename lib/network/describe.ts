@@ -9,7 +9,7 @@ import { chooseAll, filesOf, findNetwork, type Place, type Tenant } from "./atta
 import type { Bridge } from "./bridge.ts";
 import { addressMessages, bridgeMessages, lookAtBridge, settingsOf } from "./bridge_setup.ts";
 import { ruledNetworks } from "./filter.ts";
-import { targetsOf } from "./install.ts";
+import { outsideBridges, targetsOf } from "./install.ts";
 import { isDead, readLeases } from "./leases.ts";
 import { parseExposed, parsePort } from "./ports.ts";
 import { hostResolver } from "./resolver.ts";
@@ -41,7 +41,7 @@ export function describeNetwork({ network, mtu }: Bridge): string[] {
   return [
     ...texts([...bridgeMessages(network, mtu), ...addressMessages(network, 0)]),
     ...settingsOf(network).map(([path, value]) => `write ${value} to /proc/sys/net/${path}`),
-    ...texts(ruledNetworks(network, hostResolver()).flatMap(networkRules)),
+    ...texts(ruledNetworks(network, hostResolver()).flatMap((one) => networkRules(one, outsideBridges(one.uplink)))),
   ];
 }
 

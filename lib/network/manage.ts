@@ -38,7 +38,7 @@ export interface NetworkInfo {
   readonly subnets: readonly { readonly subnet: string; readonly gateway: string }[];
   /** The largest packet in bytes; undefined until it is set up. */
   readonly mtu?: number;
-  /** Whether it leads nowhere but to the host and between its containers. */
+  /** Whether it leads nowhere but between its containers. */
   readonly internal: boolean;
   /** Whether its bridge is there. It is set up when a container needs it. */
   readonly up: boolean;
