@@ -12,6 +12,8 @@ import {
   rulesComment,
   uplinkIn,
 } from "../lib/network/filter.ts";
+import type { Network, Subnet } from "../lib/network/definition.ts";
+import { guardElements, guardRules } from "../lib/network/guard.ts";
 import {
   acceptRules,
   networkRules,
@@ -109,9 +111,9 @@ testInNamespace("the rules of a network are what was meant", () => {
     "}",
     "chain forward {",
     "type filter hook forward priority filter; policy accept;",
+    'iifname "sauropod0" oifname "sauropod0" accept',
     'iifname "sauropod0" ip saddr != 10.10.10.0/24 drop',
     'oifname "sauropod0" ct state established,related accept',
-    'iifname "sauropod0" oifname "sauropod0" accept',
     'oifname "sauropod0" ct status dnat accept',
     'oifname "sauropod0" drop',
     'iifname "sauropod0" ct state established,related accept',
@@ -152,9 +154,9 @@ testInNamespace("the rules of an IPv6 network are what was meant", () => {
   install(networkRules(NETWORK_6));
   assert.deepEqual(lines("ip6", "sauropod0").filter((line) => /(drop|accept|masquerade|")$/.test(line)), [
     'comment "sauropod 3 fd01:203::/64 gateway=fd01:203::1 internal=false resolver= uplink=eth0"',
+    'iifname "sauropod0" oifname "sauropod0" accept',
     'iifname "sauropod0" ip6 saddr != fd01:203::/64 drop',
     'oifname "sauropod0" ct state established,related accept',
-    'iifname "sauropod0" oifname "sauropod0" accept',
     'oifname "sauropod0" ct status dnat accept',
     'oifname "sauropod0" drop',
     'iifname "sauropod0" ct state established,related accept',
@@ -218,6 +220,21 @@ testInNamespace("nft makes the same rules of the messages' texts", () => {
     // nft would own the table for a moment only.
     const [, ...rules] = publishedRules("abc", targets, family);
     assertSameAsTexts([newTable({ family, name: publishedTable("abc") }), ...rules]);
+  }
+});
+
+testInNamespace("nft makes the same rules of the texts of what guards a network", () => {
+  const four: Subnet = { subnet: NETWORK.subnet, gateway: NETWORK.gateway };
+  const six: Subnet = { subnet: NETWORK_6.subnet, gateway: NETWORK_6.gateway };
+  for (const subnets of [[four], [four, six]] as const) {
+    const network: Network = { name: "n", bridge: "sauropod0", subnets, internal: false };
+    const messages = [
+      ...guardRules(network),
+      // Of several elements the order is not known.
+      ...guardElements({ network, index: 0, mtu: 1500 }, [ADDRESS]).slice(0, 2),
+    ];
+    // Older versions of nft cannot be told of the target of neighbour discovery.
+    assertSameAsTexts(messages.filter(({ text }) => !text?.includes("icmpv6 taddr")));
   }
 });
 

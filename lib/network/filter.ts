@@ -5,7 +5,18 @@
  */
 
 import { withNetlink } from "../../ffi/netlink.ts";
-import { type Chain, type Family, findTable, listChains, listRules, type Rule } from "../../ffi/nftables.ts";
+import {
+  type Chain,
+  elementKey,
+  type Family,
+  findTable,
+  hasElement,
+  interfaceName,
+  listChains,
+  listRules,
+  type Rule,
+  type SetPlace,
+} from "../../ffi/nftables.ts";
 import { readSmallFile } from "../../ffi/paths.ts";
 import { lazy } from "../lazy.ts";
 import { type Cidr, formatAddress, formatCidr } from "./address.ts";
@@ -128,4 +139,14 @@ export async function installRules(network: Network, resolver?: Uint8Array): Pro
   if (missing.tables.length + missing.chains.length === 0) return;
   const { install } = await lazy.networkInstall();
   install(missing, network.bridge);
+}
+
+/** The set that tells who may send through a bridge. A change of the rules in guard.ts is a change of its name. */
+export function senderSet(bridge: string): SetPlace {
+  return { family: "bridge", table: bridge, set: "senders1" };
+}
+
+/** Whether a port of a bridge may send under a hardware and an IPv4 address. */
+export function maySend(fd: number, bridge: string, port: string, mac: Uint8Array, address: Uint8Array): boolean {
+  return hasElement(fd, senderSet(bridge), elementKey(interfaceName(port), mac, address));
 }

@@ -46,7 +46,8 @@ export function removeRules({ bridge, subnets }: Network): void {
         listRules(fd, chain).filter(({ comment }) => comment === forwardComment(bridge))
           .map(({ handle }) => deleteRule({ ...chain, handle }))
       );
-    const own = subnets.map(({ gateway }) => familyOf(gateway)).filter((family) => findTable(fd, family, bridge))
+    const families = [...subnets.map(({ gateway }) => familyOf(gateway)), "bridge"] as const;
+    const own = families.filter((family) => findTable(fd, family, bridge))
       .map((family) => deleteTable(family, bridge));
     if (foreign.length + own.length > 0) request(fd, batch([...foreign, ...own]));
   });

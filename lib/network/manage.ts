@@ -25,6 +25,7 @@ import {
   type Subnet,
   writeNetwork,
 } from "./definition.ts";
+import { guard } from "./guard.ts";
 import { type Lease, readLeases, withLock } from "./leases.ts";
 import { DEFAULT_NETWORK, networkName } from "./request.ts";
 
@@ -171,7 +172,7 @@ export async function createNetwork(name: string, options: NetworkOptions & Fold
     checkMtu(network);
     writeNetwork(containers, network);
     try {
-      await bringUp(network);
+      guard(await bringUp(network));
     } catch (error) {
       removeNetworkFile(containers, name);
       await tearDown(network).catch(() => {});

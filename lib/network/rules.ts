@@ -91,9 +91,10 @@ function networkChains(network: RuledNetwork, outside: readonly string[]): Ruled
     chain: "forward",
     hook: { type: "filter", hook: "forward", priority: 0 },
     rules: internal ? [[enters, leavesElsewhere, drop], [leaves, entersElsewhere, drop]] : [
+      // Between siblings, which guard.ts judges. They are only seen here where br_netfilter is there.
+      [enters, leaves, accept],
       [enters, foreign, drop],
       [leaves, answers, accept],
-      [enters, leaves, accept],
       [leaves, wasDnat, accept],
       [leaves, drop],
       // On another engine's bridge only answers and what that engine publishes is reached, whatever its own rules say.
