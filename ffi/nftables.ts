@@ -203,7 +203,10 @@ export function interfaceName(name: string): Uint8Array {
 
 /** The key of an element that is made of several parts: each fills registers of four bytes. */
 export function elementKey(...parts: readonly Uint8Array[]): Uint8Array {
-  return Uint8Array.from(parts.flatMap((part) => [...part, ...new Uint8Array(-part.length & 3)]));
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + (length + 3 & ~3), 0));
+  let at = 0;
+  for (const part of parts) bytes.set(part, at), at += part.length + 3 & ~3;
+  return bytes;
 }
 
 /** The attribute of a list that holds an element with that key. */

@@ -9,7 +9,7 @@
  */
 
 import { type Message, NetlinkError, request, withNetlink } from "../../ffi/netlink.ts";
-import { elementKey, findTable, interfaceName, type SetPlace } from "../../ffi/nftables.ts";
+import { elementKey, findTable, interfaceName } from "../../ffi/nftables.ts";
 import { batch, deleteTable, newChain, newRule, newTable } from "../../ffi/nftables_changes.ts";
 import { accept, drop, type RulePart, saddr } from "../../ffi/nftables_expressions.ts";
 import { etherType, icmpv6Type, portIn, senderIn } from "../../ffi/nftables_frames.ts";
@@ -87,22 +87,34 @@ function sender(port: string, mac: Uint8Array, address: Uint8Array): Element {
   };
 }
 
+interface Member {
+  readonly address: Uint8Array;
+  readonly port: string;
+  readonly mac: Uint8Array;
+}
+
+/** The IPv6 addresses under which somebody sends: its own, and until it has one, none. */
+function sixOf(bridge: Bridge, { address, mac }: Member): Uint8Array[] {
+  const [, ...others] = bridge.network.subnets;
+  const own = allAddresses(bridge, address).slice(1).filter((one, i) => {
+    const other = others[i];
+    return other && contains(other.subnet, one);
+  });
+  return [...own, linkLocal(mac), UNSPECIFIED];
+}
+
 /** Lets whoever has these IPv4 addresses of a network send under them, and under those that go with them. */
 export function guardElements(bridge: Bridge, addresses: readonly Uint8Array[]): Message[] {
-  const { network } = bridge, table = network.bridge, [, ...others] = network.subnets;
-  const all = addresses.map((address) => ({ address, port: hostEnd(address), mac: macOf(address) }));
-  const place = (set: string): SetPlace => ({ family: FAMILY, table, set });
-  const six = all.flatMap(({ address, port, mac }) => {
-    const further = allAddresses(bridge, address).slice(1).filter((one, i) => {
-      const other = others[i];
-      return other && contains(other.subnet, one);
-    });
-    return [...further, linkLocal(mac), UNSPECIFIED].map((one) => sender(port, mac, one));
-  });
+  const { network } = bridge, table = network.bridge;
+  const members = addresses.map((address): Member => ({ address, port: hostEnd(address), mac: macOf(address) }));
+  const elements = (set: string, of: (member: Member) => Element[]): Message =>
+    addElements({ family: FAMILY, table, set }, members.flatMap(of));
   return [
-    addElements(place(PORTS), all.map(({ port }) => ({ key: interfaceName(port), text: `"${port}"` }))),
-    addElements(senderSet(table), all.map(({ address, port, mac }) => sender(port, mac, address))),
-    ...(hasIpv6(network) ? [addElements(place(SENDERS_6), six)] : []),
+    elements(PORTS, ({ port }) => [{ key: interfaceName(port), text: `"${port}"` }]),
+    elements(senderSet(table).set, ({ address, port, mac }) => [sender(port, mac, address)]),
+    ...(hasIpv6(network)
+      ? [elements(SENDERS_6, (member) => sixOf(bridge, member).map((one) => sender(member.port, member.mac, one)))]
+      : []),
   ];
 }
 
