@@ -161,6 +161,27 @@ Deno.test("a container with several networks is bound on each; one without IPv6 
   }
 });
 
+Deno.test("a container of an internal network reaches nothing that listens on the host, by none of its addresses", async () => {
+  await createNetwork("inner", { ...world.folders, subnets: ["10.67.0.0/24", "fd67::/64"], internal: true });
+  try {
+    const options = { network: "inner", capAdd: ["NET_ADMIN", "NET_RAW"], publish: ["127.0.0.1:8067:7000"] };
+    await using inner = await inhabit(world, "inner", options);
+    await within(inner, "ip", "route", "add", "default", "via", "10.67.0.1");
+    await within(inner, "ip", "route", "add", "default", "via", "fd67::1");
+    const there = ["10.67.0.1", "fd67::1", HERE, HERE_6, GATEWAY, GATEWAY_6];
+    const protocols = ["tcp", "udp"] as const;
+    const answers = await Promise.all(
+      there.flatMap((address) => protocols.map(async (one) => `${address} ${await inner.ask(one, address)}`)),
+    );
+    assert.deepEqual(answers, there.flatMap((address) => protocols.map(() => `${address} nothing`)));
+    for (const gateway of there.slice(0, 2)) await within(inner, "busybox", "ping", "-c", "1", "-w", "2", gateway);
+    for (const address of [inner.address, inner.address6]) assert.match(await here.ask("tcp", address), /^inner from /);
+    assert.equal(await here.ask("tcp", "127.0.0.1", 8067), "inner from 10.67.0.1");
+  } finally {
+    await removeNetwork("inner", world.folders);
+  }
+});
+
 Deno.test("rules that were flushed are there again for all who run when the next container starts", async () => {
   await host("nft", "delete", "table", "bridge", bridge);
   await using _next = await inhabit(world, "next", { network: "six" });
