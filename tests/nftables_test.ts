@@ -314,7 +314,8 @@ testInNamespace(
     install([...foreign, ...networkRules(NETWORK)]);
     const before = nft("list", "ruleset");
     withNetlink("NETFILTER", (fd) => {
-      const chains = droppingChains(listChains(fd));
+      assert.deepEqual(droppingChains(listChains(fd), ["ip"]).map(({ family }) => family), ["ip", "inet"]);
+      const chains = droppingChains(listChains(fd), ["ip", "ip6"]);
       const base = { type: "filter", hook: "forward", priority: 0, policy: "drop" };
       assert.deepEqual(chains, families.map((family) => ({ family, table: "filter", chain: "FORWARD", base })));
       request(fd, batch(chains.flatMap((chain) => acceptRules(chain, "sauropod0"))));

@@ -84,10 +84,8 @@ export function uplinkIn(routes: string): string {
   return best?.[0] ?? "";
 }
 
-/**
- * The chains that drop packets of one of these families because nothing in them says otherwise, as Docker's does.
- */
-export function droppingChains(chains: readonly Chain[], of: readonly Family[] = ["ip", "ip6"]): Chain[] {
+/** The chains that drop packets of these families because nothing in them says otherwise, as Docker's does. */
+export function droppingChains(chains: readonly Chain[], of: readonly ("ip" | "ip6")[]): Chain[] {
   const families: readonly Family[] = [...of, "inet"];
   return chains.filter(({ family, base }) =>
     families.includes(family) && base?.type === "filter" && base.hook === "forward" && base.policy === "drop"
