@@ -27,7 +27,7 @@ const create = command<CreateFlags>({
     subnet: many("CIDR", "Subnet, IPv4 or IPv6 [default: a free one]"),
     gateway: many("ADDRESS", "Address of this machine on it [default: the first]"),
     mtu: one("BYTES", "Largest packet [default: the uplink's]", bytes),
-    internal: yes("Do not connect it to the outside"),
+    internal: yes("Connect its containers only to each other"),
     ipv6: yes("Give it IPv6 addresses, too"),
   },
   short: folderLetters,

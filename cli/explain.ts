@@ -36,7 +36,7 @@ async function place(
   );
   return {
     change: { network: plan.network, files: plan.files },
-    host: [...plan.bridges.flatMap(describeNetwork), ...ports],
+    host: [...plan.bridges.flatMap(describeNetwork), ...plan.guards, ...ports],
   };
 }
 

@@ -11,8 +11,8 @@ import {
   be16,
   decodeAttributes,
   type Message,
-  NetlinkError,
   NLM_F,
+  orNothing,
   readBe32,
   readText,
   type Received,
@@ -31,6 +31,9 @@ const MESSAGE = {
   NEWRULE: 6,
   GETRULE: 7,
   DELRULE: 8,
+  NEWSET: 9,
+  NEWSETELEM: 12,
+  GETSETELEM: 13,
 } as const;
 /** Attributes of tables. */
 export const TABLE = { NAME: 1, FLAGS: 2, USERDATA: 6, OWNER_FLAG: 2 } as const;
@@ -38,6 +41,8 @@ export const TABLE = { NAME: 1, FLAGS: 2, USERDATA: 6, OWNER_FLAG: 2 } as const;
 export const CHAIN = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7, HOOK_NUMBER: 1, HOOK_PRIORITY: 2 } as const;
 /** Attributes of rules. */
 export const RULE = { TABLE: 1, CHAIN: 2, HANDLE: 3, EXPRESSIONS: 4, USERDATA: 7 } as const;
+/** Attributes of lists of elements, of an element, and of its key. */
+export const ELEMENTS = { TABLE: 1, SET: 2, LIST: 3, ELEMENT: 1, KEY: 1, VALUE: 1 } as const;
 /** What comments are among the data that users keep with tables and rules. */
 export const COMMENT = 0;
 const HEADER = 4;
@@ -83,6 +88,16 @@ export interface Chain extends ChainPlace {
     /** What happens to packets at its end. */
     readonly policy: Policy;
   };
+}
+
+/** Where a set is. */
+export interface SetPlace {
+  /** Its table's family. */
+  readonly family: Family;
+  /** Its table's name. */
+  readonly table: string;
+  /** Its name. */
+  readonly set: string;
 }
 
 /** A rule as the kernel tells of it. */
@@ -133,12 +148,10 @@ function attributesOf({ payload }: Received): Attributes {
 /** The table with that name; undefined if there is none. */
 export function findTable(fd: number, family: Family, name: string): { comment: string } | undefined {
   const question = message("GETTABLE", 0, family, [[TABLE.NAME, text(name)]], `list table ${family} ${name}`);
-  try {
-    return ask(fd, question, (answer) => ({ comment: readComment(attributesOf(answer).get(TABLE.USERDATA)) }))[0];
-  } catch (error) {
-    if (error instanceof NetlinkError && error.errno === ENOENT) return undefined;
-    throw error;
-  }
+  return orNothing(
+    ENOENT,
+    () => ask(fd, question, (answer) => ({ comment: readComment(attributesOf(answer).get(TABLE.USERDATA)) })),
+  )[0];
 }
 
 function readChain(answer: Received): Chain | undefined {
@@ -177,4 +190,36 @@ export function listRules(fd: number, { family, table, chain }: ChainPlace): Rul
     const attributes = attributesOf(answer);
     return { handle: readBe64(attributes.get(RULE.HANDLE)), comment: readComment(attributes.get(RULE.USERDATA)) };
   });
+}
+
+const INTERFACE_NAME = 16;
+
+/** An interface's name as rules compare it. Throws `RangeError` if it is too long. */
+export function interfaceName(name: string): Uint8Array {
+  const bytes = new Uint8Array(INTERFACE_NAME);
+  bytes.set(text(name));
+  return bytes;
+}
+
+/** The key of an element that is made of several parts: each fills registers of four bytes. */
+export function elementKey(...parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + (length + 3 & ~3), 0));
+  let at = 0;
+  for (const part of parts) bytes.set(part, at), at += part.length + 3 & ~3;
+  return bytes;
+}
+
+/** The attribute of a list that holds an element with that key. */
+export function elementAttribute(key: Uint8Array): Attribute {
+  return [ELEMENTS.ELEMENT, [[ELEMENTS.KEY, [[ELEMENTS.VALUE, key]]]]];
+}
+
+/** Whether an element with that key is in a set; false too if there is no such set. */
+export function hasElement(fd: number, { family, table, set }: SetPlace, key: Uint8Array): boolean {
+  const question = message("GETSETELEM", 0, family, [
+    [ELEMENTS.TABLE, text(table)],
+    [ELEMENTS.SET, text(set)],
+    [ELEMENTS.LIST, [elementAttribute(key)]],
+  ], `get an element of ${family} ${table} ${set}`);
+  return orNothing(ENOENT, () => ask(fd, question, () => true)).length > 0;
 }

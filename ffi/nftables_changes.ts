@@ -56,8 +56,6 @@ export interface NewRule extends ChainPlace {
   readonly parts: readonly RulePart[];
   /** What people are told; at most 254 bytes. */
   readonly comment?: string;
-  /** Whether it comes before the chain's rules, and not behind them. */
-  readonly first?: boolean;
 }
 
 function be64(value: bigint): Uint8Array {
@@ -127,14 +125,14 @@ export function newChain({ family, table, chain, hook }: ChainPlace & { readonly
   );
 }
 
-/** Makes a rule. Throws `RangeError` if the comment is too long. */
-export function newRule({ family, table, chain, parts, comment, first = false }: NewRule): Message {
+/** Makes a rule, behind those that its chain has. Throws `RangeError` if the comment is too long. */
+export function newRule({ family, table, chain, parts, comment }: NewRule): Message {
   const words = [
-    `${first ? "insert" : "add"} rule ${family} ${table} ${chain}`,
+    `add rule ${family} ${table} ${chain}`,
     ...parts.map(({ text }) => text),
     ...(comment === undefined ? [] : [`comment "${comment}"`]),
   ];
-  return message("NEWRULE", NLM_F.CREATE | (first ? 0 : NLM_F.APPEND), family, [
+  return message("NEWRULE", NLM_F.CREATE | NLM_F.APPEND, family, [
     [RULE.TABLE, text(table)],
     [RULE.CHAIN, text(chain)],
     [RULE.EXPRESSIONS, parts.flatMap(({ expressions }) => expressions)],

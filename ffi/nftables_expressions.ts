@@ -5,6 +5,7 @@
  */
 
 import { type Attribute, be16, be32, text, u32, u8 } from "./netlink.ts";
+import { interfaceName } from "./nftables.ts";
 
 /** A match or a statement of a rule. */
 export interface RulePart {
@@ -31,27 +32,34 @@ const FIB = { REGISTER: 1, RESULT: 2, FLAGS: 3 } as const;
 const NAT = { TYPE: 1, FAMILY: 2, ADDRESS: 3, PORT: 5, FLAGS: 7 } as const;
 
 const OPERATOR = { EQUAL: 0, UNEQUAL: 1, AT_MOST: 3, AT_LEAST: 5 } as const;
-const BASE = { NETWORK: 1, TRANSPORT: 2 } as const;
-const META_KEY = { IIFNAME: 6, OIFNAME: 7, L4PROTO: 16 } as const;
+/** From where on bytes of a packet are counted. */
+export const BASE = { LINK: 0, NETWORK: 1, TRANSPORT: 2 } as const;
+/** What the kernel knows of a packet, by its numbers. */
+export const META_KEY = { IIFNAME: 6, OIFNAME: 7, L4PROTO: 16, OIFKIND: 27 } as const;
 const CT_KEY = { STATE: 0, STATUS: 2 } as const;
 const CONNECTION_STATE = { invalid: 1, established: 2, related: 4, new: 8 } as const;
 const IPS_DST_NAT = 0x20;
 const FIB_RESULT_ADDRTYPE = 3, FIB_DADDR = 2, RTN_LOCAL = 2;
 const NAT_DESTINATION = 1, NAT_PORT_SPECIFIED = 2;
-const PROTOCOL = { tcp: 6, udp: 17 } as const;
+const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, "ipv6-icmp": 58 } as const;
 const VERDICT = { DROP: 0, ACCEPT: 1 } as const;
 const NFPROTO_IPV4 = 2, NFPROTO_IPV6 = 10;
-const INTERFACE_NAME = 16, DESTINATION_PORT = 2;
+const DESTINATION_PORT = 2;
 /** Where the addresses are in the headers of IPv4 and IPv6. */
 const ADDRESS_OFFSET = { ip: { saddr: 12, daddr: 16 }, ip6: { saddr: 8, daddr: 24 } } as const;
 
-const REGISTER_VERDICT = 0, REGISTER = 1, REGISTER_2 = 2;
+/** The register that most expressions use. */
+export const REGISTER = 1;
 
-function expression(name: string, attributes: readonly Attribute[]): Attribute {
+const REGISTER_VERDICT = 0, REGISTER_2 = 2;
+
+/** An expression of that name. */
+export function expression(name: string, attributes: readonly Attribute[]): Attribute {
   return [LIST_ELEMENT, [[EXPRESSION.NAME, text(name)], [EXPRESSION.DATA, attributes]]];
 }
 
-function meta(key: number): Attribute {
+/** Loads what the kernel knows of the packet. */
+export function meta(key: number): Attribute {
   return expression("meta", [[META.REGISTER, be32(REGISTER)], [META.KEY, be32(key)]]);
 }
 
@@ -59,16 +67,18 @@ function connection(key: number): Attribute {
   return expression("ct", [[CT.REGISTER, be32(REGISTER)], [CT.KEY, be32(key)]]);
 }
 
-function payload(base: number, offset: number, length: number): Attribute {
+/** Loads bytes of the packet. */
+export function payload(base: number, offset: number, length: number, register = REGISTER): Attribute {
   return expression("payload", [
-    [PAYLOAD.REGISTER, be32(REGISTER)],
+    [PAYLOAD.REGISTER, be32(register)],
     [PAYLOAD.BASE, be32(base)],
     [PAYLOAD.OFFSET, be32(offset)],
     [PAYLOAD.LENGTH, be32(length)],
   ]);
 }
 
-function compare(operator: keyof typeof OPERATOR, value: Uint8Array): Attribute {
+/** Goes on only if what was loaded compares so with `value`. */
+export function compare(operator: keyof typeof OPERATOR, value: Uint8Array): Attribute {
   return expression("cmp", [
     [CMP.REGISTER, be32(REGISTER)],
     [CMP.OPERATOR, be32(OPERATOR[operator])],
@@ -99,23 +109,30 @@ function isOrNot(not: boolean): "EQUAL" | "UNEQUAL" {
   return not ? "UNEQUAL" : "EQUAL";
 }
 
-function interfaceName(key: "iifname" | "oifname", name: string, not: boolean): RulePart {
-  const bytes = new Uint8Array(INTERFACE_NAME);
-  bytes.set(text(name));
+function throughInterface(key: "iifname" | "oifname", name: string, not: boolean): RulePart {
+  const loaded = meta(key === "iifname" ? META_KEY.IIFNAME : META_KEY.OIFNAME);
   return {
     text: `${key} ${not ? "!= " : ""}"${name}"`,
-    expressions: [meta(key === "iifname" ? META_KEY.IIFNAME : META_KEY.OIFNAME), compare(isOrNot(not), bytes)],
+    expressions: [loaded, compare(isOrNot(not), interfaceName(name))],
   };
 }
 
 /** The packet came in through the interface called `name`, or `not`. Throws `RangeError` if the name is too long. */
 export function iifname(name: string, not = false): RulePart {
-  return interfaceName("iifname", name, not);
+  return throughInterface("iifname", name, not);
 }
 
 /** The packet leaves through the interface called `name`, or `not`. Throws `RangeError` if the name is too long. */
 export function oifname(name: string, not = false): RulePart {
-  return interfaceName("oifname", name, not);
+  return throughInterface("oifname", name, not);
+}
+
+/** The packet leaves through an interface of this kind, such as `bridge`. Hardware has no kind. */
+export function oifkind(kind: string): RulePart {
+  return {
+    text: `meta oifkind "${kind}"`,
+    expressions: [meta(META_KEY.OIFKIND), compare("EQUAL", interfaceName(kind))],
+  };
 }
 
 function formatAddress(address: Uint8Array): string {
@@ -153,7 +170,7 @@ export function daddr(network: Uint8Array, prefix: number, not = false): RulePar
   return address("daddr", network, prefix, not);
 }
 
-/** The packet is one of TCP, or of UDP. */
+/** The packet is one of this protocol. */
 export function protocol(name: keyof typeof PROTOCOL): RulePart {
   return {
     text: `meta l4proto ${name}`,

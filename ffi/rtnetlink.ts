@@ -46,6 +46,7 @@ const IFLA = {
   INFO_SLAVE_DATA: 5,
   VETH_PEER: 1,
   BRPORT_MODE: 4,
+  BR_MULTI_BOOLOPT: 46,
 } as const;
 const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8 } as const;
 const RTA = { OIF: 4, GATEWAY: 5 } as const;
@@ -110,6 +111,24 @@ export function newBridge(name: string, mac: Uint8Array, mtu: number): Message {
       [IFLA.LINKINFO, [[IFLA.INFO_KIND, text("bridge")]]],
     ],
     text: `make the bridge ${name}, mtu ${mtu}, up`,
+  };
+}
+
+/**
+ * Lets a bridge learn nothing from frames that are for itself: no rule of nf_tables sees some of them, such as LLDP's.
+ */
+export function learnLess(name: string): Message {
+  // struct br_boolopt_multi: values and a mask. The first option is no_linklocal_learn.
+  const options = Uint8Array.of(...u32(1), ...u32(1));
+  return {
+    type: RTM.NEWLINK,
+    flags: CHANGE,
+    header: linkHeader(0, false),
+    attributes: [
+      [IFLA.IFNAME, text(name)],
+      [IFLA.LINKINFO, [[IFLA.INFO_KIND, text("bridge")], [IFLA.INFO_DATA, [[IFLA.BR_MULTI_BOOLOPT, options]]]]],
+    ],
+    text: `let ${name} learn nothing from frames that are for itself`,
   };
 }
 

@@ -67,6 +67,7 @@ export const lazy = {
   networkJoin: (): Promise<typeof import("./network/join.ts")> => load("./network/join.ts"),
   networkManage: (): Promise<typeof import("./network/manage.ts")> => load("./network/manage.ts"),
   networkDescribe: (): Promise<typeof import("./network/describe.ts")> => load("./network/describe.ts"),
+  networkGuard: (): Promise<typeof import("./network/guard.ts")> => load("./network/guard.ts"),
   networkInstall: (): Promise<typeof import("./network/install.ts")> => load("./network/install.ts"),
   publication: (): Promise<typeof import("./network/publication.ts")> => load("./network/publication.ts"),
   environment: (): Promise<typeof import("./environment.ts")> => load("./environment.ts"),

@@ -59,6 +59,7 @@ import "./network/bridge_setup.ts";
 import "./network/join.ts";
 import "./network/manage.ts";
 import "./network/describe.ts";
+import "./network/guard.ts";
 import "./network/install.ts";
 import "./network/publication.ts";
 import "./environment.ts";

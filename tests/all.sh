@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 export DEBIAN_FRONTEND=noninteractive NO_COLOR=1
 deno_version=2.9.6
 
-packages=(attr bubblewrap buildah busybox-static docker-registry e2fsprogs fish gcc gcc-aarch64-linux-gnu iproute2 nftables openssl
-  podman python3 runc skopeo strace umoci xfsprogs zsh zstd)
+packages=(attr bubblewrap buildah busybox-static crun docker.io docker-registry e2fsprogs fish gcc gcc-aarch64-linux-gnu iproute2
+  iptables nftables openssl podman python3 runc skopeo strace umoci xfsprogs zsh zstd)
 missing=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null | awk '$1 == "installed" { print $2 }' |
   sort | comm -13 - <(printf '%s\n' "${packages[@]}" | sort) || true)
 if [ -n "$missing" ]; then

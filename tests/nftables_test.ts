@@ -1,10 +1,19 @@
 import assert from "node:assert/strict";
 import { close } from "../ffi/fs.ts";
 import { describeMessages, type Message, NetlinkError, openNetlink, request, withNetlink } from "../ffi/netlink.ts";
-import { findTable, listChains, listRules } from "../ffi/nftables.ts";
+import { findTable, listChains, listRules, type Rule } from "../ffi/nftables.ts";
 import { batch, deleteRule, deleteTable, newChain, newRule, newTable } from "../ffi/nftables_changes.ts";
 import { accept, connectionState, daddr, saddr } from "../ffi/nftables_expressions.ts";
-import { droppingChains, forwardComment, type RuledNetwork, rulesComment } from "../lib/network/filter.ts";
+import {
+  droppingChains,
+  findAccepting,
+  forwardComment,
+  type RuledNetwork,
+  rulesComment,
+  uplinkIn,
+} from "../lib/network/filter.ts";
+import type { Network, Subnet } from "../lib/network/definition.ts";
+import { guardElements, guardRules } from "../lib/network/guard.ts";
 import {
   acceptRules,
   networkRules,
@@ -60,6 +69,7 @@ const NETWORK: RuledNetwork = {
   subnet: { address: Uint8Array.of(10, 10, 10, 0), prefix: 24 },
   gateway: Uint8Array.of(10, 10, 10, 1),
   internal: false,
+  uplink: "eth0",
 };
 const RESOLVED: RuledNetwork = { ...NETWORK, resolver: Uint8Array.of(127, 0, 0, 53) };
 const NETWORK_6: RuledNetwork = {
@@ -67,6 +77,7 @@ const NETWORK_6: RuledNetwork = {
   subnet: { address: Uint8Array.of(0xfd, 1, 2, 3, ...new Uint8Array(12)), prefix: 64 },
   gateway: Uint8Array.of(0xfd, 1, 2, 3, ...new Uint8Array(11), 1),
   internal: false,
+  uplink: "eth0",
 };
 const ADDRESS = Uint8Array.of(10, 10, 10, 2);
 const TARGETS: readonly PublishedTarget[] = [
@@ -89,10 +100,10 @@ const TARGETS_6 = TARGETS.map(({ hostAddress, ...target }): PublishedTarget => (
 }));
 
 testInNamespace("the rules of a network are what was meant", () => {
-  install(networkRules(RESOLVED));
+  install(networkRules(RESOLVED, ["br0", "br1"]));
   assert.deepEqual(lines("ip", "sauropod0"), [
     "table ip sauropod0 {",
-    'comment "sauropod 2 10.10.10.0/24 gateway=10.10.10.1 internal=false resolver=127.0.0.53"',
+    'comment "sauropod 3 10.10.10.0/24 gateway=10.10.10.1 internal=false resolver=127.0.0.53 uplink=eth0"',
     "chain raw {",
     "type filter hook prerouting priority raw; policy accept;",
     'iifname "sauropod0" ip daddr 127.0.0.0/8 drop',
@@ -100,11 +111,14 @@ testInNamespace("the rules of a network are what was meant", () => {
     "}",
     "chain forward {",
     "type filter hook forward priority filter; policy accept;",
+    'iifname "sauropod0" oifname "sauropod0" accept',
     'iifname "sauropod0" ip saddr != 10.10.10.0/24 drop',
     'oifname "sauropod0" ct state established,related accept',
-    'iifname "sauropod0" oifname "sauropod0" accept',
     'oifname "sauropod0" ct status dnat accept',
     'oifname "sauropod0" drop',
+    'iifname "sauropod0" ct state established,related accept',
+    'iifname "sauropod0" ct status dnat accept',
+    'iifname "sauropod0" meta oifkind "bridge" oifname != "br0" oifname != "br1" drop',
     "}",
     "chain postrouting {",
     "type nat hook postrouting priority srcnat; policy accept;",
@@ -126,6 +140,9 @@ testInNamespace("an internal network only reaches itself", () => {
   assert.deepEqual(lines("ip", "sauropod0").filter((line) => /(drop|accept|masquerade)$/.test(line)), [
     'iifname "sauropod0" ip daddr 127.0.0.0/8 drop',
     'iifname "sauropod0" ip saddr != 10.10.10.0/24 drop',
+    'iifname "sauropod0" ct state established,related accept',
+    'iifname "sauropod0" meta l4proto icmp accept',
+    'iifname "sauropod0" drop',
     'iifname "sauropod0" oifname != "sauropod0" drop',
     'oifname "sauropod0" iifname != "sauropod0" drop',
     'oifname "sauropod0" ip saddr 10.10.10.0/24 ct status dnat masquerade',
@@ -136,12 +153,15 @@ testInNamespace("an internal network only reaches itself", () => {
 testInNamespace("the rules of an IPv6 network are what was meant", () => {
   install(networkRules(NETWORK_6));
   assert.deepEqual(lines("ip6", "sauropod0").filter((line) => /(drop|accept|masquerade|")$/.test(line)), [
-    'comment "sauropod 2 fd01:203::/64 gateway=fd01:203::1 internal=false resolver="',
+    'comment "sauropod 3 fd01:203::/64 gateway=fd01:203::1 internal=false resolver= uplink=eth0"',
+    'iifname "sauropod0" oifname "sauropod0" accept',
     'iifname "sauropod0" ip6 saddr != fd01:203::/64 drop',
     'oifname "sauropod0" ct state established,related accept',
-    'iifname "sauropod0" oifname "sauropod0" accept',
     'oifname "sauropod0" ct status dnat accept',
     'oifname "sauropod0" drop',
+    'iifname "sauropod0" ct state established,related accept',
+    'iifname "sauropod0" ct status dnat accept',
+    'iifname "sauropod0" meta oifkind "bridge" drop',
     'ip6 saddr fd01:203::/64 oifname != "sauropod0" masquerade',
     'oifname "sauropod0" ip6 saddr fd01:203::/64 ct status dnat masquerade',
   ]);
@@ -194,12 +214,27 @@ testInNamespace("nft makes the same rules of the messages' texts", () => {
     newChain(place),
     newChain({ ...place, chain: "base", hook: { type: "filter", hook: "input", priority: -7, policy: "drop" } }),
     newRule({ ...place, parts: [connectionState("invalid", "new"), accept] }),
-    newRule({ ...place, parts: [accept], comment: "first", first: true }),
+    newRule({ ...place, parts: [accept], comment: "last" }),
   ]);
   for (const [family, targets] of [["ip", TARGETS], ["ip6", TARGETS_6]] as const) {
     // nft would own the table for a moment only.
     const [, ...rules] = publishedRules("abc", targets, family);
     assertSameAsTexts([newTable({ family, name: publishedTable("abc") }), ...rules]);
+  }
+});
+
+testInNamespace("nft makes the same rules of the texts of what guards a network", () => {
+  const four: Subnet = { subnet: NETWORK.subnet, gateway: NETWORK.gateway };
+  const six: Subnet = { subnet: NETWORK_6.subnet, gateway: NETWORK_6.gateway };
+  for (const subnets of [[four], [four, six]] as const) {
+    const network: Network = { name: "n", bridge: "sauropod0", subnets, internal: false };
+    const messages = [
+      ...guardRules(network),
+      // Of several elements the order is not known.
+      ...guardElements({ network, index: 0, mtu: 1500 }, [ADDRESS]).slice(0, 2),
+    ];
+    // Older versions of nft cannot be told of the target of neighbour discovery.
+    assertSameAsTexts(messages.filter(({ text }) => !text?.includes("icmpv6 taddr")));
   }
 });
 
@@ -236,8 +271,11 @@ testInNamespace("a network's table says which rules are in it", () => {
     assert.equal(findTable(fd, "ip", "sauropod0"), undefined);
     assert.deepEqual(findTable(fd, "ip", "plain"), { comment: "" });
   });
-  const others = [RESOLVED, NETWORK_6, { ...NETWORK, internal: true }, { ...NETWORK, gateway: ADDRESS }];
-  assert.equal(new Set([NETWORK, ...others].map(rulesComment)).size, 5);
+  const others = [RESOLVED, NETWORK_6, { ...NETWORK, internal: true }, { ...NETWORK, gateway: ADDRESS }, {
+    ...NETWORK,
+    uplink: "br0",
+  }];
+  assert.equal(new Set([NETWORK, ...others].map(rulesComment)).size, 6);
 });
 
 testInNamespace("a table goes with the socket that owns it, and nobody else can change it", () => {
@@ -276,7 +314,8 @@ testInNamespace(
     install([...foreign, ...networkRules(NETWORK)]);
     const before = nft("list", "ruleset");
     withNetlink("NETFILTER", (fd) => {
-      const chains = droppingChains(listChains(fd));
+      assert.deepEqual(droppingChains(listChains(fd), ["ip"]).map(({ family }) => family), ["ip", "inet"]);
+      const chains = droppingChains(listChains(fd), ["ip", "ip6"]);
       const base = { type: "filter", hook: "forward", priority: 0, policy: "drop" };
       assert.deepEqual(chains, families.map((family) => ({ family, table: "filter", chain: "FORWARD", base })));
       request(fd, batch(chains.flatMap((chain) => acceptRules(chain, "sauropod0"))));
@@ -284,9 +323,9 @@ testInNamespace(
         assert.deepEqual(lines(family, "filter").slice(1, 6), [
           "chain FORWARD {",
           "type filter hook forward priority filter; policy drop;",
+          "ct state new accept",
           'iifname "sauropod0" accept comment "sauropod sauropod0"',
           'oifname "sauropod0" accept comment "sauropod sauropod0"',
-          "ct state new accept",
         ]);
       }
       const ours = chains.flatMap((chain) =>
@@ -299,6 +338,35 @@ testInNamespace(
     assert.equal(nft("list", "ruleset"), before);
   },
 );
+
+Deno.test("rules of ours that stand before others of a foreign chain are misplaced", () => {
+  const rule = (comment: string, i: number): Rule => ({ comment, handle: BigInt(i) });
+  const at = (...comments: string[]): number[] | "placed" => {
+    const { placed, misplaced } = findAccepting(comments.map(rule), "one");
+    return placed ? "placed" : misplaced.map(({ handle }) => Number(handle));
+  };
+  const one = forwardComment("one"), two = forwardComment("two");
+  assert.equal(at("", one, one), "placed");
+  assert.equal(at("", one, one, two, two), "placed");
+  assert.equal(at(one, one), "placed");
+  assert.deepEqual(at(), []);
+  assert.deepEqual(at("", two, two), []);
+  assert.deepEqual(at(one, one, ""), [0, 1]);
+  assert.deepEqual(at(one, "", one), [0, 2]);
+});
+
+Deno.test("the uplink is that of the best default route", () => {
+  const row = (name: string, destination: string, metric: number, mask: string): string =>
+    [name, destination, "0102000A", "0003", "0", "0", metric, mask, "0", "0", "0"].join("\t");
+  const head = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT";
+  const text = (...rows: string[]): string => [head, ...rows, ""].join("\n");
+  assert.equal(uplinkIn(text()), "");
+  assert.equal(uplinkIn(text(row("lan", "0000000A", 0, "000000FF"), row("half", "00000000", 0, "00000080"))), "");
+  assert.equal(
+    uplinkIn(text(row("slow", "00000000", 600, "00000000"), row("br0", "00000000", 100, "00000000"))),
+    "br0",
+  );
+});
 
 testInNamespace("chains of every family and hook are told", () => {
   nft(`

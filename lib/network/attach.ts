@@ -17,6 +17,7 @@ import { formatAddress, formatCidr, parseAddress } from "./address.ts";
 import { type Bridge, bringUp, findDefaultNetwork } from "./bridge.ts";
 import { type Network, networkNames, readNetwork } from "./definition.ts";
 import { bridgedFiles } from "./files.ts";
+import { maySend } from "./filter.ts";
 import {
   addLeases,
   allAddresses,
@@ -26,6 +27,7 @@ import {
   isHostEnd,
   isLiving,
   type Lease,
+  macOf,
   readLeases,
   withLock,
   writeLeases,
@@ -130,7 +132,7 @@ function choose(
   const first = chooseAddress(bridge, leases, membership.address);
   const addresses = allAddresses(bridge, first);
   const host = hostEnd(first);
-  const mac = Uint8Array.of(0x02, 0x53, ...first);
+  const mac = macOf(first);
   const name = `eth${index}`;
   const withPrefix = addresses.map((address, i) => ({ address, prefix: network.subnets[i]?.subnet.prefix ?? 0 }));
   return {
@@ -220,6 +222,21 @@ function bytesPerSecond(bits: number): number {
     facts: { rate: bits },
     hint: "from 8kbit to 34gbit",
   });
+}
+
+/** Sees to it that nothing is sent from the interfaces to come but under their own addresses. */
+async function guardPorts(bridges: readonly Bridge[], choices: readonly Choice[]): Promise<void> {
+  const pairs = choices.flatMap(({ spec }, i) => {
+    const bridge = bridges[i], [first] = spec.addresses;
+    return bridge && first ? [{ bridge, host: spec.host, mac: spec.mac, address: first.address }] : [];
+  });
+  const open = withNetlink(
+    "NETFILTER",
+    (fd) => pairs.filter(({ bridge, host, mac, address }) => !maySend(fd, bridge.network.bridge, host, mac, address)),
+  );
+  if (open.length === 0) return;
+  const { guard } = await lazy.networkGuard();
+  for (const { bridge, address } of open) guard(bridge, address);
 }
 
 /** The files by which it finds names. */
@@ -322,6 +339,7 @@ async function settle<T>(
   const bridges: Bridge[] = [];
   for (const network of networks) bridges.push(await bringUp(network));
   const { choices, leases } = await chooseSoon(tenant, bridges);
+  await guardPorts(bridges, choices);
   const siblings = leases.filter(({ network }) => networks.some(({ name }) => name === network));
   const files = filesOf(tenant, choices, siblings);
   const { ports } = publication;

@@ -10,6 +10,7 @@ import {
   deleteAddress,
   deleteLink,
   findLink,
+  learnLess,
   type Link,
   listAddresses,
   listLinks,
@@ -21,6 +22,7 @@ import { lazy } from "../lazy.ts";
 import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseCidr } from "./address.ts";
 import { type Bridge, isAmong, wantedAddresses } from "./bridge.ts";
 import type { Network } from "./definition.ts";
+import { macOf } from "./leases.ts";
 
 const USUAL_MTU = 1500;
 
@@ -136,7 +138,7 @@ function configure(network: Network): void {
 
 /** The messages that make a network's bridge. */
 export function bridgeMessages({ bridge, subnets: [{ gateway }] }: Network, mtu: number): Message[] {
-  return [newBridge(bridge, macOf(gateway), mtu)];
+  return [newBridge(bridge, macOf(gateway), mtu), learnLess(bridge)];
 }
 
 /** The messages that give the host its addresses on a network. */
@@ -144,10 +146,6 @@ export function addressMessages({ bridge, subnets }: Network, index: number): Me
   return subnets.map(({ subnet: { prefix }, gateway }) =>
     newAddress(index, gateway, prefix, `${bridge} ${formatCidr({ address: gateway, prefix })}`)
   );
-}
-
-function macOf(gateway: Uint8Array): Uint8Array {
-  return Uint8Array.of(0x02, 0x53, ...gateway.slice(-4));
 }
 
 function makeBridge(fd: number, network: Network): Link {

@@ -36,7 +36,7 @@ export interface Network {
   readonly subnets: readonly [Subnet, ...Subnet[]];
   /** The largest packet in bytes. Default: the uplink's. */
   readonly mtu?: number;
-  /** Whether it leads nowhere but to the host and between its containers. */
+  /** Whether it leads nowhere but between its containers. */
   readonly internal: boolean;
   /** When it was made, as an ISO 8601 time. Default: it was not, as it is always there. */
   readonly created?: string;
@@ -52,7 +52,7 @@ export interface NetworkOptions {
   gateways?: readonly string[];
   /** The largest packet in bytes, 68 to 65535. Default: the uplink's. */
   mtu?: number;
-  /** Lead nowhere but to the host and between its containers. Default: false. */
+  /** Lead nowhere but between its containers; the host reaches them. Default: false. */
   internal?: boolean;
   /** Give it an IPv6 subnet too, a random one of fd00::/8 unless one is named. Default: false. */
   ipv6?: boolean;

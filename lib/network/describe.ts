@@ -9,14 +9,19 @@ import { chooseAll, filesOf, findNetwork, type Place, type Tenant } from "./atta
 import type { Bridge } from "./bridge.ts";
 import { addressMessages, bridgeMessages, lookAtBridge, settingsOf } from "./bridge_setup.ts";
 import { ruledNetworks } from "./filter.ts";
-import { targetsOf } from "./install.ts";
+import { guardElements, guardRules } from "./guard.ts";
+import { outsideBridges, targetsOf } from "./install.ts";
 import { isDead, readLeases } from "./leases.ts";
 import { parseExposed, parsePort } from "./ports.ts";
 import { hostResolver } from "./resolver.ts";
 import { networkRules, publishedRules } from "./rules.ts";
 
-/** The place that a container would get now, and the networks that it would be on. Nothing is made. */
-export function planPlace(tenant: Tenant): Pick<Place, "network" | "files"> & { bridges: readonly Bridge[] } {
+/**
+ * The place that a container would get now, the networks that it would be on, and what lets it send there. Nothing is made.
+ */
+export function planPlace(
+  tenant: Tenant,
+): Pick<Place, "network" | "files"> & { bridges: readonly Bridge[]; guards: readonly string[] } {
   const { memberships, containers, options } = tenant;
   const bridges = memberships.map(({ network }) =>
     lookAtBridge(findNetwork(containers, network, options.bridgeAddress))
@@ -29,6 +34,10 @@ export function planPlace(tenant: Tenant): Pick<Place, "network" | "files"> & { 
     network: { mode: "own", interfaces: choices.map(({ spec }) => spec) },
     files: filesOf(tenant, choices, siblings),
     bridges,
+    guards: bridges.flatMap((bridge, i) => {
+      const [first] = choices[i]?.spec.addresses ?? [];
+      return first ? texts(guardElements(bridge, [first.address])) : [];
+    }),
   };
 }
 
@@ -41,7 +50,8 @@ export function describeNetwork({ network, mtu }: Bridge): string[] {
   return [
     ...texts([...bridgeMessages(network, mtu), ...addressMessages(network, 0)]),
     ...settingsOf(network).map(([path, value]) => `write ${value} to /proc/sys/net/${path}`),
-    ...texts(ruledNetworks(network, hostResolver()).flatMap(networkRules)),
+    ...texts(ruledNetworks(network, hostResolver()).flatMap((one) => networkRules(one, outsideBridges(one.uplink)))),
+    ...texts(guardRules(network)),
   ];
 }
 

@@ -5,13 +5,25 @@
  */
 
 import { withNetlink } from "../../ffi/netlink.ts";
-import { type Chain, type Family, findTable, listChains, listRules } from "../../ffi/nftables.ts";
+import {
+  type Chain,
+  elementKey,
+  type Family,
+  findTable,
+  hasElement,
+  interfaceName,
+  listChains,
+  listRules,
+  type Rule,
+  type SetPlace,
+} from "../../ffi/nftables.ts";
+import { readSmallFile } from "../../ffi/paths.ts";
 import { lazy } from "../lazy.ts";
 import { type Cidr, formatAddress, formatCidr } from "./address.ts";
 import type { Network } from "./definition.ts";
 
 // A change of the rules in rules.ts is a change of this number.
-const VERSION = 2;
+const VERSION = 3;
 
 /** What the rules of a network must know. */
 export interface RuledNetwork {
@@ -25,6 +37,14 @@ export interface RuledNetwork {
   readonly internal: boolean;
   /** A resolver on the host's loopback that the gateway's port 53 leads to. IPv4 only. */
   readonly resolver?: Uint8Array;
+  /** The name of the host's interface that leads outside; empty if none does. */
+  readonly uplink: string;
+}
+
+/** Somebody else's chain, and the rules of a network that are not where they should be in it. */
+export interface AcceptingChain extends Chain {
+  /** Those rules. */
+  readonly misplaced: readonly Rule[];
 }
 
 /** What a network lacks. */
@@ -32,7 +52,7 @@ export interface MissingRules {
   /** Its own tables. */
   readonly tables: readonly RuledNetwork[];
   /** Chains of others that drop what is forwarded: without rules of ours in them nothing gets through (Docker). */
-  readonly chains: readonly Chain[];
+  readonly chains: readonly AcceptingChain[];
 }
 
 /** The family of tables for an address. */
@@ -41,12 +61,13 @@ export function familyOf(address: Uint8Array): "ip" | "ip6" {
 }
 
 /** What the table of a network says of itself. Networks that need other rules say something else. */
-export function rulesComment({ subnet, gateway, internal, resolver }: RuledNetwork): string {
+export function rulesComment({ subnet, gateway, internal, resolver, uplink }: RuledNetwork): string {
   return [
     `sauropod ${VERSION} ${formatCidr(subnet)}`,
     `gateway=${formatAddress(gateway)}`,
     `internal=${internal}`,
     `resolver=${resolver ? formatAddress(resolver) : ""}`,
+    `uplink=${uplink}`,
   ].join(" ");
 }
 
@@ -55,9 +76,17 @@ export function forwardComment(bridge: string): string {
   return `sauropod ${bridge}`;
 }
 
-/** The chains that drop the packets of networks because nothing in them says otherwise, as Docker's does. */
-export function droppingChains(chains: readonly Chain[]): Chain[] {
-  const families: readonly Family[] = ["ip", "ip6", "inet"];
+/** The interface of the best default route in the text of `/proc/net/route`; empty if there is none. */
+export function uplinkIn(routes: string): string {
+  const rows = routes.split("\n").map((line) => line.split("\t"));
+  const [best] = rows.filter(([, destination, , , , , , mask]) => destination === "00000000" && mask === destination)
+    .sort((a, b) => Number(a[6]) - Number(b[6]));
+  return best?.[0] ?? "";
+}
+
+/** The chains that drop packets of these families because nothing in them says otherwise, as Docker's does. */
+export function droppingChains(chains: readonly Chain[], of: readonly ("ip" | "ip6")[]): Chain[] {
+  const families: readonly Family[] = [...of, "inet"];
   return chains.filter(({ family, base }) =>
     families.includes(family) && base?.type === "filter" && base.hook === "forward" && base.policy === "drop"
   );
@@ -65,9 +94,11 @@ export function droppingChains(chains: readonly Chain[]): Chain[] {
 
 /** What the rules of each of a network's subnets must know. */
 export function ruledNetworks({ bridge, internal, subnets }: Network, resolver?: Uint8Array): RuledNetwork[] {
+  const uplink = internal ? "" : uplinkIn(readSmallFile("/proc/net/route") ?? "");
   return subnets.map(({ subnet, gateway }) => ({
     bridge,
     internal,
+    uplink,
     subnet,
     gateway,
     // What is asked of a resolver leaves the host (CVE-2024-29018).
@@ -75,15 +106,28 @@ export function ruledNetworks({ bridge, internal, subnets }: Network, resolver?:
   }));
 }
 
+/** Whether a network's rules are the last ones of a chain, with those of others of our networks; where they are if not. */
+export function findAccepting(
+  rules: readonly Rule[],
+  bridge: string,
+): { readonly placed: boolean; readonly misplaced: readonly Rule[] } {
+  const last = rules.findLastIndex(({ comment }) => !comment.startsWith(forwardComment("")));
+  const isOwn = ({ comment }: Rule): boolean => comment === forwardComment(bridge);
+  const placed = rules.slice(last + 1).some(isOwn) && !rules.slice(0, last + 1).some(isOwn);
+  return { placed, misplaced: placed ? [] : rules.filter(isOwn) };
+}
+
 function findMissing(fd: number, network: Network, resolver?: Uint8Array): MissingRules {
-  const { bridge, internal } = network;
+  const { bridge, internal, subnets } = network;
   const tables = ruledNetworks(network, resolver).filter((one) =>
     findTable(fd, familyOf(one.gateway), bridge)?.comment !== rulesComment(one)
   );
-  const dropping = internal ? [] : droppingChains(listChains(fd));
-  const chains = dropping.filter((chain) =>
-    !listRules(fd, chain).some(({ comment }) => comment === forwardComment(bridge))
-  );
+  const families = subnets.map(({ gateway }) => familyOf(gateway));
+  const dropping = internal ? [] : droppingChains(listChains(fd), families);
+  const chains = dropping.flatMap((chain): AcceptingChain[] => {
+    const { placed, misplaced } = findAccepting(listRules(fd, chain), bridge);
+    return placed ? [] : [{ ...chain, misplaced }];
+  });
   return { tables, chains };
 }
 
@@ -93,4 +137,14 @@ export async function installRules(network: Network, resolver?: Uint8Array): Pro
   if (missing.tables.length + missing.chains.length === 0) return;
   const { install } = await lazy.networkInstall();
   install(missing, network.bridge);
+}
+
+/** The set that tells who may send through a bridge. A change of the rules in guard.ts is a change of its name. */
+export function senderSet(bridge: string): SetPlace {
+  return { family: "bridge", table: bridge, set: "senders1" };
+}
+
+/** Whether a port of a bridge may send under a hardware and an IPv4 address. */
+export function maySend(fd: number, bridge: string, port: string, mac: Uint8Array, address: Uint8Array): boolean {
+  return hasElement(fd, senderSet(bridge), elementKey(interfaceName(port), mac, address));
 }

@@ -8,15 +8,33 @@ import { forgetDatagrams } from "../../ffi/conntrack.ts";
 import { NetlinkError, openNetlink, request, withNetlink } from "../../ffi/netlink.ts";
 import { findTable, listChains, listRules } from "../../ffi/nftables.ts";
 import { batch, deleteRule, deleteTable } from "../../ffi/nftables_changes.ts";
+import { listLinks } from "../../ffi/rtnetlink.ts";
 import { NetworkError } from "../errors.ts";
 import type { Network } from "./definition.ts";
 import { familyOf, forwardComment, type MissingRules } from "./filter.ts";
 import type { PortMapping } from "./ports.ts";
 import { acceptRules, networkRules, publishedRules, publishedTable, type PublishedTarget } from "./rules.ts";
 
+// What of a bridge's ports leads to other machines. Hardware has no kind.
+const WIRES: readonly string[] = ["", "bond", "team", "vlan"];
+
+/** The names of the host's bridges that lead to other machines. All others lead to virtual machines and containers. */
+export function outsideBridges(uplink: string): string[] {
+  const links = withNetlink("ROUTE", (fd) => listLinks(fd));
+  const wired = new Set(links.filter(({ kind }) => WIRES.includes(kind)).map(({ master }) => master));
+  return links.filter(({ kind, index, name }) => kind === "bridge" && (wired.has(index) || name === uplink))
+    .map(({ name }) => name);
+}
+
 /** Installs what is missing of a network's rules. */
 export function install({ tables, chains }: MissingRules, bridge: string): void {
-  const messages = [...tables.flatMap(networkRules), ...chains.flatMap((chain) => acceptRules(chain, bridge))];
+  const messages = [
+    ...tables.flatMap((table) => networkRules(table, outsideBridges(table.uplink))),
+    ...chains.flatMap((chain) => [
+      ...chain.misplaced.map(({ handle }) => deleteRule({ ...chain, handle })),
+      ...acceptRules(chain, bridge),
+    ]),
+  ];
   withNetlink("NETFILTER", (fd) => request(fd, batch(messages)));
 }
 
@@ -28,7 +46,8 @@ export function removeRules({ bridge, subnets }: Network): void {
         listRules(fd, chain).filter(({ comment }) => comment === forwardComment(bridge))
           .map(({ handle }) => deleteRule({ ...chain, handle }))
       );
-    const own = subnets.map(({ gateway }) => familyOf(gateway)).filter((family) => findTable(fd, family, bridge))
+    const families = [...subnets.map(({ gateway }) => familyOf(gateway)), "bridge"] as const;
+    const own = families.filter((family) => findTable(fd, family, bridge))
       .map((family) => deleteTable(family, bridge));
     if (foreign.length + own.length > 0) request(fd, batch([...foreign, ...own]));
   });

@@ -154,6 +154,16 @@ export function isHostEnd(name: string): boolean {
   return /^veth[0-9a-f]{8}$/.test(name);
 }
 
+/** The IPv4 address that the name of a host's end says; undefined if it is not the name of one. */
+export function addressOfHostEnd(name: string): Uint8Array | undefined {
+  return isHostEnd(name) ? Uint8Array.fromHex(name.slice("veth".length)) : undefined;
+}
+
+/** The hardware address that goes with an IPv4 address. */
+export function macOf(address: Uint8Array): Uint8Array {
+  return Uint8Array.of(0x02, 0x53, ...address);
+}
+
 function hostEndOf(hex: string): string {
   return `veth${hex}`;
 }

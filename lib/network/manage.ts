@@ -25,6 +25,7 @@ import {
   type Subnet,
   writeNetwork,
 } from "./definition.ts";
+import { guard } from "./guard.ts";
 import { type Lease, readLeases, withLock } from "./leases.ts";
 import { DEFAULT_NETWORK, networkName } from "./request.ts";
 
@@ -38,7 +39,7 @@ export interface NetworkInfo {
   readonly subnets: readonly { readonly subnet: string; readonly gateway: string }[];
   /** The largest packet in bytes; undefined until it is set up. */
   readonly mtu?: number;
-  /** Whether it leads nowhere but to the host and between its containers. */
+  /** Whether it leads nowhere but between its containers. */
   readonly internal: boolean;
   /** Whether its bridge is there. It is set up when a container needs it. */
   readonly up: boolean;
@@ -171,7 +172,7 @@ export async function createNetwork(name: string, options: NetworkOptions & Fold
     checkMtu(network);
     writeNetwork(containers, network);
     try {
-      await bringUp(network);
+      guard(await bringUp(network));
     } catch (error) {
       removeNetworkFile(containers, name);
       await tearDown(network).catch(() => {});

@@ -26,10 +26,16 @@ function attempt(name: NetworkFeature, socket: string, messages: readonly Messag
   ];
 }
 
-function nat(): Message[] {
-  const place = { family: "ip", table: "probe", chain: "probe" } as const;
-  const hook = { type: "nat", hook: "postrouting", priority: 100 } as const;
-  return batch([newTable({ family: "ip", name: "probe" }), newChain({ ...place, hook })]);
+function rules(): Message[] {
+  const place = { table: "probe", chain: "probe" } as const;
+  const nat = { type: "nat", hook: "postrouting", priority: 100 } as const;
+  const filter = { type: "filter", hook: "prerouting", priority: 0 } as const;
+  return batch([
+    newTable({ family: "ip", name: "probe" }),
+    newChain({ ...place, family: "ip", hook: nat }),
+    newTable({ family: "bridge", name: "probe" }),
+    newChain({ ...place, family: "bridge", hook: filter }),
+  ]);
 }
 
 function program(): Program {
@@ -46,7 +52,7 @@ function program(): Program {
     ...attempt("bridge", "links", [newBridge("probe", Uint8Array.of(2, 0, 0, 0, 0, 1), 1500)]),
     ...attempt("veth", "links", [newPair("one", "other")]),
     step("open a socket for rules", call.filterSocket, { save: "rules", ignore: ["EPROTONOSUPPORT"] }),
-    ...attempt("nf_tables", "rules", nat()),
+    ...attempt("nf_tables", "rules", rules()),
     step("end", call.exit),
   ];
 }

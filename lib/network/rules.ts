@@ -16,6 +16,7 @@ import {
   drop,
   iifname,
   masquerade,
+  oifkind,
   oifname,
   protocol,
   type RulePart,
@@ -57,40 +58,56 @@ function chainMessages(family: Family, table: string, chains: readonly RuledChai
   ]);
 }
 
-/** Makes the rules of a network, in place of those that it has. To be sent as one batch. */
-export function networkRules(network: RuledNetwork): Message[] {
+/**
+ * Makes the rules of a network, in place of those that it has. To be sent as one batch. `outside` names the host's bridges
+ * that lead to other machines: the others belong to virtual machines and other engines' containers.
+ */
+export function networkRules(network: RuledNetwork, outside: readonly string[] = []): Message[] {
   const family = familyOf(network.subnet.address), name = network.bridge;
   return [
     newTable({ family, name }),
     deleteTable(family, name),
     newTable({ family, name, comment: rulesComment(network) }),
-    ...chainMessages(family, name, networkChains(network)),
+    ...chainMessages(family, name, networkChains(network, outside)),
   ];
 }
 
-function networkChains({ bridge, subnet, gateway, internal, resolver }: RuledNetwork): RuledChain[] {
+function networkChains(network: RuledNetwork, outside: readonly string[]): RuledChain[] {
+  const { bridge, subnet, gateway, internal, resolver } = network;
   const ip = familyOf(subnet.address) === "ip";
   const enters = iifname(bridge), entersElsewhere = iifname(bridge, true);
   const leaves = oifname(bridge), leavesElsewhere = oifname(bridge, true);
-  const inside = saddr(subnet.address, subnet.prefix), outside = saddr(subnet.address, subnet.prefix, true);
+  const inside = saddr(subnet.address, subnet.prefix), foreign = saddr(subnet.address, subnet.prefix, true);
+  const answers = connectionState("established", "related");
 
   const raw: RuledChain = {
     chain: "raw",
     hook: { type: "filter", hook: "prerouting", priority: -300 },
     // Packets to published ports of the host's loopback are routed: none from the network may get there (CVE-2020-8558),
     // and none may seem to come from there, or from anybody else whom the host trusts.
-    rules: [[enters, daddr(...LOOPBACK), drop], [enters, outside, drop]],
+    rules: [[enters, daddr(...LOOPBACK), drop], [enters, foreign, drop]],
   };
   const forward: RuledChain = {
     chain: "forward",
     hook: { type: "filter", hook: "forward", priority: 0 },
     rules: internal ? [[enters, leavesElsewhere, drop], [leaves, entersElsewhere, drop]] : [
-      [enters, outside, drop],
-      [leaves, connectionState("established", "related"), accept],
+      // Between siblings, which guard.ts judges. They are only seen here where br_netfilter is there.
       [enters, leaves, accept],
+      [enters, foreign, drop],
+      [leaves, answers, accept],
       [leaves, wasDnat, accept],
       [leaves, drop],
+      // On another engine's bridge only answers and what that engine publishes is reached, whatever its own rules say.
+      [enters, answers, accept],
+      [enters, wasDnat, accept],
+      [enters, oifkind("bridge"), ...outside.map((name) => oifname(name, true)), drop],
     ],
+  };
+  // What listens on the host is not reached: the gateway answers, and so that it is found, what is asked of it by ICMP.
+  const input: RuledChain = {
+    chain: "input",
+    hook: { type: "filter", hook: "input", priority: 0 },
+    rules: [[enters, answers, accept], [enters, protocol(ip ? "icmp" : "ipv6-icmp"), accept], [enters, drop]],
   };
   const postrouting: RuledChain = {
     chain: "postrouting",
@@ -115,7 +132,7 @@ function networkChains({ bridge, subnet, gateway, internal, resolver }: RuledNet
       ]),
     }]
     : [];
-  return [...(ip ? [raw] : []), forward, postrouting, ...toResolver];
+  return [...(ip ? [raw] : []), ...(internal ? [input] : []), forward, postrouting, ...toResolver];
 }
 
 /** The name of the table with a container's published ports. */
@@ -157,9 +174,12 @@ function publish({ protocol: name, hostAddress, hostPort, count, address, port }
   return Array.from({ length: count }, (_, i) => [...received, destinationPort(hostPort + i), dnat(address, port + i)]);
 }
 
-/** Lets a network's packets pass through somebody else's chain. The network's own rules still judge them. */
+/**
+ * Lets a network's packets pass through somebody else's chain, in place of the chain's policy: behind all rules that are
+ * in it, so that what those drop stays dropped. The network's own rules still judge them.
+ */
 export function acceptRules({ family, table, chain }: ChainPlace, bridge: string): Message[] {
-  return [oifname(bridge), iifname(bridge)].map((match) =>
-    newRule({ family, table, chain, parts: [match, accept], comment: forwardComment(bridge), first: true })
+  return [iifname(bridge), oifname(bridge)].map((match) =>
+    newRule({ family, table, chain, parts: [match, accept], comment: forwardComment(bridge) })
   );
 }

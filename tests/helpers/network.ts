@@ -144,6 +144,21 @@ export async function settleElsewhere(mtu = 1500): Promise<Outsider> {
   };
 }
 
+/** Starts a peer in a network namespace of its own with a wire to a bridge of this host, which gets the address `gateway`. */
+export async function settleOn(bridge: string, name: string, address: string, gateway: string): Promise<Outsider> {
+  const peer = await settle(name, ["unshare", "--net", "--"]);
+  const there = (...words: string[]): Promise<string> =>
+    host("nsenter", `--net=/proc/${peer.pid}/ns/net`, "ip", ...words);
+  const wire = ["name", "eth0", "netns", String(peer.pid)];
+  await host("ip", "link", "add", `to-${name}`, "master", bridge, "up", "type", "veth", "peer", ...wire);
+  await host("ip", "address", "replace", `${gateway}/24`, "dev", bridge);
+  await host("ip", "link", "set", bridge, "up");
+  await there("address", "add", `${address}/24`, "dev", "eth0");
+  await there("link", "set", "eth0", "up");
+  await there("route", "add", "default", "via", gateway);
+  return peer;
+}
+
 /** What nft says of all rules, without counters and handles. */
 export function ruleset(): Promise<string> {
   return host("nft", "list", "ruleset");
