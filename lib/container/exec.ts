@@ -9,6 +9,8 @@ import { isAmongTerminals } from "../../ffi/filesystems.ts";
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, openAt, openIn, statusAt } from "../../ffi/fs.ts";
 import { openProcess, openTerminal, pipe, reap, reapNow, resizeTerminal, sendSignal } from "../../ffi/process.ts";
+import { waysInto } from "../cgroup/enter.ts";
+import { lastingGroup, thisHost } from "../cgroup/host.ts";
 import { ContainerError, InputError, SpawnError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../folders.ts";
 import { lazy } from "../lazy.ts";
@@ -121,11 +123,6 @@ async function describe(failure: Failure, process: ProcessSpec): Promise<Error> 
   return describeFailure(failure, { process });
 }
 
-async function homeOfDetached(): Promise<string | undefined> {
-  const { detectCgroups, lastingGroup } = await lazy.cgroupHost();
-  return lastingGroup(detectCgroups());
-}
-
 /** Starts the command; returns its pid and a pidfd of it. */
 async function launch(
   { record, pidfd: container }: Running,
@@ -136,12 +133,13 @@ async function launch(
   const [reading, report] = pipe();
   const owner = detach ? undefined : ownProcess();
   const wiring = { container, streams, report, ...(owner === undefined ? {} : { owner }) };
-  const program = joinProgram(process, record.cgroups, terminal ? { ...wiring, terminal: terminal.index } : wiring);
+  const { born, files } = waysInto(record.cgroups);
+  const program = joinProgram(process, files, terminal ? { ...wiring, terminal: terminal.index } : wiring);
   const file = programFile(program);
   try {
     const needed = streams.flatMap((stream) => stream === "terminal" ? [] : [stream.fd]);
     const inherited = [file.fd, report, container, ...(owner === undefined ? [] : [owner]), ...needed];
-    const home = detach ? await homeOfDetached() : undefined;
+    const home = born ?? (detach ? lastingGroup(thisHost()) : undefined);
     const outcome = execute(startJoin(shimFd, file.fd, report, inherited, home), ["joiner"]);
     close(report);
     if (!outcome.ok) throw await describe(outcome, process);
