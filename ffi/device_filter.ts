@@ -65,8 +65,15 @@ function instructionsOf(rule: AllowedDevices, bits: number): Instruction[] {
   ]);
 }
 
+function isAll({ rule: { kind, major, minor }, bits }: { rule: AllowedDevices; bits: number }): boolean {
+  return kind === "a" && major === undefined && minor === undefined && bits === ANY;
+}
+
 /** The instructions that allow what one of the rules allows, and nothing else, as the kernel reads them. */
 export function deviceFilter(rules: readonly AllowedDevices[]): Uint8Array {
+  const all = merged(rules);
+  // The kernel refuses what can never be reached.
+  const matching = all.some(isAll) ? [] : all.flatMap(({ rule, bits }) => instructionsOf(rule, bits));
   const instructions: Instruction[] = [
     // struct bpf_cgroup_dev_ctx: access << 16 | type, major, minor
     [LOAD_WORD, TYPE, CONTEXT, 0, 0],
@@ -75,8 +82,8 @@ export function deviceFilter(rules: readonly AllowedDevices[]): Uint8Array {
     [MOVE_REGISTER, ACCESSED, TYPE, 0, 0],
     [SHIFT_RIGHT, ACCESSED, 0, 0, 16],
     [AND, TYPE, 0, 0, 0xffff],
-    ...merged(rules).flatMap(({ rule, bits }) => instructionsOf(rule, bits)),
-    [MOVE, RESULT, 0, 0, 0],
+    ...matching,
+    [MOVE, RESULT, 0, 0, all.some(isAll) ? 1 : 0],
     [EXIT, 0, 0, 0, 0],
   ];
   const view = new DataView(new ArrayBuffer(instructions.length * 8));
