@@ -101,8 +101,9 @@ export function planCgroups(host: CgroupHost, name: string, limits: Limits, opti
   const asked = NEEDS.filter(([limit]) => limits[limit] !== undefined);
   const limiting = new Set(asked.map(([limit, controller]) => hierarchyFor(host, limit, controller).mount));
   refuseImpossible(host, limits, cpuset);
-  const groups = host.hierarchies.filter(({ readOnly }) => !readOnly).map((hierarchy) => {
+  const groups = host.hierarchies.filter(({ readOnly }) => !readOnly).flatMap((hierarchy) => {
     const { mount } = hierarchy, limited = limiting.has(mount);
+    if (!limited && isClosed(host, hierarchy, cpuset)) return [];
     const parts = limited || parent === "" || hasParent(mount) ? below : alone;
     const settings = settingsIn(host, hierarchy, limits, cpuset);
     return planGroup(host, hierarchy, parts, settings, limited, devices);
@@ -126,6 +127,11 @@ export function oomFile(host: CgroupHost, { groups }: CgroupPlan): string | unde
   // v1 counts in the group of the process alone.
   const { version, path, inner } = group;
   return version === 1 ? `${inner?.path ?? path}/memory.oom_control` : `${path}/memory.events`;
+}
+
+/** Whether no process could be moved into a group of it: one of v1's cpuset needs CPUs and memory nodes, which are unknown. */
+function isClosed({ controllers }: CgroupHost, { version, mount }: Hierarchy, cpuset: Cpuset | undefined): boolean {
+  return version === 1 && controllers.get("cpuset")?.mount === mount && cpuset === undefined;
 }
 
 /** What is set in the groups of one hierarchy. */
