@@ -48,7 +48,7 @@ function briefGroup(group: GroupPlan): string[] {
 /** Of a plan, the groups that hold a limit which was asked for, or that are of v2 alone. */
 function brief({ groups }: CgroupPlan): string[][] {
   const alone = groups.every(({ version }) => version === 2);
-  return groups.filter(({ limited }) => limited || alone).map(briefGroup);
+  return groups.filter(({ limited }) => limited || alone).map(briefGroup).sort();
 }
 
 Deno.test("limits become groups and writes in the order that each kernel interface accepts", () => {

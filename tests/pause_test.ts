@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ContainerError, pause, run, type RunOptions, unpause } from "../mod.ts";
 import { isPaused, whileFrozen } from "../lib/container/pause.ts";
 import { processesOf } from "../lib/container/processes.ts";
-import { readRecord, writeRecord } from "../lib/container/record.ts";
+import { readRecord } from "../lib/container/record.ts";
 import { reclaim } from "../lib/container/leftovers.ts";
 import { groupsOf, host } from "./helpers/groups.ts";
 import { converse, host as onHost, lineReader, until } from "./helpers/inside.ts";
