@@ -6,44 +6,40 @@
 
 import * as call from "../../ffi/calls.ts";
 import { flags } from "../../ffi/flags.ts";
-import { callerStep, type Program, register, step } from "../../ffi/program.ts";
+import { callerStep, type Program, register, type Step, step, type StepOptions } from "../../ffi/program.ts";
 import type { GroupPlan, GroupWrite } from "../cgroup/plan.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { joinNetwork, openNetwork } from "./network.ts";
 import { REGISTERS } from "./wiring.ts";
 
-/** Writes to one file, in order. */
-function writeFile(file: string, writes: readonly GroupWrite[]): Program {
-  const name = file.slice(file.lastIndexOf("/") + 1), opened = `file:${file}`;
-  const optional = writes.every((write) => write.optional);
-  const open = call.open(file, flags("O", "WRONLY"));
-  return [
-    callerStep(`open ${name}`, open, { save: opened, ignore: optional ? ["ENOENT"] : [] }),
-    ...writes.map(({ value, optional }) =>
-      callerStep(`set ${name} to ${value}`, call.write(register(opened), value), {
-        when: opened,
-        // The group above has processes, or cannot hand a controller down.
-        ignore: optional ? ["EBUSY", "ENOENT", "EOPNOTSUPP", "EINVAL"] : [],
-      })
-    ),
-  ];
-}
+const WRITE = flags("O", "WRONLY");
+const FOUND: StepOptions = { ignore: ["EEXIST"] };
+// The group above has processes, or cannot hand a controller down.
+const UNIMPORTANT = ["EBUSY", "ENOENT", "EOPNOTSUPP", "EINVAL"] as const;
 
-function writeFiles(writes: readonly GroupWrite[]): Program {
-  const files = Map.groupBy(writes, ({ file }) => file);
-  return [...files].flatMap(([file, values]) => writeFile(file, values));
+/** Writes to files, each of which is opened once for all that follow each other. */
+function writeFiles(writes: readonly GroupWrite[]): Step[] {
+  const steps: Step[] = [];
+  let last = "";
+  for (const { file, value, optional } of writes) {
+    const name = file.slice(file.lastIndexOf("/") + 1), opened = `file:${file}`;
+    if (file !== last) {
+      const options: StepOptions = { save: opened, ...(optional ? { ignore: ["ENOENT"] } : {}) };
+      steps.push(callerStep(`open ${name}`, call.open(file, WRITE), options));
+    }
+    last = file;
+    const options: StepOptions = { when: opened, ...(optional ? { ignore: UNIMPORTANT } : {}) };
+    steps.push(callerStep(`set ${name} to ${value}`, call.write(register(opened), value), options));
+  }
+  return steps;
 }
 
 function makeGroup({ hierarchy, path, enable, writes, inner }: GroupPlan): Program {
-  const make = (folder: string): Program => [
-    callerStep(`make the ${hierarchy} control group`, call.mkdir(folder, 0o755), { ignore: ["EEXIST"] }),
-  ];
-  return [
-    ...writeFiles(enable),
-    ...make(path),
-    ...writeFiles(writes),
-    ...(inner ? [...writeFiles(inner.enable), ...make(inner.path), ...writeFiles(inner.writes)] : []),
-  ];
+  const make = (folder: string): Step =>
+    callerStep(`make the ${hierarchy} control group`, call.mkdir(folder, 0o755), FOUND);
+  const steps = [...writeFiles(enable), make(path), ...writeFiles(writes)];
+  if (inner) steps.push(...writeFiles(inner.enable), make(inner.path), ...writeFiles(inner.writes));
+  return steps;
 }
 
 /** Lets the kernel ask a program whether processes in a v2 group may use a device. */
@@ -67,7 +63,7 @@ function joinGroup(group: GroupPlan): Program {
   const opened = `group:${group.hierarchy}`;
   return [
     // cgroup.procs moves a process with all threads, for which every fork on the machine waits (12 ms); this has but one.
-    step(label, call.open(`${groupOf(group)}/tasks`, flags("O", "WRONLY")), { save: opened }),
+    step(label, call.open(`${groupOf(group)}/tasks`, WRITE), { save: opened }),
     step(label, call.write(register(opened), "0")),
   ];
 }
