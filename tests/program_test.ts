@@ -226,7 +226,16 @@ const CHOICES: readonly {
   },
   {
     name: "a v2 group whose devices a program decides about",
-    spec: { cgroups: { groups: [{ ...GROUP_V2, enable: [], writes: [], deviceFilter: new Uint8Array(16) }] } },
+    spec: {
+      cgroups: {
+        groups: [{
+          ...GROUP_V2,
+          enable: [],
+          writes: [],
+          deviceFilter: { instructions: new Uint8Array(16), required: true },
+        }],
+      },
+    },
     added: [
       /^caller: make the unified control group/,
       /subtree_control/,

@@ -43,10 +43,18 @@ export interface GroupPlan {
    * what its cgroup namespace begins at, and write to it. Default: the container is in this one.
    */
   inner?: InnerGroup;
-  /** v2, where v1 has no devices controller: the instructions of a program that decides which devices it may use. */
-  deviceFilter?: Uint8Array;
+  /** v2, where v1 has no devices controller: the program of the kernel's that decides which devices it may use. */
+  deviceFilter?: DeviceFilter;
   /** `clone`: with CLONE_INTO_CGROUP (v2); `write`: write `0` to the group's `tasks` from within (v1). */
   join: "clone" | "write";
+}
+
+/** A program of the kernel's (BPF) that decides about devices. */
+export interface DeviceFilter {
+  /** Its instructions. */
+  readonly instructions: Uint8Array;
+  /** Whether the container could use devices without it: if the kernel has no such programs, it is not made then. */
+  readonly required: boolean;
 }
 
 /** Every group that a container needs. */

@@ -212,7 +212,7 @@ async function withDevices(
   host: CgroupHost,
   groups: readonly GroupPlan[],
   rules: readonly DeviceRule[],
-  asked: boolean,
+  { asked, required }: { asked: boolean; required: boolean },
 ): Promise<readonly GroupPlan[]> {
   const v2 = groups.find(({ version }) => version === 2);
   if (host.controllers.get("devices")?.readOnly === false || (!v2 && !asked)) return groups;
@@ -224,7 +224,8 @@ async function withDevices(
     });
   }
   const { deviceFilter } = await lazy.deviceFilter();
-  return groups.map((group) => group === v2 ? { ...group, deviceFilter: deviceFilter(rules) } : group);
+  const filter = { instructions: deviceFilter(rules), required: asked || required };
+  return groups.map((group) => group === v2 ? { ...group, deviceFilter: filter } : group);
 }
 
 /** The container's groups, and the hierarchies to show: those in which a limit was asked for. */
@@ -232,10 +233,12 @@ async function cgroups(
   id: string,
   { limits = {}, cgroupParent, privileged, deviceRules = [] }: ContainerOptions,
   rules: readonly DeviceRule[],
+  capabilities: readonly Capability[],
 ): Promise<Pick<ContainerSpec, "cgroups" | "cgroupMounts">> {
   const host = thisHost(), about = aboutParent(host, cgroupParent);
   const plan = planCgroups(host, groupName(id), limits, { ...about, ...(privileged ? {} : { devices: rules }) });
-  const groups = privileged ? plan.groups : await withDevices(host, plan.groups, rules, deviceRules.length > 0);
+  const needs = { asked: deviceRules.length > 0, required: capabilities.includes("MKNOD") };
+  const groups = privileged ? plan.groups : await withDevices(host, plan.groups, rules, needs);
   const unified: CgroupMount = { name: "", type: "cgroup2", data: "" };
   return { cgroups: { groups }, cgroupMounts: host.layout === "v2" ? [unified] : groupMounts(groups) };
 }
@@ -335,7 +338,7 @@ export async function prepare(
     devices,
     ...await apart(options, hostname, folder.slice(0, folder.lastIndexOf("/"))),
     shmSize: options.shmSize ?? SHM_SIZE,
-    ...await cgroups(id, options, rules),
+    ...await cgroups(id, options, rules, process.capabilities),
     settings: await settings(options),
     privileged: options.privileged ?? false,
     process,

@@ -48,8 +48,14 @@ function filterDevices({ path, deviceFilter }: GroupPlan): Program {
   const group = register("limited-group"), filter = register("device-filter");
   return [
     callerStep("open the control group", call.open(path, flags("O", "RDONLY", "DIRECTORY")), { save: group.register }),
-    callerStep("load what decides about devices", call.loadDeviceFilter(deviceFilter), { save: filter.register }),
-    callerStep("let it decide for the control group", call.attachDeviceFilter(group, filter)),
+    callerStep("load what decides about devices", call.loadDeviceFilter(deviceFilter.instructions), {
+      save: filter.register,
+      // Kernels without BPF for control groups. No device node works in the container anyway.
+      ignore: deviceFilter.required ? [] : ["EINVAL", "ENOSYS", "EPERM"],
+    }),
+    callerStep("let it decide for the control group", call.attachDeviceFilter(group, filter), {
+      when: filter.register,
+    }),
   ];
 }
 
