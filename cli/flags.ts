@@ -65,6 +65,7 @@ export interface ContainerFlags extends FolderOptions {
   readonly mount?: readonly string[];
   readonly tmpfs?: readonly string[];
   readonly device?: readonly string[];
+  readonly deviceCgroupRule?: readonly string[];
   readonly readOnly?: boolean;
   readonly shmSize?: number;
   readonly capAdd?: readonly string[];
@@ -134,7 +135,7 @@ export const FLAGS: Flags<ContainerFlags> = {
     (text) => text === "-1" ? -1 : parseSize(text),
   ),
   memoryReservation: one("SIZE", "Memory that the kernel tries to leave it", parseSize),
-  pidsLimit: one("N", "Processes at most; -1 for no limit", number),
+  pidsLimit: one("N", "Processes at most; 0 or -1 for no limit [default: 4096]", number),
   ulimit: many("NAME=SOFT[:HARD]", "Resource limit, such as nofile=1024:4096"),
   sysctl: many(
     "NAME=VALUE",
@@ -161,7 +162,8 @@ export const FLAGS: Flags<ContainerFlags> = {
     "The same in words: type=bind,source=SOURCE,target=TARGET,readonly; also volume and tmpfs",
   ),
   tmpfs: many("TARGET[:OPTIONS]", "Folder in memory, such as /run:size=16m,mode=755"),
-  device: many("PATH[:TARGET]", "Device of the host"),
+  device: many("PATH[:TARGET][:rwm]", "Device of the host"),
+  deviceCgroupRule: many("RULE", "Devices that it may use beside, such as 'c 189:* rwm'"),
   readOnly: yes("Mount the container's root read-only"),
   shmSize: one("SIZE", "Size of /dev/shm [default: 64m]", parseSize),
   capAdd: many("CAP", "Capability to add, such as NET_ADMIN, or ALL"),
@@ -378,6 +380,7 @@ export async function containerOptions(flags: ContainerFlags, folders: Folders):
     ...networkOptions(flags),
     ...await mounts(flags),
     devices: flags.device,
+    deviceRules: flags.deviceCgroupRule,
     readOnly: flags.readOnly,
     shmSize: flags.shmSize,
     capAdd: flags.capAdd,

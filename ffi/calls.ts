@@ -400,6 +400,29 @@ export function setrlimit(resource: Flags, soft: bigint, hard: bigint): Call {
   return call("prlimit64", 0, resource, { words: [soft, hard], text: `{${soft}, ${hard}}` }, null);
 }
 
+// Devices
+
+const PROG_LOAD = named(5, "BPF_PROG_LOAD"), PROG_ATTACH = named(8, "BPF_PROG_ATTACH");
+const CGROUP_DEVICE_PROGRAM = 15n, CGROUP_DEVICE = 6n, ALLOW_MULTI = 2n;
+
+/** bpf(2) BPF_PROG_LOAD of what `deviceFilter` returned: the result is a descriptor of it. */
+export function loadDeviceFilter(instructions: Uint8Array): Call {
+  const count = instructions.length / 8;
+  const program = { bytes: instructions, text: `[${count} instructions]` };
+  const type = CGROUP_DEVICE_PROGRAM + (BigInt(count) << 32n);
+  const words: Argument[] = [type, program, "", 0, 0, 0, 0, 0, CGROUP_DEVICE << 32n];
+  const text = `{prog_type=BPF_PROG_TYPE_CGROUP_DEVICE, insns=${program.text}}`;
+  return call("bpf", PROG_LOAD, { words, text }, words.length * 8);
+}
+
+/** bpf(2) BPF_PROG_ATTACH of a loaded filter to an open v2 group, for as long as there is the group. */
+export function attachDeviceFilter(group: Register, filter: Register): Call {
+  const words: Argument[] = [{ ...group, high: filter.register }, CGROUP_DEVICE + (ALLOW_MULTI << 32n)];
+  const text = `{target_fd=${group.register}, attach_bpf_fd=${filter.register}, ` +
+    "attach_type=BPF_CGROUP_DEVICE, attach_flags=BPF_F_ALLOW_MULTI}";
+  return call("bpf", PROG_ATTACH, { words, text }, words.length * 8);
+}
+
 // Network
 
 /** socket(2) for {@linkcode netlink} requests to rtnetlink(7). */

@@ -93,6 +93,7 @@ function addNeeds(layout: Layout, argument: Argument, inside: boolean): void {
   if (argument === null || typeof argument !== "object" || "value" in argument || "bytes" in argument) return;
   if ("register" in argument) {
     addRegister(layout, argument.register);
+    if (argument.high !== undefined) addRegister(layout, argument.high);
     if (inside) layout.stores++;
   } else if ("cell" in argument) {
     addRegister(layout, argument.cell);
@@ -196,12 +197,13 @@ function writeField(draft: Draft, step: Step, field: Argument, at: number): void
 }
 
 /** A hidden step before the one whose structure holds a register. */
-function writeStore(draft: Draft, step: Step, { register, plus }: Register, at: number): void {
+function writeStore(draft: Draft, step: Step, { register, plus, high }: Register, at: number): void {
   const slot = writeHead(draft, step, callNumber("store"));
   setHalf(slot + 4, NONE);
   writeArgument(slot, 0, { kind: POINTER, value: at });
   writeArgument(slot, 1, { kind: REGISTER, value: placeOf(draft, register) });
   writeArgument(slot, 2, { kind: IMMEDIATE, value: plus ?? 0 });
+  if (high !== undefined) writeArgument(slot, 3, { kind: REGISTER, value: placeOf(draft, high) });
 }
 
 /** What the shim reads of an argument. */

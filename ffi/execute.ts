@@ -17,7 +17,15 @@ export type Outcome =
 
 const FAILED_STEP = 8, FAILED_ERRNO = 12;
 const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, F_ADD_SEALS = 1033, SEAL_ALL = 0xf;
-const OPENING: ReadonlySet<string> = new Set(["openat", "openat2", "pidfd_open", "pidfd_getfd", "open_tree", "socket"]);
+const OPENING: ReadonlySet<string> = new Set([
+  "openat",
+  "openat2",
+  "pidfd_open",
+  "pidfd_getfd",
+  "open_tree",
+  "socket",
+  "bpf",
+]);
 
 /** The registers in which the caller's steps leave descriptors of the calling process. */
 function descriptors(program: Program): string[] {

@@ -17,6 +17,8 @@ export interface Register {
   readonly register: string;
   /** Added to the value, inside of {@linkcode Words} only: for structures that pack more into one word. Default: 0. */
   readonly plus?: bigint;
+  /** The register whose value is in the upper 32 bits, inside of {@linkcode Words} only. Default: none. */
+  readonly high?: string;
 }
 
 /** A pointer to a register, for system calls that write a result through one. */

@@ -37,6 +37,8 @@ export interface BindMount {
   readonly directory: boolean;
   /** Whether the container may only read. */
   readonly readOnly: boolean;
+  /** Whether device nodes in it work, where the container may use the device. Default: they do not. */
+  readonly devices?: boolean;
 }
 
 /** A file system in memory. */
@@ -66,6 +68,8 @@ export interface Device {
   readonly minor: number;
   /** Permission bits. */
   readonly mode: number;
+  /** What the container may do with it: some of `r`, `w` and `m`. */
+  readonly access: string;
 }
 
 /** A resource limit (`getrlimit(2)`); -1 is no limit. */

@@ -21,7 +21,7 @@ Deno.test("limits that make no sense are refused by name", () => {
     [{ memory: 8 * MiB, memorySwap: -2 }, "-1 for unlimited"],
     [{ memory: 8 * MiB, memoryReservation: 9 * MiB }, "cannot be more"],
     [{ memoryReservation: 1 }, "--memory-reservation"],
-    [{ pids: 0 }, "--pids-limit"],
+    [{ pids: 0.5 }, "--pids-limit"],
     [{ pids: -2 }, "--pids-limit"],
     [{ cpusetCpus: "" }, "--cpuset-cpus"],
     [{ cpusetCpus: "0-" }, "--cpuset-cpus"],
@@ -37,6 +37,7 @@ Deno.test("limits that make no sense are refused by name", () => {
     { cpuShares: 2, cpus: 0.01, memory: 6 * MiB, memorySwap: 6 * MiB, memoryReservation: 6 * MiB, pids: 1 },
     { cpuShares: 262_144, memory: 6 * MiB, memorySwap: -1, pids: -1, cpusetCpus: "0-1,3", cpusetMems: "0" },
     { memorySwap: -1 },
+    { pids: 0 },
   ];
   for (const limits of good) validateLimits(limits);
   assert.deepEqual(parseCpuList("0-2,7,4-4"), [0, 1, 2, 7, 4]);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Limits } from "../lib/cgroup/limits.ts";
-import { type CgroupPlan, groupCandidates, groupName, planCgroups, type PlanOptions } from "../lib/cgroup/plan.ts";
+import { type CgroupPlan, type GroupPlan, oomFile, planCgroups, type PlanOptions } from "../lib/cgroup/plan.ts";
 import { CgroupError, InputError } from "../lib/errors.ts";
 import {
   CG,
@@ -15,16 +15,40 @@ import {
   V2,
 } from "./helpers/cgroup_hosts.ts";
 
-/** A plan in short: per group its header, what it enables and writes (`?` is optional). */
-function brief(plan: CgroupPlan): string[][] {
-  return plan.groups.map((group) => [
-    `v${group.version} ${group.hierarchy} ${group.join} ${group.path}`,
-    ...group.enable.map(({ file, value }) => `enable ${file} ${value}`),
-    ...group.writes.map(({ file, value, optional }) => {
-      assert.ok(file.startsWith(group.path + "/"));
-      return `${file.slice(group.path.length + 1)}${optional ? "?" : ""}=${value}`;
-    }),
-  ]);
+type Usual = { readonly optional?: true; readonly value: string };
+
+/** What nobody asks for: 4096 processes, and that the controller is handed down for that. */
+function isUsual({ optional, value }: Usual): boolean {
+  return optional === true && /^(4096|\+pids)$/.test(value);
+}
+
+/** A group in short: its header, what it enables and writes (`?` is optional), but for what is usual. */
+function briefGroup(group: GroupPlan): string[] {
+  const { version, hierarchy, join, path, enable, writes, inner } = group;
+  const written = writes.filter((write) => !isUsual(write)).map(({ file, value, optional }) => {
+    assert.ok(file.startsWith(path + "/"));
+    return `${file.slice(path.length + 1)}${optional ? "?" : ""}=${value}`;
+  });
+  // The container is one group below, which says the same.
+  assert.equal(inner?.path, `${path}/inner`);
+  assert.deepEqual(
+    inner.writes,
+    writes.map(({ file, ...rest }) => ({ file: file.replace(path, `${path}/inner`), ...rest })),
+  );
+  const handed = inner.enable.map(({ file, value }) => `${file} ${value}`).join();
+  const named = new Set(writes.map(({ file }) => file.slice(path.length + 1).split(".")[0] ?? ""));
+  for (const controller of version === 2 ? named : []) assert.match(handed, new RegExp(`\\+${controller}\\b`));
+  return [
+    `v${version} ${hierarchy} ${join} ${path}`,
+    ...enable.filter((write) => !isUsual(write)).map(({ file, value }) => `enable ${file} ${value}`),
+    ...written,
+  ];
+}
+
+/** Of a plan, the groups that hold a limit which was asked for, or that are of v2 alone. */
+function brief({ groups }: CgroupPlan): string[][] {
+  const alone = groups.every(({ version }) => version === 2);
+  return groups.filter(({ limited }) => limited || alone).map(briefGroup).sort();
 }
 
 Deno.test("limits become groups and writes in the order that each kernel interface accepts", () => {
@@ -38,7 +62,7 @@ Deno.test("limits become groups and writes in the order that each kernel interfa
     cpuShares: 512,
   };
   const cases: [string, Files, Limits, string[][], PlanOptions?][] = [
-    ["v1 makes no group without limits", HYBRID, {}, []],
+    ["v1 limits nothing without limits", HYBRID, {}, []],
     ["v1, one limit, one group", HYBRID, { pids: -1 }, [[`v1 pids write ${CG}/pids/c1`, "pids.max=max"]]],
     ["v1, memory alone allows as much swap", HYBRID, { memory: 64 * MiB }, [[
       `v1 memory write ${CG}/memory/c1`,
@@ -112,42 +136,40 @@ Deno.test("limits become groups and writes in the order that each kernel interfa
   }
 });
 
-Deno.test("a container that is to be frozen gets a group of v2 where it is mounted, else of v1's freezer", () => {
-  const plan = (files: Files, limits: Limits = {}, options: PlanOptions = {}): string[][] =>
-    brief(planCgroups(detect(files), "c1", limits, { freezable: true, ...options }));
-  const v1: Files = { ...HYBRID, "/proc/self/cgroup": HYBRID["/proc/self/cgroup"]?.replace(/^0::.*$/m, "") ?? "" };
-  assert.deepEqual(plan(HYBRID), [[`v2 unified clone ${CG}/unified/c1`]]);
-  assert.deepEqual(plan(v1), [[`v1 freezer write ${CG}/freezer/c1`]]);
-  assert.deepEqual(plan(V2), [[`v2 unified clone ${CG}/c1`]], "it has one already");
-  assert.deepEqual(plan(v1, { pids: 5 }, { parent: "a/b" }), [
-    [`v1 pids write ${CG}/pids/a/b/c1`, "pids.max=5"],
-    [`v1 freezer write ${CG}/freezer/a/b/c1`],
-  ]);
-  throws(() => plan(NONE), CgroupError, "freezer-missing");
+Deno.test("there is a group in every hierarchy that can be written to, and where it holds limits one below it", () => {
+  const groups = (files: Files, options: PlanOptions = {}): string[] =>
+    planCgroups(detect(files), "c1", {}, options).groups.map(({ path, inner }) =>
+      `${path.slice(CG.length)}${inner ? " with inner" : ""}`
+    ).sort();
+  const every = ["cpu", "cpuacct", "cpuset", "freezer", "memory", "pids", "unified"];
+  const known = groups(HYBRID).filter((path) => every.includes(path.split("/")[1] ?? ""));
+  assert.deepEqual(
+    known.map((path) => path.replace("/c1", "")),
+    every.map((name) => `/${name}${["pids", "unified"].includes(name) ? " with inner" : ""}`).filter((path) =>
+      known.some((one) => one.startsWith(path.split(" ")[0] ?? ""))
+    ),
+  );
+  const mountinfo = HYBRID["/proc/self/mountinfo"]?.replace("/sys/fs/cgroup/memory rw,", "/sys/fs/cgroup/memory ro,");
+  const readOnly = groups({ ...HYBRID, "/proc/self/mountinfo": mountinfo ?? "" });
+  assert.deepEqual(readOnly, groups(HYBRID).filter((path) => !path.startsWith("/memory")));
+  assert.deepEqual(groups(V2), ["/c1 with inner"]);
+  assert.deepEqual(groups(NONE), []);
+  const parent = groups(HYBRID, { parent: "/a", hasParent: (mount) => mount.endsWith("/cpu") });
+  assert.deepEqual(parent.filter((path) => path.includes("/a/")), ["/cpu/a/c1"]);
 });
 
-Deno.test("the places where a container's groups could be hold every plan, and nothing of hierarchies that are read-only", () => {
-  const limits: Limits = { cpus: 1, cpusetCpus: "0", memory: 64 * MiB, pids: 9 };
-  for (const files of [HYBRID, V2, SYSTEMD_HYBRID]) {
-    const host = detect(files);
-    const candidates = groupCandidates(host, "c1", "/a");
-    const possible = Object.fromEntries(
-      Object.entries(limits).filter(([name]) => files !== SYSTEMD_HYBRID || name !== "pids"),
-    );
-    const { groups } = planCgroups(host, groupName("c1"), possible, { parent: "a", freezable: true });
-    for (const { path } of groups) assert.ok(candidates.includes(path), path);
-    assert.equal(new Set(candidates).size, candidates.length);
+Deno.test("a group of devices says what may be used, and counts of memory are where the kernel writes them", () => {
+  const plan = planCgroups(detect(HYBRID), "c1", { memory: 64 * MiB }, {
+    devices: [{ kind: "c", major: 1, access: "r" }],
+  });
+  const writes = plan.groups.flatMap((group) => group.writes).filter(({ file }) => file.includes("/devices."));
+  if (detect(HYBRID).controllers.has("devices")) {
+    assert.deepEqual(writes.map(({ value }) => value), ["a", "c 1:* r"]);
   }
-  assert.deepEqual(
-    groupCandidates(detect(HYBRID), "c1").sort(),
-    ["cpu", "cpuset", "freezer", "memory", "pids", "unified"].map((name) => `${CG}/${name}/sauropod-c1`),
-  );
-  const mountinfo = HYBRID["/proc/self/mountinfo"]?.replace("/sys/fs/cgroup/memory rw,", "/sys/fs/cgroup/memory ro,") ??
-    "";
-  const readOnly = groupCandidates(detect({ ...HYBRID, "/proc/self/mountinfo": mountinfo }), "c1");
-  assert.ok(readOnly.length === 5 && !readOnly.some((path) => path.includes("/memory/")));
-  assert.deepEqual(groupCandidates(detect(V2), "c1", "/x.slice"), [`${CG}/x.slice/sauropod-c1`]);
-  assert.deepEqual(groupCandidates(detect(NONE), "c1"), []);
+  assert.equal(oomFile(detect(HYBRID), plan), `${CG}/memory/c1/inner/memory.oom_control`);
+  assert.equal(oomFile(detect(HYBRID), planCgroups(detect(HYBRID), "c1", {})), `${CG}/memory/c1/memory.oom_control`);
+  assert.equal(oomFile(detect(V2), planCgroups(detect(V2), "c1", {})), `${CG}/c1/memory.events`);
+  assert.equal(oomFile(detect(NONE), planCgroups(detect(NONE), "c1", {})), undefined);
 });
 
 Deno.test("a hybrid host splits a plan over both versions, and a co-mounted cpuset is always filled", () => {
@@ -165,7 +187,7 @@ Deno.test("a hybrid host splits a plan over both versions, and a co-mounted cpus
     ["v1 cpuset,cpu write /v1/c1", "cpuset.cpus=0", "cpuset.mems=0", "cpu.shares=2"],
     ["v2 unified clone /v2/c1", "enable /v2/cgroup.subtree_control +pids", "pids.max=5"],
   ]);
-  assert.deepEqual(planCgroups(host, "c1", {}).groups, []);
+  assert.deepEqual(brief(planCgroups(host, "c1", {})), []);
 });
 
 Deno.test("a limit that this host cannot set is refused by name", () => {
@@ -190,7 +212,10 @@ Deno.test("a limit that this host cannot set is refused by name", () => {
     throws(() => planCgroups(detect(files), "c1", limits), CgroupError, code, text);
   }
   assert.deepEqual(planCgroups(detect(V2_READ_ONLY), "c1", {}).groups, []);
-  assert.equal(planCgroups(detect(NO_CPUSET_DATA), "c1", { cpusetCpus: "0", cpusetMems: "0" }).groups.length, 1);
+  const both = { cpusetCpus: "0", cpusetMems: "0" };
+  assert.equal(brief(planCgroups(detect(NO_CPUSET_DATA), "c1", both)).length, 1);
+  const hierarchies = planCgroups(detect(NO_CPUSET_DATA), "c1", {}).groups.map(({ hierarchy }) => hierarchy);
+  assert.ok(!hierarchies.includes("cpuset"), "nobody could be moved into its group");
 });
 
 Deno.test("a group's name cannot leave its parent", () => {

@@ -53,7 +53,7 @@ Deno.test("what is mounted on one side is not seen on the other, not even below 
     await using box = await converse(world, script, options);
     assert.equal(await box.ask(), "mounted");
 
-    assertUnchanged({ ...before, processes: lookAtMachine().processes });
+    assertUnchanged({ ...before, processes: lookAtMachine().processes, groups: lookAtMachine().groups });
     assert.deepEqual([...Deno.readDirSync(`${shared}/from-container`)], []);
 
     await host("mount", "-t", "tmpfs", "late", `${shared}/from-host`);

@@ -139,7 +139,7 @@ Deno.test("all limits together hold for the command and the processes that it st
   const count = (): number => Deno.readTextFileSync(`${group}/cgroup.procs`).trim().split("\n").length;
   assert.equal(count(), 3, "init, the shell and sleep");
   for (const controller of ["cpu", "memory", "pids"] as const) {
-    assert.match(groupOf(container.pid, controller), /\/sauropod-[0-9a-f]{12}$/);
+    assert.match(groupOf(container.pid, controller), /\/sauropod-[0-9a-f]{12}\/inner$/);
   }
 });
 
@@ -229,7 +229,7 @@ const REFUSED = [
   ["--memory", "lots", /"lots" is not a size/],
   ["--memory-swap", "64m", /needs --memory/],
   ["--cpus", "0", /from 0.01/],
-  ["--pids-limit", "0", /-1 for unlimited/],
+  ["--pids-limit", "-2", /-1 for unlimited/],
 ] as const;
 
 Deno.test("the command line refuses senseless limits by name, before anything is made", async () => {
@@ -331,7 +331,7 @@ Deno.test("a container's group goes below the parent that the user names, and on
   Deno.mkdirSync(`${mount}/${parent}`);
   try {
     await using container = await run("busybox", ["sleep", "1000"], { ...world.folders, limits, cgroupParent: parent });
-    assert.match(groupOf(container.pid, "memory"), new RegExp(`/${parent}/sauropod-[0-9a-f]{12}$`));
+    assert.match(groupOf(container.pid, "memory"), new RegExp(`/${parent}/sauropod-[0-9a-f]{12}/inner$`));
   } finally {
     Deno.removeSync(`${mount}/${parent}`);
   }

@@ -1,6 +1,7 @@
 /** Whose a container is: after a reboot, and when several want to take it away. */
 
 import assert from "node:assert/strict";
+import { removeGroups } from "../lib/cgroup/remove.ts";
 import { runDetached, start, wait } from "../mod.ts";
 import { isGone } from "../lib/cgroup/usage.ts";
 import { listContainers } from "../lib/container/names.ts";
@@ -62,7 +63,7 @@ Deno.test("after a reboot nobody is taken for whom the numbers are now; containe
     }
   }
   // A boot empties /run and the control groups.
-  groupsOf(ids).forEach((path) => Deno.removeSync(path));
+  removeGroups(groupsOf(ids));
   const [first = "", removed = "", ...others] = ids;
   assert.match(await cli(world, "ps", "-a"), /lost .*named$/m);
   assert.deepEqual(leftIn(world).filter((path) => path.startsWith(".live") || path.startsWith(removed)), []);

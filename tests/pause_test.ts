@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { ContainerError, pause, run, type RunOptions, unpause } from "../mod.ts";
 import { isPaused, whileFrozen } from "../lib/container/pause.ts";
 import { processesOf } from "../lib/container/processes.ts";
-import { readRecord, writeRecord } from "../lib/container/record.ts";
+import { readRecord } from "../lib/container/record.ts";
 import { reclaim } from "../lib/container/leftovers.ts";
-import { always, groupsOf, host } from "./helpers/groups.ts";
+import { groupsOf, host } from "./helpers/groups.ts";
 import { converse, host as onHost, lineReader, until } from "./helpers/inside.ts";
 import { hasPython } from "./helpers/terminal.ts";
 import { makeWorld, PROJECT, type World } from "./helpers/world.ts";
@@ -69,25 +69,6 @@ Deno.test("a paused container does nothing until it is unpaused, and ps and insp
   assert.match((await world.cli(["ps"])).stdout, / running +box\n/);
 });
 
-Deno.test("a group that pausing made is in the record while the container runs, and goes with it", async () => {
-  await using world = makeWorld();
-  for (const keep of [false, true]) {
-    await using box = await run("busybox", ["sleep", "1000"], { ...world.folders, keep });
-    assert.equal(groupsOf(box.id).length, always);
-    await pause(box, world.folders);
-    assert.equal(groupsOf(box.id).length, 1);
-    assert.deepEqual([...recordOf(world, box.id).cgroups], groupsOf(box.id));
-    await unpause(box, world.folders);
-    await pause(box, world.folders);
-    assert.equal(groupsOf(box.id).length, 1, "one is enough");
-    await unpause(box, world.folders);
-    box.kill("SIGKILL");
-    await box.status;
-    await until("its group is gone", () => groupsOf(box.id).length === 0);
-    if (keep) await until("it has ended", () => recordOf(world, box.id).ended?.code === 137);
-  }
-});
-
 Deno.test("a container that already has limits, or one below a parent, is paused in its place", async () => {
   await using world = makeWorld();
   await using limited = await run("busybox", ["sleep", "1000"], { ...world.folders, limits: { pids: 50 } });
@@ -103,7 +84,8 @@ Deno.test("a container that already has limits, or one below a parent, is paused
     await using child = await run("busybox", ["sleep", "1000"], { ...world.folders, cgroupParent: parent });
     await pause(child, world.folders);
     assert.deepEqual(groupsOf(child.id, parent), [`${mount}/${parent}/sauropod-${child.id}`]);
-    assert.deepEqual(groupsOf(child.id), []);
+    // Hierarchies without the parent have it at the top.
+    assert.equal(groupsOf(child.id).length, host.hierarchies.length - 1);
   } finally {
     Deno.removeSync(`${mount}/${parent}`);
   }
@@ -260,31 +242,6 @@ Deno.test("commands that pause, unpause and are killed at any moment leave a con
   talk.container.kill("SIGKILL");
   await talk.container.status;
   await until("its groups are gone", () => groupsOf(id).length === 0);
-});
-
-Deno.test("a group that a killed command had named or made but not filled goes with the container, or is used", async () => {
-  await using world = makeWorld();
-  const { mount } = host.unified ?? host.controllers.get("freezer") ?? assert.fail("nothing can freeze");
-  for (const made of [false, true]) {
-    for (const used of [false, true]) {
-      let id = "";
-      {
-        await using box = await run("busybox", ["sleep", "1000"], world.folders);
-        id = box.id;
-        const path = `${mount}/sauropod-${id}`, folder = `${world.folders.containers}/${id}`;
-        if (always === 0) {
-          writeRecord(folder, { ...recordOf(world, id), cgroups: [path], joining: [path] });
-          if (made) Deno.mkdirSync(path);
-        }
-        if (used) {
-          await pause(box, world.folders);
-          assert.match(Deno.readTextFileSync(`/proc/${box.pid}/cgroup`), new RegExp(`/sauropod-${id}$`, "m"));
-          assert.deepEqual(recordOf(world, id).joining ?? [], []);
-        }
-      }
-      assert.deepEqual(groupsOf(id), []);
-    }
-  }
 });
 
 Deno.test({

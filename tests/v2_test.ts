@@ -16,6 +16,7 @@ const SECTIONS = {
   // What depends on the kind of control groups.
   pause: `"$deno" test -A --no-check --quiet --filter '/^(a|pausing|processes|freezing) /' tests/pause_test.ts`,
   stats: `"$deno" test -A --no-check --quiet --filter '/^(a|CPU|memory|processes|what) /' tests/stats_test.ts`,
+  groups: `"$deno" test -A --no-check --quiet tests/cgroup_attacks_test.ts`,
   session: `"$deno" test -A --no-check --quiet tests/session_test.ts`,
   group: `sauropod --rm --memory 64m --pids-limit 20 host /bin/sh -c '
     cat /proc/self/cgroup; ls -d /sys/fs/cgroup/memory.max; cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max'`,
@@ -59,7 +60,12 @@ function onV2(name: string, fn: () => Promise<void>): void {
   Deno.test({ name: `on a pure cgroup v2 machine ${name}`, ignore: reason !== "", fn });
 }
 
-for (const [name, least] of [["limits", 15], ["update", 12], ["pause", 8], ["stats", 6], ["session", 4]] as const) {
+for (
+  const [name, least] of [["limits", 15], ["groups", 8], ["update", 12], ["pause", 8], ["stats", 6], [
+    "session",
+    4,
+  ]] as const
+) {
   onV2(`every test of ${name} passes`, async () => {
     const { code, output } = await section(name);
     assert.equal(code, 0, output);

@@ -156,7 +156,7 @@ static long perform(struct program *p, uint32_t i, const struct step *s, struct 
     }
   }
   switch (s->call) {
-    case STORE: *(uint64_t *)a[0] = (uint64_t)(a[1] + a[2]); return 0;
+    case STORE: *(uint64_t *)a[0] = (uint64_t)(a[1] + a[2]) + ((uint64_t)a[3] << 32); return 0;
     case EXPECT: return (*(uint64_t *)a[0] & (uint64_t)a[1]) == (uint64_t)a[2] ? 0 : -a[3];
     case DEFAULT_SIGNALS: default_signals(); return 0;
     case DROP_BOUNDING: return drop_bounding((uint64_t)a[0]);

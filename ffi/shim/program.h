@@ -10,7 +10,7 @@ enum argument_kind { IMMEDIATE = 0, POINTER = 1, REGISTER = 2, REGISTER_POINTER 
 
 // What is not a system call.
 enum pseudo {
-  STORE = 1 << 24,  // *(u64 *)a = b + c
+  STORE = 1 << 24,  // *(u64 *)a = b + c + (d << 32)
   EXPECT,           // fail with errno d unless (*(u64 *)a & b) == c
   DEFAULT_SIGNALS,  // every signal's disposition is the default one
   DROP_BOUNDING,    // prctl(PR_CAPBSET_DROP) for each bit of a; what the kernel does not know is dropped already

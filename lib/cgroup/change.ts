@@ -4,12 +4,21 @@
  * @module
  */
 
+import { isFolder } from "../../ffi/paths.ts";
 import { CgroupError, messageOf } from "../errors.ts";
-import { writeSetting } from "./adopt.ts";
 import type { GroupPlan, GroupWrite } from "./plan.ts";
 import { hasErrno } from "./usage.ts";
 
 const MEMORY = "memory.limit_in_bytes", MEMORY_AND_SWAP = "memory.memsw.limit_in_bytes";
+
+/** Writes a value to a file of a group. One that is missing and optional is passed over. */
+function writeSetting({ file, value, optional }: GroupWrite): void {
+  try {
+    Deno.writeTextFileSync(file, value, { create: false });
+  } catch (error) {
+    if (!optional || !(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
 
 function nameOf({ file }: GroupWrite): string {
   return file.slice(file.lastIndexOf("/") + 1);
@@ -59,6 +68,15 @@ function put(write: GroupWrite): void {
   }
 }
 
+/** What to write to a group and to the one below it, none of which may have more than the other at any time. */
+function stages({ writes, inner }: GroupPlan): { write: GroupWrite; tentative: boolean }[] {
+  const plain = (some: readonly GroupWrite[]) => inOrder(some).map((write) => ({ write, tentative: false }));
+  if (!inner || !isFolder(inner.path)) return plain(writes);
+  // The lower one has to shrink first; if it is to grow, that is refused, and done after the upper one.
+  const first = plain(inner.writes).map((stage) => ({ ...stage, tentative: true }));
+  return [...first, ...plain(writes), ...plain(inner.writes)];
+}
+
 /**
  * Writes the limits of planned groups that exist. Returns what writes the old ones back.
  *
@@ -68,12 +86,18 @@ export function changeLimits(groups: readonly GroupPlan[]): () => void {
   const before: GroupWrite[] = [];
   const undo = (): void => before.forEach(writeSetting);
   // That a group hands controllers down harms nobody, and cannot be undone while somebody uses them.
-  groups.flatMap(({ enable }) => enable).forEach(put);
+  groups.flatMap(({ enable, inner }) => [...enable, ...inner?.enable ?? []]).filter(({ optional }) => !optional)
+    .forEach(put);
   try {
-    for (const write of groups.flatMap(({ writes }) => inOrder(writes))) {
+    for (const { write, tentative } of groups.flatMap(stages)) {
       const value = read(write.file);
       if (value === undefined && write.optional) continue;
-      put(write);
+      try {
+        put(write);
+      } catch (error) {
+        if (tentative) continue;
+        throw error;
+      }
       // An empty list of CPUs is written as an empty line.
       before.unshift({ file: write.file, value: value || "\n" });
     }

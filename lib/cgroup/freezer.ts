@@ -67,11 +67,6 @@ function set({ group, control }: Freezer, value: string): void {
   }
 }
 
-/** Whether one of the groups can be frozen. */
-export function canFreeze(groups: readonly string[]): boolean {
-  return freezersIn(groups).length > 0;
-}
-
 /** Whether one of the groups is frozen, or about to be. */
 export function isFrozen(groups: readonly string[]): boolean {
   return freezersIn(groups).some(({ group, asked }) => read(`${group}/${asked}`).trim() === "1");

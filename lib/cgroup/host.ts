@@ -90,6 +90,13 @@ export function detectCgroups(root = ""): CgroupHost {
   };
 }
 
+let found: CgroupHost | undefined;
+
+/** The control groups of this host as this process found them when it first needed them. */
+export function thisHost(): CgroupHost {
+  return found ??= detectCgroups();
+}
+
 /**
  * The folder of the v2 group that a process must be in to outlive the session or service that starts it: the topmost one.
  * Systemd ends what is in the groups that it has made, which it finds in v2 wherever that is mounted. Undefined where we

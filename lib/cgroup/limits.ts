@@ -1,7 +1,7 @@
 import { InputError } from "../errors.ts";
 import { formatSize } from "../size.ts";
 
-/** What a container may use. Whatever is absent is not limited. */
+/** What a container may use. Whatever is absent is not limited, but for its processes. */
 export interface Limits {
   /** Relative share of busy CPUs, 2 to 262144, as v1's `cpu.shares`; a group without it counts as 1024. */
   cpuShares?: number;
@@ -17,7 +17,7 @@ export interface Limits {
   memorySwap?: number;
   /** Bytes of memory that reclaim tries to leave to it, at least 6 MiB and at most `memory`. */
   memoryReservation?: number;
-  /** Processes and threads; -1 is unlimited. */
+  /** Processes and threads; 0 and -1 are unlimited. Default: 4096 where the host counts them. */
   pids?: number;
 }
 
@@ -44,7 +44,7 @@ const RANGES = [
   { limit: "memorySwap", min: MIN_MEMORY, max: Number.MAX_SAFE_INTEGER, unlimited: true, show: formatSize },
   { limit: "memoryReservation", min: MIN_MEMORY, max: Number.MAX_SAFE_INTEGER, show: formatSize },
   // PID_MAX_LIMIT of a 64-bit kernel: more can never exist.
-  { limit: "pids", min: 1, max: 4_194_304, unlimited: true, show: String },
+  { limit: "pids", min: 0, max: 4_194_304, unlimited: true, show: String },
 ] as const satisfies readonly {
   limit: keyof Limits;
   min: number;

@@ -41,7 +41,7 @@ export function settingsV1(limits: Limits, inherited: Cpuset | undefined): Setti
     ...setting("memory", "memory.limit_in_bytes", memory),
     ...setting("memory", "memory.memsw.limit_in_bytes", memorySwap ?? (memory && memory * 2), memorySwap === undefined),
     ...setting("memory", "memory.soft_limit_in_bytes", limits.memoryReservation),
-    ...setting("pids", "pids.max", orMax(limits.pids)),
+    ...setting("pids", "pids.max", orMax(limits.pids === 0 ? -1 : limits.pids)),
   ];
 }
 
@@ -58,7 +58,7 @@ export function settingsV2(limits: Limits): Setting[] {
     ...setting("memory", "memory.max", memory),
     ...setting("memory", "memory.swap.max", orMax(swap ?? memory), memorySwap === undefined),
     ...setting("memory", "memory.low", limits.memoryReservation),
-    ...setting("pids", "pids.max", orMax(limits.pids)),
+    ...setting("pids", "pids.max", orMax(limits.pids === 0 ? -1 : limits.pids)),
   ];
 }
 

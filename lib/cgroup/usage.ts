@@ -6,6 +6,7 @@
 
 import { type ErrnoName, errnoNumber } from "../../ffi/errno.ts";
 import { modeOf } from "../../ffi/paths.ts";
+import { INNER } from "./plan.ts";
 
 /** Memory of a group, in bytes. */
 export interface GroupMemory {
@@ -72,7 +73,8 @@ export function tasksIn(group: string): number | undefined {
 /** The seconds of CPU time that a v2 group has used; undefined if there is no such group. */
 export function cpuSecondsOf(group: string): number | undefined {
   const text = read(`${group}/cpu.stat`);
-  return text === undefined ? undefined : field(text, "usage_usec") / 1e6;
+  // v1 has a file of that name which tells something else.
+  return text?.startsWith("usage_usec ") ? field(text, "usage_usec") / 1e6 : undefined;
 }
 
 /** What a v2 group has read from and written to block devices; undefined if it does not count that. */
@@ -95,7 +97,11 @@ export function oomKills(oomFile: string): number {
 
 /** Whether the kernel has killed a process in one of the groups for lack of memory. */
 export function ranOutOfMemory(groups: readonly string[]): boolean {
-  const files = groups.flatMap((group) => [`${group}/memory.oom_control`, `${group}/memory.events`]);
+  const files = groups.flatMap((group) => [
+    `${group}/memory.oom_control`,
+    `${group}/${INNER}/memory.oom_control`,
+    `${group}/memory.events`,
+  ]);
   return files.some((file) => oomKills(file) > 0);
 }
 

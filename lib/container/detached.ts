@@ -10,6 +10,9 @@ import { close } from "../../ffi/fs.ts";
 import { type Job, jobFile, PLACES } from "../../ffi/job.ts";
 import { reapNow } from "../../ffi/process.ts";
 import { type Program, step } from "../../ffi/program.ts";
+import { wayInto } from "../cgroup/enter.ts";
+import { lastingGroup, thisHost } from "../cgroup/host.ts";
+import { oomFile } from "../cgroup/plan.ts";
 import { SpawnError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import type { Place } from "../network/attach.ts";
@@ -60,33 +63,10 @@ function wiringOf(outfit: Outfit, { tty }: ContainerOptions): Wiring {
   };
 }
 
-interface Groups {
-  /** Where the container has control groups, or can get some later. */
-  readonly candidates: string[];
-  /** Where the kernel counts its out-of-memory kills. */
-  readonly oomFile: string | undefined;
-  /** Where the monitor is to be. */
-  readonly home: string | undefined;
-}
-
-async function groupsOf(id: string, { cgroupParent }: ContainerOptions): Promise<Groups> {
-  const [{ detectCgroups, lastingGroup }, { groupCandidates, oomFile }] = await Promise.all([
-    lazy.cgroupHost(),
-    lazy.cgroupPlan(),
-  ]);
-  const host = detectCgroups();
-  return {
-    candidates: groupCandidates(host, id, cgroupParent),
-    oomFile: oomFile(host, id, cgroupParent),
-    home: lastingGroup(host),
-  };
-}
-
 async function healthOf(
   spec: ContainerSpec,
   options: ContainerOptions,
   container: number,
-  groups: readonly string[],
 ): Promise<Job["health"]> {
   if (!options.health) return undefined;
   const { command, interval = INTERVAL, timeout = INTERVAL, startPeriod = 0, retries = RETRIES } = options.health;
@@ -94,6 +74,7 @@ async function healthOf(
   const process = await prepareProcess(spec.rootfs.lower, words, options, spec.hostname);
   const inherited = (fd: number): Stream => ({ fd });
   const streams = [inherited(0), inherited(1), inherited(2)] as const;
+  const groups = spec.cgroups.groups.map(wayInto);
   return { program: joinProgram(process, groups, { container, streams }), interval, timeout, startPeriod, retries };
 }
 
@@ -106,13 +87,13 @@ async function jobOf(
   { containers, options }: Plan,
   record: ContainerRecord,
   outfit: Outfit,
-  { candidates, oomFile }: Groups,
 ): Promise<Job> {
   const base = baseOf(outfit);
   const networkPlace = base + PLACES.network;
   const wiring = wiringOf(outfit, options);
   const { logSize = LOG_SIZE, logFiles = LOG_FILES } = options;
-  const health = await healthOf(spec, options, base + PLACES.pidfd, candidates);
+  const health = await healthOf(spec, options, base + PLACES.pidfd);
+  const oom = oomFile(thisHost(), spec.cgroups);
   const { folder, live, outputs, reports: [, report], silence } = outfit;
   return {
     id: spec.id,
@@ -122,14 +103,14 @@ async function jobOf(
     ...(logSize > 0 ? { log: { files: logFiles, limit: logSize } } : {}),
     removes: !record.keep,
     attributes: attributesOf(record),
-    ...(oomFile === undefined ? {} : { oomFile }),
+    ...(oom === undefined ? {} : { oomFile: oom }),
     ...(health ? { health } : {}),
     descriptors: { folder, live, outputs, report, base, lock: outfit.lock },
     first: compile(spec, record.keep ? { ...wiring, networkPlace } : wiring),
     again: compile(specAgain(spec, networkPlace), { ...wiring, report: silence }),
     end: endOf({
       ports: outfit.ports,
-      groups: candidates,
+      groups: spec.cgroups.groups.map(({ path }) => path),
       ...(record.keep ? {} : { folder: spec.rootfs.folder }),
       marks: [`${containers}/.live/${spec.id}.process`, `${containers}/.live/${spec.id}`],
     }),
@@ -157,13 +138,12 @@ async function runMonitor(
   outfit: Outfit,
   spec: ContainerSpec,
   { tty = false }: ContainerOptions,
-  { home }: Groups,
   meanwhile: () => void,
 ): Promise<number> {
   const terminal = tty ? { terminal: REGISTERS.terminal } : {};
   const file = jobFile(job, { pid: REGISTERS.pid, pidfd: REGISTERS.pidfd, ...terminal });
   try {
-    const outcome = execute(startMonitor(file.fd, outfit.given, home), ["monitor"]);
+    const outcome = execute(startMonitor(file.fd, outfit.given, lastingGroup(thisHost())), ["monitor"]);
     if (!outcome.ok) throw await describe(outcome, spec);
     const [ours, theirs] = outfit.reports;
     outfit.close(theirs);
@@ -224,9 +204,8 @@ export async function begin(
   try {
     const complete = { ...record, detached: detachedOf(outfit, options) };
     write(complete);
-    const groups = await groupsOf(spec.id, options);
-    const job = await jobOf(spec, plan, complete, outfit, groups);
-    const pid = await runMonitor(job, outfit, spec, options, groups, () => {
+    const job = await jobOf(spec, plan, complete, outfit);
+    const pid = await runMonitor(job, outfit, spec, options, () => {
       place?.announce();
       meanwhile?.();
     });

@@ -18,6 +18,8 @@ import {
   resizeTerminal,
   sendSignal,
 } from "../../ffi/process.ts";
+import { waysInto } from "../cgroup/enter.ts";
+import { lastingGroup, thisHost } from "../cgroup/host.ts";
 import { ContainerError, InputError, SpawnError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../folders.ts";
 import { lazy } from "../lazy.ts";
@@ -124,11 +126,6 @@ async function describe(failure: Failure, process: ProcessSpec): Promise<Error> 
   return describeFailure(failure, { process });
 }
 
-async function homeOfDetached(): Promise<string | undefined> {
-  const { detectCgroups, lastingGroup } = await lazy.cgroupHost();
-  return lastingGroup(detectCgroups());
-}
-
 /**
  * A pidfd of the process `pid`, of which we have read in a pipe whose other end the container can get hold of with
  * CAP_SYS_PTRACE: it must be a child of ours in the pid namespace of `container`. Undefined if it is another one, or gone.
@@ -155,12 +152,13 @@ async function launch(
 ): Promise<{ pid: number; pidfd: number }> {
   const [reading, report] = pipe();
   const wiring = { container, streams, report, diesWithCaller: !detach };
-  const program = joinProgram(process, record.cgroups, terminal ? { ...wiring, terminal: terminal.index } : wiring);
+  const { born, files } = waysInto(record.cgroups);
+  const program = joinProgram(process, files, terminal ? { ...wiring, terminal: terminal.index } : wiring);
   const file = programFile(program);
   try {
     const needed = streams.flatMap((stream) => stream === "terminal" ? [] : [stream.fd]);
     const inherited = [file.fd, report, container, ...needed];
-    const home = detach ? await homeOfDetached() : undefined;
+    const home = born ?? (detach ? lastingGroup(thisHost()) : undefined);
     const outcome = execute(startJoin(shimFd, file.fd, report, inherited, home), ["joiner"]);
     close(report);
     if (!outcome.ok) throw await describe(outcome, process);

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { errnoNumber } from "../../ffi/errno.ts";
+import { execute } from "../../ffi/execute.ts";
 import { type Ending, reap, sendSignal } from "../../ffi/process.ts";
 import { ContainerError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
@@ -12,6 +14,7 @@ import type { Folders } from "../folders.ts";
 import type { Attachment } from "../network/attach.ts";
 import type { PublishedPort } from "../network/ports.ts";
 import { signalNumber } from "../signals.ts";
+import { removeAtOnce } from "../program/detach.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { Child, type CommandStatus, type Written } from "./child.ts";
 import type { ExecOptions, ExecProcess } from "./exec.ts";
@@ -63,14 +66,18 @@ export interface Started<T extends Launched = Launched> {
 }
 
 /** Removes the control groups of a container that has ended. */
-export async function removeGroups(record: ContainerRecord): Promise<void> {
-  if (record.cgroups.length === 0) return;
+export async function removeGroups({ cgroups }: ContainerRecord): Promise<void> {
+  if (cgroups.length === 0) return;
+  const { registers } = execute(removeAtOnce(cgroups)), gone = [0, -errnoNumber("ENOENT")];
+  const left = cgroups.filter((path) => !gone.includes(registers.get(path) ?? 0));
+  if (left.length === 0) return;
+  // Some process is still on its way out, or the container has made groups of its own.
   const { removeGroups } = await lazy.cgroupRemove();
-  removeGroups(record.cgroups);
+  removeGroups(left);
 }
 
-async function ranOutOfMemory({ cgroups }: ContainerRecord): Promise<boolean> {
-  if (cgroups.length === 0) return false;
+async function ranOutOfMemory({ cgroups, options }: ContainerRecord): Promise<boolean> {
+  if (cgroups.length === 0 || options.limits?.memory === undefined) return false;
   const { ranOutOfMemory } = await lazy.cgroupUsage();
   return ranOutOfMemory(cgroups);
 }

@@ -19,7 +19,7 @@ function absolute(volume: string): string {
 /** The part of `options` that a record keeps. Sources of volumes no longer depend on the working directory. */
 export function keptOptions(options: ContainerOptions): KeptOptions {
   const { env, cwd, user, groups, init, stopSignal, stopTimeout, labels, hostname } = options;
-  const { limits, ulimits, sysctls, oomScoreAdj, volumes, tmpfs, devices, readOnly, shmSize } = options;
+  const { limits, ulimits, sysctls, oomScoreAdj, volumes, tmpfs, devices, deviceRules, readOnly, shmSize } = options;
   const { network, networkAliases, containerAddress, bridgeAddress, publish, expose, publishAll, netRate } = options;
   const { dns, dnsSearch, dnsOptions, addHosts } = options;
   const { capAdd, capDrop, privileged, allowNewPrivileges, cgroupParent } = options;
@@ -28,7 +28,7 @@ export function keptOptions(options: ContainerOptions): KeptOptions {
     ...{ interactive, tty, restart, logSize, logFiles, health },
     ...{ env, cwd, user, groups, init, stopSignal, stopTimeout, labels, hostname },
     ...{ limits, ulimits, sysctls, oomScoreAdj },
-    ...{ volumes: volumes?.map(absolute), tmpfs, devices, readOnly },
+    ...{ volumes: volumes?.map(absolute), tmpfs, devices, deviceRules, readOnly },
     ...{ shmSize, network, networkAliases, containerAddress, bridgeAddress, publish, expose, publishAll, netRate },
     ...{ dns, dnsSearch, dnsOptions, addHosts, capAdd, capDrop, privileged, allowNewPrivileges, cgroupParent },
   };

@@ -55,7 +55,7 @@ export interface ContainerOptions extends FolderOptions {
   stopTimeout?: number;
   /** Notes of the user's own about it, by name. Default: what the image says. */
   labels?: Readonly<Record<string, string>>;
-  /** Limits on CPU, memory and processes. Default: none. */
+  /** Limits on CPU, memory and processes. Default: 4096 processes and threads, and nothing else. */
   limits?: Limits;
   /** Resource limits as `NAME=SOFT[:HARD]`, such as `nofile=1024:4096`; -1 or `unlimited` is no limit. The last holds. */
   ulimits?: readonly string[];
@@ -102,8 +102,13 @@ export interface ContainerOptions extends FolderOptions {
   volumes?: readonly string[];
   /** Folders in memory as `TARGET[:OPTIONS]`, options as tmpfs(5) has them, and `exec`. */
   tmpfs?: readonly string[];
-  /** Devices of the host as `PATH[:TARGET]`. */
+  /** Devices of the host as `PATH[:TARGET][:ACCESS]`; `ACCESS` is some of `r`, `w` and `m` (make nodes). Default: `rwm`. */
   devices?: readonly string[];
+  /**
+   * More devices that it may use if it finds or makes a node, as `TYPE MAJOR:MINOR ACCESS` such as `c 189:* rwm`. Nodes in
+   * volumes work then.
+   */
+  deviceRules?: readonly string[];
   /** Mount the container's root read-only. Default: false. */
   readOnly?: boolean;
   /** Size of /dev/shm in bytes. Default: 64 MiB. */

@@ -5,6 +5,7 @@
  */
 
 import { RLIMITS } from "../../ffi/flags.ts";
+import type { DeviceRule } from "../cgroup/devices.ts";
 import { InputError, messageOf } from "../errors.ts";
 import type { BindMount, Device, Rlimit, TmpfsMount, UserMount } from "../spec.ts";
 
@@ -75,7 +76,7 @@ export function ownVolumes(volumes: readonly string[] = [], folder: string): Bin
  *
  * @throws {InputError} `bad-mount`, `mount-source-missing`.
  */
-function parseVolume(text: string, folder: string): BindMount {
+function parseVolume(text: string, folder: string, devices: boolean): BindMount {
   if (isOwn(text)) return ownVolume(text, folder);
   const [source = "", target, access = "rw", ...rest] = text.split(":");
   if (source === "" || !target || rest.length > 0 || !["ro", "rw"].includes(access)) {
@@ -89,12 +90,15 @@ function parseVolume(text: string, folder: string): BindMount {
   const path = containerPath(target, "--volume", text);
   try {
     const real = Deno.realPathSync(source);
+    const { isDirectory, isCharDevice, isBlockDevice } = Deno.statSync(real);
     return {
       kind: "bind",
       source: real,
       target: path,
-      directory: Deno.statSync(real).isDirectory,
+      directory: isDirectory,
       readOnly: access === "ro",
+      // Who names a device means it; which devices work, control groups say.
+      devices: devices || (isCharDevice ?? false) || (isBlockDevice ?? false),
     };
   } catch (error) {
     const where = source.startsWith("/") ? source : `${Deno.cwd()}/${source}`;
@@ -133,15 +137,19 @@ function parseTmpfs(text: string): TmpfsMount {
   };
 }
 
+const ACCESS = /^(?!.*(.).*\1)[rwm]{1,3}$/;
+
 /**
- * Reads `PATH[:TARGET]` and looks the device up.
+ * Reads `PATH[:TARGET][:ACCESS]` and looks the device up.
  *
  * @throws {InputError} `bad-device`.
  */
 function parseDevice(text: string): Device {
-  const [source = "", target = source, ...rest] = text.split(":");
+  const [source = "", ...words] = text.split(":");
+  const last = words.at(-1) ?? "", access = ACCESS.test(last) ? last : "rwm";
+  const [target = source, ...rest] = ACCESS.test(last) ? words.slice(0, -1) : words;
   const bad = (why: string): never => refuse(`--device ${text}: ${why}`, "bad-device", { value: text });
-  if (rest.length > 0) bad("it is not PATH[:TARGET]");
+  if (rest.length > 0) bad("it is not PATH[:TARGET][:ACCESS], with ACCESS some of r, w and m");
   if (!/^\/dev\/(?!(pts|shm|mqueue)(\/|$))/.test(target) || target.split("/").includes("..")) {
     bad("the path in the container must be below /dev, and not in /dev/pts, /dev/shm or /dev/mqueue");
   }
@@ -151,11 +159,11 @@ function parseDevice(text: string): Device {
   } catch (error) {
     return bad(error instanceof Deno.errors.NotFound ? `there is no ${source}` : messageOf(error));
   }
-  return deviceOf(target, info) ?? bad(`${source} is no device`);
+  return deviceOf(target, info, access) ?? bad(`${source} is no device`);
 }
 
 /** A device node like the one that `info` describes; undefined if that is none. */
-function deviceOf(path: string, info: Deno.FileInfo): Device | undefined {
+function deviceOf(path: string, info: Deno.FileInfo, access = "rwm"): Device | undefined {
   if (!info.isCharDevice && !info.isBlockDevice) return undefined;
   const { rdev, mode } = info;
   if (rdev === null || mode === null) return undefined;
@@ -166,6 +174,31 @@ function deviceOf(path: string, info: Deno.FileInfo): Device | undefined {
     major: Number((number >> 8n) & 0xfffn),
     minor: Number((number & 0xffn) | ((number >> 12n) & 0xfff00n)),
     mode: mode & 0o777,
+    access,
+  };
+}
+
+/**
+ * Reads `TYPE MAJOR:MINOR ACCESS`, as `devices.allow` of cgroup v1 has it.
+ *
+ * @throws {InputError} `bad-device-rule`.
+ */
+export function parseDeviceRule(text: string): DeviceRule {
+  const [, kind, major = "", minor = "", access = ""] = /^([abc]) (\d{1,4}|\*):(\d{1,7}|\*) ([rwm]{1,3})$/.exec(text) ??
+    [];
+  if ((kind !== "a" && kind !== "b" && kind !== "c") || !ACCESS.test(access)) {
+    refuse(
+      `--device-cgroup-rule ${text} is not TYPE MAJOR:MINOR ACCESS`,
+      "bad-device-rule",
+      { value: text },
+      "TYPE is c, b or a for all; numbers can be *; ACCESS is some of r, w and m: c 189:* rwm",
+    );
+  }
+  return {
+    kind,
+    ...(major === "*" ? {} : { major: Number(major) }),
+    ...(minor === "*" ? {} : { minor: Number(minor) }),
+    access,
   };
 }
 
@@ -209,12 +242,18 @@ export function parseDevices(texts: readonly string[], all: boolean): Device[] {
 }
 
 /**
- * Reads volumes and tmpfs, in an order in which none covers another. `folder` is the container's.
+ * Reads volumes and tmpfs, in an order in which none covers another. `folder` is the container's; with `devices`,
+ * device nodes in volumes work.
  *
  * @throws {InputError} `bad-mount`, `mount-source-missing`.
  */
-export function parseMounts(volumes: readonly string[], tmpfs: readonly string[], folder: string): UserMount[] {
-  const mounts = [...volumes.map((volume) => parseVolume(volume, folder)), ...tmpfs.map(parseTmpfs)];
+export function parseMounts(
+  volumes: readonly string[],
+  tmpfs: readonly string[],
+  folder: string,
+  devices = false,
+): UserMount[] {
+  const mounts = [...volumes.map((volume) => parseVolume(volume, folder, devices)), ...tmpfs.map(parseTmpfs)];
   const targets = mounts.map((mount) => mount.target);
   const twice = targets.find((target, i) => targets.indexOf(target) !== i);
   if (twice !== undefined) refuse(`two mounts have the same target ${twice}`, "bad-mount", { target: twice });

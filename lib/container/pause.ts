@@ -4,15 +4,13 @@
  * @module
  */
 
-import { canFreeze, freezeGroups, isFrozen, thawGroups } from "../cgroup/freezer.ts";
-import { detectCgroups } from "../cgroup/host.ts";
-import { groupName, planCgroups } from "../cgroup/plan.ts";
+import { freezeGroups, isFrozen, thawGroups } from "../cgroup/freezer.ts";
 import { ContainerError } from "../errors.ts";
 import { recordEvent } from "./event.ts";
 import { claimFreeze, whenSettled } from "./freeze.ts";
-import { ensureGroups, requireRunning } from "./groups.ts";
+import { requireRunning } from "./groups.ts";
 import { findContainer } from "./names.ts";
-import { type ContainerRecord, type ContainerStatus, type Liveness, statusOf, withRecord } from "./record.ts";
+import { type ContainerRecord, type ContainerStatus, type Liveness, statusOf } from "./record.ts";
 import { clearFreeze } from "./store.ts";
 
 /** What a container is doing, as people are told. */
@@ -29,26 +27,6 @@ export function shownStatusOf(record: ContainerRecord, liveness: Liveness | unde
   return status === "running" && isPaused(record) ? "paused" : status;
 }
 
-function notFound({ id }: ContainerRecord): ContainerError {
-  return new ContainerError(`container ${id} has been removed meanwhile`, {
-    code: "container-not-found",
-    facts: { id },
-  });
-}
-
-/** Gives a container a group that can be frozen, if it has none. */
-function makeFreezable(containers: string, record: ContainerRecord): ContainerRecord {
-  if (canFreeze(record.cgroups) && !record.joining?.length) return requireRunning(containers, record).record;
-  const changed = withRecord(`${containers}/${record.id}`, (current) => {
-    const running = requireRunning(containers, current);
-    const host = detectCgroups();
-    const options = { parent: current.options.cgroupParent, freezable: true };
-    return ensureGroups(containers, host, running, planCgroups(host, groupName(current.id), {}, options).groups);
-  });
-  if (changed) return changed;
-  throw notFound(record);
-}
-
 /**
  * Does `work` while all processes of a container that runs are frozen. One that the user has paused stays so; any other
  * runs again then, also when this process is killed meanwhile: at the next command.
@@ -57,7 +35,7 @@ function makeFreezable(containers: string, record: ContainerRecord): ContainerRe
  * @throws {CgroupError} `freezer-missing`, `freeze-timeout`, or if a group cannot be made; everything runs then.
  */
 export async function whileFrozen<T>(containers: string, record: ContainerRecord, work: () => T): Promise<T> {
-  const { id, cgroups } = makeFreezable(containers, record);
+  const { id, cgroups } = requireRunning(containers, record).record;
   const ours = await claimFreeze(containers, id, cgroups);
   try {
     await freezeGroups(cgroups);
@@ -84,7 +62,7 @@ export async function whileFrozen<T>(containers: string, record: ContainerRecord
  * @throws {CgroupError} as {@linkcode whileFrozen} does.
  */
 export async function pauseContainer(containers: string, query: string): Promise<void> {
-  const record = makeFreezable(containers, findContainer(containers, query)), { id, cgroups } = record;
+  const { record } = requireRunning(containers, findContainer(containers, query)), { id, cgroups } = record;
   await whenSettled(containers, id, () => {
     if (!isFrozen(cgroups)) return freezeGroups(cgroups);
     throw new ContainerError(`container ${id} is paused already`, {

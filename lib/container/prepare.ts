@@ -8,10 +8,11 @@ import { RLIMITS } from "../../ffi/flags.ts";
 import { modeOf, ownershipOf, readSmallFile } from "../../ffi/paths.ts";
 import { hardLimit, permittedCapabilities } from "../../ffi/process.ts";
 import { capabilitiesIn, type Capability, chooseCapabilities } from "../capabilities.ts";
-import type { Limits } from "../cgroup/limits.ts";
-import type { CgroupPlan } from "../cgroup/plan.ts";
+import { type DeviceRule, USUAL_DEVICES } from "../cgroup/devices.ts";
+import { type CgroupHost, readCpuset, thisHost } from "../cgroup/host.ts";
+import { groupName, type GroupPlan, planCgroups, type PlanOptions } from "../cgroup/plan.ts";
 import { lazy } from "../lazy.ts";
-import { InputError } from "../errors.ts";
+import { CgroupError, InputError } from "../errors.ts";
 import type { ImageUser as User } from "../image/passwd.ts";
 import type { Image } from "../image/resolve.ts";
 import { apartFiles } from "../network/files.ts";
@@ -149,11 +150,18 @@ function usualOpenFiles(): Rlimit {
 async function parseTexts(
   options: ContainerOptions,
   folder: string,
-): Promise<{ mounts: UserMount[]; devices: Device[] }> {
-  const { volumes = [], tmpfs = [], devices = [], privileged = false } = options;
-  if (!privileged && [volumes, tmpfs, devices].every((list) => list.length === 0)) return { mounts: [], devices: [] };
-  const { parseDevices, parseMounts } = await lazy.parse();
-  return { mounts: parseMounts(volumes, tmpfs, folder), devices: parseDevices(devices, privileged) };
+): Promise<{ mounts: UserMount[]; devices: Device[]; rules: readonly DeviceRule[] }> {
+  const { volumes = [], tmpfs = [], devices = [], deviceRules = [], privileged = false } = options;
+  if (!privileged && [volumes, tmpfs, devices, deviceRules].every((list) => list.length === 0)) {
+    return { mounts: [], devices: [], rules: USUAL_DEVICES };
+  }
+  const { parseDevices, parseDeviceRule, parseMounts } = await lazy.parse();
+  const found = parseDevices(devices, privileged), rules = deviceRules.map(parseDeviceRule);
+  return {
+    mounts: parseMounts(volumes, tmpfs, folder, privileged || rules.length > 0),
+    devices: found,
+    rules: [...USUAL_DEVICES, ...found, ...rules],
+  };
 }
 
 async function resourceLimits({ ulimits = [] }: ContainerOptions): Promise<Rlimit[]> {
@@ -203,32 +211,63 @@ export function thermalFolders(processors: string): string[] {
   );
 }
 
-let unified: boolean | undefined;
-
-function isUnified(): boolean {
-  return unified ??= modeOf("/sys/fs/cgroup/cgroup.controllers") !== undefined;
+/** What planning groups below a parent needs to know of it. */
+function aboutParent(
+  host: CgroupHost,
+  parent: string | undefined,
+): Pick<PlanOptions, "parent" | "hasParent" | "cpuset"> {
+  if (parent === undefined) return {};
+  const inside = (mount: string): string => `${mount}/${parent}`;
+  const cpuset = host.controllers.get("cpuset");
+  return {
+    parent,
+    hasParent: (mount) => modeOf(inside(mount)) !== undefined,
+    cpuset: cpuset && (readCpuset(inside(cpuset.mount)) ?? host.cpuset),
+  };
 }
 
-/** The groups that limits ask for, and the hierarchies to show. Reading the host's costs milliseconds. */
+/**
+ * The groups with what decides about devices where v1 has no controller for that.
+ *
+ * @throws {CgroupError} `controller-missing` if rules were asked for that nothing here can enforce.
+ */
+async function withDevices(
+  host: CgroupHost,
+  groups: readonly GroupPlan[],
+  rules: readonly DeviceRule[],
+  { asked, required }: { asked: boolean; required: boolean },
+): Promise<readonly GroupPlan[]> {
+  const v2 = groups.find(({ version }) => version === 2);
+  if (host.controllers.get("devices")?.readOnly === false || (!v2 && !asked)) return groups;
+  if (!v2) {
+    throw new CgroupError("--device-cgroup-rule needs control groups that can be written to, and there are none here", {
+      code: "controller-missing",
+      facts: { option: "--device-cgroup-rule", controller: "devices", layout: host.layout },
+      hint: "Mount v2 (mount -t cgroup2 cgroup2 /sys/fs/cgroup), or the devices controller of v1.",
+    });
+  }
+  const { deviceFilter } = await lazy.deviceFilter();
+  const filter = { instructions: deviceFilter(rules), required: asked || required };
+  return groups.map((group) => group === v2 ? { ...group, deviceFilter: filter } : group);
+}
+
+/** The container's groups, and the hierarchies to show: those in which a limit was asked for. */
 async function cgroups(
   id: string,
-  limits: Limits,
-  parent?: string,
+  { limits = {}, cgroupParent, privileged, deviceRules = [] }: ContainerOptions,
+  rules: readonly DeviceRule[],
+  capabilities: readonly Capability[],
 ): Promise<Pick<ContainerSpec, "cgroups" | "cgroupMounts">> {
-  const asked = Object.values(limits).some((limit) => limit !== undefined);
-  if (!asked && !isUnified()) return { cgroups: { groups: [] }, cgroupMounts: [] };
-  const [{ detectCgroups }, { groupName, planCgroups }] = await Promise.all([
-    lazy.cgroupHost(),
-    lazy.cgroupPlan(),
-  ]);
-  const host = detectCgroups();
-  const plan = planCgroups(host, groupName(id), limits, { parent });
+  const host = thisHost(), about = aboutParent(host, cgroupParent);
+  const plan = planCgroups(host, groupName(id), limits, { ...about, ...(privileged ? {} : { devices: rules }) });
+  const needs = { asked: deviceRules.length > 0, required: capabilities.includes("MKNOD") };
+  const groups = privileged ? plan.groups : await withDevices(host, plan.groups, rules, needs);
   const unified: CgroupMount = { name: "", type: "cgroup2", data: "" };
-  return { cgroups: plan, cgroupMounts: host.layout === "v2" ? [unified] : groupMounts(plan) };
+  return { cgroups: { groups }, cgroupMounts: host.layout === "v2" ? [unified] : groupMounts(groups) };
 }
 
-function groupMounts(plan: CgroupPlan): CgroupMount[] {
-  return plan.groups.map(({ version, hierarchy }) =>
+function groupMounts(groups: readonly GroupPlan[]): CgroupMount[] {
+  return groups.filter(({ limited }) => limited).map(({ version, hierarchy }) =>
     version === 2
       ? { name: hierarchy, type: "cgroup2", data: "" }
       : { name: hierarchy, type: "cgroup", data: hierarchy }
@@ -307,6 +346,7 @@ export async function prepare(
   checkOptions(command, options);
   const hostname = hostnameOf(id, options);
   const process = await prepareProcess(image.lower, command, options, hostname);
+  const { mounts, devices, rules } = await parseTexts(options, folder);
   return {
     id,
     hostname,
@@ -317,10 +357,11 @@ export async function prepare(
       readOnly: options.readOnly ?? false,
       volatile: !options.keep,
     },
-    ...await parseTexts(options, folder),
+    mounts,
+    devices,
     ...await apart(options, hostname, folder.slice(0, folder.lastIndexOf("/"))),
     shmSize: options.shmSize ?? SHM_SIZE,
-    ...await cgroups(id, options.limits ?? {}, options.cgroupParent),
+    ...await cgroups(id, options, rules, process.capabilities),
     settings: await settings(options),
     masked: throttles ??= thermalFolders("/sys/devices/system/cpu"),
     privileged: options.privileged ?? false,

@@ -86,8 +86,6 @@ export interface ContainerRecord {
   readonly keep: boolean;
   /** The control groups made for it, as absolute paths. */
   readonly cgroups: readonly string[];
-  /** Those of its control groups that it is being moved to; whoever comes after a killed command goes on with it. */
-  readonly joining?: readonly string[];
   /** Whether a limit on its memory came so late that its group does not count all of it. */
   readonly countedLate?: true;
   /** Its places on bridged networks. Default: none. */

@@ -179,7 +179,7 @@ async function claim(containers: string, id: string): Promise<Claimed> {
       if (!own(containers, id)) throw refusal(containers, id);
       const state = saveState(folder);
       try {
-        const { ended: _ended, joining: _joining, countedLate: _late, ...fresh } = record;
+        const { ended: _ended, countedLate: _late, ...fresh } = record;
         createState(folder);
         writeRecord(folder, fresh);
         return { record, state };
@@ -258,7 +258,7 @@ export async function start(
     const asked: ContainerOptions = { ...record.options, keep, ...(name === undefined ? {} : { name }) };
     const image = imageOf(record);
     const spec = await prepare(id, image, command, asked, folder);
-    const { ended: _ended, joining: _joining, countedLate: _late, ...fresh } = record;
+    const { ended: _ended, countedLate: _late, ...fresh } = record;
     return await beginInPlace({ spec, image, containers, options: asked }, fresh, takeInput ? { takeInput } : {});
   } catch (error) {
     await clean(containers, record);

@@ -6,7 +6,6 @@
  */
 
 import { namespaceOf } from "../../ffi/namespaces.ts";
-import { detectCgroups } from "../cgroup/host.ts";
 import { type BlockIo, blockIoOf, cpuSecondsOf, memoryOf, tasksIn } from "../cgroup/usage.ts";
 import { findContainer } from "./names.ts";
 import { requireRunning, type Running } from "./groups.ts";
@@ -63,15 +62,14 @@ function firstOf<T>(groups: readonly string[], ask: (group: string) => T | undef
   }
 }
 
-// Groups of v1 and hybrid hosts may be younger than the container, and CPU time and blocks are counted from its start.
-function countedBy({ cgroups: groups, countedLate }: ContainerRecord, unified: boolean): Counted {
+function countedBy({ cgroups: groups, countedLate }: ContainerRecord): Counted {
   const memory = firstOf(groups, memoryOf);
   return {
     memory: countedLate ? undefined : memory?.used,
     limit: memory?.limit,
     tasks: firstOf(groups, tasksIn),
-    cpuSeconds: unified ? firstOf(groups, cpuSecondsOf) : undefined,
-    block: unified ? firstOf(groups, blockIoOf) : undefined,
+    cpuSeconds: firstOf(groups, cpuSecondsOf),
+    block: firstOf(groups, blockIoOf),
   };
 }
 
@@ -108,13 +106,12 @@ export type Sampler = (running: readonly Running[]) => Sample[];
 
 /** Makes what takes samples. It looks at /proc at most once a time, and remembers what to tell rates from. */
 export function makeSampler(): Sampler {
-  const unified = detectCgroups().layout === "v2";
   const most = machineMemory();
   const ownNetwork = namespaceOf("self", "net");
   let last = new Map<string, { at: number; cpuSeconds: number }>();
 
   return (running) => {
-    const counted = new Map(running.map(({ record, process }) => [process.pid, countedBy(record, unified)]));
+    const counted = new Map(running.map(({ record, process }) => [process.pid, countedBy(record)]));
     const sums = new Map<number, Together>();
     const open = running.filter(({ process }) => !isComplete(counted.get(process.pid) ?? {}));
     for (const { first, pid } of findProcesses(open.map(({ process }) => process.pid))) {

@@ -7,11 +7,11 @@
 import { changeLimits } from "../cgroup/change.ts";
 import { type CgroupHost, detectCgroups } from "../cgroup/host.ts";
 import type { Limits } from "../cgroup/limits.ts";
-import { type CgroupPlan, groupName, planCgroups } from "../cgroup/plan.ts";
+import { type CgroupPlan, groupName, type GroupPlan, planCgroups } from "../cgroup/plan.ts";
 import { memoryOf } from "../cgroup/usage.ts";
 import { CgroupError, ContainerError, InputError } from "../errors.ts";
 import { formatSize } from "../size.ts";
-import { ensureGroups, missingGroups, requireRunning, type Running } from "./groups.ts";
+import { requireRunning, type Running } from "./groups.ts";
 import { findContainer } from "./names.ts";
 import { memoryOfProcess } from "./process_usage.ts";
 import { processesOf } from "./processes.ts";
@@ -64,29 +64,35 @@ function countsMemory({ cgroups }: ContainerRecord): boolean {
   return cgroups.some((group) => memoryOf(group) !== undefined);
 }
 
+/** Of the planned groups, those that hold limits, which the container must be in. */
+function limitedOf({ groups }: CgroupPlan, { id, cgroups }: ContainerRecord): GroupPlan[] {
+  const limited = groups.filter((group) => group.limited);
+  const missing = limited.find(({ path }) => !cgroups.includes(path));
+  if (!missing) return limited;
+  throw new CgroupError(`container ${id} is not in the control group ${missing.path}, which would have the limit`, {
+    code: "group-missing",
+    facts: { id, path: missing.path },
+    hint: "the limit counts from its next start, if it is set while the container does not run",
+  });
+}
+
 function applyTo(containers: string, running: Running, asked: Limits, limits: Limits): Updated {
-  const { record, process } = running;
+  const { record } = running;
   const folder = `${containers}/${record.id}`;
-  const host = detectCgroups();
-  const { groups } = planFor(host, record, limits);
+  const groups = limitedOf(planFor(detectCgroups(), record, limits), record);
+  // On v2 a controller may be handed down only now.
   const counted = countsMemory(record);
   const used = asked.memory === undefined ? 0 : refuseBelowUsage(running, asked.memory, counted);
-  const missing = new Set(missingGroups(record, groups));
-  const undo = changeLimits(groups.filter((group) => !missing.has(group)));
+  const undo = changeLimits(groups);
   const late = limits.memory !== undefined && !counted;
-  const changed: ContainerRecord = {
-    ...record,
-    options: { ...record.options, limits },
-    ...(late ? { countedLate: true } : {}),
-  };
   try {
-    writeRecord(folder, changed);
-    ensureGroups(containers, host, { record: changed, process }, groups);
+    writeRecord(folder, {
+      ...record,
+      options: { ...record.options, limits },
+      ...(late ? { countedLate: true } : {}),
+    });
   } catch (error) {
     undo();
-    // A group that could not be removed again is still to be named.
-    const { cgroups, joining } = readRecord(folder) ?? record;
-    writeRecord(folder, { ...record, cgroups, joining });
     throw error;
   }
   return { id: record.id, limits, running: true, ...(late ? { uncounted: used } : {}) };

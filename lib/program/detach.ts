@@ -7,7 +7,10 @@
 import * as call from "../../ffi/calls.ts";
 import { flags } from "../../ffi/flags.ts";
 import { callerStep, type Program, register } from "../../ffi/program.ts";
+import { type GroupPlan, INNER } from "../cgroup/plan.ts";
 import type { ContainerSpec } from "../spec.ts";
+
+const BUSY = ["ENOENT", "EBUSY", "ENOTEMPTY", "EROFS"] as const;
 
 /**
  * Starts a process whose pidfd goes to the register `pidfd`; in the v2 group at `home`, if one is given, so that it does
@@ -22,6 +25,12 @@ export function startApart(label: string, pidfd: string, home: string | undefine
   ];
 }
 
+/** A group that has all it needs. */
+function existing({ deviceFilter: _deviceFilter, inner, ...group }: GroupPlan): GroupPlan {
+  const nothing = { enable: [], writes: [] };
+  return { ...group, ...nothing, ...(inner && { inner: { ...inner, ...nothing } }) };
+}
+
 /**
  * What a container is to be when its monitor starts it again: in the network namespace that was kept at `networkPlace`,
  * and in control groups that have their limits.
@@ -32,7 +41,7 @@ export function specAgain(spec: ContainerSpec, networkPlace: number): ContainerS
   return {
     ...spec,
     network: kept ? { mode: "join", namespace: `/proc/self/fd/${networkPlace}` } : network,
-    cgroups: { ...cgroups, groups: cgroups.groups.map((group) => ({ ...group, enable: [], writes: [] })) },
+    cgroups: { groups: cgroups.groups.map(existing) },
   };
 }
 
@@ -46,6 +55,14 @@ export interface Estate {
   readonly folder?: string;
   /** The marks that say whose it is. */
   readonly marks: readonly string[];
+}
+
+/** The registers of {@linkcode removeAtOnce} tell which groups are still there: those that hold an error but ENOENT. */
+export function removeAtOnce(groups: readonly string[]): Program {
+  return groups.flatMap((path): Program => [
+    callerStep(`remove the control group ${path}/${INNER}`, call.rmdir(`${path}/${INNER}`), { ignore: BUSY }),
+    callerStep(`remove the control group ${path}`, call.rmdir(path), { ignore: BUSY, save: path }),
+  ]);
 }
 
 /** Takes away what must not stay of a container. */

@@ -16,7 +16,7 @@ const STRICT = ["NOSUID", "NODEV", "NOEXEC"] as const;
 const TERMINAL_GROUP = 5;
 
 function character(name: string, major: number, minor: number): Device {
-  return { path: `/dev/${name}`, kind: "c", major, minor, mode: 0o666 };
+  return { path: `/dev/${name}`, kind: "c", major, minor, mode: 0o666, access: "rwm" };
 }
 
 const STANDARD: readonly Device[] = [

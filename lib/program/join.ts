@@ -33,11 +33,11 @@ export interface JoinWiring {
   readonly report?: number;
 }
 
-function joinGroup(path: string): Program {
-  const label = `join ${path}`, file = `group:${path}`;
+function joinGroup(file: string): Program {
+  const label = `join ${file.slice(0, file.lastIndexOf("/"))}`, opened = `group:${file}`;
   return [
-    step(label, call.open(`${path}/cgroup.procs`, flags("O", "WRONLY")), { save: file, ignore: ["ENOENT"] }),
-    step(label, call.write(register(file), "0"), { when: file }),
+    step(label, call.open(file, flags("O", "WRONLY")), { save: opened, ignore: ["ENOENT"] }),
+    step(label, call.write(register(opened), "0"), { when: opened }),
   ];
 }
 
@@ -78,7 +78,8 @@ function limitsBefore({ rlimits }: ProcessSpec): Rlimit[] {
 /**
  * The program that enters a container's control groups and namespaces and executes a command there. Before any of its
  * processes can be seen in the container, and be stopped and looked into by one with CAP_SYS_PTRACE, all privileges and
- * descriptors are given up that the command is not to have, but for the pipe to the caller. Pure.
+ * descriptors are given up that the command is not to have, but for the pipe to the caller. `groups` are the files by which
+ * groups are joined. Pure.
  */
 export function joinProgram(process: ProcessSpec, groups: readonly string[], wiring: JoinWiring): Program {
   const { terminal, report } = wiring;

@@ -147,6 +147,7 @@ function bind(mount: BindMount, spec: ContainerSpec): Program {
   const attributes = [
     ...(mount.readOnly ? ["RDONLY"] as const : []),
     ...(spec.process.noNewPrivileges ? ["NOSUID"] as const : []),
+    ...(mount.devices ? [] : ["NODEV"] as const),
   ];
   const restrict = step(`restrict ${mount.target}`, call.setTreeAttributes(tree, flags("MOUNT_ATTR", ...attributes)));
   // Nothing can be mounted on a file without a name.

@@ -24,9 +24,6 @@ export function groupsOf(id: string, parent = ""): string[] {
   });
 }
 
-/** The control groups that a container will have besides those that limits ask for: one of v2, where that is all there is. */
-export const always = host.layout === "v2" ? 1 : 0;
-
 /** The folder of a process's group in the hierarchy of `controller`. */
 export function groupOf(pid: number, controller: Controller): string {
   const hierarchy = host.controllers.get(controller);
