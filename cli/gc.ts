@@ -22,5 +22,7 @@ export async function gc(this: Context, flags: FolderOptions & { json?: boolean 
   for (const path of archives) print(`removed ${path}\n`);
   for (const id of result.ended) print(`marked as ended ${id}\n`);
   for (const { id, reason } of result.failed) say(`sauropod: ${containers}/${id} cannot be taken away: ${reason}`);
-  for (const id of result.damaged) say(`sauropod: ${containers}/${id} has no readable record; it was left alone`);
+  for (const id of result.damaged) {
+    say(`sauropod: container ${id} is damaged and was left alone; sauropod rm -f ${id} ends and removes it`);
+  }
 }

@@ -162,9 +162,14 @@ export function seekEnd(fd: number): number {
   return check(shim.i("lseek", fd, 0, SEEK_END), "lseek", fd);
 }
 
+/** Sets the position of a file to its beginning. */
+export function seekStart(fd: number): void {
+  check(shim.i("lseek", fd, 0, SEEK_SET), "lseek", fd);
+}
+
 /** Makes `bytes` all that a file holds, in place: those who read it meanwhile see the old text or the new. */
 export function rewrite(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
-  check(shim.i("lseek", fd, 0, SEEK_SET), "lseek", fd);
+  seekStart(fd);
   writeAll(fd, bytes);
   check(shim.i("ftruncate", fd, bytes.length), "ftruncate", fd);
 }

@@ -17,6 +17,7 @@ import { withProcess } from "./owner.ts";
 import { handle, resize, writable } from "./pipes.ts";
 import { statusOf } from "./record.ts";
 import { livenessOf } from "./store.ts";
+import { refuseUnseen } from "./unseen.ts";
 
 /** A connection with a detached container. */
 export interface AttachedContainer extends Disposable {
@@ -66,6 +67,7 @@ export async function attachInput(container: string, options: FolderOptions = {}
   const record = findContainer(containers, container);
   const { id, detached } = record;
   const liveness = livenessOf(containers, id);
+  refuseUnseen(containers, id, liveness);
   const status = statusOf(record, liveness);
   if (!liveness || (status !== "running" && status !== "restarting")) {
     throw new ContainerError(`container ${id} is not running: it is ${status}`, {

@@ -5,7 +5,6 @@
  */
 
 import { type Ending, reap, sendSignal } from "../../ffi/process.ts";
-import { ContainerError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import { now } from "../clock.ts";
 import type { Folders } from "../folders.ts";
@@ -17,7 +16,7 @@ import { Child, type CommandStatus, type Written } from "./child.ts";
 import type { ExecOptions, ExecProcess } from "./exec.ts";
 import { kill as killLaunched, type Launched } from "./launch.ts";
 import { recordEvent } from "./event.ts";
-import { type ContainerRecord, readRecord, withRecord, writeRecord } from "./record.ts";
+import { type ContainerRecord, lastRecord, readRecord, withRecord, writeRecord } from "./record.ts";
 import { abandonedIds, clearLiveness, removeContainer, removeOwn, SAMPLE } from "./store.ts";
 import type { Streams } from "./streams.ts";
 
@@ -73,19 +72,6 @@ async function ranOutOfMemory({ cgroups }: ContainerRecord): Promise<boolean> {
   if (cgroups.length === 0) return false;
   const { ranOutOfMemory } = await lazy.cgroupUsage();
   return ranOutOfMemory(cgroups);
-}
-
-/**
- * The record of a container that has ended, with the groups and limits that it got while it ran. It gets no more: who
- * has the lock next sees that it has ended.
- */
-function lastRecord(folder: string, record: ContainerRecord): ContainerRecord {
-  try {
-    return withRecord(folder, (current) => current) ?? record;
-  } catch (error) {
-    if (error instanceof ContainerError) return record;
-    throw error;
-  }
 }
 
 /** What a v1 group has frozen dies only when it runs again. */

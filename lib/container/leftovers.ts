@@ -18,6 +18,7 @@ import {
   type ContainerRecord,
   isAlive,
   isRunning,
+  lastRecord,
   type Liveness,
   type ProcessMark,
   readRecord,
@@ -27,6 +28,7 @@ import {
 import {
   abandonedIds,
   clearLiveness,
+  damagedMarks,
   inherit,
   livenessOf,
   removeContainer,
@@ -42,7 +44,7 @@ export interface Reclaimed {
   ended: string[];
   /** Ids of containers that were removed. */
   removed: string[];
-  /** Ids of folders with a damaged record, which are left alone. */
+  /** Ids of containers whose record or marks are damaged, which are left alone. */
   damaged: string[];
   /** What could not be taken away, and why; the next time it is tried again. */
   failed: { id: string; reason: string }[];
@@ -67,7 +69,7 @@ async function killFirst(process: ProcessMark, cgroups: readonly string[]): Prom
 export async function endContainer(containers: string, record: ContainerRecord, liveness?: Liveness): Promise<void> {
   if (liveness?.process && isRunning(liveness)) await killFirst(liveness.process, record.cgroups);
   // It may have been given more groups meanwhile. Now that it is dead it is not.
-  const { cgroups } = withRecord(`${containers}/${record.id}`, (current) => current) ?? record;
+  const { cgroups } = lastRecord(`${containers}/${record.id}`, record);
   cgroups.forEach((group) => killGroup(group));
   removeGroups(cgroups);
 }
@@ -117,6 +119,7 @@ async function finishAll(containers: string, ids: readonly string[], damaged: st
 export async function reclaim(containers: string): Promise<Reclaimed> {
   const damaged: string[] = [];
   listContainers(containers, (id) => damaged.push(id));
+  for (const id of damagedMarks(containers)) if (!damaged.includes(id)) damaged.push(id);
   const result = await finishAll(containers, [...abandonedIds(containers), ...orphanedIds(containers)], damaged);
   removeStaleNames(containers);
   if (result.damaged.length === 0) await removeStaleLayers(containers, listContainers(containers));

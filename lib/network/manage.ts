@@ -7,7 +7,7 @@
 import { withNetlink } from "../../ffi/netlink.ts";
 import { randomBytes } from "../../ffi/random.ts";
 import { findLink } from "../../ffi/rtnetlink.ts";
-import { isAlive } from "../container/record.ts";
+import { isAlive, isUnseen } from "../container/record.ts";
 import { InputError, NetworkError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../folders.ts";
 import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseAddress } from "./address.ts";
@@ -200,7 +200,9 @@ function describe(network: Network, leases: readonly Lease[]): NetworkInfo {
 
 function membersOf(network: Network, leases: readonly Lease[]): Lease[] {
   const ports = portsOf(network);
-  return leases.filter(({ host, process }) => ports.includes(host) && (!process || isAlive(process)));
+  return leases.filter(({ host, process }) =>
+    ports.includes(host) && (!process || isAlive(process) || isUnseen(process))
+  );
 }
 
 /**
