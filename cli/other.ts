@@ -5,6 +5,7 @@
  */
 
 import { VERSION } from "./argv.ts";
+import type { Distrust } from "../lib/trust.ts";
 import { call, find } from "./command.ts";
 import { makeContext } from "./context.ts";
 import { explain } from "./explain.ts";
@@ -40,6 +41,11 @@ export function report(error: unknown, typed: readonly string[]): number {
   if (error instanceof SuppressedError) return report(error.suppressed, typed);
   say(formatError(error instanceof WrongWords ? inWords(error) : withMeant(error, typed)));
   return exitCodeOf(error);
+}
+
+/** Says that folders which were there have not been used. */
+export function sayPassedOver({ path, why }: Distrust): void {
+  say(`sauropod: ./images and ./containers were not used: ${path} ${why}`);
 }
 
 export { explain, say };

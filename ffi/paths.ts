@@ -48,6 +48,11 @@ export function ownershipOf(place: string | number, last = false): Ownership | u
   return { mode: view.getUint16(MODE, true), uid: view.getUint32(UID, true), gid: view.getUint32(GID, true) };
 }
 
+/** The user id as whom we open files. */
+export function effectiveUser(): number {
+  return shim.i("geteuid", 0);
+}
+
 /** The mode of what is at `path`, symbolic links followed; undefined if there is nothing that we may see. */
 export function modeOf(path: string): number | undefined {
   return ownershipOf(path)?.mode;

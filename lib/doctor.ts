@@ -149,6 +149,14 @@ async function trial(folders: Folders): Promise<Finding> {
   }
 }
 
+function passedOver({ passedOver, images, containers }: Folders): Finding[] {
+  if (!passedOver) return [];
+  const { path, why } = passedOver;
+  return [
+    finding("./images, ./containers", false, `${path} ${why}`, `they are not used, but ${images} and ${containers}`),
+  ];
+}
+
 /** Looks at everything, and runs one container of the image `host`. */
 export async function examine(folders: Folders): Promise<Finding[]> {
   return [
@@ -163,6 +171,7 @@ export async function examine(folders: Folders): Promise<Finding[]> {
       "only the image host, until it is made",
     ),
     finding("containers", true, `${folders.containers} (${folders.rule})`, ""),
+    ...passedOver(folders),
     await trial(folders),
   ];
 }

@@ -208,7 +208,7 @@ Deno.test("gc leaves a container alone that another took while it was about to",
   assert(listContainers(containers).some(({ id }) => id === first));
   stranger.kill("SIGKILL");
   await stranger.status;
-  ids.slice(1).forEach((id) => moveMark(world, id, "0badb007 1.1"));
+  ids.slice(1).forEach((id) => moveMark(world, id, `${ownOrigin().replace(/(?<=^\w+\.)\w+/, "0badb007")} 1.1`));
   await cli(world, "gc");
   await cli(world, "rm", "-f", "--all");
   assertNothingLeft(world);

@@ -19,6 +19,7 @@ import { randomBytes } from "../../ffi/random.ts";
 import { ContainerError, messageOf } from "../errors.ts";
 import { type Claim, claim, isClaimed, letGo } from "./claims.ts";
 import { lazy } from "../lazy.ts";
+import { requireTrusted } from "../trust.ts";
 import { recordEvent } from "./event.ts";
 import { distanceOf, ownOrigin } from "./origin.ts";
 import {
@@ -179,7 +180,11 @@ export function removeStaleMarks(containers: string): void {
 /** Says that the container `id` is ours; false if it is somebody's already, whatever the marks say. */
 export function own(containers: string, id: string): boolean {
   const live = `${containers}/${LIVE}`;
-  if (!isFolder(live)) Deno.mkdirSync(live, { recursive: true, mode: 0o700 });
+  if (!isFolder(live)) {
+    Deno.mkdirSync(live, { recursive: true, mode: 0o700 });
+    // Somebody else may have made one above, where everybody can.
+    requireTrusted(containers);
+  }
   const mark = formatMark(ownMark());
   // Before the mark: one that nobody has a claim to is nobody's for those who see it from elsewhere.
   if (!claim(containers, id)) return false;

@@ -201,7 +201,6 @@ export async function ensureImplied(store: string, documents: ImageDocuments): P
       await Deno.mkdir(diff, { mode: 0o755 });
       makeFolders(diff, folders);
     }
-    await Deno.chmod(temporary, 0o755);
     await Deno.rename(temporary, folder);
   } catch (error) {
     removeTree(AT_FDCWD, temporary);

@@ -77,7 +77,6 @@ export async function ensureLayer(
     const { entries, bytes, implied } = await inTurn(() => unpackLayer(blob, mediaType, diff, { diffId, signal }));
     const record: LayerRecord = { diffId, entries, bytes, ...(implied.length ? { implied } : {}) };
     await Deno.writeTextFile(`${temporary}/layer.json`, JSON.stringify(record) + "\n");
-    await Deno.chmod(temporary, 0o755);
     await Deno.rename(temporary, folder);
     return true;
   } catch (error) {
