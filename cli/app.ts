@@ -18,6 +18,7 @@ import { events, logs } from "./app_logs.ts";
 import { network } from "./app_network.ts";
 import { pause, port, stats, top, unpause, update } from "./app_resources.ts";
 import { folderAliases, folderFlags, json, word, yes } from "./parameters.ts";
+import type { GcFlags } from "./gc.ts";
 import type { InspectFlags } from "./inspect.ts";
 import type { PsFlags } from "./ps.ts";
 import type { RmFlags } from "./rm.ts";
@@ -189,12 +190,15 @@ const inspect = buildCommand<InspectFlags, [string, ...string[]], Context>({
   },
 });
 
-const gc = buildCommand<FolderOptions & { json?: boolean }, [], Context>({
+const orphans = yes("End containers whose directory was removed");
+
+const gc = buildCommand<GcFlags, [], Context>({
   loader: async () => (await import("./gc.ts")).gc,
-  parameters: { flags: { ...folderFlags, json }, aliases: folderAliases },
+  parameters: { flags: { ...folderFlags, json, orphans }, aliases: folderAliases },
   docs: {
     brief: "Take away what killed commands left",
-    fullDescription: "Always safe to run; other commands do the same in passing.\n\n  sauropod gc",
+    fullDescription:
+      "Always safe to run; other commands do the same in passing.\n\n  sauropod gc\n  sauropod gc --orphans",
   },
 });
 

@@ -7,7 +7,7 @@
 import type { FolderOptions } from "../lib/folders.ts";
 import { createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "../lib/network/manage.ts";
 import type { Context } from "./context.ts";
-import { print, printJson, table } from "./text.ts";
+import { formatError, print, printJson, say, table } from "./text.ts";
 
 /** The flags of `network create`. */
 export interface CreateFlags extends FolderOptions {
@@ -32,7 +32,7 @@ export async function create(this: Context, flags: CreateFlags, name: string): P
 
 /** Lists networks. */
 export function ls(this: Context, flags: FolderOptions & { json?: boolean; quiet?: boolean }): void {
-  const networks = listNetworks(flags);
+  const networks = listNetworks(flags, (error) => say(formatError(error)));
   if (flags.json) return printJson(networks);
   if (flags.quiet) return print(networks.map(({ name }) => name + "\n").join(""));
   const rows = networks.map(({ name, subnets, bridge, up, internal, containers }) => [
@@ -60,6 +60,6 @@ export async function rm(this: Context, flags: FolderOptions, ...names: string[]
 
 /** Removes all that no container uses and prints their names. */
 export async function prune(this: Context, flags: FolderOptions): Promise<void> {
-  const names = await pruneNetworks(flags);
+  const names = await pruneNetworks(flags, (error) => say(formatError(error)));
   print(names.map((name) => name + "\n").join(""));
 }

@@ -5,8 +5,7 @@
  */
 
 import { reclaim } from "../lib/container/leftovers.ts";
-import { listContainers } from "../lib/container/names.ts";
-import type { ContainerRecord } from "../lib/container/record.ts";
+import { type ContainerInfo, listAll } from "../lib/container/list.ts";
 import { remove } from "../lib/container/stop.ts";
 import { livenessOf } from "../lib/container/store.ts";
 import { InputError } from "../lib/errors.ts";
@@ -30,8 +29,9 @@ export async function rm(this: Context, flags: RmFlags, ...queries: string[]): P
   const folders = findFolders(flags);
   const { containers } = folders;
   await reclaim(containers);
-  const isDone = (record: ContainerRecord): boolean => livenessOf(containers, record.id) === undefined;
-  const all = flags.all ? listContainers(containers).filter((record) => flags.force || isDone(record)) : [];
+  const isDone = ({ id, status }: ContainerInfo): boolean =>
+    status !== "damaged" && livenessOf(containers, id) === undefined;
+  const all = flags.all ? listAll(containers).filter((container) => flags.force || isDone(container)) : [];
   await forEach(
     this,
     [...queries, ...all.map(({ id }) => id)],

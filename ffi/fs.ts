@@ -76,7 +76,7 @@ const AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200;
 const FICLONE = 0x40049409, MOST_AT_ONCE = 1 << 30;
 const STATX_BASIC = 0x7ff, STATX_MNT_ID = 0x1000;
 const RENAME_EXCHANGE = 2;
-const EINTR = 4, EAGAIN = 11, SEEK_SET = 0, SEEK_END = 2;
+const EINTR = 4, EAGAIN = 11, ENOTDIR = 20, SEEK_SET = 0, SEEK_END = 2;
 const LOCK_EX = 2, LOCK_SH = 1, LOCK_NB = 4, LOCK_UN = 8;
 const ERANGE = 34, ENODATA = 61, EOPNOTSUPP = 95;
 const PATH_MAX = 4096, XATTR_MAX = 65536;
@@ -235,11 +235,13 @@ export function unlinkAt(dirfd: number, path: string, directory = false): void {
 }
 
 /**
- * Removes a folder with all that is in it, however deep, never through a symbolic link; a missing one is fine. It is done
- * in a thread of Deno's pool.
+ * Removes a folder with all that is in it, however deep, never through a symbolic link; a missing one is fine, and what is
+ * no folder is removed itself. It is done in a thread of Deno's pool.
  */
 export async function removeTree(path: string): Promise<void> {
-  check(await shim.wait("remove_tree", AT_FDCWD, cPath(path)), "unlinkat", path);
+  const result = await shim.wait("remove_tree", AT_FDCWD, cPath(path));
+  if (result === -ENOTDIR) unlinkAt(AT_FDCWD, path);
+  else check(result, "unlinkat", path);
 }
 
 /** Renames `from` to `to`, replacing what is there; with `exchange`, both must exist and change places. */

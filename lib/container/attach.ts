@@ -5,6 +5,8 @@
  * @module
  */
 
+import { flags } from "../../ffi/flags.ts";
+import { AT_FDCWD, close, openAt } from "../../ffi/fs.ts";
 import { copyDescriptor } from "../../ffi/process.ts";
 import { ContainerError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../folders.ts";
@@ -45,7 +47,8 @@ export async function followOutput(
   if (begun()) requireLog(containers, record);
   else if (!keep && record.options.logSize !== 0) {
     // It may have ended, and its log be gone with it, before that can be opened.
-    Deno.writeTextFileSync(`${containers}/${id}/log`, "", { append: true, mode: 0o600 });
+    const how = flags("O", "WRONLY", "CREAT", "APPEND", "NOFOLLOW", "NONBLOCK");
+    close(openAt(AT_FDCWD, `${containers}/${id}/log`, how, 0o600));
   }
   await copyLog(`${containers}/${id}`, { tail: 0, follow, signal, onLoss }, write);
 }

@@ -18,7 +18,7 @@ import { livenessOf, replaceMarks, withMarks } from "./store.ts";
 import { refuseUnseen } from "./unseen.ts";
 
 /** The control groups that a process is in below the container's own, and those that the container would have had. */
-function groupsOf(id: string, pid: number | undefined): string[] {
+export function groupsOf(id: string, pid: number | undefined): string[] {
   const host = detectCgroups(), name = groupName(id);
   const lines = pid === undefined ? [] : (readSmallFile(`/proc/${pid}/cgroup`) ?? "").split("\n");
   const inside = lines.flatMap((line) => {

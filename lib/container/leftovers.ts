@@ -9,9 +9,11 @@ import { thawGroups } from "../cgroup/freezer.ts";
 import { killGroup, removeGroups } from "../cgroup/remove.ts";
 import { messageOf } from "../errors.ts";
 import { leave, leftNetworks } from "../network/attach.ts";
+import { groupsOf } from "./damaged.ts";
 import { recordEvent } from "./event.ts";
 import { thawAbandoned } from "./freeze.ts";
 import { removeStaleLayers } from "./layers.ts";
+import { endOrphan, findMonitors, firstOf, type Monitor } from "./monitors.ts";
 import { listContainers, orphanedIds, removeStaleNames } from "./names.ts";
 import {
   awaitsCommand,
@@ -127,6 +129,20 @@ export async function reclaim(containers: string): Promise<Reclaimed> {
   const gone = [...result.ended, ...result.removed];
   if (gone.length > 0 || leftNetworks()) await leave(gone, Infinity);
   return result;
+}
+
+/** Monitors of containers that run, although somebody has removed their folder: no command finds them. */
+export function findOrphans(): Monitor[] {
+  return findMonitors().filter(({ isGone, mark }) => isGone && firstOf(mark.pid) !== undefined);
+}
+
+/** Ends what {@linkcode findOrphans} has found, and gives its places on networks back. Returns the containers' ids. */
+export async function endOrphans(): Promise<string[]> {
+  const orphans = findOrphans(), ids = orphans.map(({ id }) => id);
+  for (const orphan of orphans) await endOrphan(orphan);
+  for (const id of ids) removeGroups(groupsOf(id, undefined));
+  if (ids.length > 0) await leave(ids, Infinity);
+  return ids;
 }
 
 /** A few containers that killed commands left, chosen at random: what a command looks for on its way. `but` is none. */

@@ -5,6 +5,7 @@
  */
 
 import { readLink, readSmallFile } from "../../ffi/paths.ts";
+import { awaitEnd, signalProcess } from "./owner.ts";
 import { markProcess, type ProcessMark } from "./record.ts";
 import { namesIn } from "./store.ts";
 
@@ -55,4 +56,17 @@ export function firstOf(monitor: number): ProcessMark | undefined {
     parentOf(pid) === monitor && /^NSpid:\t\d+(?:\t\d+)*\t1$/m.test(readSmallFile(`/proc/${pid}/status`) ?? "")
   );
   return first === undefined ? undefined : markProcess(first);
+}
+
+const SIGTERM = 15, SIGKILL = 9, PATIENCE_MS = 5000;
+
+/**
+ * Ends the container of a monitor whose folder is gone. The monitor takes away what must not stay, as at any other end;
+ * if it does not end itself, it is killed.
+ */
+export async function endOrphan({ mark }: Monitor): Promise<void> {
+  await signalProcess(mark, SIGTERM);
+  const first = firstOf(mark.pid);
+  if (first) await signalProcess(first, SIGKILL);
+  if (!await awaitEnd(mark, PATIENCE_MS)) await signalProcess(mark, SIGKILL);
 }

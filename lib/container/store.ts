@@ -168,7 +168,12 @@ export function removeStaleMarks(containers: string): void {
     if (ids.has(name.slice(0, 12))) continue;
     const owner = readMark(`${containers}/${LIVE}/${name}`);
     const [, id] = /^\.?([0-9a-f]{12})(?:\.|$)/.exec(name) ?? [];
-    if (!owner || id === undefined) continue;
+    if (id === undefined) continue;
+    if (!owner) {
+      // What is no mark goes with the container.
+      if (!isFolder(`${containers}/${id}`)) removeAny(`${containers}/${LIVE}/${name}`);
+      continue;
+    }
     const where = elsewhere(containers, id, owner, "container");
     const maker = livenessOf(containers, id);
     if (where === undefined && !isAlive(owner) && (!maker || !isOwned(maker))) {
