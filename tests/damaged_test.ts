@@ -185,3 +185,18 @@ Deno.test("gc --orphans ends a container whose home was removed while it ran; gc
   assert.doesNotMatch((await quick(world, "network", "inspect", "sauropod0")).stdout, new RegExp(id));
   assert.equal((await quick(world, "gc")).stderr, "");
 });
+
+Deno.test("rm -f of what is a link to another container's folder removes the link alone", async () => {
+  await using world = makeWorld();
+  const { containers } = world.folders;
+  const id = await cli(world, "create", "--name", "healthy", ...NONE, "busybox", "true");
+  Deno.symlinkSync(id, `${containers}/0123456789ab`);
+  assert.match((await quick(world, "ps", "-a")).stdout, /^0123456789ab .* damaged/m);
+  assert.deepEqual((await quick(world, "rm", "-f", "0123456789ab")).code, 0);
+  assert.deepEqual([...Deno.readDirSync(containers)].map(({ name }) => name).filter((name) => name.length === 12), [
+    id,
+  ]);
+  await cli(world, "start", id);
+  assert.equal(await cli(world, "wait", id), "0");
+  await clear(world);
+});

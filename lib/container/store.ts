@@ -13,8 +13,8 @@
  */
 
 import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, lock, openAt, readNames, removeTree } from "../../ffi/fs.ts";
-import { isFolder, makeLink, readLink, removeAny, removeFile } from "../../ffi/paths.ts";
+import { AT_FDCWD, close, lock, openAt, readNames, removeTree, S_IF } from "../../ffi/fs.ts";
+import { isFolder, makeLink, ownershipOf, readLink, removeAny, removeFile } from "../../ffi/paths.ts";
 import { randomBytes } from "../../ffi/random.ts";
 import { ContainerError, messageOf } from "../errors.ts";
 import { type Claim, claim, isClaimed, letGo } from "./claims.ts";
@@ -364,7 +364,8 @@ export async function removeOwn(
     releaseName(containers, name, id);
   }
   const folder = `${containers}/${id}`;
-  removeRecord(folder);
+  // Through a link, another container's would be removed.
+  if (((ownershipOf(folder, true)?.mode ?? 0) & S_IF.MT) === S_IF.DIR) removeRecord(folder);
   recordEvent(containers, "destroy", { id, name, image });
   await removeTree(folder);
   clearLiveness(containers, id);
