@@ -61,7 +61,7 @@ export interface Job extends Restart {
 }
 
 /** The monitor's own descriptors, counted from `base`. */
-export const PLACES = { pidfd: 0, terminal: 1, network: 2, job: 5 } as const;
+export const PLACES = { pidfd: 0, terminal: 1, network: 2, job: 5, claim: 6 } as const;
 
 /** When a container is started again. */
 export interface Restart {

@@ -310,7 +310,7 @@ Deno.test("a full disk is a clear error and leaves nothing", async () => {
   await using world = makeWorld();
   // In a mount namespace of its own: a disk that is full in bytes, then ones with room for only so many files.
   const script = `
-    disk() { mount -t tmpfs -o "$1" none "$containers" && shift && "$@"; }
+    disk() { mount -t tmpfs -o "mode=700,$1" none "$containers" && shift && "$@"; }
     look() { rm -f "$containers/fill"; (cd "$containers" && find . -mindepth 1 | cut -c3-); umount "$containers"; }
     try() { "$@" 2>&1; echo "code $?"; }
     disk size=64k dd if=/dev/zero of="$containers/fill" bs=4k 2>/dev/null; try "$@"; look
@@ -338,7 +338,7 @@ Deno.test("a full disk is a clear error and leaves nothing", async () => {
 Deno.test("who fills the disk still ends with its own exit code, and is told of as lost when there is room again", async () => {
   await using world = makeWorld();
   const script = `
-    mount -t tmpfs -o size=1m none "$containers"
+    mount -t tmpfs -o mode=700,size=1m none "$containers"
     "$@"; echo "code $?"
     dd if=/dev/null of="$(echo "$containers"/*/upper/fill)" 2>/dev/null
     ${commandLine(["ps", "-a", "--format", "{{.Status}}"]).join(" ")}; ${commandLine(["rm", "--all"]).join(" ")}

@@ -34,14 +34,17 @@ export function isClaimed(containers: string, id: string, claim: Claim): boolean
   }
 }
 
-/** Claims something for this process until {@linkcode letGo}, or until it ends; false if another has it. */
-export function claim(containers: string, id: string, claim: Claim = "container"): boolean {
+/**
+ * Claims something for this process until {@linkcode letGo}, or until it ends; false if another has it. One who is known
+ * to be dead may have it for a moment more, until all his threads are: `from` him it is taken all the same.
+ */
+export function claim(containers: string, id: string, claim: Claim = "container", from?: "the dead"): boolean {
   const key = `${containers}/${id}/${claim}`, byte = byteOf(id, claim);
   if (held.has(key)) return true;
   // A description of its own, as the folder may be another one of the same path by now.
   const fd = open(containers);
   try {
-    if (!isByteShared(fd, byte)) {
+    if (from || !isByteShared(fd, byte)) {
       shareByte(fd, byte);
       held.set(key, fd);
     }

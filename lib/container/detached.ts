@@ -132,6 +132,7 @@ async function jobOf(
       ports: outfit.ports,
       groups: candidates,
       ...(record.keep ? {} : { folder: spec.rootfs.folder }),
+      claim: base + PLACES.claim,
       marks: [`${containers}/.live/${spec.id}.process`, `${containers}/.live/${spec.id}`],
     }),
   };

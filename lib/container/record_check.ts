@@ -110,7 +110,7 @@ function ownGroup(id: string): Test {
     value.split("/").includes(`sauropod-${id}`) && isControlGroup(value);
 }
 
-const LAYER = matching(/^\/(?!.*\/\.\.?\/).*\/\.layers\/[0-9a-f]{16}\/diff$/);
+const LAYER = matching(/^\/(?!.*\/\.\.?\/).*\/\.layers\/[0-9a-f]+\/diff$/);
 
 /** What is wrong with the record of the container `id`: the name of a field; undefined if nothing is. */
 export function recordFault(value: unknown, id: string): string | undefined {

@@ -226,7 +226,7 @@ export function inherit(containers: string, id: string): boolean {
     const liveness = livenessOf(containers, id);
     if (!liveness || isOwned(liveness)) return false;
     try {
-      if (!claim(containers, id)) return false;
+      claim(containers, id, "container", "the dead");
       removeFile(temporary);
       Deno.symlinkSync(formatMark(ownMark()), temporary);
       Deno.renameSync(temporary, `${containers}/${LIVE}/${id}`);
@@ -272,9 +272,10 @@ export function handOver(containers: string, id: string): void {
 
 /** Says that nothing happens with the container `id` any more. */
 export function clearLiveness(containers: string, id: string): void {
+  // First: who finds no mark must find no claim.
+  letGo(containers, id);
   removeAny(`${containers}/${LIVE}/${id}${PROCESS}`);
   removeAny(`${containers}/${LIVE}/${id}`);
-  letGo(containers, id);
 }
 
 /** Replaces the marks of the container `id`, whatever is in their place; for use under {@linkcode withMarks}. */
