@@ -9,6 +9,7 @@ import { ourWords } from "./cli/docker_words.ts";
 import { FLAG_TABLE, readWords } from "./cli/flags.ts";
 import { exec, EXEC_TABLE } from "./cli/exec.ts";
 import { run } from "./cli/run.ts";
+import { passedOver } from "./lib/folders.ts";
 
 // No literal in the imports: Deno would read all modules behind them at every start. `cli/pack/` names them.
 const load = (specifier: string) => import(specifier);
@@ -32,6 +33,9 @@ async function main(words: readonly string[]): Promise<number> {
     return code;
   } catch (error) {
     return (await other()).report(error, words);
+  } finally {
+    const untrusted = passedOver();
+    if (untrusted && words[0] !== "__complete") (await other()).sayPassedOver(untrusted);
   }
 }
 

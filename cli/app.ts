@@ -17,6 +17,7 @@ import { events, logs } from "./app_logs.ts";
 import { network } from "./app_network.ts";
 import { pause, port, stats, top, unpause, update } from "./app_resources.ts";
 import { CONTAINER, CONTAINERS, folderFlags, folderLetters, json, template } from "./parameters.ts";
+import type { GcFlags } from "./gc.ts";
 import type { InspectFlags } from "./inspect.ts";
 import type { PsFlags } from "./ps.ts";
 import type { RmFlags } from "./rm.ts";
@@ -138,10 +139,10 @@ const inspect = command<InspectFlags>({
   load: async () => (await import("./inspect.ts")).inspect,
 });
 
-const gc = command<FolderOptions & { json?: boolean }>({
+const gc = command<GcFlags>({
   brief: "Clean up after commands that were killed",
-  description: "Always safe to run; other commands do the same in passing.\n\n  sauropod gc",
-  flags: { ...folderFlags, json },
+  description: "Always safe to run; other commands do the same in passing.\n\n  sauropod gc\n  sauropod gc --orphans",
+  flags: { ...folderFlags, json, orphans: yes("End containers whose directory was removed") },
   short: folderLetters,
   load: async () => (await import("./gc.ts")).gc,
 });

@@ -6,7 +6,7 @@
 
 import type { FolderOptions } from "../lib/folders.ts";
 import { createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "../lib/network/manage.ts";
-import { print, printJson, table } from "./text.ts";
+import { print, printJson, sayError, table } from "./text.ts";
 
 /** The flags of `network create`. */
 export interface CreateFlags extends FolderOptions {
@@ -31,7 +31,7 @@ export async function create(flags: CreateFlags, name: string): Promise<void> {
 
 /** Lists networks. */
 export function ls(flags: FolderOptions & { json?: boolean; quiet?: boolean }): void {
-  const networks = listNetworks(flags);
+  const networks = listNetworks(flags, sayError);
   if (flags.json) return printJson(networks);
   if (flags.quiet) return print(networks.map(({ name }) => name + "\n").join(""));
   const rows = networks.map(({ name, subnets, bridge, up, internal, containers }) => [
@@ -59,6 +59,6 @@ export async function rm(flags: FolderOptions, ...names: string[]): Promise<void
 
 /** Removes all that no container uses and prints their names. */
 export async function prune(flags: FolderOptions): Promise<void> {
-  const names = await pruneNetworks(flags);
+  const names = await pruneNetworks(flags, sayError);
   print(names.map((name) => name + "\n").join(""));
 }

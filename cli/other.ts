@@ -5,6 +5,7 @@
  */
 
 import { VERSION } from "./argv.ts";
+import type { Distrust } from "../lib/trust.ts";
 import { call, find } from "./dispatch.ts";
 import { explain } from "./explain.ts";
 import { WrongWords } from "./flag.ts";
@@ -39,6 +40,11 @@ export function report(error: unknown, typed: readonly string[]): number {
   if (error instanceof SuppressedError) return report(error.suppressed, typed);
   sayError(error instanceof WrongWords ? inWords(error) : withMeant(error, typed));
   return exitCodeOf(error);
+}
+
+/** Says that folders which were there have not been used. */
+export function sayPassedOver({ path, why }: Distrust): void {
+  say(`sauropod: ./images and ./containers were not used: ${path} ${why}`);
 }
 
 export { explain, say };

@@ -7,6 +7,7 @@
 import { reclaim } from "../lib/container/leftovers.ts";
 import { type ContainerInfo, listAll } from "../lib/container/list.ts";
 import type { ShownStatus } from "../lib/container/pause.ts";
+import { placeOf } from "../lib/container/unseen.ts";
 import { type Filters, parseFilters, type Test } from "../lib/filters.ts";
 import { findFolders, type FolderOptions } from "../lib/folders.ts";
 import { printable } from "../lib/printable.ts";
@@ -34,11 +35,12 @@ export interface PsFlags extends FolderOptions {
   readonly json?: boolean;
 }
 
-function state({ ended, state, detached }: ContainerInfo, status: ShownStatus): string {
+function state({ ended, state, detached, elsewhere }: ContainerInfo, status: ShownStatus): string {
   if (ended) {
     const how = ended.lost ? "lost" : ended.oomKilled ? "out of memory" : `exited (${ended.code})`;
     return `${how} ${ago(ended.at)}`;
   }
+  if (elsewhere) return `held ${placeOf(elsewhere)}`;
   const health = state?.health ? ` (${state.health})` : "";
   const since = detached && state?.startedAt && status === "running" ? ` for ${span(state.startedAt)}` : "";
   return `${status}${since}${health}`;
@@ -58,7 +60,15 @@ function formatPort({ hostAddress, hostPort, containerPort, protocol }: Publishe
 }
 
 /** What a container can be doing. */
-export const STATUSES: readonly ShownStatus[] = ["created", "running", "paused", "restarting", "exited"];
+export const STATUSES: readonly ShownStatus[] = [
+  "created",
+  "running",
+  "paused",
+  "restarting",
+  "exited",
+  "elsewhere",
+  "damaged",
+];
 /** How a container can be. */
 export const HEALTH: readonly string[] = ["starting", "healthy", "unhealthy", "none"];
 

@@ -5,8 +5,7 @@
  */
 
 import { reclaim } from "../lib/container/leftovers.ts";
-import { listContainers } from "../lib/container/names.ts";
-import type { ContainerRecord } from "../lib/container/record.ts";
+import { type ContainerInfo, listAll } from "../lib/container/list.ts";
 import { remove } from "../lib/container/stop.ts";
 import { livenessOf } from "../lib/container/store.ts";
 import { InputError } from "../lib/errors.ts";
@@ -29,8 +28,9 @@ export async function rm(flags: RmFlags, ...queries: string[]): Promise<number> 
   const folders = findFolders(flags);
   const { containers } = folders;
   await reclaim(containers);
-  const isDone = (record: ContainerRecord): boolean => livenessOf(containers, record.id) === undefined;
-  const all = flags.all ? listContainers(containers).filter((record) => flags.force || isDone(record)) : [];
+  const isDone = ({ id, status }: ContainerInfo): boolean =>
+    status !== "damaged" && livenessOf(containers, id) === undefined;
+  const all = flags.all ? listAll(containers).filter((container) => flags.force || isDone(container)) : [];
   return await forEach(
     [...queries, ...all.map(({ id }) => id)],
     (query) => remove(query, { ...folders, force: flags.force }),

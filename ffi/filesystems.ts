@@ -4,8 +4,11 @@
  * @module
  */
 
-import { SystemError } from "./fs.ts";
-import { shim } from "./native.ts";
+import { flags } from "./flags.ts";
+import { AT_FDCWD, close, SystemError } from "./fs.ts";
+import { cString, shim } from "./native.ts";
+
+const ENOENT = 2, ENOTDIR = 20, FOLDER = flags("O", "PATH", "DIRECTORY", "CLOEXEC").value;
 
 const TMPFS_MAGIC = 0x01021994, DEVPTS_MAGIC = 0x1cd1;
 const SHARING_MAGIC: ReadonlySet<number> = new Set([0x58465342, 0x9123683e]);
@@ -49,4 +52,17 @@ export function freeBytes(fd: number): number {
   if (result < 0) throw new SystemError("fstatfs", `descriptor ${fd}`, -result);
   const [size, blocks, available] = [72, 16, 32].map((offset) => Number(view.getBigUint64(offset, true)));
   return blocks ? (size ?? 0) * (available ?? 0) : Infinity;
+}
+
+const CGROUP_MAGIC: ReadonlySet<number> = new Set([0x27e0eb, 0x63677270]);
+
+/** Whether there is a control group at `path`, or nothing. */
+export function isControlGroup(path: string): boolean {
+  const fd = shim.ib("openat", AT_FDCWD, cString(path), FOLDER);
+  if (fd < 0) return -fd === ENOENT || -fd === ENOTDIR;
+  try {
+    return CGROUP_MAGIC.has(fileSystemOf(fd));
+  } finally {
+    close(fd);
+  }
 }

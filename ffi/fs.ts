@@ -77,7 +77,7 @@ const MOST_UNITS = 1300, PLACE_FOLDER = flags("O", "PATH", "DIRECTORY", "NOFOLLO
 const FICLONE = 0x40049409, MOST_AT_ONCE = 1 << 30;
 const STATX_BASIC = 0x7ff, STATX_MNT_ID = 0x1000;
 const RENAME_EXCHANGE = 2;
-const EINTR = 4, EAGAIN = 11, SEEK_SET = 0, SEEK_CUR = 1, SEEK_END = 2;
+const EINTR = 4, EAGAIN = 11, ENOTDIR = 20, SEEK_SET = 0, SEEK_CUR = 1, SEEK_END = 2;
 const ENOTSOCK = 88, MSG_DONTWAIT = 0x40, MSG_NOSIGNAL = 0x4000;
 const LOCK_EX = 2, LOCK_SH = 1, LOCK_NB = 4, LOCK_UN = 8;
 const ERANGE = 34, ENODATA = 61, EOPNOTSUPP = 95;
@@ -191,9 +191,14 @@ export function seekEnd(fd: number): number {
   return check(shim.i("lseek", fd, 0, SEEK_END), "lseek", fd);
 }
 
+/** Sets the position of a file to its beginning. */
+export function seekStart(fd: number): void {
+  check(shim.i("lseek", fd, 0, SEEK_SET), "lseek", fd);
+}
+
 /** Makes `bytes` all that a file holds, in place: those who read it meanwhile see the old text or the new. */
 export function rewrite(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
-  check(shim.i("lseek", fd, 0, SEEK_SET), "lseek", fd);
+  seekStart(fd);
   writeAll(fd, bytes);
   check(shim.i("ftruncate", fd, bytes.length), "ftruncate", fd);
 }
@@ -259,11 +264,13 @@ export function unlinkAt(dirfd: number, path: string, directory = false): void {
 }
 
 /**
- * Removes a folder with all that is in it, however deep, never through a symbolic link; a missing one is fine. It is done
- * in a thread of Deno's pool.
+ * Removes a folder with all that is in it, however deep, never through a symbolic link; a missing one is fine, and what is
+ * no folder is removed itself. It is done in a thread of Deno's pool.
  */
 export async function removeTree(path: string): Promise<void> {
-  check(await shim.wait("remove_tree", AT_FDCWD, cPath(path)), "unlinkat", path);
+  const result = await shim.wait("remove_tree", AT_FDCWD, cPath(path));
+  if (result === -ENOTDIR) unlinkAt(AT_FDCWD, path);
+  else check(result, "unlinkat", path);
 }
 
 /** Renames `from` to `to`, replacing what is there; with `exchange`, both must exist and change places. */

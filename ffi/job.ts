@@ -19,8 +19,8 @@ export interface Job extends Restart {
   readonly id: string;
   /** The process whose the container is until it is the monitor's. */
   readonly claimant: number;
-  /** The first eight digits of the boot's id. */
-  readonly boot: string;
+  /** Where it is, as marks have it. */
+  readonly origin: string;
   /** How many log files there may be, and how large one may become in bytes. Default: no log. */
   readonly log?: { readonly files: number; readonly limit: number };
   /** Whether `end` removes the container. */
@@ -61,7 +61,7 @@ export interface Job extends Restart {
 }
 
 /** The monitor's own descriptors, counted from `base`. */
-export const PLACES = { pidfd: 0, terminal: 1, network: 2, job: 5 } as const;
+export const PLACES = { pidfd: 0, terminal: 1, network: 2, job: 5, claim: 6 } as const;
 
 /** When a container is started again. */
 export interface Restart {
@@ -90,9 +90,18 @@ export interface JobFile {
 }
 
 const MAGIC = 0x4a525353, NONE = 0xffff;
-const HEADER_SIZE = 1432;
+const HEADER_SIZE = 1464;
 const POLICIES: readonly RestartPolicy[] = ["no", "on-failure", "always"];
-const AT = { numbers: 0, limit: 24, descriptors: 32, programs: 60, boot: 116, id: 132, attributes: 148, oomFile: 1172 };
+const AT = {
+  numbers: 0,
+  limit: 24,
+  descriptors: 32,
+  programs: 60,
+  origin: 116,
+  id: 164,
+  attributes: 180,
+  oomFile: 1204,
+};
 const SIZES = { attributes: 1024, oomFile: 256 };
 const MFD_CLOEXEC = 1;
 
@@ -138,7 +147,7 @@ function header(job: Job, names: JobRegisters, programs: readonly [Part, Part, P
     health?.startPeriod ?? 0,
     health?.retries ?? 0,
   ]);
-  bytes.set(fitting(job.boot, 16), AT.boot);
+  bytes.set(fitting(job.origin, 48), AT.origin);
   bytes.set(fitting(job.id, 16), AT.id);
   bytes.set(fitting(job.attributes, SIZES.attributes), AT.attributes);
   bytes.set(fitting(job.oomFile ?? "", SIZES.oomFile), AT.oomFile);

@@ -7,6 +7,7 @@
 import { hasSyscall } from "../ffi/probe.ts";
 import { capabilitiesIn } from "./capabilities.ts";
 import { type CgroupHost, type Controller, detectCgroups } from "./cgroup/host.ts";
+import { findOrphans } from "./container/leftovers.ts";
 import { output } from "./container/run.ts";
 import { messageOf } from "./errors.ts";
 import type { Folders } from "./folders.ts";
@@ -149,6 +150,24 @@ async function trial(folders: Folders): Promise<Finding> {
   }
 }
 
+function orphans(): Finding {
+  const found = findOrphans().map(({ id, folder }) => `${id} (${folder})`);
+  return finding(
+    "containers without a folder",
+    found.length === 0,
+    found.length > 0 ? found.join(", ") : "none",
+    "no command finds them; sauropod gc --orphans ends them",
+  );
+}
+
+function passedOver({ passedOver, images, containers }: Folders): Finding[] {
+  if (!passedOver) return [];
+  const { path, why } = passedOver;
+  return [
+    finding("./images, ./containers", false, `${path} ${why}`, `they are not used, but ${images} and ${containers}`),
+  ];
+}
+
 /** Looks at everything, and runs one container of the image `host`. */
 export async function examine(folders: Folders): Promise<Finding[]> {
   return [
@@ -163,6 +182,8 @@ export async function examine(folders: Folders): Promise<Finding[]> {
       "only the image host, until it is made",
     ),
     finding("containers", true, `${folders.containers} (${folders.rule})`, ""),
+    ...passedOver(folders),
+    orphans(),
     await trial(folders),
   ];
 }

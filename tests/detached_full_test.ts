@@ -11,7 +11,7 @@ const NONE = ["--network", "none"];
 async function onSmallDisk(world: World, script: string): Promise<string> {
   const prelude = `
     containers=${world.folders.containers}
-    mount -t tmpfs -o size=1m,nr_inodes=200 none $containers
+    mount -t tmpfs -o mode=700,size=1m,nr_inodes=200 none $containers
     s() { ${commandLine([]).map((word) => `'${word}'`).join(" ")} "$@" 2>&1; }
     fill() { dd if=/dev/zero of=$containers/fill bs=4k >/dev/null 2>&1; }
     gone() { i=0; while ls $containers/.live | grep -q .; do sleep 0.02; i=$((i+1)); [ $i -lt 500 ] || exit 1; done; }`;

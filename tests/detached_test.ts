@@ -55,7 +55,8 @@ Deno.test("run -d prints the id and lets go of the caller's pipes, folder, envir
   const known = /^(pipe:|anon_inode:\[(pidfd|signalfd)\]|\/memfd:job|\/dev\/null$)/;
   const folder = `${world.folders.containers}/${id}`;
   for (const [fd, path] of descriptorsOf(monitor)) {
-    const isOwn = path === folder || path === `${folder}/log` || path === `${world.folders.containers}/.live`;
+    const shared = [".live", ".lock"].map((name) => `${world.folders.containers}/${name}`);
+    const isOwn = path === folder || path === `${folder}/log` || shared.includes(path);
     assert(isOwn || known.test(path), `descriptor ${fd} leads to ${path}`);
   }
   assert.equal([...descriptorsOf(monitor).values()].filter((path) => path.startsWith("pipe:")).length, 4);

@@ -5,7 +5,8 @@ import { removeGroups } from "../lib/cgroup/remove.ts";
 import { runDetached, start, wait } from "../mod.ts";
 import { isGone } from "../lib/cgroup/usage.ts";
 import { listContainers } from "../lib/container/names.ts";
-import { bootId, formatMark, markProcess, statusOf } from "../lib/container/record.ts";
+import { ownOrigin } from "../lib/container/origin.ts";
+import { formatMark, markProcess, statusOf } from "../lib/container/record.ts";
 import { flags } from "../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt } from "../ffi/fs.ts";
 import { clearLiveness, livenessOf, removeContainer } from "../lib/container/store.ts";
@@ -38,7 +39,7 @@ Deno.test("after a reboot nobody is taken for whom the numbers are now; containe
   // A process of somebody else's, with the number that a container's had.
   const stranger = new Deno.Command("sleep", { args: ["1000"] }).spawn();
   const theirs = markProcess(stranger.pid) ?? assert.fail();
-  const otherBoot = (mark: string): string => mark.replace(bootId(), "0badb007");
+  const otherBoot = (mark: string): string => mark.replace(ownOrigin().split(".")[1] ?? "", "0badb007");
   const later = (pid: number): string => formatMark({ pid, startTime: 1 });
   const marks: [owner: string, process: string][] = [
     [otherBoot(formatMark(self)), otherBoot(formatMark(theirs))],
@@ -115,8 +116,8 @@ async function whileNoMarkMoves(world: World, work: () => Promise<void>): Promis
 }
 
 function moveMark(world: World, id: string, mark: string): void {
-  Deno.removeSync(`${world.folders.containers}/.live/${id}`);
-  Deno.symlinkSync(mark, `${world.folders.containers}/.live/${id}`);
+  Deno.symlinkSync(mark, `${world.folders.containers}/.live/.${id}`);
+  Deno.renameSync(`${world.folders.containers}/.live/.${id}`, `${world.folders.containers}/.live/${id}`);
 }
 
 Deno.test("a monitor leaves a container alone that another took while it was about to", async () => {
@@ -208,7 +209,7 @@ Deno.test("gc leaves a container alone that another took while it was about to",
   assert(listContainers(containers).some(({ id }) => id === first));
   stranger.kill("SIGKILL");
   await stranger.status;
-  ids.slice(1).forEach((id) => moveMark(world, id, "0badb007 1.1"));
+  ids.slice(1).forEach((id) => moveMark(world, id, `${ownOrigin().replace(/(?<=^\w+\.)\w+/, "0badb007")} 1.1`));
   await cli(world, "gc");
   await cli(world, "rm", "-f", "--all");
   assertNothingLeft(world);

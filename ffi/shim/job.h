@@ -4,9 +4,9 @@
 
 #include <stdint.h>
 
-enum { JOB_MAGIC = 0x4a525353, ID_SIZE = 16, ATTRIBUTES_SIZE = 1024, OOM_FILE_SIZE = 256 };
+enum { JOB_MAGIC = 0x4a525353, ID_SIZE = 16, ATTRIBUTES_SIZE = 1024, OOM_FILE_SIZE = 256, ORIGIN_SIZE = 48 };
 // Descriptors of the monitor's own, counted from `base`.
-enum place { PIDFD_PLACE, TERMINAL_PLACE, NETWORK_PLACE, SIGNAL_PLACE, LOG_PLACE, JOB_PLACE, PLACES };
+enum place { PIDFD_PLACE, TERMINAL_PLACE, NETWORK_PLACE, SIGNAL_PLACE, LOG_PLACE, JOB_PLACE, CLAIM_PLACE, PLACES };
 enum restart { NO = 0, ON_FAILURE = 1, ALWAYS = 2 };
 
 // Registers of a program that starts the container.
@@ -37,7 +37,7 @@ struct job {
   uint32_t health;  // runs the command that tells whether it is well
   struct registers of_first, of_again;
   uint32_t health_interval, health_timeout, health_start, health_retries;  // milliseconds; a number
-  char boot[ID_SIZE];  // the boot's id, as marks have it
+  char origin[ORIGIN_SIZE];  // where we are, as marks have it: see lib/container/origin.ts
   char id[ID_SIZE];    // the container's
   char attributes[ATTRIBUTES_SIZE];  // JSON members for its events, beginning with a comma
   char oom_file[OOM_FILE_SIZE];      // where the kernel counts its out-of-memory kills; empty: nowhere

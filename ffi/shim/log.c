@@ -16,7 +16,7 @@ static void name_of(uint32_t number, char *name, char *end) {
 }
 
 static void open_file(struct log *log) {
-  int fd = (int)SYS4(openat, log->folder, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, MODE);
+  int fd = (int)SYS4(openat, log->folder, "log", O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, MODE);
   log->fd = fd < 0 ? -1 : move_descriptor(fd, log->place);
   long size = log->fd < 0 ? 0 : SYS3(lseek, log->fd, 0, SEEK_TO_END);
   log->size = size < 0 ? 0 : (uint64_t)size;
@@ -56,7 +56,7 @@ void log_open(struct log *log, int folder, uint32_t files, uint64_t limit, int p
   char last = '\n';
   *log = (struct log){.folder = folder, .place = place, .fd = -1, .files = files, .limit = limit};
   // A monitor that was killed may have left half a record.
-  int fd = (int)SYS4(openat, folder, "log", O_RDONLY | O_CLOEXEC, 0);
+  int fd = (int)SYS4(openat, folder, "log", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
   long size = fd < 0 ? 0 : SYS3(lseek, fd, 0, SEEK_TO_END);
   if (size > 0) SYS4(pread64, fd, &last, 1, size - 1);
   if (fd >= 0) SYS1(close, fd);

@@ -6,7 +6,7 @@
 #include "sys.h"
 #include "text.h"
 
-enum { STATE_SIZE = 512, MODE = 0600, START_TIME = 19, LOCK = 2, UNLOCK = 8 };
+enum { STATE_SIZE = 512, MODE = 0600, START_TIME = 19, LOCK = 2, UNLOCK = 8, MARK_SIZE = 96, SET_LOCK = 37 };
 
 // When a process started: field 22 of proc_pid_stat(5), the 19th after the one behind its name.
 static uint64_t start_time(uint64_t pid) {
@@ -26,12 +26,25 @@ static uint64_t start_time(uint64_t pid) {
   return time;
 }
 
+// Locks the container's byte of the file of claims, for as long as we live: see lib/container/claims.ts.
+static long claim(const struct job *job) {
+  struct {
+    short type, whence;
+    int64_t start, length;
+    int pid;
+  } byte = {.start = 0, .length = 1};
+  for (const char *c = job->id; *c; c++) byte.start = byte.start * 16 + (*c <= '9' ? *c - '0' : *c - 'a' + 10);
+  int fd = (int)SYS4(openat, job->live, "../.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, MODE);
+  if (fd < 0) return fd;
+  return SYS3(fcntl, move_descriptor(fd, job->base + CLAIM_PLACE), SET_LOCK, &byte);
+}
+
 // A link that says which process it is: see lib/container/record.ts.
 static long mark(const struct record *r, uint64_t pid, const char *suffix) {
-  char target[64], name[64], temporary[64];
+  char target[MARK_SIZE], name[64], temporary[64];
   struct text t = {target, target + sizeof target - 1}, n = {name, name + sizeof name - 1};
   struct text u = {temporary, temporary + sizeof temporary - 1};
-  put(&t, r->job->boot), put(&t, " "), put_number(&t, pid), put(&t, "."), put_number(&t, start_time(pid));
+  put(&t, r->job->origin), put(&t, " "), put_number(&t, pid), put(&t, "."), put_number(&t, start_time(pid));
   put(&n, r->job->id), put(&n, suffix);
   put(&u, "."), put(&u, r->job->id), put(&u, suffix);
   *t.at = *n.at = *u.at = 0;
@@ -42,9 +55,9 @@ static long mark(const struct record *r, uint64_t pid, const char *suffix) {
 
 // Whether the mark is still the claimant's: if it has died, another command may be taking the container away.
 static int is_claimed(const struct job *job) {
-  char expected[32], found[32] = "";
+  char expected[MARK_SIZE], found[MARK_SIZE] = "";
   struct text t = {expected, expected + sizeof expected - 1};
-  put(&t, job->boot), put(&t, " "), put_number(&t, job->claimant), put(&t, ".");
+  put(&t, job->origin), put(&t, " "), put_number(&t, job->claimant), put(&t, ".");
   *t.at = 0;
   SYS4(readlinkat, job->live, job->id, found, sizeof found);
   for (const char *e = expected, *f = found; *e; e++, f++)
@@ -77,7 +90,7 @@ static void write_state(struct record *r) {
   put(&t, "}");
   while (t.at < t.end) *t.at++ = ' ';
   *t.at = '\n';
-  int fd = (int)SYS4(openat, r->job->folder, "state", O_WRONLY | O_CLOEXEC, 0);
+  int fd = (int)SYS4(openat, r->job->folder, "state", O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
   if (fd < 0) return;
   SYS4(pwrite64, fd, state, STATE_SIZE, 0);
   SYS1(close, fd);
@@ -98,7 +111,7 @@ static struct text begin_event(const struct record *r, char *line, char *end, co
 
 static void end_event(const struct record *r, struct text *t, const char *line) {
   put(t, "}\n");
-  int fd = (int)SYS4(openat, r->job->folder, "../.events", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, MODE);
+  int fd = (int)SYS4(openat, r->job->folder, "../.events", O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, MODE);
   if (fd < 0) return;
   SYS3(write, fd, line, t->at - line);
   SYS1(close, fd);
@@ -114,7 +127,8 @@ long record_open(struct record *r, const struct job *job) {
   *r = (struct record){.job = job, .status = "created", .health = ""};
   // Marks are replaced only under this lock: see lib/container/store.ts.
   SYS2(flock, job->live, LOCK);
-  long error = is_claimed(job) ? mark(r, (uint64_t)SYS1(getpid, 0), "") : -ESRCH;
+  long error = is_claimed(job) ? claim(job) : -ESRCH;
+  if (!error) error = mark(r, (uint64_t)SYS1(getpid, 0), "");
   SYS2(flock, job->live, UNLOCK);
   return error;
 }

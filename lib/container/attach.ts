@@ -5,6 +5,8 @@
  * @module
  */
 
+import { flags } from "../../ffi/flags.ts";
+import { AT_FDCWD, close, openAt } from "../../ffi/fs.ts";
 import { copyDescriptor } from "../../ffi/process.ts";
 import { ContainerError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../folders.ts";
@@ -17,6 +19,7 @@ import { withProcess } from "./owner.ts";
 import { handle, resize, writable } from "./pipes.ts";
 import { statusOf } from "./record.ts";
 import { livenessOf } from "./store.ts";
+import { refuseUnseen } from "./unseen.ts";
 
 /** A connection with a detached container. */
 export interface AttachedContainer extends Disposable {
@@ -44,7 +47,8 @@ export async function followOutput(
   if (begun()) requireLog(containers, record);
   else if (!keep && record.options.logSize !== 0) {
     // It may have ended, and its log be gone with it, before that can be opened.
-    Deno.writeTextFileSync(`${containers}/${id}/log`, "", { append: true, mode: 0o600 });
+    const how = flags("O", "WRONLY", "CREAT", "APPEND", "NOFOLLOW", "NONBLOCK");
+    close(openAt(AT_FDCWD, `${containers}/${id}/log`, how, 0o600));
   }
   await copyLog(`${containers}/${id}`, { tail: 0, follow, signal, onLoss }, write);
 }
@@ -66,6 +70,7 @@ export async function attachInput(container: string, options: FolderOptions = {}
   const record = findContainer(containers, container);
   const { id, detached } = record;
   const liveness = livenessOf(containers, id);
+  refuseUnseen(containers, id, liveness);
   const status = statusOf(record, liveness);
   if (!liveness || (status !== "running" && status !== "restarting")) {
     throw new ContainerError(`container ${id} is not running: it is ${status}`, {

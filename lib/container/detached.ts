@@ -26,7 +26,8 @@ import type { ContainerOptions } from "./options.ts";
 import { makeOutfit, type Outfit } from "./outfit.ts";
 import { type Plan, specIn } from "./plan.ts";
 import { prepareProcess } from "./prepare.ts";
-import { bootId, type ContainerRecord, type Detached } from "./record.ts";
+import { ownOrigin } from "./origin.ts";
+import type { ContainerRecord, Detached } from "./record.ts";
 import { readReport } from "./report.ts";
 import { parseRestart } from "./restart.ts";
 
@@ -98,7 +99,7 @@ async function jobOf(
   return {
     id: spec.id,
     claimant: Deno.pid,
-    boot: bootId(),
+    origin: ownOrigin(),
     ...parseRestart(options.restart),
     ...(logSize > 0 ? { log: { files: logFiles, limit: logSize } } : {}),
     removes: !record.keep,
@@ -112,6 +113,7 @@ async function jobOf(
       ports: outfit.ports,
       groups: spec.cgroups.groups.map(({ path }) => path),
       ...(record.keep ? {} : { folder: spec.rootfs.folder }),
+      claim: base + PLACES.claim,
       marks: [`${containers}/.live/${spec.id}.process`, `${containers}/.live/${spec.id}`],
     }),
   };

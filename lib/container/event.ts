@@ -61,7 +61,7 @@ export function recordEvent(
   const path = `${containers}/${EVENTS}`;
   const time = `${now().slice(0, -1)}000000Z`;
   const event: ContainerEvent = { time, action, id, name, image, ...more };
-  const how = flags("O", "WRONLY", "APPEND", "CREAT");
+  const how = flags("O", "WRONLY", "APPEND", "CREAT", "NOFOLLOW", "NONBLOCK");
   try {
     const fd = openAt(AT_FDCWD, path, how, 0o600);
     try {

@@ -23,6 +23,7 @@ import { whileFrozen } from "./pause.ts";
 import { type ContainerRecord, lowerOf, statusOf, writeRecord } from "./record.ts";
 import { withStopped } from "./stopped.ts";
 import { livenessOf, namesIn } from "./store.ts";
+import { refuseUnseen } from "./unseen.ts";
 
 /** Makes an upper folder like the one that was there: its mode and owner are those of the container's root. */
 function renewUpper(layer: string, upper: string): void {
@@ -97,6 +98,7 @@ export async function snapshot(containers: string, query: string): Promise<Snaps
   const release = holdLayers(containers);
   try {
     const liveness = livenessOf(containers, id), status = statusOf(found, liveness);
+    refuseUnseen(containers, id, liveness);
     if (status === "running") return { record: await copyLayer(containers, found), release };
     if (liveness && status !== "exited") {
       throw new ContainerError(`container ${id} is just being started`, {

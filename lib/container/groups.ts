@@ -7,6 +7,7 @@
 import { ContainerError } from "../errors.ts";
 import { type ContainerRecord, type ProcessMark, statusOf } from "./record.ts";
 import { livenessOf } from "./store.ts";
+import { refuseUnseen } from "./unseen.ts";
 
 /** A container that runs, and its first process. */
 export interface Running {
@@ -23,6 +24,7 @@ export interface Running {
  */
 export function requireRunning(containers: string, record: ContainerRecord): Running {
   const liveness = livenessOf(containers, record.id);
+  refuseUnseen(containers, record.id, liveness);
   if (liveness?.process && statusOf(record, liveness) === "running") return { record, process: liveness.process };
   throw new ContainerError(`container ${record.id} does not run`, {
     code: "container-not-running",

@@ -7,7 +7,6 @@
 import { errnoNumber } from "../../ffi/errno.ts";
 import { execute } from "../../ffi/execute.ts";
 import { type Ending, reap, sendSignal } from "../../ffi/process.ts";
-import { ContainerError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import { now } from "../clock.ts";
 import type { Folders } from "../folders.ts";
@@ -20,7 +19,7 @@ import { Child, type CommandStatus, type Written } from "./child.ts";
 import type { ExecOptions, ExecProcess } from "./exec.ts";
 import { kill as killLaunched, type Launched } from "./launch.ts";
 import { recordEvent } from "./event.ts";
-import { type ContainerRecord, readRecord, withRecord, writeRecord } from "./record.ts";
+import { type ContainerRecord, lastRecord, readRecord, withRecord, writeRecord } from "./record.ts";
 import { abandonedIds, clearLiveness, removeContainer, removeOwn, SAMPLE } from "./store.ts";
 import type { Streams } from "./streams.ts";
 
@@ -80,19 +79,6 @@ async function ranOutOfMemory({ cgroups, options }: ContainerRecord): Promise<bo
   if (cgroups.length === 0 || options.limits?.memory === undefined) return false;
   const { ranOutOfMemory } = await lazy.cgroupUsage();
   return ranOutOfMemory(cgroups);
-}
-
-/**
- * The record of a container that has ended, with the groups and limits that it got while it ran. It gets no more: who
- * has the lock next sees that it has ended.
- */
-function lastRecord(folder: string, record: ContainerRecord): ContainerRecord {
-  try {
-    return withRecord(folder, (current) => current) ?? record;
-  } catch (error) {
-    if (error instanceof ContainerError) return record;
-    throw error;
-  }
 }
 
 /** What a v1 group has frozen dies only when it runs again. */

@@ -15,7 +15,12 @@ const FOLDER = ".layers", LOCK = ".lock";
 
 function openLock(containers: string): number {
   Deno.mkdirSync(`${containers}/${FOLDER}`, { recursive: true, mode: 0o700 });
-  return openAt(AT_FDCWD, `${containers}/${FOLDER}/${LOCK}`, flags("O", "RDWR", "CREAT"), 0o600);
+  return openAt(
+    AT_FDCWD,
+    `${containers}/${FOLDER}/${LOCK}`,
+    flags("O", "RDWR", "CREAT", "NOFOLLOW", "NONBLOCK"),
+    0o600,
+  );
 }
 
 /** Keeps layers that no record names yet from being taken away, until the function that is returned is called. */

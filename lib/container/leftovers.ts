@@ -9,15 +9,18 @@ import { thawGroups } from "../cgroup/freezer.ts";
 import { killGroup, removeGroups } from "../cgroup/remove.ts";
 import { messageOf } from "../errors.ts";
 import { leave, leftNetworks } from "../network/attach.ts";
+import { groupsOf } from "./damaged.ts";
 import { recordEvent } from "./event.ts";
 import { thawAbandoned } from "./freeze.ts";
 import { removeStaleLayers } from "./layers.ts";
+import { endOrphan, findMonitors, firstOf, type Monitor } from "./monitors.ts";
 import { listContainers, orphanedIds, removeStaleNames } from "./names.ts";
 import {
   awaitsCommand,
   type ContainerRecord,
   isAlive,
   isRunning,
+  lastRecord,
   type Liveness,
   type ProcessMark,
   readRecord,
@@ -27,6 +30,7 @@ import {
 import {
   abandonedIds,
   clearLiveness,
+  damagedMarks,
   inherit,
   livenessOf,
   removeContainer,
@@ -42,7 +46,7 @@ export interface Reclaimed {
   ended: string[];
   /** Ids of containers that were removed. */
   removed: string[];
-  /** Ids of folders with a damaged record, which are left alone. */
+  /** Ids of containers whose record or marks are damaged, which are left alone. */
   damaged: string[];
   /** What could not be taken away, and why; the next time it is tried again. */
   failed: { id: string; reason: string }[];
@@ -67,7 +71,7 @@ async function killFirst(process: ProcessMark, cgroups: readonly string[]): Prom
 export async function endContainer(containers: string, record: ContainerRecord, liveness?: Liveness): Promise<void> {
   if (liveness?.process && isRunning(liveness)) await killFirst(liveness.process, record.cgroups);
   // It may have been given more groups meanwhile. Now that it is dead it is not.
-  const { cgroups } = withRecord(`${containers}/${record.id}`, (current) => current) ?? record;
+  const { cgroups } = lastRecord(`${containers}/${record.id}`, record);
   cgroups.forEach((group) => killGroup(group));
   removeGroups(cgroups);
 }
@@ -117,6 +121,7 @@ async function finishAll(containers: string, ids: readonly string[], damaged: st
 export async function reclaim(containers: string): Promise<Reclaimed> {
   const damaged: string[] = [];
   listContainers(containers, (id) => damaged.push(id));
+  for (const id of damagedMarks(containers)) if (!damaged.includes(id)) damaged.push(id);
   const result = await finishAll(containers, [...abandonedIds(containers), ...orphanedIds(containers)], damaged);
   removeStaleNames(containers);
   if (result.damaged.length === 0) await removeStaleLayers(containers, listContainers(containers));
@@ -124,6 +129,20 @@ export async function reclaim(containers: string): Promise<Reclaimed> {
   const gone = [...result.ended, ...result.removed];
   if (gone.length > 0 || leftNetworks()) await leave(gone, Infinity);
   return result;
+}
+
+/** Monitors of containers that run, although somebody has removed their folder: no command finds them. */
+export function findOrphans(): Monitor[] {
+  return findMonitors().filter(({ isGone, mark }) => isGone && firstOf(mark.pid) !== undefined);
+}
+
+/** Ends what {@linkcode findOrphans} has found, and gives its places on networks back. Returns the containers' ids. */
+export async function endOrphans(): Promise<string[]> {
+  const orphans = findOrphans(), ids = orphans.map(({ id }) => id);
+  for (const orphan of orphans) await endOrphan(orphan);
+  for (const id of ids) removeGroups(groupsOf(id, undefined));
+  if (ids.length > 0) await leave(ids, Infinity);
+  return ids;
 }
 
 /** A few containers that killed commands left, chosen at random: what a command looks for on its way. `but` is none. */

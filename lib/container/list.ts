@@ -4,12 +4,13 @@
  * @module
  */
 
+import { standIn } from "./damaged.ts";
 import { type LogOptions, readLog, requireLog } from "./log.ts";
 import type { LogRecord } from "./log_format.ts";
 import { findContainer, listContainers } from "./names.ts";
 import { type ShownStatus, shownStatusOf } from "./pause.ts";
-import { type ContainerRecord, isOwned, isRunning } from "./record.ts";
-import { livenessOf } from "./store.ts";
+import { type ContainerRecord, type Elsewhere, isOwned, isRunning, readRecord } from "./record.ts";
+import { liveIds, livenessOf } from "./store.ts";
 
 /** What is known of a container: its record, and what it is doing. */
 export interface ContainerInfo extends ContainerRecord {
@@ -17,6 +18,8 @@ export interface ContainerInfo extends ContainerRecord {
   readonly status: ShownStatus;
   /** The number of its first process. Default: it has none. */
   readonly pid?: number;
+  /** Where it is held by a process that we cannot see. Default: nowhere. */
+  readonly elsewhere?: Elsewhere;
   /** Its folder. */
   readonly folder: string;
 }
@@ -24,12 +27,29 @@ export interface ContainerInfo extends ContainerRecord {
 function infoOf(containers: string, record: ContainerRecord): ContainerInfo {
   const liveness = livenessOf(containers, record.id), status = shownStatusOf(record, liveness);
   const process = status === "running" || status === "paused" ? liveness?.process : undefined;
-  return { ...record, status, ...(process ? { pid: process.pid } : {}), folder: `${containers}/${record.id}` };
+  return {
+    ...record,
+    status,
+    ...(process ? { pid: process.pid } : {}),
+    ...(liveness?.elsewhere ? { elsewhere: liveness.elsewhere } : {}),
+    folder: `${containers}/${record.id}`,
+  };
 }
 
-/** All containers, oldest first. */
+/** All containers, oldest first; also those whose record or marks are damaged, and those that run without a record. */
 export function listAll(containers: string): ContainerInfo[] {
-  return listContainers(containers).map((record) => infoOf(containers, record));
+  const ids: string[] = [];
+  const records = listContainers(containers, (id) => ids.push(id));
+  const listed = new Set(records.map(({ id }) => id));
+  for (const id of liveIds(containers)) {
+    const liveness = listed.has(id) || ids.includes(id) ? undefined : livenessOf(containers, id);
+    if (liveness && (liveness.damaged || isRunning(liveness)) && !readRecord(`${containers}/${id}`)) ids.push(id);
+  }
+  const damaged = ids.map((id): ContainerInfo => {
+    const info = infoOf(containers, standIn(containers, id));
+    return { ...info, status: info.status === "elsewhere" ? info.status : "damaged" };
+  });
+  return [...records.map((record) => infoOf(containers, record)), ...damaged];
 }
 
 /**

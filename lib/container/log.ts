@@ -4,6 +4,8 @@
  * @module
  */
 
+import { S_IF } from "../../ffi/fs.ts";
+import { ownershipOf } from "../../ffi/paths.ts";
 import { ContainerError } from "../errors.ts";
 import { parseTime } from "../time.ts";
 import {
@@ -47,12 +49,7 @@ const NEWLINE = 10;
 
 /** Whether the container in `folder` has a log. */
 export function hasLog(folder: string): boolean {
-  try {
-    return Deno.statSync(`${folder}/log`).isFile;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+  return ((ownershipOf(`${folder}/log`, true)?.mode ?? 0) & S_IF.MT) === S_IF.REG;
 }
 
 /** Why a container has no log, and what to do. */

@@ -6,18 +6,23 @@
 
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
-import { modeOf, readLink, removeFile } from "../../ffi/paths.ts";
+import { ownershipOf, readLink, removeAny } from "../../ffi/paths.ts";
 import { ContainerError } from "../errors.ts";
 import { type ContainerRecord, readRecord, withRecord, writeRecord } from "./record.ts";
 import { livenessOf, namesIn } from "./store.ts";
 
 const NAMES = ".names", LOCK = ".lock";
-const ID = /^[0-9a-f]{12}$/;
+const ID = /^[0-9a-f]{12}$/, NAME = /^\w[\w.-]*$/;
 
 /** Runs `work` while no other process changes names in `containers`. */
 function withLock<T>(containers: string, work: () => T): T {
   Deno.mkdirSync(`${containers}/${NAMES}`, { recursive: true, mode: 0o700 });
-  const fd = openAt(AT_FDCWD, `${containers}/${NAMES}/${LOCK}`, flags("O", "RDWR", "CREAT"), 0o600);
+  const fd = openAt(
+    AT_FDCWD,
+    `${containers}/${NAMES}/${LOCK}`,
+    flags("O", "RDWR", "CREAT", "NOFOLLOW", "NONBLOCK"),
+    0o600,
+  );
   try {
     lock(fd, "exclusive");
     return work();
@@ -26,13 +31,21 @@ function withLock<T>(containers: string, work: () => T): T {
   }
 }
 
+/** Whether anything is at a path, also a link that leads nowhere. */
 function exists(path: string): boolean {
-  return modeOf(path) !== undefined;
+  return ownershipOf(path, true) !== undefined;
 }
 
-/** Whose `name` is or was; undefined if it is free. */
-function holderOf(containers: string, name: string): string | undefined {
-  return readLink(`${containers}/${NAMES}/${name}`);
+/** Whose `name` is or was; undefined if it is free, or damaged. */
+export function holderOf(containers: string, name: string): string | undefined {
+  if (!NAME.test(name)) return undefined;
+  const id = readLink(`${containers}/${NAMES}/${name}`);
+  return id !== undefined && ID.test(id) ? id : undefined;
+}
+
+/** The name that the container `id` has, where its record does not tell. */
+export function nameOf(containers: string, id: string): string | undefined {
+  return namesIn(`${containers}/${NAMES}`).find((name) => holderOf(containers, name) === id);
 }
 
 /** The id of the container that has `name`; undefined if none has. One without a record is being removed. */
@@ -57,7 +70,7 @@ export function claimName(containers: string, name: string, id: string, make: ()
       });
     }
     make();
-    removeFile(`${containers}/${NAMES}/${name}`);
+    removeAny(`${containers}/${NAMES}/${name}`);
     Deno.symlinkSync(id, `${containers}/${NAMES}/${name}`);
   });
 }
@@ -70,8 +83,9 @@ export function writeWithName(containers: string, record: ContainerRecord): void
 
 /** Takes `name` away from the container `id`, if it has it. */
 export function releaseName(containers: string, name: string, id: string): void {
+  if (holderOf(containers, name) !== id) return;
   withLock(containers, () => {
-    if (holderOf(containers, name) === id) removeFile(`${containers}/${NAMES}/${name}`);
+    if (holderOf(containers, name) === id) removeAny(`${containers}/${NAMES}/${name}`);
   });
 }
 
@@ -81,7 +95,7 @@ export function removeStaleNames(containers: string): void {
   if (names.every((name) => idOfName(containers, name) !== undefined)) return;
   withLock(containers, () => {
     for (const name of names) {
-      if (idOfName(containers, name) === undefined) removeFile(`${containers}/${NAMES}/${name}`);
+      if (idOfName(containers, name) === undefined) removeAny(`${containers}/${NAMES}/${name}`);
     }
   });
 }
@@ -120,7 +134,7 @@ export function orphanedIds(containers: string): string[] {
 export function findContainer(containers: string, query: string): ContainerRecord {
   const exact = ID.test(query) ? readRecord(`${containers}/${query}`) : undefined;
   if (exact) return exact;
-  const named = /^\w[\w.-]*$/.test(query) ? idOfName(containers, query) : undefined;
+  const named = idOfName(containers, query);
   const ids = named ? [named] : allIds(containers).filter((id) => query !== "" && id.startsWith(query));
   const [id, ...others] = ids;
   if (id !== undefined && others.length > 0) {

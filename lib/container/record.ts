@@ -7,20 +7,27 @@
 
 import { flags } from "../../ffi/flags.ts";
 import { AT_FDCWD, close, lock, openAt, SystemError } from "../../ffi/fs.ts";
-import { readPresentFile, readSmallFile } from "../../ffi/paths.ts";
-import { ContainerError } from "../errors.ts";
+import { readOwnFile, readSmallFile, removeAny, replaceFile } from "../../ffi/paths.ts";
+import { ContainerError, messageOf } from "../errors.ts";
 import type { Attachment } from "../network/attach.ts";
 import type { PublishedPort } from "../network/ports.ts";
 import type { KeptOptions } from "./kept.ts";
+import { ownOrigin } from "./origin.ts";
+import { recordFault } from "./record_check.ts";
 import { type MonitorState, readState } from "./state.ts";
 
-/** A process that cannot be mistaken for another one with the same number, but in another boot. */
+/** A process that cannot be mistaken for another one with the same number. */
 export interface ProcessMark {
-  /** Its number in our pid namespace. */
+  /** Its number in the PID namespace that it was marked in. */
   readonly pid: number;
   /** When it started, in clock ticks since boot (field 22 of proc_pid_stat(5)). */
   readonly startTime: number;
+  /** Where it was marked, see `origin.ts`. Default: where we are. */
+  readonly origin?: string;
 }
+
+/** Where a process that we cannot see has a container: in another namespace of this machine, or on another machine. */
+export type Elsewhere = "namespace" | "machine";
 
 /** Whose a container is while something happens with it. */
 export interface Liveness {
@@ -28,8 +35,10 @@ export interface Liveness {
   readonly owner: ProcessMark;
   /** The container's first process, once it runs. */
   readonly process?: ProcessMark;
-  /** The first eight digits of the boot's id (/proc/sys/kernel/random/boot_id). */
-  readonly boot: string;
+  /** Where the owner is, if that is alive and we cannot see it. Default: we can. */
+  readonly elsewhere?: Elsewhere;
+  /** Whether one of the marks says nothing, so that nobody knows. */
+  readonly damaged?: true;
 }
 
 /** What is known about a container that has ended. */
@@ -101,45 +110,47 @@ export interface ContainerRecord {
 }
 
 /** What a container is doing. */
-export type ContainerStatus = "created" | "running" | "restarting" | "exited";
+export type ContainerStatus = "created" | "running" | "restarting" | "exited" | "elsewhere" | "damaged";
 
 const FILE = "container.json";
-let boot: string | undefined;
-
-/** The first eight digits of this boot's id. */
-export function bootId(): string {
-  boot ??= readSmallFile("/proc/sys/kernel/random/boot_id")?.slice(0, 8) ?? "";
-  return boot;
-}
 
 /** Marks a live process; undefined if it has ended, also if nobody has waited for it yet. */
-export function markProcess(pid: number): ProcessMark | undefined {
+export function markProcess(pid: number): Required<ProcessMark> | undefined {
   const text = readSmallFile(`/proc/${pid}/stat`);
   if (text === undefined) return undefined;
   // The name in the second field can hold anything, also blanks and parentheses.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return fields[0] === "Z" || fields[0] === "X" ? undefined : { pid, startTime: Number(fields[19]) };
+  return fields[0] === "Z" || fields[0] === "X"
+    ? undefined
+    : { pid, startTime: Number(fields[19]), origin: ownOrigin() };
 }
 
-/** Whether the process still lives. */
-export function isAlive(mark: ProcessMark): boolean {
-  return markProcess(mark.pid)?.startTime === mark.startTime;
+/** Whether we see the process that a mark says, and it still lives. */
+export function isAlive({ pid, startTime, origin = ownOrigin() }: ProcessMark): boolean {
+  return origin === ownOrigin() && markProcess(pid)?.startTime === startTime;
 }
 
-/** Whether the owner of something still lives. */
-export function isOwned({ owner, boot }: Liveness): boolean {
-  return boot === bootId() && isAlive(owner);
+/** Whether a mark was made where we see nothing. */
+export function isUnseen({ origin = ownOrigin() }: ProcessMark): boolean {
+  return origin !== ownOrigin();
 }
 
-/** Whether the container's first process still lives. */
-export function isRunning({ process, boot }: Liveness): boolean {
-  return process !== undefined && boot === bootId() && isAlive(process);
+/** Whether the owner of something may still live. */
+export function isOwned({ owner, elsewhere, damaged }: Liveness): boolean {
+  return elsewhere !== undefined || damaged === true || isAlive(owner);
+}
+
+/** Whether we see the container's first process, and it still lives. */
+export function isRunning({ process }: Liveness): boolean {
+  return process !== undefined && isAlive(process);
 }
 
 /** What a container is doing now. */
 export function statusOf({ ended, detached, state }: ContainerRecord, liveness: Liveness | undefined): ContainerStatus {
   if (ended) return "exited";
   if (!liveness) return detached && state?.status === "created" ? "created" : "exited";
+  if (liveness.elsewhere) return "elsewhere";
+  if (liveness.damaged) return "damaged";
   if (liveness.process && isRunning(liveness)) return "running";
   if (!isOwned(liveness)) return "exited";
   if (state?.status === "restarting") return "restarting";
@@ -151,15 +162,15 @@ export function awaitsCommand({ command }: Pick<ContainerRecord, "command">): bo
   return command.length === 0;
 }
 
-/** An owner or process as the target of a link: `BOOT PID.START`. Short, so that the link needs no block on disk. */
-export function formatMark({ pid, startTime }: ProcessMark): string {
-  return `${bootId()} ${pid}.${startTime}`;
+/** An owner or process as the target of a link: `ORIGIN PID.START`. Short, so that the link needs no block on disk. */
+export function formatMark({ pid, startTime, origin = ownOrigin() }: ProcessMark): string {
+  return `${origin} ${pid}.${startTime}`;
 }
 
 /** Reads what {@linkcode formatMark} wrote; undefined if it is something else. */
-export function parseMark(text: string): { boot: string; mark: ProcessMark } | undefined {
-  const [, boot, pid, startTime] = /^(\w+) (\d+)\.(\d+)$/.exec(text) ?? [];
-  return boot === undefined ? undefined : { boot, mark: { pid: Number(pid), startTime: Number(startTime) } };
+export function parseMark(text: string): Required<ProcessMark> | undefined {
+  const [, origin, pid, startTime] = /^(\w+\.\w+\.\w+\.\w+) (\d+)\.(\d+)$/.exec(text) ?? [];
+  return origin === undefined ? undefined : { pid: Number(pid), startTime: Number(startTime), origin };
 }
 
 /** All folders below the container's upper one, uppermost first. */
@@ -169,23 +180,29 @@ export function lowerOf({ layers = [], lower }: Pick<ContainerRecord, "layers" |
 
 /** Writes the record into the container's folder, replacing what is there. */
 export function writeRecord(folder: string, { state: _, ...record }: ContainerRecord): void {
-  const temporary = `${folder}/.${FILE}.${Deno.pid}`;
-  Deno.writeTextFileSync(temporary, JSON.stringify(record, null, 2) + "\n", { mode: 0o600 });
-  Deno.renameSync(temporary, `${folder}/${FILE}`);
+  replaceFile(`${folder}/${FILE}`, JSON.stringify(record, null, 2) + "\n");
 }
 
 /** Removes the record: the folder is no container any more, but something to be removed. */
 export function removeRecord(folder: string): void {
-  try {
-    Deno.removeSync(`${folder}/${FILE}`);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  removeAny(`${folder}/${FILE}`);
 }
 
-function isRecord(value: unknown): value is ContainerRecord {
-  return typeof value === "object" && value !== null && "version" in value && value.version === 1 && "id" in value &&
-    "image" in value && "command" in value && "cgroups" in value && "options" in value;
+function faultOf(value: unknown, folder: string): string | undefined {
+  return recordFault(value, folder.slice(folder.lastIndexOf("/") + 1));
+}
+
+function isRecord(value: unknown, folder: string): value is ContainerRecord {
+  return faultOf(value, folder) === undefined;
+}
+
+function badRecord(folder: string, why: string): ContainerError {
+  const id = folder.slice(folder.lastIndexOf("/") + 1);
+  return new ContainerError(`container ${id} is damaged: ${folder}/${FILE} is not a container's record: ${why}`, {
+    code: "bad-record",
+    facts: { id, folder, why },
+    hint: `it was damaged or made by another version; sauropod rm -f ${id} removes the container with its files`,
+  });
 }
 
 /** The record with what the monitor tells, which is how the container ended unless somebody has found out otherwise. */
@@ -204,17 +221,14 @@ function withState(record: ContainerRecord, state: MonitorState | undefined): Co
 export function readRecord(folder: string): ContainerRecord | undefined {
   let value: unknown;
   try {
-    value = JSON.parse(readPresentFile(`${folder}/${FILE}`));
+    const text = readOwnFile(`${folder}/${FILE}`);
+    if (text === undefined) return undefined;
+    value = JSON.parse(text);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    if (!(error instanceof SyntaxError)) throw error;
+    throw badRecord(folder, messageOf(error));
   }
-  if (isRecord(value)) return value.detached ? withState(value, readState(folder)) : value;
-  throw new ContainerError(`${folder}/${FILE} is not a container's record`, {
-    code: "bad-record",
-    facts: { folder },
-    hint: "it was damaged or made by another version; remove the folder if nothing in it is needed",
-  });
+  if (isRecord(value, folder)) return value.detached ? withState(value, readState(folder)) : value;
+  throw badRecord(folder, faultOf(value, folder) ?? "");
 }
 
 /**
@@ -237,5 +251,18 @@ export function withRecord<T>(folder: string, work: (record: ContainerRecord) =>
     return record && work(record);
   } finally {
     close(fd);
+  }
+}
+
+/**
+ * The record of a container that has ended, with the groups and limits that it got while it ran. It gets no more: who
+ * has the lock next sees that it has ended.
+ */
+export function lastRecord(folder: string, record: ContainerRecord): ContainerRecord {
+  try {
+    return withRecord(folder, (current) => current) ?? record;
+  } catch (error) {
+    if (error instanceof ContainerError) return record;
+    throw error;
   }
 }

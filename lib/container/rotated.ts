@@ -6,6 +6,8 @@
  * @module
  */
 
+import { S_IF } from "../../ffi/fs.ts";
+import { ownershipOf } from "../../ffi/paths.ts";
 import { watchFolders } from "../../ffi/watch.ts";
 
 /** One of the files, open. */
@@ -40,6 +42,8 @@ const GAP = 2;
 const MAX_TRIES = 100;
 
 function openPart(path: string, index: number): Part | undefined {
+  // A FIFO, a link or a folder in its place is none of the files, and opening it could wait for ever.
+  if (((ownershipOf(path, true)?.mode ?? 0) & S_IF.MT) !== S_IF.REG) return undefined;
   try {
     const file = Deno.openSync(path);
     const { ino, size } = file.statSync();
@@ -56,7 +60,7 @@ function closeAll(parts: readonly Part[]): void {
 
 function inodeOf(path: string): number | null | undefined {
   try {
-    return Deno.statSync(path).ino;
+    return Deno.lstatSync(path).ino;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;

@@ -11,6 +11,7 @@ import { lazy } from "../lazy.ts";
 import { findContainer } from "./names.ts";
 import { type ContainerRecord, isAlive, statusOf } from "./record.ts";
 import { livenessOf } from "./store.ts";
+import { refuseUnseen } from "./unseen.ts";
 
 /** A running container. */
 export interface Running {
@@ -52,6 +53,7 @@ async function refusePaused(containers: string, { id, cgroups }: ContainerRecord
 export async function findRunning(containers: string, query: string): Promise<Running> {
   const record = findContainer(containers, query);
   const liveness = livenessOf(containers, record.id);
+  refuseUnseen(containers, record.id, liveness);
   const status = statusOf(record, liveness);
   const process = liveness?.process;
   if (status !== "running" || !process) throw notRunning(record, status);

@@ -20,7 +20,8 @@ import { type ContainerRecord, lowerOf, readRecord, statusOf, writeRecord } from
 import { checkRestart } from "./restart.ts";
 import { createState, restoreState, saveState } from "./state.ts";
 import { withStopped } from "./stopped.ts";
-import { clearLiveness, createContainer, freeName, livenessOf, own, removeContainer } from "./store.ts";
+import { clearLiveness, createContainer, freeName, handOver, livenessOf, own, removeContainer } from "./store.ts";
+import { refuseUnseen } from "./unseen.ts";
 
 const SIGKILL = 9;
 
@@ -87,6 +88,7 @@ function beginInPlace(plan: Plan, record: ContainerRecord, beside: Beside): Prom
   return inPlace(plan, async (place) => {
     const whole = { ...record, ...placeOf(place), cgroups: plan.spec.cgroups.groups.map(({ path }) => path) };
     const pid = await begin(plan, place, whole, (complete) => writeWithName(plan.containers, complete), beside);
+    handOver(plan.containers, id);
     return { made: pid, process: livenessOf(plan.containers, id)?.owner, hosts: `${folder}/hosts` };
   }, true);
 }
@@ -250,6 +252,7 @@ export async function start(
 ): Promise<number> {
   const { containers } = findFolders(options);
   const { id } = findContainer(containers, container);
+  refuseUnseen(containers, id, livenessOf(containers, id));
   await reclaimThese(containers, [id, ...someAbandoned(containers, id)]);
   const { record, state } = await claim(containers, id);
   const { name, keep, command } = record;

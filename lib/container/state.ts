@@ -5,7 +5,9 @@
  * @module
  */
 
-import { readPresentFile } from "../../ffi/paths.ts";
+import { flags } from "../../ffi/flags.ts";
+import { AT_FDCWD, close, openAt, SystemError, writeAll } from "../../ffi/fs.ts";
+import { readOwnFile } from "../../ffi/paths.ts";
 
 /** Whether a container is well, if it has a command that tells. */
 export type Health = "starting" | "healthy" | "unhealthy";
@@ -36,9 +38,12 @@ const FILE = "state", SIZE = 512, TRIES = 20;
 
 // In place: a full disk has no room for another file, nor for one that was made empty first.
 function write(path: string, text: string): void {
-  using file = Deno.openSync(path, { write: true, create: true, mode: 0o600 });
-  const bytes = new TextEncoder().encode(text);
-  if (file.writeSync(bytes) !== bytes.length) throw new Error(`${path} cannot be written: no room`);
+  const fd = openAt(AT_FDCWD, path, flags("O", "WRONLY", "CREAT", "NOFOLLOW", "NONBLOCK"), 0o600);
+  try {
+    writeAll(fd, new TextEncoder().encode(text));
+  } finally {
+    close(fd);
+  }
 }
 
 /** Makes the file, as large as it will ever be: a full disk must not keep a monitor from writing. */
@@ -49,12 +54,7 @@ export function createState(folder: string): void {
 
 /** Reads the file as it is; undefined if there is none. */
 export function saveState(folder: string): string | undefined {
-  try {
-    return Deno.readTextFileSync(`${folder}/${FILE}`);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+  return readOwnFile(`${folder}/${FILE}`);
 }
 
 /** Makes the file as it was when it was saved. */
@@ -68,22 +68,41 @@ interface Whole {
   readonly end: number;
 }
 
+const STATUSES: readonly unknown[] = ["created", "running", "restarting", "exited"];
+const TYPES: Readonly<Record<string, string>> = {
+  sequence: "number",
+  restarts: "number",
+  startedAt: "string",
+  finishedAt: "string",
+  code: "number",
+  signal: "number",
+  oomKilled: "boolean",
+  health: "string",
+  failures: "number",
+  end: "number",
+};
+const NEEDED = ["sequence", "restarts", "startedAt", "end"];
+
 function isState(value: unknown): value is MonitorState & Whole {
-  return typeof value === "object" && value !== null && "status" in value && "sequence" in value && "end" in value &&
-    value.sequence === value.end;
+  return typeof value === "object" && value !== null && "status" in value && STATUSES.includes(value.status) &&
+    NEEDED.every((name) => name in value) &&
+    Object.entries(value).every(([name, field]) => typeof field === (TYPES[name] ?? typeof field)) &&
+    "sequence" in value && "end" in value && value.sequence === value.end;
 }
 
-/** Reads what the monitor tells; undefined if the container never had one. */
-export function parseState(read: () => string): MonitorState | undefined {
+/** Reads what the monitor tells; undefined if the container never had one, or the file is damaged. */
+export function parseState(read: () => string | undefined): MonitorState | undefined {
   for (let i = 0; i < TRIES; i++) {
     try {
-      const value: unknown = JSON.parse(read());
+      const text = read();
+      if (text === undefined) return undefined;
+      const value: unknown = JSON.parse(text);
       if (isState(value)) {
         const { sequence: _sequence, end: _end, ...state } = value;
         return state;
       }
     } catch (error) {
-      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+      if (error instanceof SystemError) return undefined;
       if (!(error instanceof SyntaxError)) throw error;
     }
   }
@@ -92,5 +111,5 @@ export function parseState(read: () => string): MonitorState | undefined {
 
 /** What the monitor of the container in `folder` tells; undefined if it never had one. */
 export function readState(folder: string): MonitorState | undefined {
-  return parseState(() => readPresentFile(`${folder}/${FILE}`));
+  return parseState(() => readOwnFile(`${folder}/${FILE}`));
 }

@@ -4,11 +4,14 @@
  * @module
  */
 
+import { flags } from "../../ffi/flags.ts";
+import { AT_FDCWD, close, openAt, read, seekStart, SystemError } from "../../ffi/fs.ts";
 import { removeGroups } from "../cgroup/remove.ts";
 import { ContainerError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../folders.ts";
 import { lazy } from "../lazy.ts";
 import { signalNumber } from "../signals.ts";
+import { findEvenDamaged, mendMarks, readOr } from "./damaged.ts";
 import { endContainer, reclaimThese } from "./leftovers.ts";
 import { findContainer } from "./names.ts";
 import { awaitEnd, signalProcess } from "./owner.ts";
@@ -25,6 +28,7 @@ import {
 import { start } from "./start.ts";
 import { parseState } from "./state.ts";
 import { isAbandoned, livenessOf, removeContainer } from "./store.ts";
+import { refuseUnseen } from "./unseen.ts";
 
 /** Options of {@linkcode stop}. */
 export interface StopOptions extends FolderOptions {
@@ -42,13 +46,19 @@ interface Found {
   readonly containers: string;
   readonly record: ContainerRecord;
   readonly liveness?: Liveness;
+  /** Whether the record only stands for one that is damaged. */
+  readonly damaged: boolean;
 }
 
-function find(query: string, options: FolderOptions): Found {
+/** Finds a container, to end it also one whose record or marks are damaged. */
+function find(query: string, options: FolderOptions, forEnd = false): Found {
   const { containers } = findFolders(options);
-  const record = findContainer(containers, query);
-  const liveness = livenessOf(containers, record.id);
-  return { containers, record, ...(liveness ? { liveness } : {}) };
+  const { record, damaged } = forEnd
+    ? findEvenDamaged(containers, query)
+    : { record: findContainer(containers, query), damaged: false };
+  const { id } = record, liveness = forEnd ? mendMarks(containers, id) : livenessOf(containers, id);
+  refuseUnseen(containers, id, liveness);
+  return { containers, record, damaged, ...(liveness ? { liveness } : {}) };
 }
 
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, POLL_MS));
@@ -77,17 +87,17 @@ async function retire({ containers, record: { id } }: Found): Promise<ProcessMar
 
 /** Lets a paused container run, so that it can be ended. */
 async function thaw({ containers, record }: Found): Promise<void> {
-  const { cgroups } = readRecord(`${containers}/${record.id}`) ?? record;
+  const { cgroups } = readOr(containers, record.id, record);
   if (cgroups.length === 0) return;
   const { isFrozen, thawGroups } = await lazy.freezer();
   if (isFrozen(cgroups)) thawGroups(cgroups);
 }
 
 /** Resolves when whoever held a container has let go of it; not for ever. Its siblings on networks forget it. */
-async function released({ containers, record }: Found): Promise<void> {
-  const { id, networks = [] } = readRecord(`${containers}/${record.id}`) ?? record;
+async function released({ containers, record, damaged }: Found): Promise<void> {
+  const { id, networks = [] } = readOr(containers, record.id, record);
   await awaitRelease(containers, id);
-  if (networks.length === 0) return;
+  if (networks.length === 0 && !damaged) return;
   const { leave } = await lazy.networkAttach();
   await leave([id]);
 }
@@ -111,7 +121,7 @@ async function awaitRelease(containers: string, id: string): Promise<void> {
  * @throws {InputError} for an unknown signal.
  */
 export async function stop(container: string, options: StopOptions = {}): Promise<void> {
-  const found = find(container, options);
+  const found = find(container, options, true);
   const { record, liveness } = found;
   const signal = signalNumber(options.signal ?? record.options.stopSignal ?? SIGTERM);
   if (!liveness || awaitsCommand(record)) return;
@@ -136,7 +146,7 @@ export async function kill(
   signal: string | number = "SIGKILL",
   options: FolderOptions = {},
 ): Promise<void> {
-  const found = find(container, options);
+  const found = find(container, options, true);
   const { record, liveness } = found;
   const number = signalNumber(signal);
   const status = statusOf(record, liveness);
@@ -153,19 +163,22 @@ export async function kill(
   if (number === SIGKILL) await thaw(found);
 }
 
-function openState(folder: string): Deno.FsFile | undefined {
+function openState(folder: string): Disposable & { read(): string } | undefined {
+  let fd: number;
   try {
-    return Deno.openSync(`${folder}/state`);
+    fd = openAt(AT_FDCWD, `${folder}/state`, flags("O", "RDONLY", "NOFOLLOW", "NONBLOCK"));
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
+    if (error instanceof SystemError) return undefined;
     throw error;
   }
-}
-
-function textOf(file: Deno.FsFile): string {
-  const bytes = new Uint8Array(1024);
-  file.seekSync(0, Deno.SeekMode.Start);
-  return new TextDecoder().decode(bytes.subarray(0, file.readSync(bytes) ?? 0));
+  return {
+    read: () => {
+      const bytes = new Uint8Array(1024);
+      seekStart(fd);
+      return new TextDecoder().decode(bytes.subarray(0, read(fd, bytes)));
+    },
+    [Symbol.dispose]: () => close(fd),
+  };
 }
 
 /** Resolves when nobody who lives has a container any more. */
@@ -198,7 +211,7 @@ export function watchEnd(container: string, options: FolderOptions = {}): () => 
       else await pause();
       record = readRecord(folder);
     }
-    const told = state && parseState(() => textOf(state));
+    const told = state && parseState(state.read);
     const code = record?.ended?.code ?? told?.code;
     if (code !== undefined) return code;
     if (record && !liveness) {
@@ -248,8 +261,8 @@ async function end(found: Found): Promise<void> {
   const { containers, record: { id } } = found;
   const process = await retire(found);
   const liveness = livenessOf(containers, id);
-  const record = readRecord(`${containers}/${id}`);
-  if (record && liveness) await endContainer(containers, record, process ? { ...liveness, process } : liveness);
+  const record = readOr(containers, id, found.record);
+  if (liveness) await endContainer(containers, record, process ? { ...liveness, process } : liveness);
   await released(found);
 }
 
@@ -258,6 +271,7 @@ async function awaitEnded({ containers, record: { id } }: Found): Promise<void> 
   const deadline = performance.now() + RELEASE_MS;
   for (let liveness; (liveness = livenessOf(containers, id)) && isOwned(liveness); await pause()) {
     const record = readRecord(`${containers}/${id}`);
+    refuseUnseen(containers, id, liveness);
     const status = record ? shownStatusOf(record, liveness) : "exited";
     if (status === "exited" && performance.now() < deadline) continue;
     throw new ContainerError(`container ${id} is ${status === "exited" ? "just ending" : status}`, {
@@ -286,11 +300,11 @@ function refuseAhead({ record, liveness }: Found): void {
  * `container-busy`.
  */
 export async function remove(container: string, options: RemoveOptions = {}): Promise<void> {
-  const found = find(container, options);
+  const found = find(container, options, options.force);
   const { containers, record: { id } } = found;
   if (options.force) refuseAhead(found);
   if (found.liveness) await (options.force ? end(found) : awaitEnded(found));
-  const record = readRecord(`${containers}/${id}`) ?? found.record;
+  const record = readOr(containers, id, found.record);
   if (livenessOf(containers, id) === undefined) removeGroups(record.cgroups);
   if (await removeContainer(containers, record)) return;
   throw new ContainerError(`container ${id} cannot be removed: another command is starting or removing it`, {

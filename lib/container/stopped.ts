@@ -11,6 +11,7 @@ import { failedWith } from "../image/tree.ts";
 import { lazy } from "../lazy.ts";
 import { type ContainerRecord, readRecord, statusOf } from "./record.ts";
 import { livenessOf } from "./store.ts";
+import { refuseUnseen } from "./unseen.ts";
 
 const POLL_MS = 20;
 
@@ -52,6 +53,7 @@ export async function withStopped<T>(
     const record = readRecord(folder);
     if (!record) throw notFound(id);
     const liveness = livenessOf(containers, id), status = statusOf(record, liveness);
+    refuseUnseen(containers, id, liveness);
     if (!liveness || status === "exited") return await work(await settled(containers, record));
     throw new ContainerError(`the container ${id} is ${status === "created" ? "being started" : "running"}`, {
       code: "container-running",

@@ -3,23 +3,28 @@
  *
  *     ID/container.json, upper/, work/    a container
  *     ID/volumes/                         volumes of its own
- *     .live/ID -> BOOT OWNER              it is being made, runs or is being removed
- *     .live/ID.process -> BOOT PROCESS    its first process
- *     .live/ID.freeze -> BOOT PROCESS     who has frozen it for a moment
+ *     .live/ID -> ORIGIN OWNER            it is being made, runs or is being removed
+ *     .live/ID.process -> ORIGIN PROCESS  its first process
+ *     .live/ID.freeze -> ORIGIN PROCESS   who has frozen it for a moment
+ *     .lock                               is locked where somebody has one: see `claims.ts`
  *     .names/NAME -> ID                   the name of one
  *
  * @module
  */
 
 import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, lock, openAt, readNames, removeTree } from "../../ffi/fs.ts";
-import { isFolder, makeLink, readLink, removeFile } from "../../ffi/paths.ts";
+import { AT_FDCWD, close, lock, openAt, readNames, removeTree, S_IF } from "../../ffi/fs.ts";
+import { isFolder, makeLink, ownershipOf, readLink, removeAny, removeFile } from "../../ffi/paths.ts";
 import { randomBytes } from "../../ffi/random.ts";
 import { ContainerError, messageOf } from "../errors.ts";
+import { type Claim, claim, isClaimed, letGo } from "./claims.ts";
 import { lazy } from "../lazy.ts";
+import { requireTrusted } from "../trust.ts";
 import { recordEvent } from "./event.ts";
+import { distanceOf, ownOrigin } from "./origin.ts";
 import {
   type ContainerRecord,
+  type Elsewhere,
   formatMark,
   isAlive,
   isOwned,
@@ -38,9 +43,9 @@ export function newId(): string {
   return randomBytes(6).toHex();
 }
 
-let self: ProcessMark | undefined;
+let self: Required<ProcessMark> | undefined;
 
-function ownMark(): ProcessMark {
+function ownMark(): Required<ProcessMark> {
   self ??= markProcess(Deno.pid);
   if (!self) throw new ContainerError("/proc does not show this process", { code: "no-proc", hint: "mount /proc" });
   return self;
@@ -69,18 +74,51 @@ function readMark(path: string): ReturnType<typeof parseMark> {
   return text === undefined ? undefined : parseMark(text);
 }
 
+/**
+ * Where the process of a mark is that we cannot see; undefined if we can, or if it is gone. Another boot of this machine
+ * has ended with all that ran in it. A claim is seen from everywhere; but of another machine that has none, nobody knows.
+ */
+function elsewhere(
+  containers: string,
+  id: string,
+  { origin }: Required<ProcessMark>,
+  what: Claim,
+): Elsewhere | undefined {
+  if (origin === ownOrigin()) return undefined;
+  const distance = distanceOf(origin);
+  if (distance === "machine") return "machine";
+  if (!isClaimed(containers, id, what)) return undefined;
+  return distance === "namespace" ? "namespace" : "machine";
+}
+
+const NOBODY: ProcessMark = { pid: 0, startTime: 0, origin: "" };
+
 /** Whose the container `id` is; undefined if nothing happens with it. */
 export function livenessOf(containers: string, id: string): Liveness | undefined {
-  const owner = readMark(`${containers}/${LIVE}/${id}`);
-  if (!owner) return undefined;
-  const process = readMark(`${containers}/${LIVE}/${id}${PROCESS}`);
-  return { boot: owner.boot, owner: owner.mark, ...(process?.boot === owner.boot ? { process: process.mark } : {}) };
+  const path = `${containers}/${LIVE}/${id}`;
+  let text = readLink(path);
+  const first = readLink(`${path}${PROCESS}`);
+  if (text === undefined && first === undefined) return undefined;
+  // Made between the two looks.
+  text ??= readLink(path);
+  const owner = parseMark(text ?? ""), process = first === undefined ? undefined : parseMark(first);
+  if (!owner || (first !== undefined && !process)) {
+    return { owner: owner ?? NOBODY, ...(process ? { process } : {}), damaged: true };
+  }
+  const where = elsewhere(containers, id, owner, "container");
+  return {
+    owner,
+    ...(process?.origin === owner.origin ? { process } : {}),
+    ...(where === undefined ? {} : { elsewhere: where }),
+  };
 }
 
 /** Who has frozen the container `id` for a moment; undefined if nobody has. */
 export function freezerOf(containers: string, id: string): Liveness | undefined {
-  const mark = readMark(`${containers}/${LIVE}/${id}${FREEZE}`);
-  return mark && { boot: mark.boot, owner: mark.mark };
+  const owner = readMark(`${containers}/${LIVE}/${id}${FREEZE}`);
+  if (!owner) return undefined;
+  const where = elsewhere(containers, id, owner, "freeze");
+  return { owner, ...(where === undefined ? {} : { elsewhere: where }) };
 }
 
 const ID = /^[0-9a-f]{12}$/, OWNED = /^[0-9a-f]{12}(\.freeze)?$/;
@@ -94,6 +132,13 @@ export function isAbandoned(containers: string, id: string): boolean {
   return liveness !== undefined && !isOwned(liveness);
 }
 
+/** Whether the mark that `name` says in the folder of marks, `ID` or `ID.freeze`, is of somebody who is gone. */
+function isStale(containers: string, name: string): boolean {
+  if (!name.endsWith(FREEZE)) return isAbandoned(containers, name);
+  const freezer = freezerOf(containers, name.slice(0, 12));
+  return freezer !== undefined && !isOwned(freezer);
+}
+
 /**
  * The ids of containers that commands left when they were killed, or left frozen. It looks at live ones only, and at no
  * more than `most` marks of them, chosen at random. `but` is known to be none.
@@ -102,7 +147,18 @@ export function abandonedIds(containers: string, most = Infinity, but?: string):
   // One that runs has two.
   const names = namesIn(`${containers}/${LIVE}`, 2 * most).filter((name) => name !== but && OWNED.test(name));
   const marks = names.slice(0, most);
-  return [...new Set(marks.filter((name) => isAbandoned(containers, name)).map((name) => name.slice(0, 12)))];
+  return [...new Set(marks.filter((name) => isStale(containers, name)).map((name) => name.slice(0, 12)))];
+}
+
+/** The ids of containers that have marks. */
+export function liveIds(containers: string): string[] {
+  const ids = namesIn(`${containers}/${LIVE}`).flatMap((name) => /^([0-9a-f]{12})(\.process)?$/.exec(name)?.[1] ?? []);
+  return [...new Set(ids)];
+}
+
+/** The ids of containers whose marks do not say whose they are. */
+export function damagedMarks(containers: string): string[] {
+  return liveIds(containers).filter((id) => livenessOf(containers, id)?.damaged);
 }
 
 /** Removes marks that say nothing of a container any more: halves of changes whose maker was killed. */
@@ -110,19 +166,46 @@ export function removeStaleMarks(containers: string): void {
   const names = namesIn(`${containers}/${LIVE}`), ids = new Set(names.filter((name) => ID.test(name)));
   for (const name of names) {
     if (ids.has(name.slice(0, 12))) continue;
-    const mark = readMark(`${containers}/${LIVE}/${name}`);
-    const maker = livenessOf(containers, name.slice(1, 13))?.owner;
-    if (mark && !isOwned({ boot: mark.boot, owner: mark.mark }) && (!maker || !isAlive(maker))) {
+    const owner = readMark(`${containers}/${LIVE}/${name}`);
+    const [, id] = /^\.?([0-9a-f]{12})(?:\.|$)/.exec(name) ?? [];
+    if (id === undefined) continue;
+    if (!owner) {
+      // What is no mark goes with the container.
+      if (!isFolder(`${containers}/${id}`)) removeAny(`${containers}/${LIVE}/${name}`);
+      continue;
+    }
+    const where = elsewhere(containers, id, owner, "container");
+    const maker = livenessOf(containers, id);
+    if (where === undefined && !isAlive(owner) && (!maker || !isOwned(maker))) {
       removeFile(`${containers}/${LIVE}/${name}`);
     }
   }
 }
 
-/** Says that the container `id` is ours; false if it is somebody's already. */
+/** Says that the container `id` is ours; false if it is somebody's already, whatever the marks say. */
 export function own(containers: string, id: string): boolean {
   const live = `${containers}/${LIVE}`;
-  if (!isFolder(live)) Deno.mkdirSync(live, { recursive: true, mode: 0o700 });
-  return makeLink(formatMark(ownMark()), `${live}/${id}`);
+  if (!isFolder(live)) {
+    Deno.mkdirSync(live, { recursive: true, mode: 0o700 });
+    // Somebody else may have made one above, where everybody can.
+    requireTrusted(containers);
+  }
+  const mark = formatMark(ownMark());
+  // Before the mark: one that nobody has a claim to is nobody's for those who see it from elsewhere.
+  if (!claim(containers, id)) return false;
+  try {
+    if (makeLink(mark, `${live}/${id}`)) return true;
+  } catch (error) {
+    letGo(containers, id);
+    throw error;
+  }
+  if (!isOurs(containers, id)) letGo(containers, id);
+  return false;
+}
+
+function isOurs(containers: string, id: string): boolean {
+  const owner = livenessOf(containers, id)?.owner, own = ownMark();
+  return owner?.pid === own.pid && owner.startTime === own.startTime && owner.origin === own.origin;
 }
 
 /** Runs `work` while no mark changes hands: a mark is replaced only under this lock, also by monitors. */
@@ -143,6 +226,7 @@ export function inherit(containers: string, id: string): boolean {
     const liveness = livenessOf(containers, id);
     if (!liveness || isOwned(liveness)) return false;
     try {
+      claim(containers, id, "container", "the dead");
       removeFile(temporary);
       Deno.symlinkSync(formatMark(ownMark()), temporary);
       Deno.renameSync(temporary, `${containers}/${LIVE}/${id}`);
@@ -161,8 +245,7 @@ function take(containers: string, id: string): boolean {
     // A full disk must not keep anything from being removed.
     return true;
   }
-  const owner = livenessOf(containers, id)?.owner, { pid, startTime } = ownMark();
-  return (owner?.pid === pid && owner.startTime === startTime) || inherit(containers, id);
+  return isOurs(containers, id) || inherit(containers, id);
 }
 
 /** Says which the first process of the container `id` is. */
@@ -172,18 +255,40 @@ export function setProcess(containers: string, id: string, process: ProcessMark 
 
 /** Says that we freeze the container `id` for a moment; for use under the lock of marks ({@linkcode withMarks}). */
 export function setFreezer(containers: string, id: string): void {
+  claim(containers, id, "freeze");
   Deno.symlinkSync(formatMark(ownMark()), `${containers}/${LIVE}/${id}${FREEZE}`);
 }
 
 /** Says that nobody freezes the container `id` any more. */
 export function clearFreeze(containers: string, id: string): void {
   removeFile(`${containers}/${LIVE}/${id}${FREEZE}`);
+  letGo(containers, id, "freeze");
+}
+
+/** Leaves the container `id` to its monitor, whose mark is there. */
+export function handOver(containers: string, id: string): void {
+  letGo(containers, id);
 }
 
 /** Says that nothing happens with the container `id` any more. */
 export function clearLiveness(containers: string, id: string): void {
-  removeFile(`${containers}/${LIVE}/${id}${PROCESS}`);
-  removeFile(`${containers}/${LIVE}/${id}`);
+  // First: who finds no mark must find no claim.
+  letGo(containers, id);
+  removeAny(`${containers}/${LIVE}/${id}${PROCESS}`);
+  removeAny(`${containers}/${LIVE}/${id}`);
+}
+
+/** Replaces the marks of the container `id`, whatever is in their place; for use under {@linkcode withMarks}. */
+export function replaceMarks(
+  containers: string,
+  id: string,
+  owner: ProcessMark | undefined,
+  process: ProcessMark | undefined,
+): void {
+  removeAny(`${containers}/${LIVE}/${id}${PROCESS}`);
+  removeAny(`${containers}/${LIVE}/${id}`);
+  if (owner) Deno.symlinkSync(formatMark(owner), `${containers}/${LIVE}/${id}`);
+  if (owner) setProcess(containers, id, process);
 }
 
 function makeFolder(containers: string, record: ContainerRecord): void {
@@ -260,7 +365,8 @@ export async function removeOwn(
     releaseName(containers, name, id);
   }
   const folder = `${containers}/${id}`;
-  removeRecord(folder);
+  // Through a link, another container's would be removed.
+  if (((ownershipOf(folder, true)?.mode ?? 0) & S_IF.MT) === S_IF.DIR) removeRecord(folder);
   recordEvent(containers, "destroy", { id, name, image });
   await removeTree(folder);
   clearLiveness(containers, id);

@@ -18,6 +18,7 @@ import { processesOf } from "./processes.ts";
 import { awaitsCommand, type ContainerRecord, readRecord, statusOf, withRecord, writeRecord } from "./record.ts";
 import { changeRestart, checkRestart } from "./restart.ts";
 import { livenessOf } from "./store.ts";
+import { refuseUnseen } from "./unseen.ts";
 
 /** What to change. */
 export interface Changes extends Limits {
@@ -137,7 +138,8 @@ function isEmpty(changes: Changes): boolean {
 function update(containers: string, record: ContainerRecord, { restart, ...limits }: Changes): Updated {
   const { id, options, keep } = record, folder = `${containers}/${id}`;
   checkRestart(restart, keep);
-  const running = statusOf(record, livenessOf(containers, id)) === "running";
+  const liveness = livenessOf(containers, id), running = statusOf(record, liveness) === "running";
+  refuseUnseen(containers, id, liveness);
   const updated = isEmpty(limits)
     ? { id, limits: options.limits ?? {}, running }
     : updateLimits(containers, record, limits);

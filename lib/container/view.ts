@@ -19,6 +19,7 @@ import { parseMounts } from "./parse.ts";
 import { type ContainerRecord, isAlive, lowerOf, type ProcessMark, statusOf } from "./record.ts";
 import { withStopped } from "./stopped.ts";
 import { livenessOf } from "./store.ts";
+import { refuseUnseen } from "./unseen.ts";
 
 const ROOT = flags("O", "PATH", "DIRECTORY");
 const ATTEMPTS = 50, PAUSE_MS = 20;
@@ -117,6 +118,7 @@ export async function withRoot<T>(
   for (let tries = 0;; tries++) {
     const record = findContainer(containers, query), { id } = record;
     const liveness = livenessOf(containers, id), status = statusOf(record, liveness);
+    refuseUnseen(containers, id, liveness);
     if (status === "running" && liveness?.process) {
       const fd = openRunning(liveness.process);
       if (fd !== undefined) return await use(fd, record);

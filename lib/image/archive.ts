@@ -12,6 +12,7 @@ import { ImageError, messageOf } from "../errors.ts";
 import { whileRoom } from "./full.ts";
 import { readImageFile } from "./file.ts";
 import { lockFolder, sweep, TEMPORARY } from "./locked_folder.ts";
+import { keepPrivate } from "./store.ts";
 import { archiveName, listImages, storeOf } from "./resolve.ts";
 import { failedWith, openDirectory, removeTree } from "./tree.ts";
 
@@ -55,6 +56,7 @@ function isThere(path: string): boolean {
  */
 export function findUnpacked(archivePath: string, storeFolder: string): string | undefined {
   const rootfs = `${storeFolder}/${entryName(archivePath)}/rootfs`;
+  keepPrivate(storeFolder);
   return isThere(rootfs) ? rootfs : undefined;
 }
 

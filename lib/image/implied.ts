@@ -253,7 +253,6 @@ export async function ensureImplied(store: string, documents: ImageDocuments, si
       await Deno.mkdir(diff, { mode: 0o755 });
       await makeFolders(diff, folders, breathe);
     }
-    await Deno.chmod(temporary, 0o755);
     await Deno.rename(temporary, folder);
   } catch (error) {
     removeTree(AT_FDCWD, temporary);

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { modeOf } from "../../ffi/paths.ts";
+import { SystemError } from "../../ffi/fs.ts";
+import { modeOf, readOwnFile } from "../../ffi/paths.ts";
 import { ImageError } from "../errors.ts";
 import type { ImageDocuments } from "./store.ts";
 
@@ -33,15 +34,19 @@ export function impliedFolder(store: string, { manifest }: Pick<ImageDocuments, 
 }
 
 function isRecord(value: unknown): value is LayerRecord {
-  return typeof value === "object" && value !== null && "diffId" in value;
+  return typeof value === "object" && value !== null && "diffId" in value && typeof value.diffId === "string" &&
+    "entries" in value && typeof value.entries === "number" && "bytes" in value && typeof value.bytes === "number" &&
+    (!("implied" in value) || Array.isArray(value.implied) && value.implied.every((one) => typeof one === "string"));
 }
 
 function recordIn(folder: string): LayerRecord | undefined {
   try {
-    const value: unknown = JSON.parse(Deno.readTextFileSync(`${folder}/layer.json`));
+    const text = readOwnFile(`${folder}/layer.json`);
+    const value: unknown = text === undefined ? undefined : JSON.parse(text);
     return isRecord(value) ? value : undefined;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return undefined;
+    // A damaged one: the layer is unpacked again.
+    if (error instanceof SystemError || error instanceof SyntaxError) return undefined;
     throw error;
   }
 }

@@ -5,6 +5,7 @@
  */
 
 import { AT_FDCWD, close } from "../../ffi/fs.ts";
+import { modeOf, removeAny, replaceFile } from "../../ffi/paths.ts";
 import { unpackLayer } from "./layer.ts";
 import { isUnpacked, layerFolder, type LayerRecord } from "./layer_folders.ts";
 import { lockFolder, sweep, TEMPORARY } from "./locked_folder.ts";
@@ -76,9 +77,14 @@ export async function ensureLayer(
     const blob = blobPath(store, digest);
     const { entries, bytes, implied } = await inTurn(() => unpackLayer(blob, mediaType, diff, { diffId, signal }));
     const record: LayerRecord = { diffId, entries, bytes, ...(implied.length ? { implied } : {}) };
-    await Deno.writeTextFile(`${temporary}/layer.json`, JSON.stringify(record) + "\n");
-    await Deno.chmod(temporary, 0o755);
-    await Deno.rename(temporary, folder);
+    replaceFile(`${temporary}/layer.json`, JSON.stringify(record) + "\n");
+    if (modeOf(folder) === undefined) await Deno.rename(temporary, folder);
+    else {
+      // Only its record was damaged, or the folder would not be there; containers may be using it.
+      removeAny(`${folder}/layer.json`);
+      await Deno.rename(`${temporary}/layer.json`, `${folder}/layer.json`);
+      removeTree(AT_FDCWD, temporary);
+    }
     return true;
   } catch (error) {
     removeTree(AT_FDCWD, temporary);

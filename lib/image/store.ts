@@ -14,8 +14,9 @@
  * @module
  */
 
-import { AT_FDCWD, close, lock, openAt } from "../../ffi/fs.ts";
+import { AT_FDCWD, chmodAt, close, lock, openAt, SystemError } from "../../ffi/fs.ts";
 import { flags } from "../../ffi/flags.ts";
+import { modeOf, readLink, readOwnFile, replaceFile } from "../../ffi/paths.ts";
 import { ImageError } from "../errors.ts";
 import {
   type Descriptor,
@@ -61,16 +62,6 @@ export function blobPath(store: string, digest: string): string {
   return `${store}/blobs/${digest.replace(":", "/")}`;
 }
 
-function writeWhole(path: string, text: string): void {
-  const temporary = `${path}.${Deno.pid}`;
-  try {
-    Deno.writeTextFileSync(temporary, text);
-    Deno.renameSync(temporary, path);
-  } finally {
-    removeTree(AT_FDCWD, temporary);
-  }
-}
-
 /** Whether there is a store. */
 export function isMade(store: string): boolean {
   try {
@@ -80,30 +71,63 @@ export function isMade(store: string): boolean {
   }
 }
 
-/** Makes the store's folders where they are missing. */
-export function makeStore(store: string): void {
-  for (const name of ["blobs/sha256", "partial", "layers", "users"]) {
-    Deno.mkdirSync(`${store}/${name}`, { recursive: true, mode: 0o755 });
-  }
-  if (readJson(`${store}/oci-layout`) === undefined) {
-    writeWhole(`${store}/oci-layout`, JSON.stringify({ imageLayoutVersion: "1.0.0" }) + "\n");
+// In them are files as containers have them, set-user-id programs too (CVE-2021-41091).
+const PRIVATE = ["layers", "partial"];
+
+/**
+ * Makes sure that nobody else can go through a folder, which may have been made otherwise. One that can only be read stays
+ * as it is.
+ */
+export function keepPrivate(path: string): void {
+  const mode = modeOf(path);
+  if (mode === undefined || (mode & 0o077) === 0) return;
+  try {
+    chmodAt(AT_FDCWD, path, 0o700);
+  } catch (error) {
+    if (!failedWith(error, "EROFS", "EPERM")) throw error;
   }
 }
 
+/** Makes the store's folders where they are missing. */
+export function makeStore(store: string): void {
+  for (const name of ["blobs/sha256", "users"]) Deno.mkdirSync(`${store}/${name}`, { recursive: true, mode: 0o755 });
+  for (const name of PRIVATE) {
+    Deno.mkdirSync(`${store}/${name}`, { recursive: true, mode: 0o700 });
+    keepPrivate(`${store}/${name}`);
+  }
+  if (readJson(`${store}/oci-layout`) === undefined) {
+    replaceFile(`${store}/oci-layout`, JSON.stringify({ imageLayoutVersion: "1.0.0" }) + "\n", 0o644);
+  }
+}
+
+/** The text of a document; undefined if there is none, nor a file. */
 function readJson(path: string): string | undefined {
   try {
-    return Deno.readTextFileSync(path);
+    return readOwnFile(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw error;
+    if (!(error instanceof SystemError)) throw error;
+    throw new ImageError(`${path} is damaged: ${error.message}`, {
+      code: "store-damaged",
+      facts: { path },
+      hint: "it should be a file; remove what is there",
+    });
   }
 }
 
 function readIndex(store: string): Index {
   const text = readJson(`${store}/index.json`);
   if (text === undefined) return { manifests: [] };
-  const document = parseManifest(text, `${store}/index.json`);
-  return isIndex(document) ? document : { manifests: [] };
+  try {
+    const document = parseManifest(text, `${store}/index.json`);
+    if (isIndex(document)) return document;
+  } catch (error) {
+    if (!(error instanceof ImageError)) throw error;
+  }
+  throw new ImageError(`${store}/index.json is damaged: it is no list of images`, {
+    code: "store-damaged",
+    facts: { store },
+    hint: "without it the store has no names: mv it away, and pull the images again, which takes no time",
+  });
 }
 
 /** All images, by name. */
@@ -122,7 +146,7 @@ export function findStored(store: string, name: string): Descriptor | undefined 
 
 /** Runs `work` while no other process changes names in the store. */
 function whileLocked<T>(store: string, work: () => T): T {
-  const fd = openAt(AT_FDCWD, `${store}/index.lock`, flags("O", "RDWR", "CREAT"), 0o644);
+  const fd = openAt(AT_FDCWD, `${store}/index.lock`, flags("O", "RDWR", "CREAT", "NOFOLLOW", "NONBLOCK"), 0o644);
   try {
     lock(fd, "exclusive");
     return work();
@@ -138,7 +162,7 @@ function changeNames(store: string, change: (names: readonly StoredImage[]) => r
       annotations: { ...descriptor.annotations, [NAME_ANNOTATION]: name },
     }));
     const index = { schemaVersion: 2, mediaType: MEDIA.index, manifests };
-    writeWhole(`${store}/index.json`, JSON.stringify(index, null, 2) + "\n");
+    replaceFile(`${store}/index.json`, JSON.stringify(index, null, 2) + "\n", 0o644);
   });
 }
 
@@ -244,7 +268,7 @@ export async function noteUser(store: string, containers: string): Promise<void>
 /** The folders of containers that have used the store. */
 export function usersOf(store: string): string[] {
   try {
-    return [...Deno.readDirSync(`${store}/users`)].map(({ name }) => Deno.readLinkSync(`${store}/users/${name}`));
+    return [...Deno.readDirSync(`${store}/users`)].flatMap(({ name }) => readLink(`${store}/users/${name}`) || []);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;
@@ -255,7 +279,7 @@ const POLL_MS = 10;
 
 function openLock(path: string, kind: "shared" | "exclusive"): number {
   try {
-    return openAt(AT_FDCWD, path, flags("O", "RDWR", "CREAT"), 0o644);
+    return openAt(AT_FDCWD, path, flags("O", "RDWR", "CREAT", "NOFOLLOW", "NONBLOCK"), 0o644);
   } catch (error) {
     // Who may only read the store can hold it too.
     if (kind === "shared" && failedWith(error, "EROFS", "EACCES")) return openAt(AT_FDCWD, path, flags("O", "RDONLY"));
@@ -269,6 +293,7 @@ function openLock(path: string, kind: "shared" | "exclusive"): number {
  */
 export async function holdStore(store: string, kind: "shared" | "exclusive"): Promise<number> {
   const fd = openLock(`${store}/store.lock`, kind);
+  PRIVATE.forEach((name) => keepPrivate(`${store}/${name}`));
   // Not by a call that blocks: this process itself may hold it.
   while (!lock(fd, kind, false)) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   return fd;

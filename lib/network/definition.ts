@@ -5,7 +5,9 @@
  */
 
 import type { Link } from "../../ffi/rtnetlink.ts";
-import { InputError, NetworkError } from "../errors.ts";
+import { readOwnFile, removeAny, replaceFile } from "../../ffi/paths.ts";
+import { namesIn } from "../container/store.ts";
+import { InputError, messageOf, NetworkError } from "../errors.ts";
 import {
   addressAt,
   type Cidr,
@@ -132,9 +134,16 @@ function isSubnet(value: unknown): boolean {
     "gateway" in value && typeof value.gateway === "string";
 }
 
-function isStored(value: unknown): value is StoredNetwork {
-  return typeof value === "object" && value !== null && "bridge" in value && "subnets" in value &&
-    Array.isArray(value.subnets) && value.subnets.every(isSubnet) && "name" in value && "internal" in value;
+// Names of interfaces: rules are made, and links removed, of this one.
+const BRIDGE = /^sp-[0-9a-f]{8}$/, NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
+
+function isStored(value: unknown, name: string): value is StoredNetwork {
+  return typeof value === "object" && value !== null && "name" in value && value.name === name &&
+    "bridge" in value && typeof value.bridge === "string" && BRIDGE.test(value.bridge) &&
+    "subnets" in value && Array.isArray(value.subnets) && value.subnets.every(isSubnet) &&
+    "internal" in value && typeof value.internal === "boolean" &&
+    (!("created" in value) || typeof value.created === "string") &&
+    (!("mtu" in value) || Number.isSafeInteger(value.mtu));
 }
 
 /** Keeps a network's definition. */
@@ -146,15 +155,24 @@ export function writeNetwork(containers: string, network: Network): void {
       gateway: formatAddress(gateway),
     })),
   };
-  const path = fileOf(containers, network.name);
   Deno.mkdirSync(`${containers}/.networks`, { recursive: true, mode: 0o700 });
-  Deno.writeTextFileSync(`${path}.${Deno.pid}`, JSON.stringify(stored, null, 2) + "\n", { mode: 0o600 });
-  Deno.renameSync(`${path}.${Deno.pid}`, path);
+  replaceFile(fileOf(containers, network.name), JSON.stringify(stored, null, 2) + "\n");
 }
 
 /** Forgets a network's definition. */
 export function removeNetworkFile(containers: string, name: string): void {
-  Deno.removeSync(fileOf(containers, name));
+  removeAny(fileOf(containers, name));
+}
+
+/** The network that a stored definition says; undefined if one of its parts is none. */
+function networkOfStored(stored: StoredNetwork, path: string): Network | undefined {
+  const subnets = stored.subnets.flatMap(({ subnet, gateway }): Subnet[] => {
+    const address = parseAddress(gateway), parsed = parseSubnet(subnet, path);
+    if (!address || !contains(parsed, address)) return [];
+    return [{ subnet: parsed, gateway: address }];
+  });
+  const [first, ...others] = subnets;
+  return first && subnets.length === stored.subnets.length ? { ...stored, subnets: [first, ...others] } : undefined;
 }
 
 /**
@@ -164,35 +182,47 @@ export function removeNetworkFile(containers: string, name: string): void {
  */
 export function readNetwork(containers: string, name: string): Network | undefined {
   const path = fileOf(containers, name);
-  let value: unknown;
+  let why = "its fields are not those of a network";
   try {
-    value = JSON.parse(Deno.readTextFileSync(path));
+    const text = readOwnFile(path);
+    if (text === undefined) return undefined;
+    const value: unknown = JSON.parse(text);
+    const network = isStored(value, name) ? networkOfStored(value, path) : undefined;
+    if (network) return network;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    if (!(error instanceof SyntaxError)) throw error;
+    why = messageOf(error);
   }
-  const subnets = isStored(value)
-    ? value.subnets.flatMap(({ subnet, gateway }): Subnet[] => {
-      const address = parseAddress(gateway);
-      return address ? [{ subnet: parseCidr(subnet, path), gateway: address }] : [];
-    })
-    : [];
-  const [first, ...others] = subnets;
-  if (isStored(value) && first) return { ...value, subnets: [first, ...others] };
-  throw new NetworkError(`${path} is not a network's record`, {
+  throw new NetworkError(`network ${name} is damaged: ${path} is not a network's record: ${why}`, {
     code: "bad-record",
-    facts: { path },
-    hint: "it was damaged or made by another version; remove it if the network is not needed",
+    facts: { path, name },
+    hint: `it was damaged or made by another version; sauropod network rm ${name} removes it`,
+  });
+}
+
+/** The name of the bridge that a damaged definition still tells; undefined if it does not. */
+export function bridgeOfDamaged(containers: string, name: string): string | undefined {
+  try {
+    return /"(sp-[0-9a-f]{8})"/.exec(readOwnFile(fileOf(containers, name)) ?? "")?.[1];
+  } catch {
+    return undefined;
+  }
+}
+
+/** The networks that were made, by name. The error of a damaged one goes to `damaged`. */
+export function readNetworks(containers: string, damaged: (error: NetworkError) => void = () => {}): Network[] {
+  return networkNames(containers).flatMap((name) => {
+    try {
+      return readNetwork(containers, name) ?? [];
+    } catch (error) {
+      if (!(error instanceof NetworkError)) throw error;
+      damaged(error);
+      return [];
+    }
   });
 }
 
 /** The names of all networks that were made. */
 export function networkNames(containers: string): string[] {
-  try {
-    return [...Deno.readDirSync(`${containers}/.networks`)].map(({ name }) => name)
-      .filter((name) => name.endsWith(".json")).map((name) => name.slice(0, -".json".length)).sort();
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
+  return namesIn(`${containers}/.networks`).filter((name) => name.endsWith(".json"))
+    .map((name) => name.slice(0, -".json".length)).filter((name) => NAME.test(name)).sort();
 }

@@ -11,6 +11,7 @@ import { ContainerError } from "../errors.ts";
 import type { ContainerSpec } from "../spec.ts";
 import { sharedFiles } from "./files.ts";
 import { readOwnFile } from "./siblings.ts";
+import { refuseUnseen } from "../container/unseen.ts";
 
 /**
  * The network of the running container that `query` names, and the files that go with it.
@@ -24,6 +25,7 @@ export function joinContainer(
 ): Pick<ContainerSpec, "network" | "files"> {
   const { id } = findContainer(containers, query);
   const liveness = livenessOf(containers, id);
+  refuseUnseen(containers, id, liveness);
   if (!liveness?.process || !isRunning(liveness)) {
     throw new ContainerError(`the container ${query} does not run, so that its network cannot be joined`, {
       code: "not-running",

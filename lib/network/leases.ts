@@ -12,7 +12,7 @@
 import { flags } from "../../ffi/flags.ts";
 import { appendLines, AT_FDCWD, close, lock, openAt, writeAll } from "../../ffi/fs.ts";
 import { withNetlink } from "../../ffi/netlink.ts";
-import { readLink, readSmallFile } from "../../ffi/paths.ts";
+import { readLink, readOwnFile } from "../../ffi/paths.ts";
 import { findLink } from "../../ffi/rtnetlink.ts";
 import { isAlive, type ProcessMark } from "../container/record.ts";
 import { InputError, messageOf, NetworkError } from "../errors.ts";
@@ -63,7 +63,7 @@ export function withLock<T>(work: (lock: number) => Promise<T>): Promise<T> {
 
 function openLock(): number {
   const path = `${folder()}/lock`;
-  const how = flags("O", "RDWR", "CREAT");
+  const how = flags("O", "RDWR", "CREAT", "NOFOLLOW", "NONBLOCK");
   try {
     return openAt(AT_FDCWD, path, how, 0o600);
   } catch {
@@ -93,10 +93,23 @@ async function whileLocked<T>(work: (lock: number) => Promise<T>): Promise<T> {
   }
 }
 
+function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every((one) => typeof one === "string");
+}
+
+function isLease(value: unknown): value is Lease {
+  return typeof value === "object" && value !== null &&
+    "id" in value && typeof value.id === "string" && "network" in value && typeof value.network === "string" &&
+    "host" in value && typeof value.host === "string" && isHostEnd(value.host) &&
+    "addresses" in value && isTexts(value.addresses) && "names" in value && isTexts(value.names) &&
+    (!("hosts" in value) || typeof value.hosts === "string") &&
+    (!("process" in value) || typeof value.process === "object" && value.process !== null);
+}
+
 function parseLine(line: string): Lease[] {
   try {
-    const value: Lease | null = JSON.parse(line);
-    return value?.host === undefined ? [] : [value];
+    const value: unknown = JSON.parse(line);
+    return isLease(value) ? [value] : [];
   } catch (error) {
     // Half a line of somebody who was killed.
     if (error instanceof SyntaxError) return [];
@@ -113,7 +126,7 @@ let known: { readonly text: string; readonly leases: readonly Lease[] } = { text
 
 /** All leases, also of containers that have ended unseen. */
 export function readLeases(): readonly Lease[] {
-  const all = readSmallFile(path()) ?? "", text = all.slice(0, all.lastIndexOf("\n") + 1);
+  const all = readOwnFile(path()) ?? "", text = all.slice(0, all.lastIndexOf("\n") + 1);
   if (!text.startsWith(known.text)) known = { text: "", leases: [] };
   const lines = text.slice(known.text.length).split("\n").filter((line) => line !== "");
   if (lines.length > 0) known = { text, leases: [...known.leases, ...lines.flatMap(parseLine)] };
@@ -125,7 +138,7 @@ function linesOf(leases: readonly Lease[]): Uint8Array<ArrayBuffer> {
 }
 
 function writeTo(file: string, how: "APPEND" | "TRUNC", work: (fd: number) => void): void {
-  const fd = openAt(AT_FDCWD, file, flags("O", "RDWR", "CREAT", how), 0o600);
+  const fd = openAt(AT_FDCWD, file, flags("O", "RDWR", "CREAT", "NOFOLLOW", "NONBLOCK", how), 0o600);
   try {
     work(fd);
   } finally {

@@ -7,7 +7,7 @@
 import { withNetlink } from "../../ffi/netlink.ts";
 import { randomBytes } from "../../ffi/random.ts";
 import { findLink } from "../../ffi/rtnetlink.ts";
-import { isAlive } from "../container/record.ts";
+import { isAlive, isUnseen } from "../container/record.ts";
 import { InputError, NetworkError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../folders.ts";
 import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseAddress } from "./address.ts";
@@ -15,12 +15,14 @@ import { findNetwork } from "./attach.ts";
 import { bringUp } from "./bridge.ts";
 import { freeSubnet, portsOf, routedSubnets, tearDown } from "./bridge_setup.ts";
 import {
+  bridgeOfDamaged,
   checkHostAddress,
   type Network,
   networkNames,
   type NetworkOptions,
   parseSubnet,
   readNetwork,
+  readNetworks,
   removeNetworkFile,
   type Subnet,
   writeNetwork,
@@ -109,10 +111,6 @@ function chooseGateways(subnets: readonly [Cidr, ...Cidr[]], texts: readonly str
   return [pair(first), ...others.map(pair)];
 }
 
-function definitions(containers: string): Network[] {
-  return networkNames(containers).flatMap((name) => readNetwork(containers, name) ?? []);
-}
-
 function checkNew(containers: string, name: string): void {
   if (RESERVED.includes(networkName(name))) {
     throw new InputError(`the name ${name} is Sauropod's own`, { code: "bad-network", facts: { name } });
@@ -156,7 +154,7 @@ export async function createNetwork(name: string, options: NetworkOptions & Fold
   const { containers } = findFolders(options);
   const network = await withLock(async () => {
     checkNew(containers, name);
-    const others = [findNetwork(containers, DEFAULT_NETWORK), ...definitions(containers)];
+    const others = [findNetwork(containers, DEFAULT_NETWORK), ...readNetworks(containers)];
     const routed = withNetlink("ROUTE", (fd) => routedSubnets(fd));
     const taken = [...routed, ...others.flatMap(({ subnets }) => subnets.map(({ subnet }) => subnet))];
     const subnets = chooseSubnets(options, taken);
@@ -201,7 +199,9 @@ function describe(network: Network, leases: readonly Lease[]): NetworkInfo {
 
 function membersOf(network: Network, leases: readonly Lease[]): Lease[] {
   const ports = portsOf(network);
-  return leases.filter(({ host, process }) => ports.includes(host) && (!process || isAlive(process)));
+  return leases.filter(({ host, process }) =>
+    ports.includes(host) && (!process || isAlive(process) || isUnseen(process))
+  );
 }
 
 /**
@@ -213,11 +213,13 @@ export function inspectNetwork(name: string, options: FolderOptions = {}): Netwo
   return describe(findNetwork(findFolders(options).containers, networkName(name)), readLeases());
 }
 
-/** All networks: `sauropod0`, and those that were made. */
-export function listNetworks(options: FolderOptions = {}): NetworkInfo[] {
+/** All networks: `sauropod0`, and those that were made. The error of one whose definition is damaged goes to `damaged`. */
+export function listNetworks(options: FolderOptions = {}, damaged?: (error: NetworkError) => void): NetworkInfo[] {
   const { containers } = findFolders(options);
   const leases = readLeases();
-  return [findNetwork(containers, DEFAULT_NETWORK), ...definitions(containers)].map((one) => describe(one, leases));
+  return [findNetwork(containers, DEFAULT_NETWORK), ...readNetworks(containers, damaged)].map((one) =>
+    describe(one, leases)
+  );
 }
 
 const RELEASE_MS = 2000, POLL_MS = 10;
@@ -240,6 +242,22 @@ function inUse(name: string, users: readonly string[]): NetworkError {
   });
 }
 
+/** Removes a definition that says nothing, and the bridge if it still tells of one that nobody uses. */
+async function removeDamaged(containers: string, name: string): Promise<void> {
+  const bridge = bridgeOfDamaged(containers, name);
+  if (bridge !== undefined) {
+    const network = { ...findNetwork(containers, DEFAULT_NETWORK), name, bridge };
+    const ports = await awaitPorts(network);
+    if (ports.length > 0) throw inUse(name, ports);
+    await tearDown(network);
+  }
+  removeNetworkFile(containers, name);
+}
+
+function isDamaged(error: unknown): error is NetworkError {
+  return error instanceof NetworkError && error.code === "bad-record";
+}
+
 async function remove(containers: string, name: string): Promise<void> {
   const network = findNetwork(containers, name);
   const members = membersOf(network, readLeases());
@@ -257,11 +275,24 @@ async function remove(containers: string, name: string): Promise<void> {
  */
 export function removeNetwork(name: string, options: FolderOptions = {}): Promise<void> {
   const { containers } = findFolders(options);
-  return withLock(() => remove(containers, networkName(name)));
+  return withLock(async () => {
+    try {
+      await remove(containers, networkName(name));
+    } catch (error) {
+      if (!isDamaged(error)) throw error;
+      await removeDamaged(containers, name);
+    }
+  });
 }
 
-/** Removes all networks that were made and that no container uses. Returns their names. */
-export function pruneNetworks(options: FolderOptions = {}): Promise<string[]> {
+/**
+ * Removes all networks that were made and that no container uses. Returns their names. The error of one whose definition
+ * is damaged, which stays, goes to `damaged`.
+ */
+export function pruneNetworks(
+  options: FolderOptions = {},
+  damaged: (error: NetworkError) => void = () => {},
+): Promise<string[]> {
   const { containers } = findFolders(options);
   return withLock(async () => {
     const removed: string[] = [];
@@ -270,7 +301,8 @@ export function pruneNetworks(options: FolderOptions = {}): Promise<string[]> {
         await remove(containers, name);
         removed.push(name);
       } catch (error) {
-        if (!(error instanceof NetworkError) || error.code !== "network-in-use") throw error;
+        if (isDamaged(error)) damaged(error);
+        else if (!(error instanceof NetworkError) || error.code !== "network-in-use") throw error;
       }
     }
     return removed;

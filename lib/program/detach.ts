@@ -53,6 +53,8 @@ export interface Estate {
   readonly groups: readonly string[];
   /** The container's folder, if it is not to be kept. */
   readonly folder?: string;
+  /** The descriptor that holds the claim to it. */
+  readonly claim: number;
   /** The marks that say whose it is. */
   readonly marks: readonly string[];
 }
@@ -66,7 +68,7 @@ export function removeAtOnce(groups: readonly string[]): Program {
 }
 
 /** Takes away what must not stay of a container. */
-export function endOf({ ports, groups, folder, marks }: Estate): Program {
+export function endOf({ ports, groups, folder, claim, marks }: Estate): Program {
   const removeGroup = (path: string): Program => [
     callerStep(`remove the control group ${path}`, call.removeGroup(path), {
       ignore: ["ENOENT", "EBUSY", "EACCES", "EPERM"],
@@ -83,6 +85,7 @@ export function endOf({ ports, groups, folder, marks }: Estate): Program {
     ...ports.map((fd) => callerStep("let go of published ports", call.close(fd))),
     ...groups.flatMap(removeGroup),
     ...(folder === undefined ? [] : removeFolder(folder)),
+    callerStep("let go of the claim: who finds no mark must find none", call.close(claim)),
     ...marks.map((path) =>
       callerStep("say that nothing happens with it any more", call.unlink(path), { ignore: ["ENOENT"] })
     ),

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { AT_FDCWD } from "../../../ffi/fs.ts";
+import { AT_FDCWD, SystemError } from "../../../ffi/fs.ts";
+import { readOwnFile } from "../../../ffi/paths.ts";
 import type { NewLayer } from "../exchange/write_image.ts";
 import { isDigest } from "../oci.ts";
 import { hasBlob } from "../store.ts";
@@ -38,13 +39,13 @@ function isLayer(value: unknown): value is NewLayer {
 
 function read(path: string): Made | undefined {
   try {
-    const value: unknown = JSON.parse(Deno.readTextFileSync(path));
+    const value: unknown = JSON.parse(readOwnFile(path) ?? "null");
     if (typeof value !== "object" || value === null || !("created" in value)) return undefined;
     const { created } = value, layer = "layer" in value ? value.layer : undefined;
     if (typeof created !== "string" || layer !== undefined && !isLayer(layer)) return undefined;
     return { created, ...(layer ? { layer } : {}) };
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return undefined;
+    if (error instanceof SystemError || error instanceof SyntaxError) return undefined;
     throw error;
   }
 }
