@@ -1,0 +1,5 @@
+/** @module */
+import type { Engine } from "./engines.ts";
+export function peers(): Promise<Engine[]> {
+  return Promise.resolve([]);
+}

