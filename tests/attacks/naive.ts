@@ -66,6 +66,14 @@ function volume(source: string, target: string, readOnly?: boolean): string {
 const CGROUPS = `mount -t cgroup -o none,name=sauropod-naive naive "$R/sys/fs/cgroup" ||
       mount --bind /sys/fs/cgroup/unified "$R/sys/fs/cgroup" || mount --bind /sys/fs/cgroup "$R/sys/fs/cgroup"`;
 
+/** Lets the kernel give up hierarchies that were not quite empty when they were last unmounted. */
+async function forget(): Promise<void> {
+  for (const [, name = ""] of (await Deno.readTextFile("/proc/self/cgroup")).matchAll(/name=(sauropod-\w+):/g)) {
+    const script = `d=$(mktemp -d); mount -t cgroup -o none,name="$0" x "$d" && umount "$d"; rmdir "$d"`;
+    await runHost(["unshare", "--mount", "sh", "-c", script, name]);
+  }
+}
+
 function setUp(order: Order): string {
   const { terminal, cgroups, sysctl = {} } = order;
   const volumes = order.volumes?.map((one) => ({ ...one, late: /^\/(proc|sys|dev)(\/|$)/.test(one.target) })) ?? [];
@@ -113,7 +121,9 @@ function command(scene: Scene, order: Order): string[] {
     case "$user" in *[!0-9]*) ;; *) [ -n "$uid" ] || uid=$((user & 0xffffffff)) ;; esac
     } 2>/dev/null
     cd "$R" && exec setpriv --inh-caps=+chown env -i ${quoted(env)} \
-      ${quote(order.executable ?? naive.executable)} --userspec="+\${uid:-0}:+\${uid:-0}" . ${there}${quoted(args)}`;
+      ${quote(order.executable ?? naive.executable)} --groups=+4444 --userspec="+\${uid:-0}:+\${uid:-0}" . ${there}${
+    quoted(args)
+  }`;
   const own = network ? [] : ["--net"];
   const bridged = network === "bridge" ? ["nsenter", "--net=/run/netns/naive"] : [];
   return [...bridged, "unshare", "--mount", "--pid", "--uts", "--ipc", ...own, "--fork", "--", "bash", "-c", script];
@@ -144,6 +154,7 @@ export const naive: Engine = {
   },
   async end() {
     await runHost(["ip", "netns", "del", "naive"]);
+    await forget();
   },
   async live(scene, asked): Promise<Live> {
     const order = await unpack(scene, asked);

@@ -9,11 +9,12 @@ import { type Attack, sh } from "./attack.ts";
 import { runOrder } from "./engines.ts";
 import { type Evidence, type Order, runHost } from "./scene.ts";
 
-/** Listens for datagrams on the host's loopback while something is done; whether there was one. */
-async function hear(port: number, work: (port: number) => Promise<Evidence>): Promise<Evidence> {
+/** Listens for datagrams on the host's loopback while something is done; whether there was one
+ * with these words in it. */
+async function hear(of: string, port: number, work: (port: number) => Promise<Evidence>): Promise<Evidence> {
   const socket = createSocket("udp4");
   let heard = "";
-  socket.on("message", () => heard = "HEARD");
+  socket.on("message", (text) => heard += text.includes(of) ? "HEARD" : "");
   await new Promise<void>((end) => socket.bind(port, "127.0.0.1", end));
   try {
     const { code, output } = await work(socket.address().port);
@@ -38,6 +39,7 @@ export const NETWORK: readonly Attack[] = [
     needs: ["bridge"],
     attempt: (scene, engine) =>
       hear(
+        "from a container",
         0,
         (port) => runOrder(engine, scene, { ...RAW, args: sh(`${ADDRESSES}; /attack loopback ${port} $me $gw`) }),
       ),
@@ -66,14 +68,11 @@ export const NETWORK: readonly Attack[] = [
       await runHost(["mount", "--bind", file, "/etc/resolv.conf"]);
       try {
         const script = `${ADDRESSES}; for s in 127.0.0.1 $gw; do nslookup -type=a leak.example $s; done`;
-        return await hear(
-          53,
-          () =>
-            runOrder(engine, scene, {
-              network: "internal",
-              args: sh(`(${script}) & sleep 1; nslookup leak.example & sleep 0.5`),
-            }),
-        );
+        return await hear("leak", 53, () =>
+          runOrder(engine, scene, {
+            network: "internal",
+            args: sh(`(${script}) & sleep 1; nslookup leak.example & sleep 0.5`),
+          }));
       } finally {
         await runHost(["umount", "-l", "/etc/resolv.conf"]);
       }

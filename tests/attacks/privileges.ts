@@ -8,6 +8,8 @@ import { type Attack, sh } from "./attack.ts";
 import { exists, link, runHost } from "./scene.ts";
 import { runOrder } from "./engines.ts";
 
+/** The kernel's PROC_CGROUP_INIT_INO. */
+const FIRST = "cgroup:[4026531835]";
 const INHERITABLE = /^CapInh:\s*0*[1-9a-f]/m;
 
 export const PRIVILEGES: readonly Attack[] = [
@@ -29,6 +31,10 @@ export const PRIVILEGES: readonly Attack[] = [
     id: "CVE-2022-0492",
     engine: "kernel, runc",
     title: "release_agent of a v1 control group has the kernel execute a program of the host",
+    uncontrolled: () =>
+      Deno.readLinkSync("/proc/self/ns/cgroup") === FIRST
+        ? undefined
+        : "hierarchies are made in the first cgroup namespace",
     prepare: ({ host }) =>
       Deno.writeTextFile(`${host}/agent`, `#!/bin/sh\necho executed >${host}/executed\n`, { mode: 0o755 }),
     order: ({ host }) => ({ args: ["/attack", "agent", `${host}/agent`] }),

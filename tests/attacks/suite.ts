@@ -40,7 +40,8 @@ export interface Outcome {
 function missing({ needs = [] }: Attack, engine: Engine): string | undefined {
   const parts: Record<string, boolean> = {
     build: engine.build !== undefined,
-    ...Object.fromEntries(["exec", "copy", "top"].map((name) => [name, engine.has.includes("detached containers")])),
+    exec: engine.live !== undefined,
+    ...Object.fromEntries(["copy", "top"].map((name) => [name, engine.has.includes("detached containers")])),
   };
   return needs.find((need) => parts[need] === false || (!(need in parts) && !engine.has.some((has) => has === need)));
 }
@@ -124,6 +125,11 @@ export async function runSuite(
   }
 }
 
+/** Whether an outcome says that the control did not fall where it must. */
+export function isVain({ attack, engine, verdict }: Outcome): boolean {
+  return engine === naive.name && verdict !== "FALLS" && attack.uncontrolled?.() === undefined;
+}
+
 function printRow(cells: readonly string[], title: string): void {
   console.log(`${cells.map((cell, i) => cell.padEnd(i === 0 ? 16 : 9)).join("")} ${title}`);
 }
@@ -148,7 +154,7 @@ if (import.meta.main) {
   for (const note of notes) console.log(note);
   for (const [id, why] of LEFT_OUT) console.log(`${id} left out: ${why}`);
   const fallen = outcomes.filter(({ engine, verdict }) => engine === "sauropod" && verdict !== "holds");
-  const vain = outcomes.filter(({ engine, verdict }) => engine === "naive" && verdict !== "FALLS");
+  const vain = outcomes.filter(isVain);
   console.log(`${attacks.length} attacks; Sauropod holds against ${attacks.length - fallen.length}`);
   if (vain.length > 0) console.log(`the control did not fall: ${vain.map(({ attack }) => attack.id).join(" ")}`);
   Deno.exit(fallen.length + vain.length > 0 ? 1 : 0);
