@@ -17,6 +17,8 @@ export interface Attack {
   readonly title: string;
   /** What an engine must have to be attacked so. */
   readonly needs?: readonly (Ability | "exec" | "copy" | "top" | "build")[];
+  /** Uses what there is one of: engines are attacked one after the other. */
+  readonly alone?: boolean;
   /** Why the control cannot fall where the suite runs now; nothing if it must. */
   uncontrolled?(): string | undefined;
   /** Makes the scene hostile. */

@@ -34,6 +34,7 @@ const ADDRESSES = "me=$(ip -o -4 addr show eth0 | sed 's/.*inet //; s,/.*,,'); "
 export const NETWORK: readonly Attack[] = [
   {
     id: "CVE-2020-8558",
+    alone: true,
     engine: "kubernetes, docker",
     title: "a packet for 127.0.0.1 is sent to the gateway: it reaches what listens on the host's loopback",
     needs: ["bridge"],
@@ -47,6 +48,7 @@ export const NETWORK: readonly Attack[] = [
   },
   {
     id: "CVE-2020-13401",
+    alone: true,
     engine: "docker",
     title: "a container advertises itself as an IPv6 router: the host takes it for its own",
     needs: ["bridge"],
@@ -59,6 +61,7 @@ export const NETWORK: readonly Attack[] = [
   },
   {
     id: "CVE-2024-29018",
+    alone: true,
     engine: "docker",
     title: "from an internal network, names are asked of the host's resolver, which asks the world",
     needs: ["internal networks"],

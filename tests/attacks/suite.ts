@@ -72,7 +72,7 @@ export async function tryAttack(attack: Attack, engine: Engine, arsenal: Arsenal
   try {
     await attack.prepare?.(scene, arsenal);
     const [fallen, { code, output }] = await attempt(attack, engine, scene);
-    const tried = code !== 0 || output.includes("tried");
+    const tried = output.includes("tried") || (code !== 0 && code !== 124);
     const verdict = fallen ? "FALLS" : tried ? "holds" : "void";
     return { attack, engine: engine.name, verdict, note: lastLine(output) };
   } catch (error) {
@@ -106,16 +106,15 @@ export async function runSuite(
       const why = await healthy(engine, arsenal);
       if (why !== undefined) ill.set(engine, why);
     }
+    const one = (attack: Attack, engine: Engine): Promise<Outcome> => {
+      const why = ill.get(engine);
+      if (why === undefined) return tryAttack(attack, engine, arsenal);
+      return Promise.resolve({ attack, engine: engine.name, verdict: "n/a", note: `does not run here: ${why}` });
+    };
     for (const attack of attacks) {
       const row: Outcome[] = [];
-      for (const engine of engines) {
-        const why = ill.get(engine);
-        row.push(
-          why === undefined
-            ? await tryAttack(attack, engine, arsenal)
-            : { attack, engine: engine.name, verdict: "n/a", note: `does not run here: ${why}` },
-        );
-      }
+      if (attack.alone) { for (const engine of engines) row.push(await one(attack, engine)); }
+      else row.push(...await Promise.all(engines.map((engine) => one(attack, engine))));
       tell(row);
       all.push(...row);
     }
