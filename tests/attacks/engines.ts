@@ -27,6 +27,8 @@ export interface Engine {
   readonly name: string;
   /** The program that its containers come from. */
   readonly executable: string;
+  /** Where it keeps images and containers. Default: the scene's folder. */
+  readonly storage?: string;
   /** What it has: images of their own, a bridge, sysctls. */
   readonly has: readonly Ability[];
   /** The command that makes the container of an order. */
@@ -48,7 +50,8 @@ export type Ability =
   | "sysctls"
   | "terminals"
   | "detached containers"
-  | "storage";
+  | "storage"
+  | "program";
 
 /** A word for a shell. */
 export function quote(word: string): string {
@@ -134,6 +137,7 @@ export const sauropod: Engine = {
     "terminals",
     "detached containers",
     "storage",
+    "program",
   ],
   async command(scene, order) {
     const image = await ourImage(scene, order), network = await ourNetwork(scene, order);

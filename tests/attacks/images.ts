@@ -98,7 +98,7 @@ export const IMAGES: readonly Attack[] = [
       const own = engine.name === "naive" ? [] : ["-path", `${scene.rootfs}`, "-prune", "-o"];
       const found = await runHost([
         ...["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
-        ...["find", scene.room, ...own, "-name", "setuid-of-*", "-perm", "-4001", "-print"],
+        ...["find", engine.storage ?? scene.room, ...own, "-name", "setuid-of-*", "-perm", "-4001", "-print"],
       ]);
       return { code: live ? 0 : 1, output: `tried ${found.output.replaceAll(/find: .*\n/g, "")}` };
     },

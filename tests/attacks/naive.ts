@@ -126,7 +126,21 @@ function command(scene: Scene, order: Order): string[] {
   }`;
   const own = network ? [] : ["--net"];
   const bridged = network === "bridge" ? ["nsenter", "--net=/run/netns/naive"] : [];
-  return [...bridged, "unshare", "--mount", "--pid", "--uts", "--ipc", ...own, "--fork", "--", "bash", "-c", script];
+  return [
+    ...bridged,
+    "unshare",
+    "--mount",
+    "--pid",
+    "--uts",
+    "--ipc",
+    ...own,
+    "--fork",
+    "--kill-child",
+    "--",
+    "bash",
+    "-c",
+    script,
+  ];
 }
 
 async function untilRunning(scene: Scene): Promise<void> {
@@ -147,6 +161,7 @@ export const naive: Engine = {
     "terminals",
     "detached containers",
     "storage",
+    "program",
   ],
   async command(scene, order) {
     if (order.network === "bridge") await wire();
@@ -160,7 +175,7 @@ export const naive: Engine = {
     const order = await unpack(scene, asked);
     const [program = "", ...args] = command(scene, order);
     const child = new Deno.Command(program, {
-      args: ["--kill-child", ...args],
+      args,
       cwd: scene.host,
       stdin: "null",
       stdout: "null",

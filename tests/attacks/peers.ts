@@ -54,7 +54,7 @@ function runtime(name: string, path: string): Engine {
   return {
     name,
     executable: path,
-    has: ["sysctls", "terminals"],
+    has: ["sysctls", "terminals", "program"],
     async command(scene, order) {
       const bundle = await writeBundle(scene, order), run = words(scene, order, "run", "--bundle", bundle, "attack");
       // A runtime passes its own terminal on, so it must have one.
@@ -86,7 +86,7 @@ function runtime(name: string, path: string): Engine {
 const bubblewrap: Engine = {
   name: "bwrap",
   executable: "/usr/bin/bwrap",
-  has: [],
+  has: ["program"],
   command: (scene, order) =>
     Promise.resolve([
       ...[order.executable ?? "/usr/bin/bwrap", "--unshare-all", "--as-pid-1"],
@@ -134,7 +134,7 @@ async function podmanRun(scene: Scene, order: Order): Promise<string[]> {
 const podman: Engine = {
   name: "podman",
   executable: "/usr/bin/podman",
-  has: ["images", "users by name", "sysctls", "terminals", "detached containers", "storage"],
+  has: ["images", "users by name", "sysctls", "terminals", "detached containers", "storage", "program"],
   async command(scene, order) {
     return [...podmanWords(scene, order.executable), "run", "--rm", ...await podmanRun(scene, order)];
   },

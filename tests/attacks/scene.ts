@@ -97,10 +97,10 @@ export async function runHost(words: readonly string[], options: HostOptions = {
     const both = Promise.all([child.stdout, child.stderr].map((stream) => new Response(stream).text()));
     // A process that the engine left may hold the pipes.
     const { code } = await child.status;
+    clearTimeout(timer);
     const written = await Promise.race([both, new Promise<string[]>((end) => setTimeout(() => end([]), 1000))]);
     return { code: late ? 124 : code, output: written.join("") };
   } finally {
-    clearTimeout(timer);
     if (stdin === "piped") await child.stdin.close().catch(() => {});
   }
 }
@@ -217,7 +217,8 @@ export async function writeImage(scene: Scene, order: Order): Promise<{ path: st
   return { path, name: "attack/image:1" };
 }
 
-async function packRootfs(scene: Scene): Promise<Uint8Array<ArrayBuffer>> {
+/** Packs the root file system. */
+export async function packRootfs(scene: Scene): Promise<Uint8Array<ArrayBuffer>> {
   const path = `${scene.room}/rootfs.tar`;
   await runHost(["tar", "-C", scene.rootfs, "--sort=name", "-cf", path, "."]);
   return own(await Deno.readFile(path));

@@ -43,6 +43,7 @@ export const STARTING: readonly Attack[] = [
     id: "CVE-2019-5736",
     engine: "runc",
     title: "the image's command is /proc/self/exe: its library keeps the engine's program and overwrites it",
+    needs: ["program"],
     async prepare(scene, { preload }) {
       await Deno.copyFile(preload, `${scene.rootfs}/preload.so`);
     },

@@ -1,12 +1,15 @@
 /**
  * The attacks on containers that got a number since 2019 and can be tried here, against Sauropod and the engines that
- * are installed: `deno task attacks [ID…]` prints a table. It ends with 1 if one succeeds against Sauropod.
+ * are installed: `deno task attacks [--docker] [-v] [ID…]` prints a table; with
+ * `--docker` a daemon is started, too. It ends with 1 if one succeeds against Sauropod.
  *
  * @module
  */
 
 import type { Attack } from "./attack.ts";
+import { watchLeftovers } from "../../bench/peers.ts";
 import { COPYING } from "./copying.ts";
+import { openEngine } from "./docker.ts";
 import { type Engine, runOrder, sauropod } from "./engines.ts";
 import { IMAGES } from "./images.ts";
 import { naive } from "./naive.ts";
@@ -133,28 +136,50 @@ function printRow(cells: readonly string[], title: string): void {
   console.log(`${cells.map((cell, i) => cell.padEnd(i === 0 ? 16 : 9)).join("")} ${title}`);
 }
 
-if (import.meta.main) {
-  const verbose = Deno.args.includes("-v"), ids = Deno.args.filter((word) => word !== "-v");
-  const attacks = ATTACKS.filter(({ id }) => ids.length === 0 || ids.some((part) => id.includes(part)));
-  const engines = [sauropod, ...await peers(), naive];
-  printRow(["", ...engines.map(({ name }) => name)], "");
+/** Runs what is asked for, and prints the table and what there is to say of it; whether Sauropod holds. */
+async function main(engines: readonly Engine[], attacks: readonly Attack[], verbose: boolean): Promise<boolean> {
   const notes: string[] = [];
+  printRow(["", ...engines.map(({ name }) => name)], "");
   const outcomes = await runSuite(engines, attacks, (row) => {
     const [first] = row;
     if (!first) return;
     printRow([first.attack.id, ...row.map(({ verdict }) => verdict)], `${first.attack.engine}: ${first.attack.title}`);
     for (const { engine, verdict, note } of row) {
-      if (verdict === "n/a" || verdict === "void" || verbose) {
-        notes.push(`${first.attack.id} ${engine} ${verdict}: ${note}`);
-      }
+      if (verbose || verdict === "void") notes.push(`${first.attack.id} ${engine} ${verdict}: ${note}`);
+      else if (verdict === "n/a") notes.push(`${engine} ${note}`);
     }
   });
-  console.log(`\nnaive is the control: unshare, mount and chroot as tutorials have it. It must fall to each attack.`);
-  for (const note of notes) console.log(note);
+  console.log("\nnaive is the control: unshare, mount and chroot as tutorials have it. It must fall to each attack.");
+  console.log(
+    "A runtime does what its bundle says, and bwrap what its flags say: whoever calls them is to prevent the rest.",
+  );
+  for (const note of new Set(notes)) console.log(note);
   for (const [id, why] of LEFT_OUT) console.log(`${id} left out: ${why}`);
-  const fallen = outcomes.filter(({ engine, verdict }) => engine === "sauropod" && verdict !== "holds");
+  const fallen = outcomes.filter(({ engine, verdict }) => engine === sauropod.name && verdict !== "holds");
   const vain = outcomes.filter(isVain);
   console.log(`${attacks.length} attacks; Sauropod holds against ${attacks.length - fallen.length}`);
   if (vain.length > 0) console.log(`the control did not fall: ${vain.map(({ attack }) => attack.id).join(" ")}`);
-  Deno.exit(fallen.length + vain.length > 0 ? 1 : 0);
+  return fallen.length + vain.length === 0;
+}
+
+if (import.meta.main) {
+  const options = ["-v", "--docker"], ids = Deno.args.filter((word) => !options.includes(word));
+  const attacks = ATTACKS.filter(({ id }) => ids.length === 0 || ids.some((part) => id.includes(part)));
+  const clean = watchLeftovers(), folder = await Deno.makeTempDir({ prefix: "sauropod-peers-" });
+  let holds = false;
+  try {
+    await Deno.chmod(folder, 0o755);
+    await Deno.mkdir(`${folder}/rootfs`);
+    const docker = Deno.args.includes("--docker") && await openEngine(`${folder}/docker`, `${folder}/rootfs`);
+    try {
+      const engines = [sauropod, ...await peers(), ...(docker ? [docker] : []), naive];
+      holds = await main(engines, attacks, Deno.args.includes("-v"));
+    } finally {
+      if (docker) await docker[Symbol.asyncDispose]();
+    }
+  } finally {
+    await clean();
+    await Deno.remove(folder, { recursive: true });
+  }
+  Deno.exit(holds ? 0 : 1);
 }
