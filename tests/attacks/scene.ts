@@ -90,8 +90,12 @@ export async function runHost(words: readonly string[], options: HostOptions = {
   const child = new Deno.Command(program, { args, stdin, stdout: "piped", stderr: "piped", ...rest }).spawn();
   let late = false;
   const timer = setTimeout(() => {
-    late = true;
-    child.kill("SIGKILL");
+    try {
+      child.kill("SIGKILL");
+      late = true;
+    } catch {
+      // It has just ended.
+    }
   }, timeout);
   try {
     const both = Promise.all([child.stdout, child.stderr].map((stream) => new Response(stream).text()));
