@@ -119,9 +119,9 @@ async function ourImage(scene: Scene, order: Order): Promise<string> {
 }
 
 async function ourNetwork(scene: Scene, order: Order): Promise<string> {
-  if (order.network !== "internal") return order.network ?? "none";
-  await ours(scene, ["network", "create", "inner", "--internal"]);
-  return "inner";
+  if (order.network !== "internal" && order.network !== "ipv6") return order.network ?? "none";
+  await ours(scene, ["network", "create", "own", `--${order.network}`]);
+  return "own";
 }
 
 /** Sauropod, from its sources. */

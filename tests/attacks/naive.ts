@@ -125,7 +125,7 @@ function command(scene: Scene, order: Order): string[] {
     quoted(args)
   }`;
   const own = network ? [] : ["--net"];
-  const bridged = network === "bridge" ? ["nsenter", "--net=/run/netns/naive"] : [];
+  const bridged = network === "bridge" || network === "ipv6" ? ["nsenter", "--net=/run/netns/naive"] : [];
   return [
     ...bridged,
     "unshare",
@@ -164,7 +164,7 @@ export const naive: Engine = {
     "program",
   ],
   async command(scene, order) {
-    if (order.network === "bridge") await wire();
+    if (order.network === "bridge" || order.network === "ipv6") await wire();
     return command(scene, await unpack(scene, order));
   },
   async end() {

@@ -53,9 +53,16 @@ export const NETWORK: readonly Attack[] = [
     title: "a container advertises itself as an IPv6 router: the host takes it for its own",
     needs: ["bridge"],
     async attempt(scene, engine) {
-      const evidence = await runOrder(engine, scene, { ...RAW, args: sh("sleep 0.3; /attack advertise; sleep 0.3") });
-      const { output } = await runHost(["ip", "-6", "route", "show", "default"]);
-      return { code: evidence.code, output: `${evidence.output} ${output.includes("fe80::bad") ? "HEARD" : ""}` };
+      let all = "", code = 0;
+      for (const network of ["bridge", "ipv6"] as const) {
+        const args = sh("sleep 0.3; /attack advertise; sleep 0.3");
+        const evidence = await runOrder(engine, scene, { ...RAW, network, args });
+        const { output } = await runHost(["ip", "-6", "route", "show", "default"]);
+        all += `${evidence.output} ${output.includes("fe80::bad") ? "HEARD" : ""}`;
+        code = evidence.code;
+        await engine.end?.(scene);
+      }
+      return { code, output: all };
     },
     succeeded: HEARD,
   },

@@ -37,8 +37,8 @@ export interface Order {
   readonly image?: ImageConfig;
   /** Layers of the image. Default: the root file system. */
   readonly layers?: readonly Uint8Array<ArrayBuffer>[];
-  /** `host`, or the engine's own bridge. Default: none. */
-  readonly network?: "host" | "bridge" | "internal";
+  /** `host`, or a bridge of the engine's own. Default: none. */
+  readonly network?: "host" | "bridge" | "ipv6" | "internal";
   /** A terminal of the container's own. */
   readonly terminal?: boolean;
   /** The caller has a terminal, which the container may share. */
@@ -102,7 +102,10 @@ export async function runHost(words: readonly string[], options: HostOptions = {
     // A process that the engine left may hold the pipes.
     const { code } = await child.status;
     clearTimeout(timer);
-    const written = await Promise.race([both, new Promise<string[]>((end) => setTimeout(() => end([]), 1000))]);
+    let patience: ReturnType<typeof setTimeout> | undefined;
+    const enough = new Promise<string[]>((end) => patience = setTimeout(() => end([]), 1000));
+    const written = await Promise.race([both, enough]);
+    clearTimeout(patience);
     return { code: late ? 124 : code, output: written.join("") };
   } finally {
     if (stdin === "piped") await child.stdin.close().catch(() => {});
