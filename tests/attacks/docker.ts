@@ -53,6 +53,7 @@ export async function openEngine(folder: string, rootfs: string): Promise<(Engin
             ? runHost(["sh", "-c", `${quoted(peer.words)} cp - live:${target} <${source}`])
             : call(scene, ["cp", source, `live:${target}`]),
         top: () => call(scene, ["top", "live"]),
+        stop: () => call(scene, ["stop", "-t", "0", "live"]),
         look: async (path) => (await call(scene, ["exec", "live", "/bin/busybox", "test", "-e", path])).code === 0,
         async [Symbol.asyncDispose]() {
           await call(scene, ["rm", "-f", "live"]);

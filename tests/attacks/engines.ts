@@ -18,6 +18,8 @@ export interface Live extends AsyncDisposable {
   copyOut?(source: string, target: string): Promise<Evidence>;
   /** Lists its processes. */
   top?(): Promise<Evidence>;
+  /** Ends its processes; it can still be copied from. */
+  stop?(): Promise<Evidence>;
   /** Where the root of the container is seen from the host, to look what became of it. */
   look(path: string): Promise<boolean>;
 }
@@ -163,6 +165,7 @@ export const sauropod: Engine = {
           })
           : ours(scene, ["cp", source, `live:${target}`]),
       top: () => ours(scene, ["top", "live"]),
+      stop: () => ours(scene, ["stop", "-t", "0", "live"]),
       look: async (path) => (await runHost(["test", "-e", `${scene.room}/containers/${id}/upper${path}`])).code === 0,
       async [Symbol.asyncDispose]() {
         await ours(scene, ["rm", "-f", "live"]);

@@ -9,6 +9,8 @@ import { type Engine, type Live, quote, quoted } from "./engines.ts";
 import { type Evidence, exists, type Order, runHost, type Scene, writeImage } from "./scene.ts";
 
 const GATEWAY = "10.99.0.1";
+/** Asks who a user is only when the root is the container's. */
+const LOOK_UP = "import os, pwd, sys; os.chroot(sys.argv[1]); pwd.getpwall()";
 const UNTAR = "import tarfile, sys; tarfile.open(sys.argv[1]).extractall(sys.argv[2], filter='fully_trusted')";
 
 /** Unpacks the image by path, and takes what its configuration says as it is. */
@@ -117,8 +119,9 @@ function command(scene: Scene, order: Order): string[] {
   const there = cwd ? `/bin/busybox sh -c 'cd "$0" 2>/dev/null; exec "$@"' ${quote(cwd)} ` : "";
   const script = `R=${quote(scene.rootfs)}
     { ${setUp(order)}
-    user=${quote(user)}; uid=$(awk -F: -v u="$user" '$1 == u { print $3; exit }' "$R/etc/passwd")
+    user=${quote(user.replace(/:.*/, ""))}; uid=$(awk -F: -v u="$user" '$1 == u { print $3; exit }' "$R/etc/passwd")
     case "$user" in *[!0-9]*) ;; *) [ -n "$uid" ] || uid=$((user & 0xffffffff)) ;; esac
+    chown "\${uid:-0}" "$R/dev/null"
     } 2>/dev/null
     cd "$R" && exec setpriv --inh-caps=+chown env -i ${quoted(env)} \
       ${quote(order.executable ?? naive.executable)} --groups=+4444 --userspec="+\${uid:-0}:+\${uid:-0}" . ${there}${
@@ -197,7 +200,7 @@ export const naive: Engine = {
         const [first = ""] = Deno.readTextFileSync(`/proc/${child.pid}/task/${child.pid}/children`).split(" ");
         return host(`exec setpriv --inh-caps=+chown nsenter -m -p -t "$0" chroot "$@"`, first, root, ...words);
       },
-      copyOut: (source, target) => host(`chroot "$0" /bin/tar --version; cp -r "$0$1" "$2"`, root, source, target),
+      copyOut: (source, target) => host(`python3 -c ${quote(LOOK_UP)} "$0"; cp -r "$0$1" "$2"`, root, source, target),
       copyIn: async (source, target, archive) => {
         for (const one of volumes) {
           await host(`mkdir -p "$1"; mount --bind "$0" "$1"`, one.source, `${root}${one.target}`);

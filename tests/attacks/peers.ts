@@ -33,6 +33,11 @@ async function writeBundle(scene: Scene, order: Order): Promise<string> {
     user: numbers(order.user),
     env: ["PATH=/bin:/usr/bin", ...Object.entries(order.env ?? {}).map(([name, value]) => `${name}=${value}`)],
   });
+  if (order.bareDev) {
+    config.mounts = config.mounts.filter(({ destination }: { destination: string }) =>
+      !/^\/dev(\/|$)/.test(destination)
+    );
+  }
   for (const { source, target, readOnly } of order.volumes ?? []) {
     const options = ["rbind", readOnly ? "ro" : "rw"];
     config.mounts.push({ destination: target, type: "bind", source, options });
@@ -149,6 +154,7 @@ const podman: Engine = {
           ? runHost(["sh", "-c", `${quoted(podmanWords(scene))} cp - live:${target} <${source}`])
           : callPodman(scene, ["cp", source, `live:${target}`]),
       top: () => callPodman(scene, ["top", "live"]),
+      stop: () => callPodman(scene, ["stop", "-t", "0", "live"]),
       look: async (path) => (await callPodman(scene, ["exec", "live", "/bin/busybox", "test", "-e", path])).code === 0,
       async [Symbol.asyncDispose]() {
         await callPodman(scene, ["rm", "-f", "-t", "0", "live"]);

@@ -41,6 +41,8 @@ export interface Order {
   readonly network?: "host" | "bridge" | "ipv6" | "internal";
   /** A terminal of the container's own. */
   readonly terminal?: boolean;
+  /** A bundle in which nothing is mounted on /dev, where the engine takes bundles. */
+  readonly bareDev?: boolean;
   /** The caller has a terminal, which the container may share. */
   readonly callersTerminal?: boolean;
   /** The program that the engine is started from. */
@@ -118,6 +120,8 @@ export interface Arsenal {
   readonly attack: string;
   /** The library of `preload.c`. */
   readonly preload: string;
+  /** The library of `nss.c`. */
+  readonly nss: string;
   /** The root file system that scenes begin with. */
   readonly rootfs: string;
 }
@@ -125,10 +129,16 @@ export interface Arsenal {
 /** Compiles the arsenal to a folder. */
 export async function forge(folder: string): Promise<Arsenal> {
   const here = new URL(".", import.meta.url).pathname;
-  const arsenal = { attack: `${folder}/attack`, preload: `${folder}/preload.so`, rootfs: `${folder}/rootfs` };
+  const arsenal = {
+    attack: `${folder}/attack`,
+    preload: `${folder}/preload.so`,
+    nss: `${folder}/nss.so`,
+    rootfs: `${folder}/rootfs`,
+  };
   const done = await Promise.all([
     runHost(["gcc", "-static", "-O1", "-w", "-o", arsenal.attack, `${here}attack.c`], { timeout: 60_000 }),
     runHost(["gcc", "-shared", "-fPIC", "-w", "-o", arsenal.preload, `${here}preload.c`], { timeout: 60_000 }),
+    runHost(["gcc", "-shared", "-fPIC", "-w", "-o", arsenal.nss, `${here}nss.c`], { timeout: 60_000 }),
   ]);
   for (const { code, output } of done) if (code !== 0) throw new Error(`cannot compile the attacks: ${output}`);
   await makeRootfs(arsenal.rootfs, arsenal.attack);

@@ -225,6 +225,33 @@ export const STARTING: readonly Attack[] = [
     succeeded: ({ host }) => ["krun", "hosts", "resolv.conf", "hostname"].some((name) => exists(`${host}/${name}`)),
   },
   {
+    id: "CVE-2026-88264",
+    engine: "crun",
+    title: "/dev/console of the image is a link to the host: a file is made there for the terminal",
+    needs: ["terminals"],
+    async prepare({ host, rootfs }) {
+      await link(`../../../../../../../../..${host}/made`, `${rootfs}/dev/console`);
+    },
+    order: () => ({ args: sh("true"), terminal: true, bareDev: true }),
+    succeeded: ({ host }) => exists(`${host}/made`),
+  },
+  {
+    id: "CVE-2026-88265",
+    engine: "crun",
+    title: "/dev/null of the image is a link to a file of a volume: it becomes a standard stream, and the user's",
+    async prepare({ room, rootfs }) {
+      await Deno.writeTextFile(`${room}/file`, "mine");
+      await link("../data", `${rootfs}/dev/null`);
+    },
+    order: ({ room }) => ({
+      args: sh("echo written; echo written >&2"),
+      user: "1000:1000",
+      bareDev: true,
+      volumes: [{ source: `${room}/file`, target: "/data" }],
+    }),
+    succeeded: ({ room }) => read(`${room}/file`) !== "mine" || Deno.statSync(`${room}/file`).uid !== 0,
+  },
+  {
     id: "CVE-2026-87766",
     engine: "bubblewrap",
     title: "a parent of what is made under the new root is a link to /oldroot or to the host",
