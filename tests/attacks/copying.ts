@@ -29,7 +29,7 @@ const racer = (work: (scene: Scene, live: Live) => Promise<Evidence | undefined>
   await Deno.mkdir(`${s.rootfs}/data/at`, { recursive: true });
   await Deno.writeTextFile(`${s.rootfs}/data/at/secret`, "of the container\n");
   await link(s.host, `${s.rootfs}/data/link`);
-  return await withLive(s, e, (live) => work(s, live), ["/attack", "swap", "/data/at", "/data/link", "15000"]);
+  return await withLive(s, e, (live) => work(s, live), ["/attack", "swap", "/data/at", "/data/link", "60000"]);
 };
 
 async function mountsOf(path: string): Promise<boolean> {
@@ -47,7 +47,7 @@ const volumeBehindLink = async (scene: Scene, engine: Engine): Promise<Evidence>
   const volumes = [{ source: `${room}/own`, target: "/data/deep/own" }];
   await using live = await engine.live?.(scene, { args: ["/bin/busybox", "sh", "-c", script], volumes });
   if (!live) return { code: 1, output: "" };
-  await new Promise((end) => setTimeout(end, 200));
+  for (let i = 0; i < 50 && !await live.look("/old"); i++) await new Promise((end) => setTimeout(end, 50));
   if (engine.name === "naive") await link(host, `${rootfs}/data`);
   const copies = async (): Promise<(Evidence | undefined)[]> => [
     await live.copyIn?.(`${room}/own/file`, "/tmp/file"),

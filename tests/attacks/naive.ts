@@ -213,7 +213,11 @@ export const naive: Engine = {
       look: (path) => Promise.resolve(exists(`${root}${path}`)),
       async [Symbol.asyncDispose]() {
         for (const one of [child, control]) {
-          one.kill("SIGKILL");
+          try {
+            one.kill("SIGKILL");
+          } catch {
+            // It has ended.
+          }
           await one.status;
         }
         await host(

@@ -13,6 +13,14 @@ function apart(script: string, words: readonly string[]): string[] {
   return ["unshare", "--mount", "--propagation", "private", "bash", "-c", `${hide}; ${script}`, "bash", ...words];
 }
 
+/** The group of the runtimes' containers. */
+const GROUP = "/sauropod-attacks/one";
+/** Ends what an attack has let survive its runtime, and removes the group. */
+const EMPTY = `for group in /sys/fs/cgroup/*${GROUP} /sys/fs/cgroup/*${GROUP.replace(/\/one$/, "")}; do
+  [ -d "$group" ] || continue
+  for i in 1 2 3 4 5; do xargs -r kill -9 <"$group/cgroup.procs"; rmdir "$group" && break; sleep 0.1; done
+done 2>/dev/null`;
+
 /** The number of a user, as runtimes get it from who makes their bundle. */
 function numbers(user = "0"): { uid: number; gid: number } {
   const [uid = 0, gid = 0] = user.split(":").map(Number);
@@ -43,6 +51,7 @@ async function writeBundle(scene: Scene, order: Order): Promise<string> {
     config.mounts.push({ destination: target, type: "bind", source, options });
   }
   config.linux.sysctl = order.sysctl;
+  config.linux.cgroupsPath = GROUP;
   if (order.network === "host") {
     config.linux.namespaces = config.linux.namespaces.filter(({ type }: { type: string }) => type !== "network");
   }
@@ -85,6 +94,7 @@ function runtime(name: string, path: string): Engine {
   };
   async function end(scene: Scene): Promise<void> {
     await runHost(apart(`exec "$@"`, words(scene, { args: [] }, "delete", "--force", "attack")));
+    await runHost(["bash", "-c", EMPTY]);
   }
 }
 

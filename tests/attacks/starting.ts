@@ -59,7 +59,9 @@ export const STARTING: readonly Attack[] = [
         executable: victim,
         killAfter: 3000,
       });
-      await new Promise((end) => setTimeout(end, 300));
+      for (let i = 0; i < 20 && !read(victim).includes("OVERWRITTEN"); i++) {
+        await new Promise((end) => setTimeout(end, 50));
+      }
       return evidence;
     },
     succeeded: ({ room }) => read(`${room}/victim`).includes("OVERWRITTEN"),
