@@ -6,26 +6,29 @@
  */
 
 import { type Engine, type Live, quote, quoted } from "./engines.ts";
-import { type Evidence, exists, type Order, runHost, type Scene, writeImage } from "./scene.ts";
+import { type Evidence, exists, type Order, runHost, type Scene } from "./scene.ts";
 
 const GATEWAY = "10.99.0.1";
 /** Asks who a user is only when the root is the container's. */
 const LOOK_UP = "import os, pwd, sys; os.chroot(sys.argv[1]); pwd.getpwall()";
-const UNTAR = "import tarfile, sys; tarfile.open(sys.argv[1]).extractall(sys.argv[2], filter='fully_trusted')";
+/** Where the library knows filters, none is wanted. */
+const UNTAR =
+  "import tarfile, sys; trusting = {'filter': 'fully_trusted'} if hasattr(tarfile, 'data_filter') else {}; " +
+  "tarfile.open(sys.argv[1]).extractall(sys.argv[2], **trusting)";
+/** The name of the network namespace in which it is on a bridge. */
+const NAMESPACE = `naive-${Deno.pid}`;
 
 /** Unpacks the image by path, and takes what its configuration says as it is. */
 async function unpack(scene: Scene, order: Order): Promise<Order> {
   const { image } = order;
   if (!image) return order;
-  const { path } = await writeImage(scene, order);
-  void path;
   if (order.layers) {
     for (const [i, layer] of order.layers.entries()) {
       await Deno.writeFile(`${scene.room}/layer${i}.tar`, layer);
       await runHost([
         "python3",
         "-c",
-        UNTAR.replace(", filter='fully_trusted'", ""),
+        UNTAR,
         `${scene.room}/layer${i}.tar`,
         scene.rootfs,
       ]);
@@ -106,8 +109,8 @@ async function wire(): Promise<void> {
   await runHost([
     "sh",
     "-c",
-    `ip netns add naive; ip link add naive0 type veth peer name eth0 netns naive
-    ip addr add ${GATEWAY}/24 dev naive0; ip -n naive addr add 10.99.0.2/24 dev eth0; ip -n naive link set eth0 up
+    `ip netns add ${NAMESPACE}; ip link add naive0 type veth peer name eth0 netns ${NAMESPACE}
+    ip addr add ${GATEWAY}/24 dev naive0; ip -n ${NAMESPACE} addr add 10.99.0.2/24 dev eth0; ip -n ${NAMESPACE} link set eth0 up
     cd /proc/sys/net; echo 1 >ipv4/conf/naive0/route_localnet; echo 0 >ipv4/conf/naive0/rp_filter
     echo 0 >ipv6/conf/naive0/disable_ipv6; echo 2 >ipv6/conf/naive0/accept_ra; ip link set naive0 up; sleep 0.2`,
   ]);
@@ -128,7 +131,7 @@ function command(scene: Scene, order: Order): string[] {
     quoted(args)
   }`;
   const own = network ? [] : ["--net"];
-  const bridged = network === "bridge" || network === "ipv6" ? ["nsenter", "--net=/run/netns/naive"] : [];
+  const bridged = network === "bridge" || network === "ipv6" ? ["nsenter", `--net=/run/netns/${NAMESPACE}`] : [];
   return [
     ...bridged,
     "unshare",
@@ -144,11 +147,6 @@ function command(scene: Scene, order: Order): string[] {
     "-c",
     script,
   ];
-}
-
-async function untilRunning(scene: Scene): Promise<void> {
-  for (let i = 0; i < 200 && !exists(`${scene.rootfs}/proc`); i++) await new Promise((end) => setTimeout(end, 10));
-  await new Promise((end) => setTimeout(end, 300));
 }
 
 /** The control. */
@@ -171,7 +169,7 @@ export const naive: Engine = {
     return command(scene, await unpack(scene, order));
   },
   async end() {
-    await runHost(["ip", "netns", "del", "naive"]);
+    await runHost(["ip", "netns", "del", NAMESPACE]);
     await forget();
   },
   async live(scene, asked): Promise<Live> {
@@ -190,7 +188,7 @@ export const naive: Engine = {
       stdout: "null",
       stderr: "null",
     }).spawn();
-    await untilRunning(scene);
+    await new Promise((end) => setTimeout(end, 300));
     const root = scene.rootfs, { volumes = [] } = order;
     const host = (script: string, ...words: string[]): Promise<Evidence> =>
       runHost(["bash", "-c", script, ...words], { cwd: scene.host });
