@@ -21,6 +21,14 @@ async function takeLibraries(scene: Scene, program: string): Promise<void> {
   }
 }
 
+/** Whether a program begins with what an attack writes. */
+function isOverwritten(program: string): boolean {
+  using file = Deno.openSync(program);
+  const bytes = new Uint8Array(64);
+  file.readSync(bytes);
+  return new TextDecoder().decode(bytes).includes("OVERWRITTEN");
+}
+
 const MOUNTS = "cat /proc/self/mountinfo";
 
 /** A shared volume in which a sibling exchanges a folder and a link to the host, again and again. */
@@ -59,12 +67,12 @@ export const STARTING: readonly Attack[] = [
         executable: victim,
         killAfter: 3000,
       });
-      for (let i = 0; i < 20 && !read(victim).includes("OVERWRITTEN"); i++) {
+      for (let i = 0; i < 20 && !isOverwritten(victim); i++) {
         await new Promise((end) => setTimeout(end, 50));
       }
       return evidence;
     },
-    succeeded: ({ room }) => read(`${room}/victim`).includes("OVERWRITTEN"),
+    succeeded: ({ room }) => isOverwritten(`${room}/victim`),
   },
   {
     id: "CVE-2019-16884",
