@@ -277,7 +277,11 @@ Deno.test("random programs of harmless calls do what a model of the interpreter 
       for (const name of reads) {
         if (!(name in Object(expected.registers))) Reflect.deleteProperty(found.registers, name);
       }
-      assert.deepEqual(found, expected, `program ${n} of seed ${SEED}:\n${program.map((step) => formatCall(step)).join("\n")}`);
+      assert.deepEqual(
+        found,
+        expected,
+        `program ${n} of seed ${SEED}:\n${program.map((step) => formatCall(step)).join("\n")}`,
+      );
       if (outcome.ok) whole++;
       else failing++;
     }
