@@ -70,10 +70,18 @@ async function compile([compiler = "", ...own]: readonly string[]): Promise<Uint
       stderr: "inherit",
     }).output();
     if (!success) throw new Error(`${compiler} failed`);
+    await checkRelocations(output);
     return await Deno.readFile(output);
   } finally {
     await Deno.remove(output).catch(() => {});
   }
+}
+
+/** Executed by itself, the shim has nobody who would relocate it: it must need no relocation. */
+async function checkRelocations(file: string): Promise<void> {
+  const { stdout } = await new Deno.Command("readelf", { args: ["--relocs", file], env: { LC_ALL: "C" } }).output();
+  const text = new TextDecoder().decode(stdout).trim();
+  if (text !== "There are no relocations in this file.") throw new Error(text);
 }
 
 function module(architecture: string, hash: string, elf: Uint8Array): string {

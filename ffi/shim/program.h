@@ -48,7 +48,7 @@ struct program {
 
 // Whether this process has executed the shim, instead of loading it as a library: what /proc/self/exe leads to. Only then can
 // a program execute what an image names.
-extern int is_executable;
+extern int is_executable __attribute__((visibility("hidden")));
 
 // Runs the steps of a whole program, the caller's in this process, the container's in the one that its clone3 starts.
 int run_program(struct program *);
