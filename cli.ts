@@ -1,20 +1,20 @@
 /**
- * Sauropod's command line. It only wires: words are arranged by `cli/argv.ts`, commands are in `cli/`.
+ * Sauropod's command line. It only wires: words are arranged by `cli/args/normalize.ts`, commands are in `cli/`.
  *
  * @module
  */
 
-import { normalize } from "./cli/argv.ts";
-import { ourWords } from "./cli/docker_words.ts";
-import { FLAG_TABLE, readWords } from "./cli/flags.ts";
-import { exec, EXEC_TABLE } from "./cli/exec.ts";
-import { run } from "./cli/run.ts";
-import { passedOver } from "./lib/folders.ts";
+import { normalize } from "./cli/args/normalize.ts";
+import { ourWords } from "./cli/args/docker_aliases.ts";
+import { FLAG_TABLE, readWords } from "./cli/args/container_flags.ts";
+import { exec, EXEC_TABLE } from "./cli/commands/exec.ts";
+import { run } from "./cli/commands/run.ts";
+import { passedOver } from "./lib/host/folders.ts";
 
 // No literal in the imports: Deno would read all modules behind them at every start. `cli/pack/` names them.
 const load = (specifier: string) => import(specifier);
-const other = (): Promise<typeof import("./cli/other.ts")> => load("./cli/other.ts");
-const detached = (): Promise<typeof import("./cli/create.ts")> => load("./cli/create.ts");
+const other = (): Promise<typeof import("./cli/dispatch/main.ts")> => load("./cli/dispatch/main.ts");
+const detached = (): Promise<typeof import("./cli/commands/create.ts")> => load("./cli/commands/create.ts");
 
 const TABLES = { run: FLAG_TABLE, create: FLAG_TABLE, fork: FLAG_TABLE, explain: FLAG_TABLE, exec: EXEC_TABLE };
 

@@ -23,7 +23,7 @@ export async function preload(): Promise<void> {
   await import("./lib/preload.ts");
 }
 
-export { output, run } from "./lib/container/run.ts";
+export { output, run } from "./lib/container/attached/run.ts";
 export {
   create,
   exec,
@@ -56,49 +56,49 @@ export { createNetwork, listNetworks, removeNetwork } from "./lib/api/networks.t
 export { events, inspect, list, logs, type LogsOptions } from "./lib/api/observe.ts";
 export type { ContainerReference } from "./lib/api/reference.ts";
 export { pause, stats, top, unpause, updateLimits, updateRestart } from "./lib/api/resources.ts";
-export type { ContainerInfo } from "./lib/container/list.ts";
-export type { ShownStatus } from "./lib/container/pause.ts";
-export type { ContainerEvent } from "./lib/container/event.ts";
-export type { EventOptions } from "./lib/container/events.ts";
-export type { LogLoss, LogOptions } from "./lib/container/log.ts";
-export type { LogRecord, LogStream } from "./lib/container/log_format.ts";
-export type { ContainerRecord, ContainerStatus, Detached, EndRecord } from "./lib/container/record.ts";
-export type { Health, MonitorState } from "./lib/container/state.ts";
-export type { KeptOptions } from "./lib/container/kept.ts";
-export type { ExecOptions, ExecOutput, ExecProcess } from "./lib/container/exec.ts";
-export type { DetachedOptions } from "./lib/container/start.ts";
-export type { RemoveOptions, StopOptions } from "./lib/container/stop.ts";
-export type { Child, CommandStatus, Written } from "./lib/container/child.ts";
-export type { CommandOptions, PreparedContainer } from "./lib/container/ahead.ts";
-export type { Container, RunOutput, RunStatus } from "./lib/container/held.ts";
-export type { RunOptions } from "./lib/container/make.ts";
-export type { ContainerOptions, HealthCheck, PullPolicy, StreamOption } from "./lib/container/options.ts";
-export type { ApplyOptions, ApplyResult } from "./lib/container/apply.ts";
-export type { ApplyPlan, Conflict } from "./lib/container/apply_plan.ts";
-export type { Change, FileKind, FileState } from "./lib/container/changes.ts";
-export type { CopyOptions, CopyResult } from "./lib/container/copy.ts";
-export type { CopyFileOptions } from "./lib/container/files.ts";
-export type { Sample, StatsOptions } from "./lib/container/stats.ts";
-export type { ContainerProcess } from "./lib/container/top.ts";
-export type { Updated } from "./lib/container/update.ts";
-export type { StreamOptions } from "./lib/container/streams.ts";
-export type { Attachment } from "./lib/network/attach.ts";
+export type { ContainerInfo } from "./lib/container/state/list.ts";
+export type { ShownStatus } from "./lib/container/detached/pause.ts";
+export type { ContainerEvent } from "./lib/container/state/event.ts";
+export type { EventOptions } from "./lib/container/state/events.ts";
+export type { LogLoss, LogOptions } from "./lib/container/state/log.ts";
+export type { LogRecord, LogStream } from "./lib/container/state/log_format.ts";
+export type { ContainerRecord, ContainerStatus, Detached, EndRecord } from "./lib/container/state/record.ts";
+export type { Health, MonitorState } from "./lib/container/state/monitor_state.ts";
+export type { KeptOptions } from "./lib/container/spec/recorded_options.ts";
+export type { ExecOptions, ExecOutput, ExecProcess } from "./lib/container/attached/exec.ts";
+export type { DetachedOptions } from "./lib/container/detached/start.ts";
+export type { RemoveOptions, StopOptions } from "./lib/container/detached/stop.ts";
+export type { Child, CommandStatus, Written } from "./lib/container/attached/child.ts";
+export type { CommandOptions, PreparedContainer } from "./lib/container/attached/prepared.ts";
+export type { Container, RunOutput, RunStatus } from "./lib/container/attached/attached.ts";
+export type { RunOptions } from "./lib/container/attached/create.ts";
+export type { ContainerOptions, HealthCheck, PullPolicy, StreamOption } from "./lib/container/spec/options.ts";
+export type { ApplyOptions, ApplyResult } from "./lib/container/files/apply.ts";
+export type { ApplyPlan, Conflict } from "./lib/container/files/apply_plan.ts";
+export type { Change, FileKind, FileState } from "./lib/container/files/changes.ts";
+export type { CopyOptions, CopyResult } from "./lib/container/files/copy.ts";
+export type { CopyFileOptions } from "./lib/container/files/files.ts";
+export type { Sample, StatsOptions } from "./lib/container/stats/stats.ts";
+export type { ContainerProcess } from "./lib/container/stats/top.ts";
+export type { Updated } from "./lib/container/detached/update.ts";
+export type { StreamOptions } from "./lib/container/attached/streams.ts";
+export type { Attachment } from "./lib/network/reserve.ts";
 export type { PublishedPort } from "./lib/network/ports.ts";
 export type { NetworkOptions } from "./lib/network/definition.ts";
 export type { NetworkInfo } from "./lib/network/manage.ts";
-export type { TerminalSize } from "./lib/program/wiring.ts";
-export type { FolderOptions } from "./lib/folders.ts";
-export type { BuildOptions, BuildProgress, BuiltImage } from "./lib/image/build/build.ts";
+export type { TerminalSize } from "./lib/program/launch_fds.ts";
+export type { FolderOptions } from "./lib/host/folders.ts";
+export type { BuildOptions, BuildProgress, BuiltImage } from "./lib/build/build.ts";
 export type { CommitOptions } from "./lib/image/commit.ts";
 export type { ImportOptions } from "./lib/image/exchange/import.ts";
 export type { LoadOptions, Source } from "./lib/image/exchange/load.ts";
 export type { SaveFormat, SaveOptions } from "./lib/image/exchange/save.ts";
-export type { LayerProgress } from "./lib/image/layers.ts";
+export type { LayerProgress } from "./lib/store/ensure_layers.ts";
 export type { ImageSummary } from "./lib/image/manage.ts";
-export type { Descriptor, ImageSettings, Platform } from "./lib/image/oci.ts";
+export type { Descriptor, ImageSettings, Platform } from "./lib/oci.ts";
 export type { PullOptions } from "./lib/image/pull.ts";
 export type { PushOptions } from "./lib/image/push.ts";
-export type { StoredImage } from "./lib/image/store.ts";
+export type { StoredImage } from "./lib/store/store.ts";
 export type { Limits } from "./lib/cgroup/limits.ts";
 export {
   CgroupError,

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { fileChunks } from "../lib/image/chunks.ts";
-import { decompress } from "../lib/image/decompress.ts";
-import { measureAll } from "../lib/image/measure.ts";
-import { digestOf, MEDIA } from "../lib/image/oci.ts";
+import { fileChunks } from "../lib/tar/chunks.ts";
+import { decompress } from "../lib/tar/decompress.ts";
+import { measureAll } from "../lib/tar/measure.ts";
+import { digestOf, MEDIA } from "../lib/oci.ts";
 import { runCommand } from "./peers.ts";
 
 const BUSYBOX = "/bin/busybox";

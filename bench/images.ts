@@ -9,7 +9,7 @@
 import { loadImages } from "../lib/image/exchange/load.ts";
 import { pushImage } from "../lib/image/push.ts";
 import { pullImage } from "../mod.ts";
-import { formatSize } from "../lib/size.ts";
+import { formatSize } from "../lib/text/size.ts";
 import { makeImage, makeLayers, makeLayout } from "./image.ts";
 import { type Contender, type Goal, judge, machine, measure, peakMemory, report, timed } from "./measure.ts";
 import { openDocker, type Peer, runCommand, watchLeftovers, workingOnes } from "./peers.ts";

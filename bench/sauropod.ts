@@ -14,6 +14,6 @@ export const FROM_SOURCES: readonly string[] = [...DENO, `${project}cli.ts`];
 
 /** The command as it is installed: packed, here into `folder`. */
 export async function packed(folder: string): Promise<readonly string[]> {
-  await runCommand([...DENO, `${project}cli/pack/pack.ts`, folder]);
+  await runCommand([...DENO, `${project}tools/pack/pack.ts`, folder]);
   return [`${folder}/sauropod`];
 }

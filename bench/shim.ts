@@ -4,13 +4,13 @@
  * @module
  */
 
-import * as call from "../ffi/calls.ts";
-import { execute, programFile, shimFd } from "../ffi/execute.ts";
-import { flags } from "../ffi/flags.ts";
-import { close } from "../ffi/fs.ts";
-import { pipe, reapNow } from "../ffi/process.ts";
-import { callerStep, type Program, step } from "../ffi/program.ts";
-import { readReport } from "../lib/container/report.ts";
+import * as call from "../ffi/program/calls.ts";
+import { execute, programFile, shimFd } from "../ffi/program/execute.ts";
+import { flags } from "../ffi/program/flags.ts";
+import { close } from "../ffi/fs/fs.ts";
+import { pipe, reapNow } from "../ffi/process/process.ts";
+import { callerStep, type Program, step } from "../ffi/program/model.ts";
+import { readReport } from "../lib/container/attached/report.ts";
 import { becomeShim } from "../lib/program/process.ts";
 import { type Contender, timed } from "./measure.ts";
 

@@ -5,8 +5,8 @@
  * @module
  */
 
-import type { PseudoCall } from "./program.ts";
-import { type SyscallName, SYSCALLS } from "./syscalls.ts";
+import type { PseudoCall } from "./program/model.ts";
+import { type SyscallName, SYSCALLS } from "./program/syscalls.ts";
 
 const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, MFD_EXEC = 16;
 // Contents, size and further seals; and, from Linux 6.3 on, the permission to be executed.

@@ -1,4 +1,4 @@
-import { printable } from "./printable.ts";
+import { printable } from "./text/printable.ts";
 
 /** What a {@linkcode SauropodError} is made of, besides its message. */
 export interface ErrorDetails {

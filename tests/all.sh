@@ -21,7 +21,7 @@ fi
 
 # The tests run without a network. What they take from elsewhere is fetched before: the bundler, and the parts of two machines.
 packed=$(mktemp -d)
-deno run -A cli/pack/pack.ts "$packed" >/dev/null
+deno run -A tools/pack/pack.ts "$packed" >/dev/null
 rm -rf "$packed"
 tests/tools/v2.sh || echo "a machine with nothing but cgroup v2 cannot be had" >&2
 tests/tools/aarch64.sh || echo "an aarch64 machine cannot be had" >&2

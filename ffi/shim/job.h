@@ -37,7 +37,7 @@ struct job {
   uint32_t health;  // runs the command that tells whether it is well
   struct registers of_first, of_again;
   uint32_t health_interval, health_timeout, health_start, health_retries;  // milliseconds; a number
-  char origin[ORIGIN_SIZE];  // where we are, as marks have it: see lib/container/origin.ts
+  char origin[ORIGIN_SIZE];  // where we are, as marks have it: see lib/container/state/origin.ts
   char id[ID_SIZE];    // the container's
   char attributes[ATTRIBUTES_SIZE];  // JSON members for its events, beginning with a comma
   char oom_file[OOM_FILE_SIZE];      // where the kernel counts its out-of-memory kills; empty: nowhere

@@ -26,7 +26,7 @@ static uint64_t start_time(uint64_t pid) {
   return time;
 }
 
-// Locks the container's byte of the file of claims, for as long as we live: see lib/container/claims.ts.
+// Locks the container's byte of the file of claims, for as long as we live: see lib/container/state/claims.ts.
 static long claim(const struct job *job) {
   struct {
     short type, whence;
@@ -39,7 +39,7 @@ static long claim(const struct job *job) {
   return SYS3(fcntl, move_descriptor(fd, job->base + CLAIM_PLACE), SET_LOCK, &byte);
 }
 
-// A link that says which process it is: see lib/container/record.ts.
+// A link that says which process it is: see lib/container/state/record.ts.
 static long mark(const struct record *r, uint64_t pid, const char *suffix) {
   char target[MARK_SIZE], name[64], temporary[64];
   struct text t = {target, target + sizeof target - 1}, n = {name, name + sizeof name - 1};
@@ -125,7 +125,7 @@ static void event(const struct record *r, const char *action) {
 
 long record_open(struct record *r, const struct job *job) {
   *r = (struct record){.job = job, .status = "created", .health = ""};
-  // Marks are replaced only under this lock: see lib/container/store.ts.
+  // Marks are replaced only under this lock: see lib/container/state/ownership.ts.
   SYS2(flock, job->live, LOCK);
   long error = is_claimed(job) ? claim(job) : -ESRCH;
   if (!error) error = mark(r, (uint64_t)SYS1(getpid, 0), "");

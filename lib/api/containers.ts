@@ -4,14 +4,14 @@
  * @module
  */
 
-import type { ExecOptions, ExecProcess } from "../container/exec.ts";
-import type { PreparedContainer } from "../container/ahead.ts";
-import type { Container } from "../container/held.ts";
-import type { RunOptions } from "../container/make.ts";
-import { run } from "../container/run.ts";
-import type { DetachedOptions } from "../container/start.ts";
-import type { RemoveOptions, StopOptions } from "../container/stop.ts";
-import { findFolders, type FolderOptions } from "../folders.ts";
+import type { ExecOptions, ExecProcess } from "../container/attached/exec.ts";
+import type { PreparedContainer } from "../container/attached/prepared.ts";
+import type { Container } from "../container/attached/attached.ts";
+import type { RunOptions } from "../container/attached/create.ts";
+import { run } from "../container/attached/run.ts";
+import type { DetachedOptions } from "../container/detached/start.ts";
+import type { RemoveOptions, StopOptions } from "../container/detached/stop.ts";
+import { findFolders, type FolderOptions } from "../host/folders.ts";
 import { lazy } from "../lazy.ts";
 import { type ContainerReference, queryOf } from "./reference.ts";
 

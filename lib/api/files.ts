@@ -4,11 +4,11 @@
  * @module
  */
 
-import type { ApplyOptions, ApplyResult } from "../container/apply.ts";
-import type { Change } from "../container/changes.ts";
-import type { CopyResult } from "../container/copy.ts";
-import type { CopyFileOptions } from "../container/files.ts";
-import type { FolderOptions } from "../folders.ts";
+import type { ApplyOptions, ApplyResult } from "../container/files/apply.ts";
+import type { Change } from "../container/files/changes.ts";
+import type { CopyResult } from "../container/files/copy.ts";
+import type { CopyFileOptions } from "../container/files/files.ts";
+import type { FolderOptions } from "../host/folders.ts";
 import { lazy } from "../lazy.ts";
 import { type ContainerReference, queryOf } from "./reference.ts";
 

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { findFolders, type FolderOptions } from "../folders.ts";
-import type { BuildOptions, BuiltImage } from "../image/build/build.ts";
+import { findFolders, type FolderOptions } from "../host/folders.ts";
+import type { BuildOptions, BuiltImage } from "../build/build.ts";
 import type { CommitOptions } from "../image/commit.ts";
 import type { ImportOptions } from "../image/exchange/import.ts";
 import type { LoadOptions, Source } from "../image/exchange/load.ts";
@@ -13,7 +13,7 @@ import type { SaveFormat, SaveOptions } from "../image/exchange/save.ts";
 import type { ImageSummary } from "../image/manage.ts";
 import type { PullOptions } from "../image/pull.ts";
 import type { PushOptions } from "../image/push.ts";
-import type { StoredImage } from "../image/store.ts";
+import type { StoredImage } from "../store/store.ts";
 import { lazy } from "../lazy.ts";
 
 /**

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { FolderOptions } from "../folders.ts";
+import type { FolderOptions } from "../host/folders.ts";
 import { lazy } from "../lazy.ts";
 import type { NetworkOptions } from "../network/definition.ts";
 import type { NetworkInfo } from "../network/manage.ts";

@@ -4,12 +4,12 @@
  * @module
  */
 
-import type { ContainerEvent } from "../container/event.ts";
-import type { EventOptions } from "../container/events.ts";
-import type { ContainerInfo } from "../container/list.ts";
-import type { LogOptions } from "../container/log.ts";
-import type { LogRecord } from "../container/log_format.ts";
-import { findFolders, type FolderOptions } from "../folders.ts";
+import type { ContainerEvent } from "../container/state/event.ts";
+import type { EventOptions } from "../container/state/events.ts";
+import type { ContainerInfo } from "../container/state/list.ts";
+import type { LogOptions } from "../container/state/log.ts";
+import type { LogRecord } from "../container/state/log_format.ts";
+import { findFolders, type FolderOptions } from "../host/folders.ts";
 import { lazy } from "../lazy.ts";
 import { type ContainerReference, queryOf } from "./reference.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Container } from "../container/held.ts";
+import type { Container } from "../container/attached/attached.ts";
 
 /** A container: itself, its name, its id or the beginning of its id. */
 export type ContainerReference = string | Pick<Container, "id">;

@@ -5,10 +5,10 @@
  */
 
 import type { Limits } from "../cgroup/limits.ts";
-import type { Sample, StatsOptions } from "../container/stats.ts";
-import type { ContainerProcess } from "../container/top.ts";
-import type { Updated } from "../container/update.ts";
-import { findFolders, type FolderOptions } from "../folders.ts";
+import type { Sample, StatsOptions } from "../container/stats/stats.ts";
+import type { ContainerProcess } from "../container/stats/top.ts";
+import type { Updated } from "../container/detached/update.ts";
+import { findFolders, type FolderOptions } from "../host/folders.ts";
 import { lazy } from "../lazy.ts";
 import { type ContainerReference, queryOf } from "./reference.ts";
 

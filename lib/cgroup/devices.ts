@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { AllowedDevices } from "../../ffi/device_filter.ts";
+import type { AllowedDevices } from "../../ffi/program/device_filter.ts";
 
 /** What a container may do with devices of a kind. */
 export type DeviceRule = AllowedDevices;

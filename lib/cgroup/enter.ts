@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isFolder, modeOf } from "../../ffi/paths.ts";
+import { isFolder, modeOf } from "../../ffi/fs/paths.ts";
 import { type GroupPlan, INNER } from "./plan.ts";
 
 /** The ways into groups. */

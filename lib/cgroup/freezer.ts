@@ -4,7 +4,7 @@
  * @module
  */
 
-import { modeOf } from "../../ffi/paths.ts";
+import { modeOf } from "../../ffi/fs/paths.ts";
 import { CgroupError } from "../errors.ts";
 import { groupPids } from "./remove.ts";
 import { isGone } from "./usage.ts";

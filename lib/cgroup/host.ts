@@ -1,4 +1,4 @@
-import { modeOf } from "../../ffi/paths.ts";
+import { modeOf } from "../../ffi/fs/paths.ts";
 import { isWithin, type Mount, parseMountinfo, visibleMounts } from "./mountinfo.ts";
 
 /** A kind of resource that control groups govern; `io` is also v1's `blkio`. */

@@ -1,5 +1,5 @@
 import { InputError } from "../errors.ts";
-import { formatSize } from "../size.ts";
+import { formatSize } from "../text/size.ts";
 
 /** What a container may use. Whatever is absent is not limited, but for its processes. */
 export interface Limits {

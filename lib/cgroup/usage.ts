@@ -5,7 +5,7 @@
  */
 
 import { type ErrnoName, errnoNumber } from "../../ffi/errno.ts";
-import { modeOf } from "../../ffi/paths.ts";
+import { modeOf } from "../../ffi/fs/paths.ts";
 import { INNER } from "./plan.ts";
 
 /** Memory of a group, in bytes. */

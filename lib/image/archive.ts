@@ -5,16 +5,16 @@
  * @module
  */
 
-import { AT_FDCWD, close, openAt, statusAt } from "../../ffi/fs.ts";
-import { flags } from "../../ffi/flags.ts";
+import { AT_FDCWD, close, openAt, statusAt } from "../../ffi/fs/fs.ts";
+import { flags } from "../../ffi/program/flags.ts";
 import { lazy } from "../lazy.ts";
 import { ImageError, messageOf } from "../errors.ts";
-import { whileRoom } from "./full.ts";
-import { readImageFile } from "./file.ts";
-import { lockFolder, sweep, TEMPORARY } from "./locked_folder.ts";
-import { keepPrivate } from "./store.ts";
+import { whileRoom } from "../store/enospc.ts";
+import { readImageFile } from "./image_file.ts";
+import { lockFolder, sweep, TEMPORARY } from "../store/locked_directory.ts";
+import { keepPrivate } from "../store/store.ts";
 import { archiveName, listImages, storeOf } from "./resolve.ts";
-import { failedWith, openDirectory, removeTree } from "./tree.ts";
+import { failedWith, openDirectory, removeTree } from "../tar/tree.ts";
 
 /** What tells one state of a file from another, without reading it: its size, time and inode. */
 function fingerprint(path: string): string {

@@ -8,8 +8,8 @@ import { ImageError } from "../errors.ts";
 import { layerOfFolder, newName, rawConfig } from "./exchange/import.ts";
 import { type Spool, withSpool } from "./exchange/spool.ts";
 import { type NewLayer, writeImage } from "./exchange/write_image.ts";
-import { checkLayers, type ImageSettings } from "./oci.ts";
-import { hasBlob, type ImageDocuments, setName, type StoredImage, storeFolder } from "./store.ts";
+import { checkLayers, type ImageSettings } from "../oci.ts";
+import { hasBlob, type ImageDocuments, setName, type StoredImage, storeFolder } from "../store/store.ts";
 
 /** What a container consists of. */
 export interface CommitSource {

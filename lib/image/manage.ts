@@ -4,17 +4,17 @@
  * @module
  */
 
-import { AT_FDCWD } from "../../ffi/fs.ts";
-import { listContainers } from "../container/names.ts";
-import type { ContainerRecord } from "../container/record.ts";
+import { AT_FDCWD } from "../../ffi/fs/fs.ts";
+import { listContainers } from "../container/state/names.ts";
+import type { ContainerRecord } from "../container/state/record.ts";
 import { ImageError, messageOf } from "../errors.ts";
-import { listed } from "../listed.ts";
+import { listed } from "../text/listed.ts";
 import { formatReference } from "../registry/reference.ts";
-import { forgetStale, rememberedLayers } from "./build/cache.ts";
-import { impliedFolder, layerFolder, readLayer } from "./layer_folders.ts";
-import { sweep } from "./locked_folder.ts";
-import type { Descriptor, HistoryEntry } from "./oci.ts";
-import { parseNewName } from "./reserved.ts";
+import { forgetStale, rememberedLayers } from "../build/cache.ts";
+import { impliedFolder, layerFolder, readLayer } from "../store/layer_paths.ts";
+import { sweep } from "../store/locked_directory.ts";
+import type { Descriptor, HistoryEntry } from "../oci.ts";
+import { parseNewName } from "./reserved_names.ts";
 import {
   blobPath,
   type ImageDocuments,
@@ -27,9 +27,9 @@ import {
   storeFolder,
   usersOf,
   whileHeld,
-} from "./store.ts";
-import { findNamed } from "./stored.ts";
-import { removeTree } from "./tree.ts";
+} from "../store/store.ts";
+import { findNamed } from "../store/stored.ts";
+import { removeTree } from "../tar/tree.ts";
 
 /** An image of the store, for people. */
 export interface ImageSummary {

@@ -1,7 +1,7 @@
 import { ImageError, InputError } from "../errors.ts";
-import { readImageFile } from "./file.ts";
+import { readImageFile } from "./image_file.ts";
 
-export { readImageFile } from "./file.ts";
+export { readImageFile } from "./image_file.ts";
 
 /** A user as an image knows it. */
 export interface ImageUser {

@@ -5,18 +5,18 @@
  */
 
 import { ImageError } from "../errors.ts";
-import { listed } from "../listed.ts";
+import { listed } from "../text/listed.ts";
 import { downloadBlob } from "../registry/download.ts";
 import { openRegistry, type Registry } from "../registry/client.ts";
 import { fetchManifest, lookUpManifest } from "../registry/manifests.ts";
 import { formatReference, type Reference } from "../registry/reference.ts";
-import { isFull, noRoom, whileRoom } from "./full.ts";
-import { isUnpacked } from "./layer_folders.ts";
-import { ensureLayer, forEachAtOnce, type LayerProgress } from "./layers.ts";
-import { lockFolder, sweep, TEMPORARY } from "./locked_folder.ts";
-import { freeBytes } from "../../ffi/filesystems.ts";
-import { AT_FDCWD, close } from "../../ffi/fs.ts";
-import { formatSize } from "../size.ts";
+import { isFull, noRoom, whileRoom } from "../store/enospc.ts";
+import { isUnpacked } from "../store/layer_paths.ts";
+import { ensureLayer, forEachAtOnce, type LayerProgress } from "../store/ensure_layers.ts";
+import { lockFolder, sweep, TEMPORARY } from "../store/locked_directory.ts";
+import { freeBytes } from "../../ffi/fs/filesystems.ts";
+import { AT_FDCWD, close } from "../../ffi/fs/fs.ts";
+import { formatSize } from "../text/size.ts";
 import {
   checkLayers,
   checkNesting,
@@ -32,8 +32,8 @@ import {
   parseManifest,
   parsePlatform,
   type Platform,
-} from "./oci.ts";
-import { parseNewName } from "./reserved.ts";
+} from "../oci.ts";
+import { parseNewName } from "./reserved_names.ts";
 import {
   addDocument,
   blobPath,
@@ -48,9 +48,9 @@ import {
   type StoredImage,
   storeFolder,
   whileHeld,
-} from "./store.ts";
-import { openDirectory, removeTree } from "./tree.ts";
-import { verifyLayer } from "./verify_layer.ts";
+} from "../store/store.ts";
+import { openDirectory, removeTree } from "../tar/tree.ts";
+import { verifyLayer } from "../store/verify_layer.ts";
 
 const MOST_FACTS = 100;
 /** The annotation of an image's name that says which index the name stood for. */

@@ -8,9 +8,9 @@ import { openRegistry } from "../registry/client.ts";
 import { pushManifest } from "../registry/manifests.ts";
 import { parseReference } from "../registry/reference.ts";
 import { pushBlob } from "../registry/upload.ts";
-import { forEachAtOnce, type LayerProgress } from "./layers.ts";
+import { forEachAtOnce, type LayerProgress } from "../store/ensure_layers.ts";
 import { findImage } from "./manage.ts";
-import { blobPath, readDocument, readImage, storeFolder, whileHeld } from "./store.ts";
+import { blobPath, readDocument, readImage, storeFolder, whileHeld } from "../store/store.ts";
 
 /** How to push. */
 export interface PushOptions {

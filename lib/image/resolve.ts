@@ -1,9 +1,9 @@
-import { S_IF } from "../../ffi/fs.ts";
-import { modeOf } from "../../ffi/paths.ts";
+import { S_IF } from "../../ffi/fs/fs.ts";
+import { modeOf } from "../../ffi/fs/paths.ts";
 import { lazy } from "../lazy.ts";
 import { ImageError, InputError } from "../errors.ts";
-import type { ImageSettings } from "./oci.ts";
-import type { StoredOptions } from "./stored.ts";
+import type { ImageSettings } from "../oci.ts";
+import type { StoredOptions } from "../store/stored.ts";
 
 /** What an image is kept as. */
 export type ImageKind = "host" | "folder" | "archive" | "stored" | "container";

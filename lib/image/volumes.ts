@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { ContainerOptions } from "../container/options.ts";
-import { containerPath, tmpfsTarget, volumeTarget } from "../container/parse.ts";
+import type { ContainerOptions } from "../container/spec/options.ts";
+import { containerPath, tmpfsTarget, volumeTarget } from "../container/spec/parse.ts";
 import { InputError } from "../errors.ts";
 import { absolute } from "./settings.ts";
 

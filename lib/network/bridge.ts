@@ -4,8 +4,8 @@
  * @module
  */
 
-import { NetlinkError, withNetlink } from "../../ffi/netlink.ts";
-import { findLink, type Link, listAddresses } from "../../ffi/rtnetlink.ts";
+import { NetlinkError, withNetlink } from "../../ffi/netlink/netlink.ts";
+import { findLink, type Link, listAddresses } from "../../ffi/netlink/rtnetlink.ts";
 import { InputError, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import { type Cidr, formatCidr, networkOf, parseCidr, sameAddress } from "./address.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { type Message, request, withNetlink } from "../../ffi/netlink.ts";
-import { listRoutes } from "../../ffi/routes.ts";
+import { type Message, request, withNetlink } from "../../ffi/netlink/netlink.ts";
+import { listRoutes } from "../../ffi/netlink/routes.ts";
 import {
   deleteAddress,
   deleteLink,
@@ -16,7 +16,7 @@ import {
   listLinks,
   newAddress,
   newBridge,
-} from "../../ffi/rtnetlink.ts";
+} from "../../ffi/netlink/rtnetlink.ts";
 import { messageOf, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseCidr } from "./address.ts";

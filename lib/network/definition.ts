@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { Link } from "../../ffi/rtnetlink.ts";
-import { readOwnFile, removeAny, replaceFile } from "../../ffi/paths.ts";
-import { namesIn } from "../container/store.ts";
+import type { Link } from "../../ffi/netlink/rtnetlink.ts";
+import { readOwnFile, removeAny, replaceFile } from "../../ffi/fs/paths.ts";
+import { namesIn } from "../container/state/ownership.ts";
 import { InputError, messageOf, NetworkError } from "../errors.ts";
 import {
   addressAt,

@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Message } from "../../ffi/netlink.ts";
-import { chooseAll, filesOf, findNetwork, type Place, type Tenant } from "./attach.ts";
+import type { Message } from "../../ffi/netlink/netlink.ts";
+import { chooseAll, filesOf, findNetwork, type Place, type Tenant } from "./reserve.ts";
 import type { Bridge } from "./bridge.ts";
 import { addressMessages, bridgeMessages, lookAtBridge, settingsOf } from "./bridge_setup.ts";
 import { ruledNetworks } from "./filter.ts";

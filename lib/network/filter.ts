@@ -4,7 +4,7 @@
  * @module
  */
 
-import { withNetlink } from "../../ffi/netlink.ts";
+import { withNetlink } from "../../ffi/netlink/netlink.ts";
 import {
   type Chain,
   elementKey,
@@ -16,8 +16,8 @@ import {
   listRules,
   type Rule,
   type SetPlace,
-} from "../../ffi/nftables.ts";
-import { readSmallFile } from "../../ffi/paths.ts";
+} from "../../ffi/netlink/nftables.ts";
+import { readSmallFile } from "../../ffi/fs/paths.ts";
 import { lazy } from "../lazy.ts";
 import { type Cidr, formatAddress, formatCidr } from "./address.ts";
 import type { Network } from "./definition.ts";

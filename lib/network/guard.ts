@@ -8,13 +8,13 @@
  * @module
  */
 
-import { type Message, NetlinkError, request, withNetlink } from "../../ffi/netlink.ts";
-import { elementKey, findTable, interfaceName } from "../../ffi/nftables.ts";
-import { batch, deleteTable, newChain, newRule, newTable } from "../../ffi/nftables_changes.ts";
-import { accept, drop, type RulePart, saddr } from "../../ffi/nftables_expressions.ts";
-import { etherType, icmpv6Type, portIn, senderIn } from "../../ffi/nftables_frames.ts";
-import { addElements, type Element, newSet } from "../../ffi/nftables_sets.ts";
-import { learnLess, listLinks } from "../../ffi/rtnetlink.ts";
+import { type Message, NetlinkError, request, withNetlink } from "../../ffi/netlink/netlink.ts";
+import { elementKey, findTable, interfaceName } from "../../ffi/netlink/nftables.ts";
+import { batch, deleteTable, newChain, newRule, newTable } from "../../ffi/netlink/nftables_changes.ts";
+import { accept, drop, type RulePart, saddr } from "../../ffi/netlink/nftables_expressions.ts";
+import { etherType, icmpv6Type, portIn, senderIn } from "../../ffi/netlink/nftables_frames.ts";
+import { addElements, type Element, newSet } from "../../ffi/netlink/nftables_sets.ts";
+import { learnLess, listLinks } from "../../ffi/netlink/rtnetlink.ts";
 import { NetworkError } from "../errors.ts";
 import { addressAt, contains, formatAddress, offsetIn } from "./address.ts";
 import type { Bridge } from "./bridge.ts";

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { forgetDatagrams } from "../../ffi/conntrack.ts";
-import { NetlinkError, openNetlink, request, withNetlink } from "../../ffi/netlink.ts";
-import { findTable, listChains, listRules } from "../../ffi/nftables.ts";
-import { batch, deleteRule, deleteTable } from "../../ffi/nftables_changes.ts";
-import { listLinks } from "../../ffi/rtnetlink.ts";
+import { forgetDatagrams } from "../../ffi/netlink/conntrack.ts";
+import { NetlinkError, openNetlink, request, withNetlink } from "../../ffi/netlink/netlink.ts";
+import { findTable, listChains, listRules } from "../../ffi/netlink/nftables.ts";
+import { batch, deleteRule, deleteTable } from "../../ffi/netlink/nftables_changes.ts";
+import { listLinks } from "../../ffi/netlink/rtnetlink.ts";
 import { NetworkError } from "../errors.ts";
 import type { Network } from "./definition.ts";
 import { familyOf, forwardComment, type MissingRules } from "./filter.ts";

@@ -4,14 +4,14 @@
  * @module
  */
 
-import { findContainer } from "../container/names.ts";
-import { isRunning } from "../container/record.ts";
-import { livenessOf } from "../container/store.ts";
+import { findContainer } from "../container/state/names.ts";
+import { isRunning } from "../container/state/record.ts";
+import { livenessOf } from "../container/state/ownership.ts";
 import { ContainerError } from "../errors.ts";
-import type { ContainerSpec } from "../spec.ts";
-import { sharedFiles } from "./files.ts";
-import { readOwnFile } from "./siblings.ts";
-import { refuseUnseen } from "../container/unseen.ts";
+import type { ContainerSpec } from "../program/spec.ts";
+import { sharedFiles } from "./name_files.ts";
+import { readOwnFile } from "./hosts_files.ts";
+import { refuseUnseen } from "../container/state/unseen.ts";
 
 /**
  * The network of the running container that `query` names, and the files that go with it.

@@ -9,12 +9,12 @@
  * @module
  */
 
-import { flags } from "../../ffi/flags.ts";
-import { appendLines, AT_FDCWD, close, lock, openAt, writeAll } from "../../ffi/fs.ts";
-import { withNetlink } from "../../ffi/netlink.ts";
-import { readLink, readOwnFile } from "../../ffi/paths.ts";
-import { findLink } from "../../ffi/rtnetlink.ts";
-import { isAlive, type ProcessMark } from "../container/record.ts";
+import { flags } from "../../ffi/program/flags.ts";
+import { appendLines, AT_FDCWD, close, lock, openAt, writeAll } from "../../ffi/fs/fs.ts";
+import { withNetlink } from "../../ffi/netlink/netlink.ts";
+import { readLink, readOwnFile } from "../../ffi/fs/paths.ts";
+import { findLink } from "../../ffi/netlink/rtnetlink.ts";
+import { isAlive, type ProcessMark } from "../container/state/record.ts";
 import { InputError, messageOf, NetworkError } from "../errors.ts";
 import { addressAt, contains, formatAddress, offsetIn, parseAddress, sameAddress, sizeOf } from "./address.ts";
 import type { Bridge } from "./bridge.ts";

@@ -4,14 +4,14 @@
  * @module
  */
 
-import { withNetlink } from "../../ffi/netlink.ts";
-import { randomBytes } from "../../ffi/random.ts";
-import { findLink } from "../../ffi/rtnetlink.ts";
-import { isAlive, isUnseen } from "../container/record.ts";
+import { withNetlink } from "../../ffi/netlink/netlink.ts";
+import { randomBytes } from "../../ffi/process/random.ts";
+import { findLink } from "../../ffi/netlink/rtnetlink.ts";
+import { isAlive, isUnseen } from "../container/state/record.ts";
 import { InputError, NetworkError } from "../errors.ts";
-import { findFolders, type FolderOptions } from "../folders.ts";
+import { findFolders, type FolderOptions } from "../host/folders.ts";
 import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseAddress } from "./address.ts";
-import { findNetwork } from "./attach.ts";
+import { findNetwork } from "./reserve.ts";
 import { bringUp } from "./bridge.ts";
 import { freeSubnet, portsOf, routedSubnets, tearDown } from "./bridge_setup.ts";
 import {

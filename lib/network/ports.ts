@@ -4,8 +4,8 @@
  * @module
  */
 
-import { close, SystemError } from "../../ffi/fs.ts";
-import { holdPort } from "../../ffi/sockets.ts";
+import { close, SystemError } from "../../ffi/fs/fs.ts";
+import { holdPort } from "../../ffi/netlink/sockets.ts";
 import { InputError, NetworkError } from "../errors.ts";
 import { formatAddress, parseAddress } from "./address.ts";
 

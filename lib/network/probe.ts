@@ -4,15 +4,15 @@
  * @module
  */
 
-import * as call from "../../ffi/calls.ts";
+import * as call from "../../ffi/program/calls.ts";
 import { errnoName } from "../../ffi/errno.ts";
-import { execute } from "../../ffi/execute.ts";
-import { flags } from "../../ffi/flags.ts";
-import type { Message } from "../../ffi/netlink.ts";
-import { batch, newChain, newTable } from "../../ffi/nftables_changes.ts";
-import { reapNow } from "../../ffi/process.ts";
-import { callerStep, type Program, register, step } from "../../ffi/program.ts";
-import { newBridge, newPair } from "../../ffi/rtnetlink.ts";
+import { execute } from "../../ffi/program/execute.ts";
+import { flags } from "../../ffi/program/flags.ts";
+import type { Message } from "../../ffi/netlink/netlink.ts";
+import { batch, newChain, newTable } from "../../ffi/netlink/nftables_changes.ts";
+import { reapNow } from "../../ffi/process/process.ts";
+import { callerStep, type Program, register, step } from "../../ffi/program/model.ts";
+import { newBridge, newPair } from "../../ffi/netlink/rtnetlink.ts";
 
 /** What can be missing. */
 export type NetworkFeature = "bridge" | "veth" | "nf_tables";

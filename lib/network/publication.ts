@@ -4,9 +4,9 @@
  * @module
  */
 
-import { close } from "../../ffi/fs.ts";
-import { openNetlink } from "../../ffi/netlink.ts";
-import type { ContainerOptions } from "../container/options.ts";
+import { close } from "../../ffi/fs/fs.ts";
+import { openNetlink } from "../../ffi/netlink/netlink.ts";
+import type { ContainerOptions } from "../container/spec/options.ts";
 import { publish } from "./install.ts";
 import { holdPorts, parseExposed, parsePort, type PublishedPort } from "./ports.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ContainerOptions } from "../container/options.ts";
+import type { ContainerOptions } from "../container/spec/options.ts";
 import { InputError } from "../errors.ts";
 
 /** One bridged network that a container asks for. */

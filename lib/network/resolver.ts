@@ -4,7 +4,7 @@
  * @module
  */
 
-import { readSmallFile } from "../../ffi/paths.ts";
+import { readSmallFile } from "../../ffi/fs/paths.ts";
 import { formatAddress, parseAddress } from "./address.ts";
 
 /** `resolv.conf(5)`, as far as containers need it. */

@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { Message } from "../../ffi/netlink.ts";
-import type { ChainPlace, Family } from "../../ffi/nftables.ts";
-import { deleteTable, type Hook, newChain, newRule, newTable } from "../../ffi/nftables_changes.ts";
+import type { Message } from "../../ffi/netlink/netlink.ts";
+import type { ChainPlace, Family } from "../../ffi/netlink/nftables.ts";
+import { deleteTable, type Hook, newChain, newRule, newTable } from "../../ffi/netlink/nftables_changes.ts";
 import {
   accept,
   connectionState,
@@ -23,7 +23,7 @@ import {
   saddr,
   toThisMachine,
   wasDnat,
-} from "../../ffi/nftables_expressions.ts";
+} from "../../ffi/netlink/nftables_expressions.ts";
 import { familyOf, forwardComment, type RuledNetwork, rulesComment } from "./filter.ts";
 
 /** Ports of this machine that lead to ports of a container. */

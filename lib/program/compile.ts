@@ -4,12 +4,12 @@
  * @module
  */
 
-import * as call from "../../ffi/calls.ts";
-import { type Program, step } from "../../ffi/program.ts";
-import type { ContainerSpec, ProcessSpec } from "../spec.ts";
-import { birth, dieWithCaller, makeFoldersOf } from "./birth.ts";
+import * as call from "../../ffi/program/calls.ts";
+import { type Program, step } from "../../ffi/program/model.ts";
+import type { ContainerSpec, ProcessSpec } from "./spec.ts";
+import { birth, dieWithCaller, makeFoldersOf } from "./clone.ts";
 import { makeDevices, mountKernelFiles } from "./filesystems.ts";
-import { connectNetwork, keepNetwork, makeFiles } from "./network.ts";
+import { connectNetwork, keepNetwork, makeFiles } from "./network_steps.ts";
 import {
   becomeCommand,
   becomeShim,
@@ -22,7 +22,7 @@ import {
   makeTerminal,
 } from "./process.ts";
 import { enterRootfs, finishRootfs, makeDirectory, userMounts } from "./rootfs.ts";
-import type { Wiring } from "./wiring.ts";
+import type { Wiring } from "./launch_fds.ts";
 
 function isBelow(folder: string): (path: string) => boolean {
   return (path) => path === folder || path.startsWith(folder + "/");

@@ -5,12 +5,12 @@
  * @module
  */
 
-import * as call from "../../ffi/calls.ts";
-import { flags } from "../../ffi/flags.ts";
-import { type Program, register, type Step, step } from "../../ffi/program.ts";
-import { mountOnTop } from "./mount.ts";
-import { prepareNetwork } from "./network.ts";
-import type { CgroupMount, ContainerSpec, Device, KernelSetting } from "../spec.ts";
+import * as call from "../../ffi/program/calls.ts";
+import { flags } from "../../ffi/program/flags.ts";
+import { type Program, register, type Step, step } from "../../ffi/program/model.ts";
+import { mountOnTop } from "./mount_point.ts";
+import { prepareNetwork } from "./network_steps.ts";
+import type { CgroupMount, ContainerSpec, Device, KernelSetting } from "./spec.ts";
 
 const STRICT = ["NOSUID", "NODEV", "NOEXEC"] as const;
 const TERMINAL_GROUP = 5;

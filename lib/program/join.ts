@@ -5,14 +5,14 @@
  * @module
  */
 
-import * as call from "../../ffi/calls.ts";
-import { flags } from "../../ffi/flags.ts";
-import { type Program, register, step } from "../../ffi/program.ts";
-import type { ProcessSpec, Rlimit } from "../spec.ts";
-import { dieWith } from "./birth.ts";
-import { startApart } from "./detach.ts";
+import * as call from "../../ffi/program/calls.ts";
+import { flags } from "../../ffi/program/flags.ts";
+import { type Program, register, step } from "../../ffi/program/model.ts";
+import type { ProcessSpec, Rlimit } from "./spec.ts";
+import { dieWith } from "./clone.ts";
+import { startApart } from "./monitor_programs.ts";
 import { becomeUser, confirmDirectory, connectStreams, enterDirectory, execute, setLimit } from "./process.ts";
-import type { Wiring } from "./wiring.ts";
+import type { Wiring } from "./launch_fds.ts";
 
 const KINDS = ["NEWNS", "NEWPID", "NEWUTS", "NEWIPC", "NEWNET", "NEWCGROUP"] as const;
 

@@ -5,13 +5,13 @@
  * @module
  */
 
-import * as call from "../../ffi/calls.ts";
+import * as call from "../../ffi/program/calls.ts";
 import { errnoNumber } from "../../ffi/errno.ts";
-import { type Flags, flags, RLIMITS } from "../../ffi/flags.ts";
-import { callerStep, type Program, register, step } from "../../ffi/program.ts";
-import { CAPABILITIES, type Capability, capabilityMask } from "../capabilities.ts";
-import type { ContainerSpec, ProcessSpec, Rlimit } from "../spec.ts";
-import { REGISTERS, type Wiring } from "./wiring.ts";
+import { type Flags, flags, RLIMITS } from "../../ffi/program/flags.ts";
+import { callerStep, type Program, register, step } from "../../ffi/program/model.ts";
+import { CAPABILITIES, type Capability, capabilityMask } from "../host/capabilities.ts";
+import type { ContainerSpec, ProcessSpec, Rlimit } from "./spec.ts";
+import { REGISTERS, type Wiring } from "./launch_fds.ts";
 
 /** Makes the container's own terminal and hands its other side to the caller. */
 export function makeTerminal(spec: ContainerSpec, wiring: Wiring): Program {

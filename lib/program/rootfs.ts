@@ -7,13 +7,13 @@
  * @module
  */
 
-import * as call from "../../ffi/calls.ts";
+import * as call from "../../ffi/program/calls.ts";
 import type { ErrnoName } from "../../ffi/errno.ts";
-import { type Flags, flags } from "../../ffi/flags.ts";
-import { type Program, register, type Step, step } from "../../ffi/program.ts";
-import { mountManyLayers } from "./mount.ts";
-import { openFiles } from "./network.ts";
-import type { BindMount, ContainerSpec, Rootfs, TmpfsMount, UserMount } from "../spec.ts";
+import { type Flags, flags } from "../../ffi/program/flags.ts";
+import { type Program, register, type Step, step } from "../../ffi/program/model.ts";
+import { mountManyLayers } from "./mount_point.ts";
+import { openFiles } from "./network_steps.ts";
+import type { BindMount, ContainerSpec, Rootfs, TmpfsMount, UserMount } from "./spec.ts";
 
 /** The register that keeps what a mount of the user's goes on. */
 export function target({ target }: UserMount): string {

@@ -8,7 +8,7 @@
  */
 
 import { InputError, messageOf } from "../errors.ts";
-import { reasonOf } from "../reason.ts";
+import { reasonOf } from "../host/reason.ts";
 
 function folders(host: string): string[] {
   const home = Deno.env.get("HOME");

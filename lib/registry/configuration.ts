@@ -18,7 +18,7 @@
  */
 
 import { InputError, messageOf } from "../errors.ts";
-import { reasonOf } from "../reason.ts";
+import { reasonOf } from "../host/reason.ts";
 import { isRegistryName } from "./reference.ts";
 
 /** What is known of registries. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { reasonOf } from "../reason.ts";
+import { reasonOf } from "../host/reason.ts";
 import { runHelper, unusable } from "./credential_helper.ts";
 
 /** What proves who one is: a name and a password, or a token that stands for both. */

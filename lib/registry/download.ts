@@ -5,7 +5,7 @@
  */
 
 import { ImageError, messageOf } from "../errors.ts";
-import type { Descriptor } from "../image/oci.ts";
+import type { Descriptor } from "../oci.ts";
 import { type Attempt, attempt, type Registry, type Site } from "./client.ts";
 import { failure, type Task, unreachable } from "./failure.ts";
 

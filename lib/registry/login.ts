@@ -5,7 +5,7 @@
  */
 
 import { dirname } from "node:path";
-import { modeOf, removeFile } from "../../ffi/paths.ts";
+import { modeOf, removeFile } from "../../ffi/fs/paths.ts";
 import { InputError } from "../errors.ts";
 import { attempt, openRegistry, type RegistryOptions } from "./client.ts";
 import { runHelper } from "./credential_helper.ts";

@@ -5,7 +5,7 @@
  */
 
 import { ImageError } from "../errors.ts";
-import { type Descriptor, digestOf, MAX_DOCUMENT_BYTES, MEDIA } from "../image/oci.ts";
+import { type Descriptor, digestOf, MAX_DOCUMENT_BYTES, MEDIA } from "../oci.ts";
 import { type Attempt, attempt, type Registry } from "./client.ts";
 import { failure, quote, readBytes, type Task, unreachable } from "./failure.ts";
 import type { Reference } from "./reference.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Descriptor } from "../image/oci.ts";
+import type { Descriptor } from "../oci.ts";
 import { type Attempt, attempt, type Registry } from "./client.ts";
 import { failure } from "./failure.ts";
 import { checkedTarget } from "./http.ts";

@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { ImageError } from "../../lib/errors.ts";
-import { MEDIA } from "../../lib/image/oci.ts";
+import { MEDIA } from "../../lib/oci.ts";
 import { openRegistry, type RegistryOptions } from "../../lib/registry/client.ts";
 import { downloadBlob } from "../../lib/registry/download.ts";
 import { type Fetched, fetchManifest } from "../../lib/registry/manifests.ts";

@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { output } from "../../mod.ts";
 import { inspectImage } from "../../lib/image/manage.ts";
-import { storeFolder } from "../../lib/image/store.ts";
+import { storeFolder } from "../../lib/store/store.ts";
 import type { Result, World } from "./world.ts";
 
 type Content = string | { text: string; mode?: number } | { link: string };

@@ -7,8 +7,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { hostPlatform } from "../../lib/image/oci.ts";
-import { findStored, listStored, readImage, storeFolder } from "../../lib/image/store.ts";
+import { hostPlatform } from "../../lib/oci.ts";
+import { findStored, listStored, readImage, storeFolder } from "../../lib/store/store.ts";
 import { bytesOf, type Item, tar } from "./tar.ts";
 import type { World } from "./world.ts";
 

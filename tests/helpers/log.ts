@@ -4,8 +4,8 @@
  * @module
  */
 
-import { claimName } from "../../lib/container/names.ts";
-import { type ContainerRecord, writeRecord } from "../../lib/container/record.ts";
+import { claimName } from "../../lib/container/state/names.ts";
+import { type ContainerRecord, writeRecord } from "../../lib/container/state/record.ts";
 
 /** Writes a log, and rotates it. */
 export interface LogWriter {

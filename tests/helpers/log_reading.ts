@@ -4,7 +4,7 @@
  * @module
  */
 
-import { copyLog, type LogOptions } from "../../lib/container/log.ts";
+import { copyLog, type LogOptions } from "../../lib/container/state/log.ts";
 import { text } from "./inside.ts";
 import { type LogWriter, makeContainer, writeLog } from "./log.ts";
 import { makeWorld, type World } from "./world.ts";

@@ -5,9 +5,9 @@
  */
 
 import assert from "node:assert/strict";
-import { flags } from "../../ffi/flags.ts";
-import { AT_FDCWD, close, openAt } from "../../ffi/fs.ts";
-import { type Message, NetlinkError, request, withNetlink } from "../../ffi/netlink.ts";
+import { flags } from "../../ffi/program/flags.ts";
+import { AT_FDCWD, close, openAt } from "../../ffi/fs/fs.ts";
+import { type Message, NetlinkError, request, withNetlink } from "../../ffi/netlink/netlink.ts";
 
 /** What makes a test, given its name and what it does. */
 export type TestMaker = (name: string, body: () => void, ignore?: boolean) => void;

@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import type { RegistryOptions } from "../../lib/registry/client.ts";
 import type { Credentials } from "../../lib/registry/credentials.ts";
-import type { Descriptor } from "../../lib/image/oci.ts";
+import type { Descriptor } from "../../lib/oci.ts";
 import type { Clock } from "../../lib/registry/retry.ts";
 
 /** What a faulty registry was asked. */

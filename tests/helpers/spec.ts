@@ -4,9 +4,9 @@
  * @module
  */
 
-import { DEFAULT_CAPABILITIES } from "../../lib/capabilities.ts";
-import type { Wiring } from "../../lib/program/wiring.ts";
-import type { ContainerSpec } from "../../lib/spec.ts";
+import { DEFAULT_CAPABILITIES } from "../../lib/host/capabilities.ts";
+import type { Wiring } from "../../lib/program/launch_fds.ts";
+import type { ContainerSpec } from "../../lib/program/spec.ts";
 
 /** A plain container. */
 export const SPEC: ContainerSpec = {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { MEDIA } from "../../lib/image/oci.ts";
+import { MEDIA } from "../../lib/oci.ts";
 import { type Item, tar } from "./tar.ts";
 
 /** A registry. */

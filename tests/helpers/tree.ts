@@ -1,8 +1,18 @@
 /** What a folder holds, to be compared. */
 
 import { createHash } from "node:crypto";
-import { AT_FDCWD, close, getXattr, listXattrs, openAt, readLinkAt, readNames, S_IF, statusAt } from "../../ffi/fs.ts";
-import { flags } from "../../ffi/flags.ts";
+import {
+  AT_FDCWD,
+  close,
+  getXattr,
+  listXattrs,
+  openAt,
+  readLinkAt,
+  readNames,
+  S_IF,
+  statusAt,
+} from "../../ffi/fs/fs.ts";
+import { flags } from "../../ffi/program/flags.ts";
 
 /** One entry as text, by what is compared: type and mode, owner, device, time, links, size, content, attributes. */
 export type Tree = Map<string, string>;

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { AT_FDCWD, close, S_IF, statusAt } from "../../ffi/fs.ts";
-import { openDirectory } from "../../lib/image/tree.ts";
-import { unpack, type UnpackOptions } from "../../lib/image/unpack.ts";
+import { AT_FDCWD, close, S_IF, statusAt } from "../../ffi/fs/fs.ts";
+import { openDirectory } from "../../lib/tar/tree.ts";
+import { unpack, type UnpackOptions } from "../../lib/tar/unpack.ts";
 import { type Item, output } from "./tar.ts";
 
 /** A folder with `root`, to unpack to, and `outside`, which must stay as it is. */

@@ -5,12 +5,12 @@
  * @module
  */
 
-import { AT_FDCWD, close, openIn, S_IF, statusAt, SystemError } from "../../../ffi/fs.ts";
-import { flags } from "../../../ffi/flags.ts";
-import { type ByteSource, fileChunks } from "../chunks.ts";
-import { checkNesting, MAX_DOCUMENT_BYTES } from "../oci.ts";
-import { tarReader } from "../tar_read.ts";
-import { failedWith, openDirectory } from "../tree.ts";
+import { AT_FDCWD, close, openIn, S_IF, statusAt, SystemError } from "../../../ffi/fs/fs.ts";
+import { flags } from "../../../ffi/program/flags.ts";
+import { type ByteSource, fileChunks } from "../../tar/chunks.ts";
+import { checkNesting, MAX_DOCUMENT_BYTES } from "../../oci.ts";
+import { tarReader } from "../../tar/read.ts";
+import { failedWith, openDirectory } from "../../tar/tree.ts";
 import { malformed, tooLarge, unsafeEntry } from "./problems.ts";
 import type { Spool, SpooledFile, SpoolWriter } from "./spool.ts";
 

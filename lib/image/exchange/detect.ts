@@ -4,9 +4,9 @@
  * @module
  */
 
-import { fileChunks } from "../chunks.ts";
-import { decompress } from "../decompress.ts";
-import { tarReader } from "../tar_read.ts";
+import { fileChunks } from "../../tar/chunks.ts";
+import { decompress } from "../../tar/decompress.ts";
+import { tarReader } from "../../tar/read.ts";
 
 /** What a folder or archive holds. */
 export type Held = "images" | "files";

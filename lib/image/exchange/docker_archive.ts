@@ -6,8 +6,8 @@
 
 import { formatReference, parseReference } from "../../registry/reference.ts";
 import { InputError } from "../../errors.ts";
-import { type Compression, sniff } from "../decompress.ts";
-import { MAX_LAYERS, MEDIA, parseConfig, tooManyLayers } from "../oci.ts";
+import { type Compression, sniff } from "../../tar/decompress.ts";
+import { MAX_LAYERS, MEDIA, parseConfig, tooManyLayers } from "../../oci.ts";
 import { type Contents, readJson, readText } from "./contents.ts";
 import type { FoundBlob, FoundImage } from "./found.ts";
 import { malformed, missing, otherDigest } from "./problems.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Descriptor } from "../oci.ts";
+import type { Descriptor } from "../../oci.ts";
 import type { SpooledFile } from "./spool.ts";
 
 /** A file that is a blob, verified. */

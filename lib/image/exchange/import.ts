@@ -5,17 +5,17 @@
  */
 
 import { ImageError, InputError } from "../../errors.ts";
-import { listed } from "../../listed.ts";
+import { listed } from "../../text/listed.ts";
 import { formatReference } from "../../registry/reference.ts";
-import { fileChunks, streamBytes } from "../chunks.ts";
-import { decompress } from "../decompress.ts";
-import { ensureLayers } from "../layers.ts";
-import { type Descriptor, type ImageSettings, MEDIA, type Platform } from "../oci.ts";
-import { packLayer, type PackOptions } from "../pack.ts";
-import { parseNewName } from "../reserved.ts";
-import { adoptBlob, readDocument, readImage, setName, type StoredImage, storeFolder } from "../store.ts";
-import { measure, measureAll, measuring } from "../measure.ts";
-import { gzip } from "../transform.ts";
+import { fileChunks, streamBytes } from "../../tar/chunks.ts";
+import { decompress } from "../../tar/decompress.ts";
+import { ensureLayers } from "../../store/ensure_layers.ts";
+import { type Descriptor, type ImageSettings, MEDIA, type Platform } from "../../oci.ts";
+import { packLayer, type PackOptions } from "../../store/pack_layer.ts";
+import { parseNewName } from "../reserved_names.ts";
+import { adoptBlob, readDocument, readImage, setName, type StoredImage, storeFolder } from "../../store/store.ts";
+import { measure, measureAll, measuring } from "../../tar/measure.ts";
+import { gzip } from "../../tar/transform.ts";
 import { detect } from "./detect.ts";
 import { compressionOf } from "./docker_archive.ts";
 import { findImages } from "./find.ts";

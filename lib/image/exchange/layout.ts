@@ -5,7 +5,7 @@
  */
 
 import { ImageError, InputError } from "../../errors.ts";
-import { listed } from "../../listed.ts";
+import { listed } from "../../text/listed.ts";
 import { formatReference, parseReference } from "../../registry/reference.ts";
 import {
   checkLayers,
@@ -17,8 +17,8 @@ import {
   parseConfig,
   parseManifest,
   type Platform,
-} from "../oci.ts";
-import { NAME_ANNOTATION } from "../store.ts";
+} from "../../oci.ts";
+import { NAME_ANNOTATION } from "../../store/store.ts";
 import { type Contents, readJson, readText } from "./contents.ts";
 import type { FoundBlob, FoundImage } from "./found.ts";
 import { malformed, missing, otherDigest, otherSize } from "./problems.ts";

@@ -5,14 +5,14 @@
  */
 
 import { ImageError, InputError } from "../../errors.ts";
-import { fileChunks, streamBytes } from "../chunks.ts";
-import { decompress } from "../decompress.ts";
-import { forEachAtOnce } from "../layers.ts";
-import type { Descriptor } from "../oci.ts";
-import { parseNewName } from "../reserved.ts";
-import { adoptBlob, hasBlob, setName, type StoredImage, storeFolder } from "../store.ts";
+import { fileChunks, streamBytes } from "../../tar/chunks.ts";
+import { decompress } from "../../tar/decompress.ts";
+import { forEachAtOnce } from "../../store/ensure_layers.ts";
+import type { Descriptor } from "../../oci.ts";
+import { parseNewName } from "../reserved_names.ts";
+import { adoptBlob, hasBlob, setName, type StoredImage, storeFolder } from "../../store/store.ts";
 import { archiveContents, type Contents, folderContents } from "./contents.ts";
-import { verifyLayer } from "../verify_layer.ts";
+import { verifyLayer } from "../../store/verify_layer.ts";
 import { findImages } from "./find.ts";
 import type { FoundBlob, FoundImage } from "./found.ts";
 import { about } from "./problems.ts";

@@ -5,8 +5,8 @@
  */
 
 import { ImageError } from "../../errors.ts";
-import { reasonOf } from "../../reason.ts";
-import { quoteName } from "../tar_entry.ts";
+import { reasonOf } from "../../host/reason.ts";
+import { quoteName } from "../../tar/entry.ts";
 
 /** An entry that has no place in an archive of images. */
 export function unsafeEntry(name: string, why: string): ImageError {

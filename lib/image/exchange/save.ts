@@ -5,11 +5,11 @@
  */
 
 import { ImageError, InputError } from "../../errors.ts";
-import { writeOutput } from "../../output_file.ts";
-import { fileChunks, writeChunks } from "../chunks.ts";
-import { decompress } from "../decompress.ts";
+import { writeOutput } from "../../host/output_file.ts";
+import { fileChunks, writeChunks } from "../../tar/chunks.ts";
+import { decompress } from "../../tar/decompress.ts";
 import { findImage } from "../manage.ts";
-import { type Descriptor, isDigest, MEDIA } from "../oci.ts";
+import { type Descriptor, isDigest, MEDIA } from "../../oci.ts";
 import {
   blobPath,
   type ImageDocuments,
@@ -18,8 +18,8 @@ import {
   readImage,
   storeFolder,
   whileHeld,
-} from "../store.ts";
-import { measure, measureAll, measuring } from "../measure.ts";
+} from "../../store/store.ts";
+import { measure, measureAll, measuring } from "../../tar/measure.ts";
 import { CONTAINERD_NAME } from "./layout.ts";
 import { about, otherDigest } from "./problems.ts";
 import { type Sink, type TarOutput, tarOutput } from "./tar_output.ts";

@@ -6,12 +6,12 @@
  */
 
 import { createHash } from "node:crypto";
-import { AT_FDCWD, close } from "../../../ffi/fs.ts";
-import type { ByteSource } from "../chunks.ts";
-import { whileRoom } from "../full.ts";
-import { lockFolder, sweep, TEMPORARY } from "../locked_folder.ts";
-import { makeStore, whileHeld } from "../store.ts";
-import { removeTree } from "../tree.ts";
+import { AT_FDCWD, close } from "../../../ffi/fs/fs.ts";
+import type { ByteSource } from "../../tar/chunks.ts";
+import { whileRoom } from "../../store/enospc.ts";
+import { lockFolder, sweep, TEMPORARY } from "../../store/locked_directory.ts";
+import { makeStore, whileHeld } from "../../store/store.ts";
+import { removeTree } from "../../tar/tree.ts";
 
 /** A file whose content is known. */
 export interface SpooledFile {

@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { TarEntry } from "../tar_entry.ts";
-import { TAR_END, tarHeader, tarPadding } from "../tar_write.ts";
+import type { TarEntry } from "../../tar/entry.ts";
+import { TAR_END, tarHeader, tarPadding } from "../../tar/write.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 

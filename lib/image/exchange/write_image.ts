@@ -13,8 +13,8 @@ import {
   MAX_DOCUMENT_BYTES,
   MEDIA,
   type Platform,
-} from "../oci.ts";
-import { addDocument } from "../store.ts";
+} from "../../oci.ts";
+import { addDocument } from "../../store/store.ts";
 
 /** A layer of a new image. */
 export interface NewLayer {

@@ -1,0 +1,112 @@
+/**
+ * `sauropod images build`.
+ *
+ * @module
+ */
+
+import type { PullPolicy } from "../../lib/container/spec/options.ts";
+import { ImageError, InputError } from "../../lib/errors.ts";
+import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
+import { lazy } from "../../lib/lazy.ts";
+import { interruptible } from "./images.ts";
+import { progressView } from "../output/progress.ts";
+import { print, printBytes, printJson, say, sayError } from "../output/output.ts";
+
+/** The flags of `images build`. */
+export interface BuildFlags extends FolderOptions {
+  /** Names. */
+  readonly tag?: readonly string[];
+  /** The Dockerfile. */
+  readonly file?: string;
+  /** Values of ARGs. */
+  readonly buildArg?: readonly string[];
+  /** The stage. */
+  readonly target?: string;
+  /** Do all steps again. */
+  readonly noCache?: boolean;
+  /** When to pull images. */
+  readonly pull?: PullPolicy;
+  /** The kind of machine. */
+  readonly platform?: string;
+  /** The network of commands. */
+  readonly network?: string;
+  /** Bytes of memory. */
+  readonly memory?: number;
+  /** CPU time. */
+  readonly cpus?: number;
+  /** Say nothing but the digest. */
+  readonly quiet?: boolean;
+  /** Print JSON. */
+  readonly json?: boolean;
+}
+
+const MOST_KEPT = 1 << 16;
+
+async function readArgs(words: readonly string[] = []): Promise<Record<string, string>> {
+  const { nameOfVariable, parseEnv } = await lazy.environment();
+  const bad = words.find((word) => !/^[A-Za-z_][A-Za-z0-9_]*(=|$)/.test(word));
+  if (bad !== undefined) {
+    throw new InputError(`--build-arg ${nameOfVariable(bad)} is not NAME=VALUE`, { code: "bad-flag" });
+  }
+  return parseEnv(words);
+}
+
+async function dockerfileOf(file: string | undefined): Promise<{ file?: string; text?: string }> {
+  if (file === "-") return { file: "-", text: await new Response(Deno.stdin.readable).text() };
+  return file === undefined ? {} : { file };
+}
+
+/** Keeps the last of what a step writes, for the case that it fails. */
+function quietly(unsaid: Uint8Array[]) {
+  let size = 0;
+  return {
+    onProgress(): void {
+      unsaid.length = size = 0;
+    },
+    onOutput(bytes: Uint8Array): void {
+      unsaid.push(bytes.slice());
+      size += bytes.length;
+      while (size > MOST_KEPT && unsaid.length > 1) size -= unsaid.shift()?.length ?? 0;
+    },
+  };
+}
+
+/** Builds an image and prints its digest. Returns the exit code of a RUN that failed. */
+export async function build(flags: BuildFlags, context: string): Promise<number> {
+  const { tag: names, target, pull, platform, network, memory, cpus, quiet = false } = flags;
+  const buildArgs = await readArgs(flags.buildArg), dockerfile = await dockerfileOf(flags.file);
+  const { buildImage } = await lazy.buildImage();
+  const view = quiet ? undefined : progressView(), unsaid: Uint8Array[] = [];
+  const heard = quiet ? quietly(unsaid) : {
+    onPull: view?.update,
+    onProgress: ({ step, steps, text, cached }: { step: number; steps: number; text: string; cached: boolean }): void =>
+      say(`[${step}/${steps}] ${text}${cached ? " (cached)" : ""}`),
+    onOutput: (bytes: Uint8Array): void => printBytes("stderr", bytes),
+    onWarning: (message: string): void => say(`sauropod: ${message}`),
+  };
+  try {
+    const { names: full, descriptor } = await interruptible((signal) =>
+      buildImage(findFolders(flags), context, {
+        ...dockerfile,
+        ...heard,
+        names,
+        buildArgs,
+        target,
+        cache: !flags.noCache,
+        pull,
+        platform,
+        network,
+        limits: { memory, cpus },
+        signal,
+      })
+    );
+    if (flags.json) printJson({ names: full, digest: descriptor.digest });
+    else print(`${descriptor.digest}\n`);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof ImageError) || error.code !== "run-failed") throw error;
+    for (const bytes of unsaid) printBytes("stderr", bytes);
+    sayError(error);
+    return Number(error.facts.exitCode);
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * `sauropod cp` and `sauropod export`: files of containers, in and out.
+ *
+ * @module
+ */
+
+import {
+  copyFiles,
+  type CopyOptions,
+  type CopyResult,
+  type FilePlace,
+  unpackInto,
+  withArchive,
+} from "../../lib/container/files/copy.ts";
+import { InputError } from "../../lib/errors.ts";
+import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
+import { writeOutput } from "../../lib/host/output_file.ts";
+import { formatSize } from "../../lib/text/size.ts";
+import { printBytes, say, showName } from "../output/output.ts";
+
+/** The flags of `cp`. */
+export interface CpFlags extends FolderOptions {
+  /** Keep owners and attributes. */
+  readonly archive?: boolean;
+  /** Follow the source, if it is a link. */
+  readonly followLink?: boolean;
+  /** Say nothing. */
+  readonly quiet?: boolean;
+}
+
+const STREAM = "-", SHOWN = 10;
+
+/** `CONTAINER:PATH`, or a path of this machine: one that begins with `/` or `.`, or has no colon in its first component. */
+export function parsePlace(text: string): FilePlace {
+  const [, container, path = ""] = /^([^/.:][^/:]*):(.*)$/s.exec(text) ?? [];
+  return container === undefined ? { path: text } : { container, path };
+}
+
+function refuse(message: string, code: string, hint?: string): never {
+  throw new InputError(message, { code, hint });
+}
+
+function told({ entries, bytes, leftOut }: CopyResult, flags: CpFlags): void {
+  if (flags.quiet) return;
+  if (leftOut.length > 0) {
+    const names = leftOut.slice(0, SHOWN).map(showName).join(", ");
+    say(`sauropod: left out: ${names}${leftOut.length > SHOWN ? ` and ${leftOut.length - SHOWN} more` : ""}`);
+  }
+  if (Deno.stderr.isTerminal()) say(`copied ${entries} ${entries === 1 ? "entry" : "entries"}, ${formatSize(bytes)}`);
+}
+
+async function toOutput(archive: AsyncIterable<Uint8Array<ArrayBuffer>>): Promise<void> {
+  if (Deno.stdout.isTerminal()) {
+    refuse("an archive is not written to a terminal", "bad-target", "redirect the output, or name a file with -o");
+  }
+  for await (const chunk of archive) printBytes("stdout", chunk);
+}
+
+/** Copies files. */
+export async function cp(flags: CpFlags, from: string, to: string): Promise<void> {
+  const { containers } = findFolders(flags);
+  const options: CopyOptions = { archive: flags.archive, followLink: flags.followLink };
+  const source = parsePlace(from), target = parsePlace(to);
+  if (source.container === undefined && target.container === undefined) {
+    refuse(
+      `neither ${from} nor ${to} is a container's`,
+      "no-container",
+      "write CONTAINER:PATH for one: sauropod cp web:/etc/hosts .",
+    );
+  }
+  if (to === STREAM) return await withArchive(containers, source, options, toOutput);
+  const result = from === STREAM
+    ? await unpackInto(containers, Deno.stdin.readable, target, options)
+    : await copyFiles(containers, source, target, options);
+  told(result, flags);
+}
+
+/** The flags of `export`. */
+export interface ExportFlags extends FolderOptions {
+  /** The file to write. */
+  readonly output?: string;
+}
+
+/** Writes the whole root file system of a container as an archive. */
+export async function exportContainer(flags: ExportFlags, container: string): Promise<void> {
+  const { containers } = findFolders(flags), { output } = flags;
+  await withArchive(containers, { container, path: "/" }, { oneMount: true }, async (archive) => {
+    if (output === undefined || output === STREAM) return await toOutput(archive);
+    await writeOutput(output, async (write) => {
+      for await (const chunk of archive) await write(chunk);
+    }, { mode: 0o600 });
+  });
+}

@@ -1,0 +1,29 @@
+/**
+ * `sauropod create`, and `sauropod run --detach`: containers that outlive the command.
+ *
+ * @module
+ */
+
+import { create as createStopped, runDetached } from "../../lib/container/detached/start.ts";
+import { findFolders } from "../../lib/host/folders.ts";
+import { type ContainerFlags, containerOptions } from "../args/container_flags.ts";
+import { idFileFor, inherited } from "./run.ts";
+import { passSignals } from "../terminal/signals.ts";
+import { print } from "../output/output.ts";
+
+/** Makes the container, starts it unless it is only to be made, and prints its id. Returns the exit code. */
+export async function create(
+  how: string,
+  flags: ContainerFlags,
+  image: string,
+  command: readonly string[],
+): Promise<number> {
+  const { interrupted } = passSignals();
+  const options = await inherited(image, await containerOptions(flags, findFolders(flags)), flags);
+  const make = how === "create" ? createStopped : runDetached;
+  using idFile = await idFileFor(flags);
+  const id = await make(image, command, { ...options, keep: !flags.rm, signal: interrupted() });
+  idFile?.write(id);
+  print(id + "\n");
+  return 0;
+}

@@ -1,0 +1,25 @@
+/**
+ * `sauropod diff`: what a container has changed.
+ *
+ * @module
+ */
+
+import { changesOf } from "../../lib/container/files/changes.ts";
+import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
+import { print, printJson, showName } from "../output/output.ts";
+
+/** The flags of `diff`. */
+export interface DiffFlags extends FolderOptions {
+  /** Print JSON. */
+  readonly json?: boolean;
+}
+
+/** The letters of docker. */
+export const LETTERS = { added: "A", changed: "C", deleted: "D" } as const;
+
+/** Prints changes. */
+export async function diff(flags: DiffFlags, container: string): Promise<void> {
+  const changes = await changesOf(findFolders(flags).containers, container);
+  if (flags.json) return printJson(changes);
+  print(changes.map(({ kind, path }) => `${LETTERS[kind]} ${showName(path)}\n`).join(""));
+}

@@ -1,0 +1,20 @@
+/**
+ * `sauropod doctor`: what works here.
+ *
+ * @module
+ */
+
+import { examine } from "../../lib/host/doctor.ts";
+import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
+import { print, printJson, table } from "../output/output.ts";
+
+/** Prints what works; ends with 1 if a container cannot be run. */
+export async function doctor(flags: FolderOptions & { json?: boolean }): Promise<number> {
+  const findings = await examine(findFolders(flags));
+  if (flags.json) printJson(findings);
+  else {
+    const rows = findings.map(({ what, ok, found, consequence }) => [ok ? "ok" : "--", what, found, consequence]);
+    print(table(["", "WHAT", "FOUND", "CONSEQUENCE"], rows));
+  }
+  return findings.at(-1)?.ok ? 0 : 1;
+}

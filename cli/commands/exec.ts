@@ -1,0 +1,88 @@
+/**
+ * `sauropod exec`: one more command in a running container.
+ *
+ * @module
+ */
+
+import { exec as start } from "../../lib/container/attached/exec.ts";
+import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
+import { lazy } from "../../lib/lazy.ts";
+import type { FlagTable } from "../args/normalize.ts";
+import { type Flags, many, readFlags, tableOf, word, WrongWords, yes } from "../args/flag_schema.ts";
+import { passSignals } from "../terminal/signals.ts";
+
+/** The flags of `exec`. */
+export interface ExecFlags extends FolderOptions {
+  /** See the brief of each in {@linkcode EXEC_FLAGS}. */
+  readonly env?: readonly string[];
+  readonly envFile?: readonly string[];
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly privileged?: boolean;
+  readonly detach?: boolean;
+  readonly interactive?: boolean;
+  readonly tty?: boolean;
+}
+
+/** The flags. */
+export const EXEC_FLAGS: Flags<ExecFlags> = {
+  images: word("DIR", "Folder of images [default: see doctor]"),
+  containers: word("DIR", "Folder of containers [default: see doctor]"),
+  env: many("NAME=VALUE", "Environment variable beside the container's; NAME alone takes the caller's value"),
+  envFile: many("FILE", "File of environment variables, one a line"),
+  workdir: word("DIR", "Working directory [default: the container's]"),
+  user: word("USER[:GROUP]", "User and group, by name or number [default: the container's]"),
+  privileged: yes("All capabilities"),
+  detach: yes("Do not wait for its end"),
+  interactive: yes("Connect standard input"),
+  tty: yes("Give the command a terminal"),
+};
+
+/** The short forms of {@linkcode EXEC_FLAGS}. */
+export const EXEC_SHORT = {
+  c: "containers",
+  d: "detach",
+  e: "env",
+  i: "interactive",
+  t: "tty",
+  u: "user",
+  w: "workdir",
+} as const;
+
+/** What `arrange` must know of the flags. */
+export const EXEC_TABLE: FlagTable = tableOf(EXEC_FLAGS, EXEC_SHORT);
+
+async function environment({ env = [], envFile = [] }: ExecFlags): Promise<Record<string, string>> {
+  if (env.length + envFile.length === 0) return {};
+  return (await lazy.environment()).readEnvironment(env, envFile);
+}
+
+/** Runs the command that arranged words name to its end. Returns its exit code. */
+export async function exec(words: readonly string[]): Promise<number> {
+  const { values: flags, rest: [container, ...command] } = readFlags("exec", EXEC_FLAGS, words);
+  if (container === undefined || command.length === 0) {
+    throw new WrongWords("exec", {
+      kind: "missing",
+      names: container === undefined ? ["CONTAINER", "COMMAND"] : ["COMMAND"],
+    });
+  }
+  const { connect } = passSignals();
+  const { detach = false } = flags;
+  const output = detach ? "null" : "inherit";
+  const process = await start(container, command, {
+    ...findFolders(flags),
+    env: await environment(flags),
+    cwd: flags.workdir,
+    user: flags.user,
+    privileged: flags.privileged,
+    detach,
+    stdin: flags.interactive && !detach ? "inherit" : "null",
+    stdout: output,
+    stderr: output,
+    terminal: flags.tty && !detach ? true : false,
+  });
+  if (detach) return 0;
+  connect(process);
+  const { code } = await process.status;
+  return code;
+}

@@ -1,0 +1,40 @@
+/**
+ * `sauropod gc`: takes away what killed commands left.
+ *
+ * @module
+ */
+
+import { endOrphans, findOrphans, reclaim } from "../../lib/container/state/reclaim.ts";
+import { listContainers } from "../../lib/container/state/names.ts";
+import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
+import { removeStaleArchives } from "../../lib/image/archive.ts";
+import { print, printJson, say } from "../output/output.ts";
+
+/** The flags of `gc`. */
+export interface GcFlags extends FolderOptions {
+  /** Print JSON. */
+  readonly json?: boolean;
+  /** End containers whose folder somebody has removed. */
+  readonly orphans?: boolean;
+}
+
+/** Reclaims and says what. */
+export async function gc(flags: GcFlags): Promise<void> {
+  const { images, containers } = findFolders(flags);
+  const result = await reclaim(containers);
+  const used = listContainers(containers).flatMap(({ lower }) => lower);
+  const archives = result.damaged.length > 0 ? [] : removeStaleArchives(images, used);
+  const orphans = flags.orphans ? await endOrphans() : [];
+  if (flags.json) return printJson({ ...result, archives, orphans });
+  for (const id of result.removed) print(`removed ${id}\n`);
+  for (const path of archives) print(`removed ${path}\n`);
+  for (const id of result.ended) print(`marked as ended ${id}\n`);
+  for (const { id, reason } of result.failed) say(`sauropod: ${containers}/${id} cannot be taken away: ${reason}`);
+  for (const id of orphans) print(`ended ${id}, whose folder was gone\n`);
+  for (const { id, folder } of flags.orphans ? [] : findOrphans()) {
+    say(`sauropod: container ${id} runs, but its folder ${folder} is gone; sauropod gc --orphans ends it`);
+  }
+  for (const id of result.damaged) {
+    say(`sauropod: container ${id} is damaged and was left alone; sauropod rm -f ${id} ends and removes it`);
+  }
+}

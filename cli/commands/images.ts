@@ -1,0 +1,242 @@
+/**
+ * `sauropod images`: the images that there are, and everything that is done with them.
+ *
+ * @module
+ */
+
+import { InputError } from "../../lib/errors.ts";
+import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
+import { lazy } from "../../lib/lazy.ts";
+import { type ImageSettings, isDigest } from "../../lib/oci.ts";
+import { listImages } from "../../lib/image/resolve.ts";
+import { familiarReference, parseReference } from "../../lib/registry/reference.ts";
+import { formatSize } from "../../lib/text/size.ts";
+import { forEach } from "./each.ts";
+import { progressView } from "../output/progress.ts";
+import { passSignals } from "../terminal/signals.ts";
+import { ago, print, printJson, say, table } from "../output/output.ts";
+
+/** The flags of commands that list. */
+export interface ListFlags extends FolderOptions {
+  /** Print JSON. */
+  readonly json?: boolean;
+}
+
+/** The flags of `images pull`. */
+export interface PullFlags extends FolderOptions {
+  /** The kind of machine. */
+  readonly platform?: string;
+  /** Say nothing but the digest. */
+  readonly quiet?: boolean;
+}
+
+function familiar(name: string): string {
+  return isDigest(name) ? name : familiarReference(parseReference(name));
+}
+
+function shortDigest(digest: string): string {
+  return digest.slice("sha256:".length, "sha256:".length + 12);
+}
+
+/** Lists images. */
+export async function ls(flags: ListFlags & { quiet?: boolean }): Promise<void> {
+  const { images } = findFolders(flags);
+  const { listSummaries } = await lazy.imageManage();
+  const own = listImages(images);
+  const stored = listSummaries(images, (name, why) => say(`sauropod: ${name}: ${why}`));
+  if (flags.json) return printJson([...own, ...stored.map((image) => ({ ...image, kind: "stored" }))]);
+  if (flags.quiet) return print(stored.map(({ digest }) => shortDigest(digest) + "\n").join(""));
+  const rows = [
+    ...own.map(({ name, kind, path }) => [name, kind, "", "", path]),
+    ...stored.map(({ name, platform, size, created, digest }) => [
+      familiar(name),
+      platform,
+      formatSize(size),
+      created === undefined ? "" : ago(created),
+      shortDigest(digest),
+    ]),
+  ];
+  print(table(["IMAGE", "KIND", "SIZE", "CREATED", "PATH OR DIGEST"], rows));
+}
+
+/** Runs `work` with an abort signal that SIGINT and SIGTERM raise. */
+export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  const abort = (): void =>
+    controller.abort(new Error("interrupted; what has been done so far stays for the next time"));
+  for (const signal of signals) Deno.addSignalListener(signal, abort);
+  try {
+    return await work(controller.signal);
+  } finally {
+    for (const signal of signals) Deno.removeSignalListener(signal, abort);
+  }
+}
+
+/** Pulls images and prints their digests. */
+export async function pull(flags: PullFlags, ...names: string[]): Promise<void> {
+  const { images } = findFolders(flags);
+  const { pullImage } = await lazy.pull();
+  for (const name of names) {
+    const view = flags.quiet ? undefined : progressView();
+    const { descriptor } = await interruptible((signal) =>
+      pullImage(name, images, { platform: flags.platform, signal, onProgress: view?.update })
+    );
+    view?.finish();
+    print(descriptor.digest + "\n");
+  }
+}
+
+/** Pushes an image and prints its digest. */
+export async function push(flags: FolderOptions, name: string, to?: string): Promise<void> {
+  const { pushImage } = await lazy.push();
+  const view = progressView();
+  const digest = await interruptible((signal) =>
+    pushImage(name, findFolders(flags).images, { to, signal, onProgress: view.update })
+  );
+  view.finish();
+  print(digest + "\n");
+}
+
+/** Prints what images consist of, as JSON. */
+export async function inspect(flags: FolderOptions, ...names: string[]): Promise<void> {
+  const { inspectImage } = await lazy.imageManage();
+  const { images } = findFolders(flags);
+  printJson(names.map((name) => inspectImage(images, name)));
+}
+
+/** Prints how an image was made. */
+export async function history(flags: ListFlags, name: string): Promise<void> {
+  const { historyOf } = await lazy.imageManage();
+  const lines = historyOf(findFolders(flags).images, name);
+  if (flags.json) return printJson(lines);
+  const rows = lines.map(({ created, created_by = "", size, comment = "" }) => [
+    created === undefined ? "" : ago(created),
+    created_by.replace(/\s+/g, " ").slice(0, 60),
+    formatSize(size),
+    comment,
+  ]);
+  print(table(["CREATED", "CREATED BY", "SIZE", "COMMENT"], rows));
+}
+
+/** Gives an image another name. */
+export async function tag(flags: FolderOptions, name: string, other: string): Promise<void> {
+  const { tagImage } = await lazy.imageManage();
+  tagImage(findFolders(flags).images, name, other);
+}
+
+/** Removes images, all that can be; ends with 1 if one could not. */
+export async function rm(flags: FolderOptions & { force?: boolean }, ...names: string[]): Promise<number> {
+  const { images } = findFolders(flags);
+  const { removeImage } = await lazy.imageManage();
+  return await forEach(names, async (name) => {
+    await removeImage(images, name, flags.force);
+  });
+}
+
+/** Takes away what no image and no container needs; with `all` images that no container is made of, too. */
+export async function prune(flags: ListFlags & { all?: boolean }): Promise<void> {
+  const { pruneStore } = await lazy.imageManage();
+  const pruned = await pruneStore(findFolders(flags).images, flags.all);
+  if (flags.json) return printJson(pruned);
+  print(pruned.names.map((name) => familiar(name) + "\n").join(""));
+  print(`${pruned.layers.length} layers and ${pruned.blobs.length} blobs, ${formatSize(pruned.bytes)}\n`);
+}
+
+/** Reads everything again; ends with 1 if something is wrong. */
+export async function verify(flags: ListFlags): Promise<number> {
+  const { verifyImages } = await lazy.imageManage();
+  const damage = await verifyImages(findFolders(flags).images);
+  if (flags.json) printJson(damage);
+  else print(damage.map(({ name, problem }) => `${familiar(name)}: ${problem}\n`).join(""));
+  return damage.length > 0 ? 1 : 0;
+}
+
+/** The flags of `images import` and `commit`. */
+export interface ChangeFlags extends FolderOptions {
+  /** The entry point. */
+  readonly entrypoint?: string;
+  /** The command. */
+  readonly cmd?: string;
+  /** Variables. */
+  readonly env?: readonly string[];
+  /** The working directory. */
+  readonly workdir?: string;
+  /** The user. */
+  readonly user?: string;
+  /** A remark. */
+  readonly message?: string;
+  /** The author. */
+  readonly author?: string;
+}
+
+function words(text: string | undefined): readonly string[] | undefined {
+  if (text === undefined) return undefined;
+  if (!text.startsWith("[")) return ["/bin/sh", "-c", text];
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Told below, like other values that are no list of words.
+  }
+  if (Array.isArray(value) && value.every((word) => typeof word === "string")) return value;
+  throw new InputError(`${text} is no list of words`, {
+    code: "bad-words",
+    facts: { text },
+    hint: 'a JSON list such as ["/bin/app", "-v"], or a line for /bin/sh that does not begin with [',
+  });
+}
+
+function changes({ entrypoint, cmd, env, workdir, user }: ChangeFlags): ImageSettings {
+  const settings = { Entrypoint: words(entrypoint), Cmd: words(cmd), Env: env, WorkingDir: workdir, User: user };
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+}
+
+/** Makes an image of a folder, an archive or standard input, and prints its name. */
+export async function importImage(flags: ChangeFlags, source: string, name: string): Promise<void> {
+  const { importImage } = await lazy.importImage();
+  const from = source === "-" ? Deno.stdin.readable : source;
+  const options = { changes: changes(flags), message: flags.message };
+  const image = await interruptible((signal) =>
+    importImage(findFolders(flags).images, from, name, { ...options, signal })
+  );
+  print(familiar(image.name) + "\n");
+}
+
+/** Loads the images of an archive, and prints their names. */
+export async function load(flags: FolderOptions & { input?: string }): Promise<void> {
+  const { loadImages } = await lazy.loadImages();
+  const from = flags.input ?? Deno.stdin.readable;
+  const loaded = await interruptible((signal) => loadImages(findFolders(flags).images, from, { signal }));
+  print(loaded.map(({ name }) => familiar(name) + "\n").join(""));
+}
+
+/** The flags of `images save`. */
+export interface SaveFlags extends FolderOptions {
+  /** The file. */
+  readonly output?: string;
+  /** The format. */
+  readonly format?: "oci" | "docker";
+}
+
+/** Saves images as an archive. */
+export async function save(flags: SaveFlags, ...names: string[]): Promise<void> {
+  if (flags.output === undefined && Deno.stdout.isTerminal()) {
+    throw new InputError("an archive is not written to a terminal", {
+      code: "bad-target",
+      hint: "name a file with -o, or redirect the output",
+    });
+  }
+  const { saveImages } = await lazy.saveImages();
+  await saveImages(findFolders(flags).images, names, flags.output ?? Deno.stdout.writable, flags.format ?? "docker");
+}
+
+/** `sauropod commit`: makes an image of a container. */
+export async function commit(flags: ChangeFlags, container: string, name: string): Promise<void> {
+  const options = { changes: changes(flags), message: flags.message, author: flags.author };
+  const { commitContainer } = await lazy.commit();
+  // A signal is heard of when nothing is being copied: a container that was frozen for it runs again by then.
+  passSignals();
+  const image = await commitContainer(findFolders(flags), container, name, options);
+  print(familiar(image.name) + "\n");
+}

@@ -1,0 +1,64 @@
+/**
+ * `sauropod network`: making, listing and removing networks.
+ *
+ * @module
+ */
+
+import type { FolderOptions } from "../../lib/host/folders.ts";
+import { createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "../../lib/network/manage.ts";
+import { print, printJson, sayError, table } from "../output/output.ts";
+
+/** The flags of `network create`. */
+export interface CreateFlags extends FolderOptions {
+  /** Subnets. */
+  readonly subnet?: readonly string[];
+  /** The host's addresses in them. */
+  readonly gateway?: readonly string[];
+  /** The largest packet in bytes. */
+  readonly mtu?: number;
+  /** Whether it leads nowhere. */
+  readonly internal?: boolean;
+  /** Whether it has IPv6. */
+  readonly ipv6?: boolean;
+}
+
+/** Makes a network and prints its name. */
+export async function create(flags: CreateFlags, name: string): Promise<void> {
+  const { subnet, gateway, ...rest } = flags;
+  await createNetwork(name, { ...rest, subnets: subnet, gateways: gateway });
+  print(name + "\n");
+}
+
+/** Lists networks. */
+export function ls(flags: FolderOptions & { json?: boolean; quiet?: boolean }): void {
+  const networks = listNetworks(flags, sayError);
+  if (flags.json) return printJson(networks);
+  if (flags.quiet) return print(networks.map(({ name }) => name + "\n").join(""));
+  const rows = networks.map(({ name, subnets, bridge, up, internal, containers }) => [
+    name,
+    subnets.map(({ subnet }) => subnet).join(", "),
+    up ? bridge : `${bridge} (not set up)`,
+    internal ? "yes" : "no",
+    String(containers.length),
+  ]);
+  print(table(["NAME", "SUBNET", "BRIDGE", "INTERNAL", "CONTAINERS"], rows));
+}
+
+/** Prints what is known of networks. */
+export function inspect(flags: FolderOptions, ...names: string[]): void {
+  printJson(names.map((name) => inspectNetwork(name, flags)));
+}
+
+/** Removes networks and prints their names. */
+export async function rm(flags: FolderOptions, ...names: string[]): Promise<void> {
+  for (const name of names) {
+    await removeNetwork(name, flags);
+    print(name + "\n");
+  }
+}
+
+/** Removes all that no container uses and prints their names. */
+export async function prune(flags: FolderOptions): Promise<void> {
+  const names = await pruneNetworks(flags, sayError);
+  print(names.map((name) => name + "\n").join(""));
+}

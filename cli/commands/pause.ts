@@ -1,0 +1,24 @@
+/**
+ * `sauropod pause` and `sauropod unpause`.
+ *
+ * @module
+ */
+
+import { reclaim } from "../../lib/container/state/reclaim.ts";
+import { pauseContainer, unpauseContainer } from "../../lib/container/detached/pause.ts";
+import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
+import { forEach } from "./each.ts";
+
+/** Pauses containers, all that can be; ends with 1 if one could not. */
+export async function pause(flags: FolderOptions, ...queries: string[]): Promise<number> {
+  const { containers } = findFolders(flags);
+  await reclaim(containers);
+  return await forEach(queries, (query) => pauseContainer(containers, query));
+}
+
+/** Lets paused containers run again, all that can; ends with 1 if one could not. */
+export async function unpause(flags: FolderOptions, ...queries: string[]): Promise<number> {
+  const { containers } = findFolders(flags);
+  await reclaim(containers);
+  return await forEach(queries, (query) => unpauseContainer(containers, query));
+}

@@ -1,0 +1,39 @@
+/**
+ * `sauropod rm`: removes containers.
+ *
+ * @module
+ */
+
+import { reclaim } from "../../lib/container/state/reclaim.ts";
+import { type ContainerInfo, listAll } from "../../lib/container/state/list.ts";
+import { remove } from "../../lib/container/detached/stop.ts";
+import { livenessOf } from "../../lib/container/state/ownership.ts";
+import { InputError } from "../../lib/errors.ts";
+import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
+import { forEach } from "./each.ts";
+
+/** The flags of `rm`. */
+export interface RmFlags extends FolderOptions {
+  /** Kill those that run. */
+  readonly force?: boolean;
+  /** Every container that has ended. */
+  readonly all?: boolean;
+}
+
+/** Removes containers, all that can be; ends with 1 if one could not. By force, one that is not there is none of these. */
+export async function rm(flags: RmFlags, ...queries: string[]): Promise<number> {
+  if (queries.length === 0 && !flags.all) {
+    throw new InputError("rm needs the name or id of a container", { code: "no-container", hint: "or --all" });
+  }
+  const folders = findFolders(flags);
+  const { containers } = folders;
+  await reclaim(containers);
+  const isDone = ({ id, status }: ContainerInfo): boolean =>
+    status !== "damaged" && livenessOf(containers, id) === undefined;
+  const all = flags.all ? listAll(containers).filter((container) => flags.force || isDone(container)) : [];
+  return await forEach(
+    [...queries, ...all.map(({ id }) => id)],
+    (query) => remove(query, { ...folders, force: flags.force }),
+    { harmless: flags.force ? ["container-not-found"] : [] },
+  );
+}

@@ -1,0 +1,58 @@
+/**
+ * `sauropod run`: a command in a new container.
+ *
+ * @module
+ */
+
+import { runUnless } from "../../lib/container/attached/run.ts";
+import type { ContainerOptions } from "../../lib/container/spec/options.ts";
+import { findFolders } from "../../lib/host/folders.ts";
+import { FORK } from "../../lib/image/resolve.ts";
+import type { IdFile } from "../../lib/text/id_file.ts";
+import { lazy } from "../../lib/lazy.ts";
+import { formatSize } from "../../lib/text/size.ts";
+import { type ContainerFlags, containerOptions } from "../args/container_flags.ts";
+import { passSignals } from "../terminal/signals.ts";
+
+/** With the options of the container that is forked, if one is. */
+export async function inherited(
+  image: string,
+  options: ContainerOptions,
+  flags: ContainerFlags,
+): Promise<ContainerOptions> {
+  if (!image.startsWith(FORK)) return options;
+  const { forkOptions } = await lazy.fork();
+  return forkOptions(findFolders(flags).containers, image.slice(FORK.length), options);
+}
+
+/** The file that is to get the container's id, if one is. */
+export async function idFileFor({ cidfile }: ContainerFlags): Promise<IdFile | undefined> {
+  if (cidfile === undefined) return undefined;
+  const { openIdFile } = await lazy.idFile();
+  return openIdFile(cidfile);
+}
+
+/** Runs the command to its end. Returns its exit code, and what the user should know beside. */
+export async function run(
+  flags: ContainerFlags,
+  image: string,
+  command: readonly string[],
+): Promise<{ code: number; warning?: string }> {
+  const options = await inherited(image, await containerOptions(flags, findFolders(flags)), flags);
+  const { interrupted, connect } = passSignals();
+  using idFile = await idFileFor(flags);
+  await using container = await runUnless(interrupted, image, command, {
+    ...options,
+    keep: !flags.rm,
+    stdin: "inherit",
+    stdout: "inherit",
+    stderr: "inherit",
+    ...(flags.tty === undefined ? {} : { terminal: flags.tty }),
+  });
+  connect(container);
+  idFile?.write(container.id);
+  const { code, oomKilled, memoryLimit } = await container.status;
+  if (!oomKilled) return { code };
+  const limit = memoryLimit === undefined ? "" : ` at its limit of ${formatSize(memoryLimit)}`;
+  return { code, warning: `sauropod: out of memory: the kernel killed a process of the container${limit}` };
+}

@@ -1,0 +1,46 @@
+/**
+ * `sauropod update`: other limits for containers, and when they are started again.
+ *
+ * @module
+ */
+
+import { reclaim } from "../../lib/container/state/reclaim.ts";
+import { updateContainer } from "../../lib/container/detached/update.ts";
+import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
+import { formatSize } from "../../lib/text/size.ts";
+import { forEach } from "./each.ts";
+import { limitsOf } from "../args/container_flags.ts";
+import { say } from "../output/output.ts";
+
+/** The flags of `update`, as `run` has them. */
+export interface UpdateFlags extends FolderOptions {
+  /** Relative weight of CPU time. */
+  readonly cpuShares?: number;
+  /** CPU time at most, in CPUs. */
+  readonly cpus?: number;
+  /** CPUs. */
+  readonly cpusetCpus?: string;
+  /** Memory nodes. */
+  readonly cpusetMems?: string;
+  /** Memory at most, in bytes. */
+  readonly memory?: number;
+  /** Memory and swap together at most, in bytes. */
+  readonly memorySwap?: number;
+  /** Memory that the kernel tries to leave it, in bytes. */
+  readonly memoryReservation?: number;
+  /** Processes at most. */
+  readonly pidsLimit?: number;
+  /** When to start them again. */
+  readonly restart?: string;
+}
+
+/** Changes containers, all that can be; ends with 1 if one could not. */
+export async function update(flags: UpdateFlags, ...queries: string[]): Promise<number> {
+  const { containers } = findFolders(flags);
+  await reclaim(containers);
+  return await forEach(queries, (query) => {
+    const { uncounted } = updateContainer(containers, query, { ...limitsOf(flags), restart: flags.restart });
+    if (uncounted === undefined) return;
+    say(`sauropod: ${query} uses ${formatSize(uncounted)} already, which its new limit on memory does not count`);
+  });
+}

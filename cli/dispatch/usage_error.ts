@@ -1,0 +1,80 @@
+/**
+ * What is said of wrong words: the same for every command.
+ *
+ * @module
+ */
+
+import { InputError, messageOf, SauropodError } from "../../lib/errors.ts";
+import { COMMANDS } from "../args/normalize.ts";
+import { find, usage } from "./dispatch.ts";
+import { DOCKER_WORDS } from "../args/docker_aliases.ts";
+import { kebab, type Wrong, type WrongWords } from "../args/flag_schema.ts";
+import { nearest } from "../args/suggest.ts";
+import { showName } from "../output/output.ts";
+
+function list(names: readonly string[]): string {
+  return names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+}
+
+function shown(value: string): string {
+  return value === "" ? '""' : showName(value);
+}
+
+function usageOf(command: string): string {
+  return `usage: ${usage(find(command.split(" ")))}`;
+}
+
+function example(command: string): string {
+  const { target } = find(command.split(" "));
+  const line = target.description.split("\n").find((line) => line.includes(`sauropod ${command} `));
+  return line === undefined ? usageOf(command) : `for example: ${line.trim()}`;
+}
+
+function meant(name: string, known: readonly string[]): string {
+  const near = nearest(name, known);
+  return near.length === 0 ? "" : `did you mean ${near.join(" or ")}? `;
+}
+
+/** What is wrong, and what to try. */
+function sentences(command: string, wrong: Wrong, cause: unknown): [message: string, hint: string] {
+  switch (wrong.kind) {
+    case "unknown-flag": {
+      const known = wrong.known.map((name) => `--${kebab(name)}`);
+      const all = `sauropod ${command} --help lists all flags`;
+      return [`there is no flag ${showName(wrong.flag)}`, meant(wrong.flag.replace(/^--?/, "--"), known) + all];
+    }
+    case "no-value":
+      return [`${wrong.flag} needs a value: ${wrong.placeholder}`, wrong.brief];
+    case "bad-flag":
+      return [
+        `${wrong.flag} ${shown(wrong.value)}: ${messageOf(cause)}`,
+        cause instanceof SauropodError && cause.hint !== undefined ? cause.hint : wrong.brief,
+      ];
+    case "bad-word":
+      return [`${command} ${shown(wrong.value)}: ${messageOf(cause)}`, usageOf(command)];
+    case "missing":
+      return [`${command} needs ${list(wrong.names)}`, example(command)];
+    case "too-many":
+      return [`one argument too many for ${command}: ${JSON.stringify(wrong.value)}`, usageOf(command)];
+    case "unknown-command":
+      return [
+        `there is no command ${command} ${shown(wrong.name)}`,
+        `${meant(wrong.name, wrong.known)}sauropod ${command} --help lists all`,
+      ];
+  }
+}
+
+/** Says what is wrong with the words of a command. */
+export function inWords({ command, wrong, cause }: WrongWords): InputError {
+  const [message, hint] = sentences(command, wrong, cause);
+  return new InputError(message, { code: wrong.kind, facts: { command, ...wrong }, hint, cause });
+}
+
+/** An error of an image that is none, if its name is nearly that of a command: with which may be meant. */
+export function withMeant(error: unknown, [first]: readonly string[]): unknown {
+  if (!(error instanceof SauropodError) || error.code !== "image-not-found" || error.facts.name !== first) return error;
+  const near = nearest(String(first), [...COMMANDS, ...Object.keys(DOCKER_WORDS)]);
+  if (near.length === 0) return error;
+  const { message, code, facts, hint = "" } = error;
+  return new SauropodError(message, { code, facts, hint: `did you mean the command ${near.join(" or ")}? ${hint}` });
+}

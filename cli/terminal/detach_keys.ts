@@ -1,0 +1,56 @@
+/**
+ * The keys that disconnect from a container, as `docker attach --detach-keys` has them.
+ *
+ * @module
+ */
+
+import { InputError } from "../../lib/errors.ts";
+
+/** Control-P, control-Q. */
+export const DETACH_KEYS = "ctrl-p,ctrl-q";
+
+const CONTROL_MASK = 0x1f;
+
+/**
+ * Reads `ctrl-p,ctrl-q` or `ctrl-a,d`: characters, and control characters by name. Nothing is no keys: nothing that is
+ * typed disconnects.
+ *
+ * @throws {InputError} `bad-keys`.
+ */
+export function parseDetachKeys(text: string): number[] {
+  if (text === "") return [];
+  return text.split(",").map((key) => {
+    if (/^[!-~]$/.test(key)) return key.charCodeAt(0);
+    const [, name] = /^ctrl-([a-zA-Z@[\\\]^_])$/.exec(key) ?? [];
+    if (name !== undefined) return name.toUpperCase().charCodeAt(0) & CONTROL_MASK;
+    throw new InputError(`${JSON.stringify(key)} is no key`, {
+      code: "bad-keys",
+      facts: { keys: text },
+      hint: "characters and ctrl-CHARACTER, with commas between them: --detach-keys ctrl-a,d",
+    });
+  });
+}
+
+/** Passes on what is typed until the keys are, which are not passed on. */
+export function untilTyped(keys: readonly number[], disconnect: () => void): TransformStream<Uint8Array, Uint8Array> {
+  let met = 0, done = false;
+  return new TransformStream({
+    transform(bytes, controller): void {
+      if (done) return;
+      const passed: number[] = [];
+      for (const byte of bytes) {
+        if (byte !== keys[met]) {
+          passed.push(...keys.slice(0, met));
+          met = 0;
+        }
+        if (byte !== keys[met]) passed.push(byte);
+        else if (++met === keys.length) {
+          done = true;
+          break;
+        }
+      }
+      if (passed.length > 0) controller.enqueue(Uint8Array.from(passed));
+      if (done) disconnect();
+    },
+  });
+}

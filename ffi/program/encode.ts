@@ -1,0 +1,277 @@
+/**
+ * Writes a program into the one buffer that the shim reads. The layout is `shim/program.h`'s.
+ *
+ * @module
+ */
+
+import { errnoNumber } from "../errno.ts";
+import { callNumber } from "../native.ts";
+import type { Argument, Program, Register, Step } from "./model.ts";
+
+const MAGIC = 0x50525353;
+const HEADER_SIZE = 40, STEP_SIZE = 72;
+const NONE = 0xffff;
+const IMMEDIATE = 0, POINTER = 1, REGISTER = 2, REGISTER_POINTER = 3;
+const UNSET = -9; // -EBADF: a register that no step has filled makes a bad descriptor
+
+/** A program in the shim's form, and the way back from its numbers. */
+export interface Encoded {
+  /** The buffer that the shim runs. It is used again by the next `encode`: run it or copy it first. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** The program's own step for each encoded one. */
+  readonly steps: readonly Step[];
+  /** The offset in `bytes` of each register's 64-bit word. */
+  readonly registers: ReadonlyMap<string, number>;
+  /** The offset in `bytes` of each array of the program's. */
+  readonly memory: ReadonlyMap<Uint8Array, number>;
+}
+
+let bytes = new Uint8Array(1 << 16);
+// Both architectures are little-endian, and everything but strings is aligned.
+let words = new Uint32Array(bytes.buffer);
+const encoder = new TextEncoder();
+/** Of a UTF-16 code unit in UTF-8. */
+const MOST_BYTES = 3;
+
+function reserve(end: number): void {
+  if (end <= bytes.length) return;
+  const larger = new Uint8Array(Math.max(end + 7 & ~7, bytes.length * 2));
+  larger.set(bytes);
+  bytes = larger;
+  words = new Uint32Array(bytes.buffer);
+}
+
+/** Writes 64 bits at a multiple of 8. */
+function setWord(offset: number, value: number | bigint): void {
+  const at = offset >> 2;
+  if (typeof value === "bigint") {
+    words[at] = Number(value & 0xffffffffn);
+    words[at + 1] = Number(value >> 32n & 0xffffffffn);
+  } else {
+    words[at] = value;
+    words[at + 1] = value >= 0 && value < 0x1_0000_0000 ? 0 : Math.floor(value / 0x1_0000_0000);
+  }
+}
+
+/** What a program's arguments need beside its steps, and where it will be. */
+interface Layout {
+  /** Texts, each once, by their offset from the first in {@linkcode text}. */
+  readonly texts: Map<string, number>;
+  /** All texts with their NULs: they are written at once, as each call of the encoder costs. */
+  text: string;
+  /** Registers by their place. */
+  readonly registers: Map<string, number>;
+  /** Registers that system calls write to. */
+  readonly cells: Set<string>;
+  /** How many steps store registers into structures. */
+  stores: number;
+}
+
+/** A program that is being written. */
+interface Draft extends Layout {
+  readonly firstRegister: number;
+  readonly firstText: number;
+  readonly steps: Step[];
+  readonly memory: Map<Uint8Array, number>;
+  readonly relocations: number[];
+  end: number;
+}
+
+function addText(layout: Layout, text: string): void {
+  if (layout.texts.has(text)) return;
+  if (text.includes("\0")) throw new TypeError(`a NUL character cannot be passed on: ${JSON.stringify(text)}`);
+  layout.texts.set(text, layout.text.length);
+  layout.text += text + "\0";
+}
+
+function addRegister({ registers }: Layout, name: string): void {
+  if (!registers.has(name)) registers.set(name, registers.size);
+}
+
+function addNeeds(layout: Layout, argument: Argument, inside: boolean): void {
+  if (typeof argument === "string") return addText(layout, argument);
+  if (argument === null || typeof argument !== "object" || "value" in argument || "bytes" in argument) return;
+  if ("register" in argument) {
+    addRegister(layout, argument.register);
+    if (argument.high !== undefined) addRegister(layout, argument.high);
+    if (inside) layout.stores++;
+  } else if ("cell" in argument) {
+    addRegister(layout, argument.cell);
+    layout.cells.add(argument.cell);
+  } else if ("words" in argument) {
+    for (const word of argument.words) addNeeds(layout, word, true);
+  } else {
+    for (const text of argument) addText(layout, text);
+  }
+}
+
+function layOut(program: Program): Layout {
+  const layout: Layout = {
+    texts: new Map(),
+    text: "",
+    registers: new Map(),
+    cells: new Set(),
+    stores: 0,
+  };
+  for (const { save, when, args } of program) {
+    if (save !== undefined) addRegister(layout, save);
+    if (when !== undefined) addRegister(layout, when);
+    for (const argument of args) if (typeof argument !== "number") addNeeds(layout, argument, false);
+  }
+  if (layout.registers.size >= NONE) throw new RangeError(`a program has at most ${NONE - 1} registers`);
+  return layout;
+}
+
+/** Returns how many bytes it has written. */
+function writeTexts({ texts, text }: Layout, offset: number): number {
+  reserve(offset + text.length * MOST_BYTES);
+  const { written } = encoder.encodeInto(text, bytes.subarray(offset));
+  if (written === text.length) return written;
+  let at = 0;
+  for (const one of texts.keys()) {
+    texts.set(one, at);
+    at += encoder.encode(one).length + 1;
+  }
+  return written;
+}
+
+/** Header, texts and registers; the steps and what they point to follow. */
+function begin(program: Program): Draft {
+  const layout = layOut(program), count = program.length + layout.stores;
+  const firstRegister = HEADER_SIZE + count * STEP_SIZE;
+  const firstText = firstRegister + layout.registers.size * 8;
+  const end = firstText + writeTexts(layout, firstText);
+  bytes.fill(0, 0, firstText);
+  for (const [name, place] of layout.registers) {
+    if (!layout.cells.has(name)) setWord(firstRegister + place * 8, UNSET);
+  }
+  words[0] = MAGIC;
+  words[4] = count;
+  words[5] = HEADER_SIZE;
+  words[6] = layout.registers.size;
+  words[7] = firstRegister;
+  return { ...layout, firstRegister, firstText, end, steps: [], memory: new Map(), relocations: [] };
+}
+
+function placeOf({ registers }: Draft, name: string | undefined): number {
+  return name === undefined ? NONE : registers.get(name) ?? NONE;
+}
+
+function claim(draft: Draft, size: number): number {
+  const offset = (draft.end + 7) & ~7;
+  draft.end = offset + size;
+  reserve(draft.end);
+  return offset;
+}
+
+// The same bytes in two steps are the same memory: what one writes the other reads.
+function copy(draft: Draft, source: Uint8Array): number {
+  const known = draft.memory.get(source);
+  if (known !== undefined) return known;
+  const offset = claim(draft, source.length);
+  bytes.set(source, offset);
+  draft.memory.set(source, offset);
+  return offset;
+}
+
+function writePointer({ relocations }: Draft, offset: number, target: number): void {
+  setWord(offset, target);
+  relocations.push(offset);
+}
+
+function writeStructure(draft: Draft, step: Step, fields: readonly Argument[]): number {
+  const offset = claim(draft, fields.length * 8);
+  bytes.fill(0, offset, draft.end);
+  for (let i = 0; i < fields.length; i++) writeField(draft, step, fields[i] ?? null, offset + i * 8);
+  return offset;
+}
+
+function writeField(draft: Draft, step: Step, field: Argument, at: number): void {
+  if (field !== null && typeof field === "object" && "register" in field) return writeStore(draft, step, field, at);
+  if (field !== null && typeof field === "object" && "cell" in field) {
+    return writePointer(draft, at, draft.firstRegister + placeOf(draft, field.cell) * 8);
+  }
+  const { kind, value } = meaningOf(draft, step, field);
+  if (kind === POINTER) writePointer(draft, at, Number(value));
+  else setWord(at, value);
+}
+
+/** A hidden step before the one whose structure holds a register. */
+function writeStore(draft: Draft, step: Step, { register, plus, high }: Register, at: number): void {
+  const slot = writeHead(draft, step, callNumber("store"));
+  setHalf(slot + 4, NONE);
+  writeArgument(slot, 0, { kind: POINTER, value: at });
+  writeArgument(slot, 1, { kind: REGISTER, value: placeOf(draft, register) });
+  writeArgument(slot, 2, { kind: IMMEDIATE, value: plus ?? 0 });
+  if (high !== undefined) writeArgument(slot, 3, { kind: REGISTER, value: placeOf(draft, high) });
+}
+
+/** What the shim reads of an argument. */
+interface Meaning {
+  readonly kind: number;
+  readonly value: number | bigint;
+}
+
+function meaningOf(draft: Draft, step: Step, argument: Argument): Meaning {
+  if (argument === null) return { kind: IMMEDIATE, value: 0 };
+  if (typeof argument === "string") {
+    return { kind: POINTER, value: draft.firstText + (draft.texts.get(argument) ?? 0) };
+  }
+  if (typeof argument !== "object") return { kind: IMMEDIATE, value: argument };
+  if ("value" in argument) return { kind: IMMEDIATE, value: argument.value };
+  if ("register" in argument) return { kind: REGISTER, value: placeOf(draft, argument.register) };
+  if ("cell" in argument) return { kind: REGISTER_POINTER, value: placeOf(draft, argument.cell) };
+  if ("bytes" in argument) return { kind: POINTER, value: copy(draft, argument.bytes) };
+  const fields = "words" in argument ? argument.words : [...argument, null];
+  return { kind: POINTER, value: writeStructure(draft, step, fields) };
+}
+
+function writeHead(draft: Draft, step: Step, call: number): number {
+  const slot = HEADER_SIZE + draft.steps.length * STEP_SIZE;
+  draft.steps.push(step);
+  words[slot >> 2] = call;
+  setHalf(slot + 4, placeOf(draft, step.save));
+  setHalf(slot + 6, placeOf(draft, step.when));
+  bytes[slot + 22] = step.actor === "caller" ? 0 : 1;
+  return slot;
+}
+
+function setHalf(offset: number, value: number): void {
+  bytes[offset] = value;
+  bytes[offset + 1] = value >> 8;
+}
+
+function writeArgument(slot: number, i: number, { kind, value }: Meaning): void {
+  bytes[slot + 16 + i] = kind;
+  setWord(slot + 24 + i * 8, value);
+}
+
+function writeStep(draft: Draft, step: Step): void {
+  const { args, call, ignore } = step;
+  // These come first: a structure may want hidden steps before this one.
+  const meanings = args.map((argument) => typeof argument === "number" ? argument : meaningOf(draft, step, argument));
+  const slot = writeHead(draft, step, callNumber(call));
+  for (let i = 0; ignore && i < ignore.length; i++) {
+    const name = ignore[i];
+    if (name) bytes[slot + 8 + i * 2] = errnoNumber(name);
+  }
+  for (let i = 0; i < meanings.length; i++) {
+    const meaning = meanings[i];
+    if (typeof meaning === "number") setWord(slot + 24 + i * 8, meaning);
+    else if (meaning) writeArgument(slot, i, meaning);
+  }
+}
+
+/** Encodes `program` for this machine's architecture. Throws `TypeError` for a string that holds a NUL. */
+export function encode(program: Program): Encoded {
+  const draft = begin(program);
+  for (const step of program) writeStep(draft, step);
+  const { steps, memory, relocations, firstRegister } = draft;
+  const at = claim(draft, relocations.length * 4);
+  words.set(relocations, at >> 2);
+  words[8] = relocations.length;
+  words[9] = at;
+  const registers = new Map<string, number>();
+  for (const [name, place] of draft.registers) registers.set(name, firstRegister + place * 8);
+  return { bytes: bytes.subarray(0, draft.end), steps, registers, memory };
+}

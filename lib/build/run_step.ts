@@ -1,0 +1,160 @@
+/**
+ * What RUN does: a container on the image so far, whose changes become a layer.
+ *
+ * @module
+ */
+
+import { flags } from "../../ffi/program/flags.ts";
+import { AT_FDCWD, close, openAt, openBelow, S_IF, type Status, statusAt, unlinkAt } from "../../ffi/fs/fs.ts";
+import type { RunOptions } from "../container/attached/create.ts";
+import { runOn } from "../container/attached/run.ts";
+import { ImageError, SpawnError } from "../errors.ts";
+import type { Folders } from "../host/folders.ts";
+import { formatSize } from "../text/size.ts";
+import { layerOfFolder } from "../image/exchange/import.ts";
+import type { Spool } from "../image/exchange/spool.ts";
+import type { NewLayer } from "../image/exchange/write_image.ts";
+import type { PackOptions } from "../store/pack_layer.ts";
+import { failedWith } from "../tar/tree.ts";
+import type { Deed } from "./evaluate.ts";
+import type { Position } from "./problems.ts";
+
+/** Hears of what commands write. */
+export type OnOutput = (bytes: Uint8Array<ArrayBuffer>) => void;
+
+/** Where and how commands run. */
+export interface RunPlace extends Pick<RunOptions, "network" | "limits"> {
+  /** The folders of images and containers. */
+  readonly folders: Folders;
+  /** The folders of the image so far, uppermost first. */
+  readonly lower: readonly string[];
+  /** What the container's record calls its image. */
+  readonly name: string;
+  /** Hears of what the command writes. */
+  readonly onOutput?: OnOutput;
+  /** Changes the entries of the layer. */
+  readonly pack: PackOptions;
+}
+
+const FOLDER = flags("O", "RDONLY", "DIRECTORY");
+/** What every container has something mounted on. */
+const FOLDERS = ["dev", "proc", "sys"], FILES = ["hosts", "hostname", "resolv.conf"];
+
+function isFolder(status: Status): boolean {
+  return (status.mode & S_IF.MT) === S_IF.DIR;
+}
+
+/** What a folder is in an image, whose folders are `lower`; undefined if it is none there. */
+function folderBelow(lower: readonly string[], name: string): Status | undefined {
+  for (const path of lower) {
+    const top = openAt(AT_FDCWD, path, FOLDER);
+    try {
+      return statusAt(top, name);
+    } catch (error) {
+      if (!failedWith(error, "ENOENT")) throw error;
+    } finally {
+      close(top);
+    }
+  }
+  return undefined;
+}
+
+/** Takes a folder away that only became one of the changed because something was mounted in it. */
+function removeUnchanged(top: number, name: string, lower: readonly string[]): void {
+  const { mode, uid, gid } = statusAt(top, name), below = folderBelow(lower, name);
+  const before = below ?? { mode: S_IF.DIR | 0o755, uid: 0, gid: 0 };
+  if (mode === before.mode && uid === before.uid && gid === before.gid) removeUnused(top, name);
+}
+
+/** Takes an empty file or folder away. */
+function removeUnused(folder: number, name: string): void {
+  try {
+    const status = statusAt(folder, name), type = status.mode & S_IF.MT;
+    if (isFolder(status) || type === S_IF.REG && status.size === 0) unlinkAt(folder, name, isFolder(status));
+  } catch (error) {
+    if (!failedWith(error, "ENOENT", "ENOTEMPTY")) throw error;
+  }
+}
+
+/** Takes away what was only made to mount something on it, of a folder that holds what a container has changed. */
+function removeMountPoints(upper: string, lower: readonly string[]): void {
+  const top = openAt(AT_FDCWD, upper, FOLDER);
+  let etc = -1;
+  try {
+    for (const name of FOLDERS) removeUnused(top, name);
+    etc = openBelow(top, "etc", FOLDER);
+    for (const name of FILES) removeUnused(etc, name);
+    removeUnchanged(top, "etc", lower);
+  } catch (error) {
+    if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
+  } finally {
+    close(etc);
+    close(top);
+  }
+}
+
+async function packChanges(
+  spool: Spool,
+  upper: string,
+  lower: readonly string[],
+  pack: PackOptions,
+): Promise<NewLayer> {
+  pack.signal?.throwIfAborted();
+  removeMountPoints(upper, lower);
+  return await layerOfFolder(spool, upper, pack);
+}
+
+async function drain(stream: ReadableStream<Uint8Array<ArrayBuffer>>, onOutput?: OnOutput): Promise<void> {
+  for await (const chunk of stream) onOutput?.(chunk);
+}
+
+function failed({ file, line }: Position, step: string, why: string, exitCode: number, cause?: unknown): ImageError {
+  const facts = { file, line, step, exitCode };
+  return new ImageError(`${file}:${line}: ${step}: ${why}`, { code: "run-failed", facts, cause });
+}
+
+/**
+ * Runs a command and makes a layer of what it changes. `step` names it in errors.
+ *
+ * @throws {ImageError} `run-failed` if it ends with another code than 0; nothing is left of it then.
+ */
+export async function runStep(
+  spool: Spool,
+  at: Position,
+  step: string,
+  { command, env, cwd, user }: Extract<Deed, { kind: "run" }>,
+  { folders, lower, name, network, limits, onOutput, pack }: RunPlace,
+): Promise<NewLayer> {
+  const { signal } = pack;
+  let packed: Promise<NewLayer> | undefined;
+  const harvest = async (folder: string): Promise<void> => {
+    packed = packChanges(spool, `${folder}/upper`, lower, pack);
+    // What goes wrong with it is told when the container is gone.
+    await packed.catch(() => {});
+  };
+  const wishes: RunOptions = {
+    network,
+    limits,
+    ...(user === undefined ? {} : { user }),
+    env,
+    cwd,
+    hostname: "build",
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    signal,
+  };
+  try {
+    await using container = await runOn({ name, lower, kind: "stored" }, command, wishes, folders, harvest);
+    const written = Promise.all([container.stdout, container.stderr].map((stream) => drain(stream, onOutput)));
+    const { code, oomKilled, memoryLimit } = await container.status;
+    await written;
+    signal?.throwIfAborted();
+    if (packed) return await packed;
+    const memory = memoryLimit === undefined ? "" : ` at its limit of ${formatSize(memoryLimit)}`;
+    throw failed(at, step, `it ended with exit code ${code}${oomKilled ? `, out of memory${memory}` : ""}`, code);
+  } catch (error) {
+    if (!(error instanceof SpawnError)) throw error;
+    throw failed(at, step, error.message, error.exitCode, error);
+  }
+}

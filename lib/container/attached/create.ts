@@ -1,0 +1,87 @@
+/**
+ * Making a container that this process holds.
+ *
+ * @module
+ */
+
+import { recordEvent } from "../state/event.ts";
+import { removeGroups, type Started, undo } from "./attached.ts";
+import { kill, type Launched } from "./launch.ts";
+import type { ContainerOptions } from "../spec/options.ts";
+import { inPlace, type Plan, recordOf, specIn } from "../spec/plan.ts";
+import { type ContainerRecord, markProcess, type ProcessMark } from "../state/record.ts";
+import { createContainer, freeName, removeContainer, setProcess } from "../state/ownership.ts";
+import { connect, type Connection, type StreamOptions } from "./streams.ts";
+import type { Place } from "../../network/reserve.ts";
+import type { ContainerSpec } from "../../program/spec.ts";
+
+/** Options of `run`. */
+export interface RunOptions extends ContainerOptions, StreamOptions {
+  /** Gives up before the start, or kills the container with SIGKILL, when aborted. */
+  signal?: AbortSignal;
+}
+
+/** How a container is made, and what is said of it. */
+export interface Making<T extends Launched> {
+  /** Makes its first process. */
+  launch(spec: ContainerSpec, streams: Connection["streams"], size: Connection["size"]): Promise<T>;
+  /** Says that it is there. */
+  announce(containers: string, record: ContainerRecord, process: ProcessMark | undefined): void;
+}
+
+/** Says that a container runs. */
+export function announce(containers: string, record: ContainerRecord, process: ProcessMark | undefined): void {
+  setProcess(containers, record.id, process);
+  recordEvent(containers, "start", record);
+}
+
+/** Makes the container, or leaves nothing of it. */
+async function make<T extends Launched>(
+  plan: Plan<RunOptions>,
+  { launch, announce }: Making<T>,
+  place?: Place,
+): Promise<{ made: Started<T>; process: ProcessMark | undefined }> {
+  const { containers, options } = plan;
+  const spec = specIn(plan, place);
+  const record = recordOf(plan, place);
+  const connection = await connect(options, spec.process);
+  try {
+    await createContainer(containers, record);
+    recordEvent(containers, "create", record);
+    const launched = await launch(spec, connection.streams, connection.size);
+    try {
+      const streams = await connection.start(launched.terminal);
+      const process = markProcess(launched.pid);
+      announce(containers, record, process);
+      const release = place?.publication.release ?? (() => {});
+      return { made: { launched, streams, spec, record, release }, process };
+    } catch (error) {
+      kill(launched);
+      throw error;
+    }
+  } catch (error) {
+    connection.abandon();
+    // Whatever keeps this from undoing, a later command undoes it; the first error is the one to tell.
+    await removeGroups(record).then(() => removeContainer(containers, record)).catch(() => {});
+    throw error;
+  }
+}
+
+/** Makes the container in its place. */
+export async function makeInPlace<T extends Launched>(
+  plan: Plan<RunOptions>,
+  making: Making<T>,
+): Promise<Started<T>> {
+  await freeName(plan.containers, plan.options.name);
+  let started: Started<T> | undefined;
+  try {
+    return await inPlace(plan, async (place) => {
+      const result = await make(plan, making, place);
+      started = result.made;
+      return result;
+    });
+  } catch (error) {
+    if (started) await undo(plan.containers, started);
+    throw error;
+  }
+}

@@ -1,0 +1,262 @@
+/**
+ * Running one more command in a running container.
+ *
+ * @module
+ */
+
+import { execute, programFile, shimFd } from "../../../ffi/program/execute.ts";
+import { isAmongTerminals } from "../../../ffi/fs/filesystems.ts";
+import { flags } from "../../../ffi/program/flags.ts";
+import { AT_FDCWD, close, openAt, openIn, statusAt } from "../../../ffi/fs/fs.ts";
+import {
+  isChild,
+  openProcess,
+  openTerminal,
+  pipe,
+  reap,
+  reapNow,
+  resizeTerminal,
+  sendSignal,
+} from "../../../ffi/process/process.ts";
+import { waysInto } from "../../cgroup/enter.ts";
+import { lastingGroup, thisHost } from "../../cgroup/host.ts";
+import { ContainerError, InputError, SpawnError } from "../../errors.ts";
+import { findFolders, type FolderOptions } from "../../host/folders.ts";
+import { lazy } from "../../lazy.ts";
+import { joinProgram, startJoin } from "../../program/join.ts";
+import type { Stream } from "../../program/launch_fds.ts";
+import { signalNumber } from "../../host/signals.ts";
+import type { ProcessSpec } from "../../program/spec.ts";
+import { Child, type CommandStatus, type Written } from "./child.ts";
+import type { Failure } from "./failure.ts";
+import { checkNul, hostnameOf, prepareProcess } from "../spec/spec.ts";
+import { type ContainerRecord, lowerOf } from "../state/record.ts";
+import { readReport } from "./report.ts";
+import { findRunning, type Running } from "./running.ts";
+import { connect, type Connection, type StreamOptions } from "./streams.ts";
+
+/** Options of {@linkcode exec}. */
+export interface ExecOptions extends FolderOptions, StreamOptions {
+  /** Environment variables, beside those of the container. */
+  env?: Readonly<Record<string, string>>;
+  /** The working directory, absolute. Default: the container's. */
+  cwd?: string;
+  /** `NAME|UID[:GROUP|GID]`, names from the container's `/etc/passwd` and `/etc/group`. Default: the container's. */
+  user?: string;
+  /** All capabilities. Default: those of the container. */
+  privileged?: boolean;
+  /** Let the command live on when this process ends. Its streams must be `null` then. Default: false. */
+  detach?: boolean;
+  /** Kills the command with SIGKILL when aborted. */
+  signal?: AbortSignal;
+}
+
+/** One more command that runs in a container. `await using` kills it at the end of the scope if it still runs. */
+export interface ExecProcess extends Child<CommandStatus>, AsyncDisposable {}
+
+/** What one more command wrote and how it ended, in the shape of `Deno.CommandOutput`. */
+export type ExecOutput = CommandStatus & Written;
+
+const SIGKILL = 9;
+/** How long what a command has left running may write to its pipes, as with docker; a container must not hold us. */
+const GRACE_MS = 2000;
+
+/** What the command is to be: the container's own process, with another command. */
+function processOf(
+  containers: string,
+  record: ContainerRecord,
+  command: readonly string[],
+  { env, cwd, user, privileged }: ExecOptions,
+): Promise<ProcessSpec> {
+  const { id, options } = record;
+  return prepareProcess(
+    [`${containers}/${id}/upper`, ...lowerOf(record)],
+    command,
+    {
+      ...options,
+      env: { ...options.env, ...env },
+      ...(cwd === undefined ? {} : { cwd }),
+      ...(user === undefined ? {} : { user }),
+      ...(privileged ? { privileged: true } : {}),
+    },
+    hostnameOf(id, options),
+  );
+}
+
+/** Opens a new terminal among the container's own. Whatever else is in its place is refused. */
+function makeTerminal(pid: number, uid: number): [ours: number, theirs: number] {
+  const root = openAt(AT_FDCWD, `/proc/${pid}/root`, flags("O", "PATH", "DIRECTORY"));
+  try {
+    const found = openIn(root, "/dev/pts/ptmx", flags("O", "PATH", "NOFOLLOW"));
+    try {
+      if (!isAmongTerminals(found) || statusAt(found).rdev !== "5:2") {
+        throw new ContainerError("/dev/pts of the container is not what it was made with", {
+          code: "no-terminals",
+          hint: "exec without a terminal: --tty=false",
+        });
+      }
+      const multiplexer = openAt(AT_FDCWD, `/proc/self/fd/${found}`, flags("O", "RDWR", "NOCTTY"));
+      return openTerminal(multiplexer, uid);
+    } finally {
+      close(found);
+    }
+  } finally {
+    close(root);
+  }
+}
+
+/** The streams of the command, and our side of its terminal. */
+interface Wires {
+  readonly streams: readonly [Stream, Stream, Stream];
+  readonly terminal?: { readonly index: number; readonly ours: number; readonly theirs: number };
+}
+
+function wire({ streams, size }: Connection, pid: number, uid: number): Wires {
+  const index = streams.indexOf("terminal");
+  if (index < 0) return { streams };
+  const [ours, theirs] = makeTerminal(pid, uid);
+  if (size) resizeTerminal(ours, size.columns, size.rows);
+  const replace = (stream: Stream): Stream => stream === "terminal" ? { fd: theirs } : stream;
+  const [stdin, stdout, stderr] = streams;
+  return { streams: [replace(stdin), replace(stdout), replace(stderr)], terminal: { index, ours, theirs } };
+}
+
+async function describe(failure: Failure, process: ProcessSpec): Promise<Error> {
+  const { describeFailure } = await lazy.failure();
+  return describeFailure(failure, { process });
+}
+
+/**
+ * A pidfd of the process `pid`, of which we have read in a pipe whose other end the container can get hold of with
+ * CAP_SYS_PTRACE: it must be a child of ours in the pid namespace of `container`. Undefined if it is another one, or gone.
+ */
+function openReported(pid: number, container: number): number | undefined {
+  const namespaceOf = (pid: number): string => Deno.readLinkSync(`/proc/${pid}/ns/pid`);
+  let pidfd = -1;
+  try {
+    pidfd = openProcess(pid);
+    if (isChild(pidfd) && namespaceOf(pid) === namespaceOf(container)) return pidfd;
+  } catch {
+    // One of them has gone.
+  }
+  close(pidfd);
+  return undefined;
+}
+
+/** Starts the command; returns its pid and a pidfd of it. */
+async function launch(
+  { record, pid: first, pidfd: container }: Running,
+  process: ProcessSpec,
+  { streams, terminal }: Wires,
+  detach: boolean,
+): Promise<{ pid: number; pidfd: number }> {
+  const [reading, report] = pipe();
+  const wiring = { container, streams, report, diesWithCaller: !detach };
+  const { born, files } = waysInto(record.cgroups);
+  const program = joinProgram(process, files, terminal ? { ...wiring, terminal: terminal.index } : wiring);
+  const file = programFile(program);
+  try {
+    const needed = streams.flatMap((stream) => stream === "terminal" ? [] : [stream.fd]);
+    const inherited = [file.fd, report, container, ...needed];
+    const home = born ?? (detach ? lastingGroup(thisHost()) : undefined);
+    const outcome = execute(startJoin(shimFd, file.fd, report, inherited, home), ["joiner"]);
+    close(report);
+    if (!outcome.ok) throw await describe(outcome, process);
+    const { pid, failure } = readReport(reading, { program, registers: file.registers });
+    reapNow(outcome.registers.get("joiner") ?? -1);
+    const pidfd = pid === undefined ? undefined : openReported(pid, first);
+    if (pid !== undefined && pidfd !== undefined && !failure) return { pid, pidfd };
+    if (pidfd !== undefined) {
+      sendSignal(pidfd, SIGKILL);
+      reapNow(pidfd);
+    }
+    if (failure) throw await describe(failure, process);
+    throw new SpawnError(`container ${record.id} ended before the command could be executed`, {
+      code: "container-not-running",
+      exitCode: 125,
+    });
+  } finally {
+    close(file.fd);
+    close(reading);
+  }
+}
+
+function checkCommand(command: readonly string[], options: ExecOptions): void {
+  const [name] = command;
+  if (name === undefined || name === "") {
+    throw new InputError("there is no command to run", { code: "no-command", hint: "for example: sh" });
+  }
+  checkNul(command, options);
+}
+
+/**
+ * Runs one more command in the running container called `container`, by name, id or the beginning of an id. It is in all
+ * namespaces and control groups of the container, with its user and capabilities unless asked otherwise.
+ *
+ * The standard streams are as with `run`. Call it on the main thread.
+ *
+ * @throws {InputError} for options that make no sense.
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-not-running`,
+ * `container-paused`.
+ * @throws {SpawnError} if the command could not be executed.
+ */
+export async function exec(
+  container: string,
+  command: readonly string[],
+  options: ExecOptions = {},
+): Promise<ExecProcess> {
+  options.signal?.throwIfAborted();
+  checkCommand(command, options);
+  const { containers } = findFolders(options);
+  const running = await findRunning(containers, container);
+  try {
+    return await start(running, await processOf(containers, running.record, command, options), options);
+  } finally {
+    close(running.pidfd);
+  }
+}
+
+async function start(running: Running, process: ProcessSpec, options: ExecOptions): Promise<ExecProcess> {
+  const connection = await connect(options, process);
+  let wires: Wires | undefined;
+  try {
+    wires = wire(connection, running.pid, process.identity.uid);
+    const { pid, pidfd } = await launch(running, process, wires, options.detach ?? false);
+    if (wires.terminal) close(wires.terminal.theirs);
+    const streams = await connection.start(wires.terminal?.ours);
+    return follow(pid, pidfd, streams, options.signal);
+  } catch (error) {
+    connection.abandon();
+    if (wires?.terminal) [wires.terminal.ours, wires.terminal.theirs].forEach(close);
+    throw error;
+  }
+}
+
+function follow(
+  pid: number,
+  pidfd: number,
+  streams: Awaited<ReturnType<Connection["start"]>>,
+  signal: AbortSignal | undefined,
+): ExecProcess {
+  let ended = false;
+  const kill = (name: Deno.Signal | number = "SIGTERM"): boolean => !ended && sendSignal(pidfd, signalNumber(name));
+  const abort = (): void => void kill(SIGKILL);
+  signal?.addEventListener("abort", abort);
+  if (signal?.aborted) abort();
+  const gone = (): void => {
+    ended = true;
+    signal?.removeEventListener("abort", abort);
+  };
+  const status = reap(pidfd, gone).then(async (ending) => {
+    await streams.drain(GRACE_MS);
+    return { success: ending.code === 0, code: ending.code, signal: ending.signal ?? null };
+  });
+  const child = new Child<CommandStatus>(pid, streams, status, kill);
+  return Object.assign(child, {
+    async [Symbol.asyncDispose](): Promise<void> {
+      kill(SIGKILL);
+      await status;
+      streams.close();
+    },
+  });
+}

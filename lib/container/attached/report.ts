@@ -1,0 +1,52 @@
+/**
+ * What comes back of a program that another process walks: see `ffi/shim/load.c`.
+ *
+ * @module
+ */
+
+import { read } from "../../../ffi/fs/fs.ts";
+import type { Program } from "../../../ffi/program/model.ts";
+import type { Failure } from "./failure.ts";
+
+// What stands for a step's index in the word about a process, and the sizes of that word and of the one about a failure.
+const PROCESS = 0xffffffff, PROCESS_SIZE = 8, FAILURE_SIZE = 4096, LARGEST = PROCESS_SIZE + FAILURE_SIZE;
+const STEP = 0, ERRNO = 4, REGISTERS = 8;
+
+/** A program that another process walks, and the names of its registers in order. */
+export interface Walked {
+  /** The program. */
+  readonly program: Program;
+  /** The names. */
+  readonly registers: readonly string[];
+}
+
+/** What was reported. */
+export interface Report {
+  /** The process that goes on with the program. */
+  readonly pid?: number;
+  /** The step that failed. Default: none did. */
+  readonly failure?: Failure;
+}
+
+/** Reads a pipe until its other end is closed: when the last step is done, or the process is gone. */
+export function readReport(fd: number, { program, registers }: Walked): Report {
+  const bytes = new Uint8Array(LARGEST);
+  let length = 0;
+  for (let n = 1; n > 0 && length < LARGEST; length += n) n = read(fd, bytes.subarray(length));
+  const whole = new DataView(bytes.buffer, 0, length);
+  // The one who says which process it is, and that process, which says what has failed, write when they come to it.
+  const at = [0, FAILURE_SIZE].find((at) =>
+    length >= at + PROCESS_SIZE && whole.getUint32(at + STEP, true) === PROCESS
+  );
+  const pid = at === undefined ? {} : { pid: whole.getUint32(at + ERRNO, true) };
+  const begin = at === 0 ? PROCESS_SIZE : 0;
+  const word = new DataView(bytes.buffer, begin, Math.min(length - begin, FAILURE_SIZE));
+  // Who has got hold of the other end can write anything.
+  const step = word.byteLength >= REGISTERS ? program[word.getUint32(STEP, true)] : undefined;
+  if (!step) return pid;
+  const values = registers.slice(0, (word.byteLength - REGISTERS) / 8).map((name, i): [string, number] => [
+    name,
+    Number(word.getBigInt64(REGISTERS + i * 8, true)),
+  ]);
+  return { ...pid, failure: { step, errno: word.getUint32(ERRNO, true), registers: new Map(values) } };
+}

@@ -1,0 +1,71 @@
+/**
+ * Holding on to the first process of a running container.
+ *
+ * @module
+ */
+
+import { close } from "../../../ffi/fs/fs.ts";
+import { openProcess } from "../../../ffi/process/process.ts";
+import { ContainerError } from "../../errors.ts";
+import { lazy } from "../../lazy.ts";
+import { findContainer } from "../state/names.ts";
+import { type ContainerRecord, isAlive, statusOf } from "../state/record.ts";
+import { livenessOf } from "../state/ownership.ts";
+import { refuseUnseen } from "../state/unseen.ts";
+
+/** A running container. */
+export interface Running {
+  /** Its record. */
+  readonly record: ContainerRecord;
+  /** The number of its first process. */
+  readonly pid: number;
+  /** A pidfd of it, for the caller to close. */
+  readonly pidfd: number;
+}
+
+function notRunning({ id }: ContainerRecord, status: string): ContainerError {
+  return new ContainerError(`container ${id} is not running: it is ${status}`, {
+    code: "container-not-running",
+    facts: { id, status },
+    hint: `sauropod start ${id}`,
+  });
+}
+
+// What joins a frozen group is frozen itself.
+async function refusePaused(containers: string, { id, cgroups }: ContainerRecord): Promise<void> {
+  if (cgroups.length === 0) return;
+  const { isFrozen } = await lazy.freezer();
+  if (!isFrozen(cgroups)) return;
+  const { whenSettled } = await lazy.freeze();
+  if (!await whenSettled(containers, id, () => isFrozen(cgroups))) return;
+  throw new ContainerError(`container ${id} is paused`, {
+    code: "container-paused",
+    facts: { id },
+    hint: `sauropod unpause ${id}`,
+  });
+}
+
+/**
+ * The running container that `query` names.
+ *
+ * @throws {ContainerError} `container-not-running`, `container-paused`, and what `findContainer` throws.
+ */
+export async function findRunning(containers: string, query: string): Promise<Running> {
+  const record = findContainer(containers, query);
+  const liveness = livenessOf(containers, record.id);
+  refuseUnseen(containers, record.id, liveness);
+  const status = statusOf(record, liveness);
+  const process = liveness?.process;
+  if (status !== "running" || !process) throw notRunning(record, status);
+  await refusePaused(containers, record);
+  let pidfd: number;
+  try {
+    pidfd = openProcess(process.pid);
+  } catch {
+    throw notRunning(record, "exited");
+  }
+  // Only now can the number not be another's any more.
+  if (isAlive(process)) return { record, pid: process.pid, pidfd };
+  close(pidfd);
+  throw notRunning(record, "exited");
+}

@@ -1,0 +1,91 @@
+/**
+ * Freezing the processes of containers, and letting them run again.
+ *
+ * @module
+ */
+
+import { freezeGroups, isFrozen, thawGroups } from "../../cgroup/freezer.ts";
+import { ContainerError } from "../../errors.ts";
+import { recordEvent } from "../state/event.ts";
+import { claimFreeze, whenSettled } from "../state/freeze.ts";
+import { requireRunning } from "../state/runtime_groups.ts";
+import { findContainer } from "../state/names.ts";
+import { type ContainerRecord, type ContainerStatus, type Liveness, statusOf } from "../state/record.ts";
+import { clearFreeze } from "../state/ownership.ts";
+
+/** What a container is doing, as people are told. */
+export type ShownStatus = ContainerStatus | "paused";
+
+/** Whether a container that runs is frozen, or about to be. Looks only where it has control groups. */
+export function isPaused({ cgroups }: Pick<ContainerRecord, "cgroups">): boolean {
+  return cgroups.length > 0 && isFrozen(cgroups);
+}
+
+/** What a container is doing now, asking the kernel whether it is paused. */
+export function shownStatusOf(record: ContainerRecord, liveness: Liveness | undefined): ShownStatus {
+  const status = statusOf(record, liveness);
+  return status === "running" && isPaused(record) ? "paused" : status;
+}
+
+/**
+ * Does `work` while all processes of a container that runs are frozen. One that the user has paused stays so; any other
+ * runs again then, also when this process is killed meanwhile: at the next command.
+ *
+ * @throws {ContainerError} `container-not-running`; `container-thawed` if it ran during the work.
+ * @throws {CgroupError} `freezer-missing`, `freeze-timeout`, or if a group cannot be made; everything runs then.
+ */
+export async function whileFrozen<T>(containers: string, record: ContainerRecord, work: () => T): Promise<T> {
+  const { id, cgroups } = requireRunning(containers, record).record;
+  const ours = await claimFreeze(containers, id, cgroups);
+  try {
+    await freezeGroups(cgroups);
+    const result = work();
+    if (isFrozen(cgroups)) return result;
+    throw new ContainerError(`container ${id} was stopped, or let run again, while it was copied`, {
+      code: "container-thawed",
+      facts: { id },
+      hint: "try again",
+    });
+  } finally {
+    if (ours) {
+      thawGroups(cgroups);
+      clearFreeze(containers, id);
+    }
+  }
+}
+
+/**
+ * Pauses a container: freezes all its processes until {@linkcode unpauseContainer} is called.
+ *
+ * @param query Its name, id or the beginning of its id.
+ * @throws {ContainerError} `container-not-found`, `container-not-running`, `container-paused`.
+ * @throws {CgroupError} as {@linkcode whileFrozen} does.
+ */
+export async function pauseContainer(containers: string, query: string): Promise<void> {
+  const { record } = requireRunning(containers, findContainer(containers, query)), { id, cgroups } = record;
+  await whenSettled(containers, id, () => {
+    if (!isFrozen(cgroups)) return freezeGroups(cgroups);
+    throw new ContainerError(`container ${id} is paused already`, {
+      code: "container-paused",
+      facts: { id },
+      hint: `sauropod unpause ${query} lets it run again`,
+    });
+  });
+  recordEvent(containers, "pause", record);
+}
+
+/**
+ * Lets a paused container run again.
+ *
+ * @param query Its name, id or the beginning of its id.
+ * @throws {ContainerError} `container-not-found`, `container-not-running`, `container-not-paused`.
+ */
+export async function unpauseContainer(containers: string, query: string): Promise<void> {
+  const record = findContainer(containers, query), { id, cgroups } = record;
+  requireRunning(containers, record);
+  await whenSettled(containers, id, () => {
+    if (isPaused(record)) return thawGroups(cgroups);
+    throw new ContainerError(`container ${id} is not paused`, { code: "container-not-paused", facts: { id } });
+  });
+  recordEvent(containers, "unpause", record);
+}

@@ -1,0 +1,102 @@
+/**
+ * From what a user asks to a plan of a container, its record, and its place on networks.
+ *
+ * @module
+ */
+
+import type { Image } from "../../image/resolve.ts";
+import { now } from "../../host/clock.ts";
+import { lazy } from "../../lazy.ts";
+import type { Place, Settled } from "../../network/reserve.ts";
+import { requestNetwork } from "../../network/request.ts";
+import type { ContainerSpec } from "../../program/spec.ts";
+import { keptOptions } from "./recorded_options.ts";
+import type { ContainerOptions } from "./options.ts";
+import { completeFromImage, hostnameOf, prepare } from "./spec.ts";
+import type { ContainerRecord } from "../state/record.ts";
+import { newId } from "../state/ownership.ts";
+
+/** What is asked, and what has been found out. */
+export interface Plan<Options extends ContainerOptions = ContainerOptions> {
+  /** What the container is to be, but for a place on bridged networks. */
+  readonly spec: ContainerSpec;
+  /** Its image. */
+  readonly image: Image;
+  /** The folder of containers. */
+  readonly containers: string;
+  /** What was asked, completed from the image. */
+  readonly options: Options;
+}
+
+/**
+ * Plans a new container of `image`. Everything is checked, nothing is made.
+ *
+ * @throws {InputError} for options that make no sense.
+ * @throws {CgroupError} for limits that this host cannot set.
+ */
+export async function planContainer<Options extends ContainerOptions>(
+  image: Image,
+  asked: readonly string[],
+  wishes: Options,
+  containers: string,
+): Promise<Plan<Options>> {
+  const { command, options } = await completeFromImage(image, asked, wishes);
+  const id = newId();
+  const spec = await prepare(id, image, command, options, `${containers}/${id}`);
+  return { spec, image, containers, options };
+}
+
+function foldersOf(
+  { layers = [], line }: Image,
+  lower: readonly string[],
+): Pick<ContainerRecord, "lower" | "layers" | "line"> {
+  if (line === undefined) return { lower };
+  return { lower: lower.slice(layers.length), ...(layers.length ? { layers } : {}), line };
+}
+
+/** The record of a planned container. */
+export function recordOf({ spec, image, options }: Plan, place?: Place): ContainerRecord {
+  return {
+    version: 1,
+    id: spec.id,
+    ...(options.name === undefined ? {} : { name: options.name }),
+    image: image.name,
+    ...(image.digest === undefined ? {} : { imageDigest: image.digest }),
+    ...foldersOf(image, spec.rootfs.lower),
+    command: spec.process.args,
+    options: keptOptions(options),
+    created: now(),
+    keep: options.keep ?? false,
+    cgroups: spec.cgroups.groups.map((group) => group.path),
+    ...placeOf(place),
+  };
+}
+
+/** What a record tells of a place. */
+export function placeOf(place: Place | undefined): Pick<ContainerRecord, "networks" | "ports"> {
+  if (!place) return {};
+  return { networks: place.attachments, ...(place.ports.length ? { ports: place.ports } : {}) };
+}
+
+/** The specification with its place. */
+export function specIn({ spec }: Plan, place: Place | undefined): ContainerSpec {
+  return place ? { ...spec, network: place.network, files: place.files } : spec;
+}
+
+/**
+ * Does `work`, with an address on each network if the container asks for bridged ones. With `apart` another process
+ * holds its ports.
+ *
+ * @throws whatever `withPlace` throws.
+ */
+export async function inPlace<T>(
+  { spec: { id }, containers, options }: Plan,
+  work: (place?: Place) => Promise<Settled<T>>,
+  apart = false,
+): Promise<T> {
+  const request = requestNetwork(options);
+  if (request.mode !== "bridge") return (await work()).made;
+  const { withPlace } = await lazy.networkAttach();
+  const { memberships } = request;
+  return withPlace({ id, hostname: hostnameOf(id, options), containers, memberships, options, apart }, work);
+}

@@ -1,0 +1,110 @@
+/**
+ * Containers whose record or marks are damaged: what can still be known of them, so that they can be ended and removed.
+ *
+ * @module
+ */
+
+import { AT_FDCWD, statusAt } from "../../../ffi/fs/fs.ts";
+import { isFolder, readSmallFile } from "../../../ffi/fs/paths.ts";
+import { thisHost } from "../../cgroup/host.ts";
+import { groupName } from "../../cgroup/plan.ts";
+import { isoTime } from "../../host/clock.ts";
+import { ContainerError } from "../../errors.ts";
+import { isClaimed } from "./claims.ts";
+import { findMonitors, firstOf, parentOf } from "./monitors.ts";
+import { findContainer, holderOf, nameOf } from "./names.ts";
+import { type ContainerRecord, isAlive, isRunning, type Liveness, markProcess, readRecord } from "./record.ts";
+import { livenessOf, replaceMarks, withMarks } from "./ownership.ts";
+import { refuseUnseen } from "./unseen.ts";
+
+/** The control groups that a process is in below the container's own, and those that the container would have had. */
+export function groupsOf(id: string, pid: number | undefined): string[] {
+  const { hierarchies } = thisHost(), name = groupName(id);
+  const lines = pid === undefined ? [] : (readSmallFile(`/proc/${pid}/cgroup`) ?? "").split("\n");
+  const inside = lines.flatMap((line) => {
+    const [, hierarchy = "", path = ""] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
+    const parts = path.split("/"), depth = parts.indexOf(name);
+    const mount = hierarchies.find((one) => one.name === (hierarchy || "unified"))?.mount;
+    return depth < 0 || mount === undefined ? [] : [mount + parts.slice(0, depth + 1).join("/")];
+  });
+  const usual = hierarchies.map(({ mount }) => `${mount}/${name}`);
+  return [...new Set([...inside, ...usual])].filter(isFolder);
+}
+
+function timeOf(folder: string): string {
+  try {
+    return isoTime(Number(statusAt(AT_FDCWD, folder).mtime / 1_000_000n));
+  } catch {
+    return isoTime(0);
+  }
+}
+
+/** What stands for the record of a container whose own says nothing. */
+export function standIn(containers: string, id: string): ContainerRecord {
+  const name = nameOf(containers, id), process = livenessOf(containers, id)?.process;
+  return {
+    version: 1,
+    id,
+    ...(name === undefined ? {} : { name }),
+    image: "",
+    lower: [],
+    command: ["?"],
+    options: {},
+    created: timeOf(`${containers}/${id}`),
+    keep: true,
+    cgroups: groupsOf(id, process && isAlive(process) ? process.pid : undefined),
+  };
+}
+
+/** Reads a container's record; where that is damaged, `otherwise`. */
+export function readOr(containers: string, id: string, otherwise: ContainerRecord): ContainerRecord {
+  try {
+    return readRecord(`${containers}/${id}`) ?? otherwise;
+  } catch (error) {
+    if (error instanceof ContainerError && error.code === "bad-record") return otherwise;
+    throw error;
+  }
+}
+
+/** Whether a container without a record runs. */
+function runsUnrecorded(containers: string, id: string): boolean {
+  const liveness = livenessOf(containers, id);
+  return liveness !== undefined && (liveness.damaged === true || isRunning(liveness));
+}
+
+/**
+ * Finds a container like `findContainer`, also one whose record is damaged, or missing while it runs.
+ *
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`.
+ */
+export function findEvenDamaged(containers: string, query: string): { record: ContainerRecord; damaged: boolean } {
+  try {
+    return { record: findContainer(containers, query), damaged: false };
+  } catch (error) {
+    if (!(error instanceof ContainerError)) throw error;
+    if (error.code === "bad-record") return { record: standIn(containers, String(error.facts.id)), damaged: true };
+    const id = /^[0-9a-f]{12}$/.test(query) ? query : holderOf(containers, query);
+    if (error.code !== "container-not-found" || id === undefined || !runsUnrecorded(containers, id)) throw error;
+    return { record: standIn(containers, id), damaged: true };
+  }
+}
+
+/**
+ * Makes the marks of a container say again whose it is, if they are damaged: its monitor and its first process are found
+ * by what they have open. Marks of nobody are removed.
+ *
+ * @throws {ContainerError} `container-damaged` if somebody has it who cannot be found.
+ */
+export function mendMarks(containers: string, id: string): Liveness | undefined {
+  const found = livenessOf(containers, id);
+  if (!found?.damaged) return found;
+  return withMarks(containers, () => {
+    const monitor = findMonitors().find(({ folder }) => folder === `${containers}/${id}`)?.mark;
+    const marked = found.process && isAlive(found.process) ? found.process : undefined;
+    const process = marked ?? (monitor && firstOf(monitor.pid));
+    const owner = monitor ?? (process && markProcess(parentOf(process.pid)));
+    if (!owner && isClaimed(containers, id, "container")) refuseUnseen(containers, id, found);
+    replaceMarks(containers, id, owner, process);
+    return livenessOf(containers, id);
+  });
+}

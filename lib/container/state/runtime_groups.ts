@@ -1,0 +1,34 @@
+/**
+ * Containers that run, for what works only on those.
+ *
+ * @module
+ */
+
+import { ContainerError } from "../../errors.ts";
+import { type ContainerRecord, type ProcessMark, statusOf } from "./record.ts";
+import { livenessOf } from "./ownership.ts";
+import { refuseUnseen } from "./unseen.ts";
+
+/** A container that runs, and its first process. */
+export interface Running {
+  /** Its record. */
+  readonly record: ContainerRecord;
+  /** Its first process. */
+  readonly process: ProcessMark;
+}
+
+/**
+ * Makes sure that a container runs, frozen or not.
+ *
+ * @throws {ContainerError} `container-not-running`.
+ */
+export function requireRunning(containers: string, record: ContainerRecord): Running {
+  const liveness = livenessOf(containers, record.id);
+  refuseUnseen(containers, record.id, liveness);
+  if (liveness?.process && statusOf(record, liveness) === "running") return { record, process: liveness.process };
+  throw new ContainerError(`container ${record.id} does not run`, {
+    code: "container-not-running",
+    facts: { id: record.id, status: statusOf(record, liveness) },
+    hint: "sauropod ps lists those that do",
+  });
+}

@@ -1,0 +1,153 @@
+/**
+ * How the containers of a network learn each other's names: each has a line in the others' `/etc/hosts`.
+ *
+ * @module
+ */
+
+import { isInMemory } from "../../ffi/fs/filesystems.ts";
+import { flags } from "../../ffi/program/flags.ts";
+import {
+  appendLines,
+  appendToFiles,
+  AT_FDCWD,
+  close,
+  openAt,
+  openIn,
+  read,
+  rewrite,
+  S_IF,
+  statusAt,
+} from "../../ffi/fs/fs.ts";
+import { isAlive } from "../container/state/record.ts";
+import type { Lease } from "./leases.ts";
+
+function siblingLine(address: string, names: readonly string[], network: string): string {
+  return `${address}\t${names.join(" ")}\t# ${network}\n`;
+}
+
+/** The lines of `/etc/hosts` for a sibling. Their remark tells them from those that were there from the start. */
+export function siblingLines({ addresses, names, network }: Lease): string {
+  return addresses.map((address) => siblingLine(address, names, network)).join("");
+}
+
+/** The text without a line of its own; undefined if there is none such. */
+function withoutLine(text: string, line: string): string | undefined {
+  const at = text.startsWith(line) ? 0 : text.indexOf(`\n${line}`) + 1;
+  return at > 0 || text.startsWith(line) ? text.slice(0, at) + text.slice(at + line.length) : undefined;
+}
+
+/** The text of `/etc/hosts` after siblings have left, whose lines may have been changed meanwhile. */
+export function withoutSiblings(text: string, left: readonly Lease[]): string {
+  for (const { addresses, network, names } of left) {
+    for (const address of addresses) {
+      text = withoutLine(text, siblingLine(address, names, network)) ?? text;
+      if (!text.includes(`${address}\t`)) continue;
+      const isTheirs = (line: string): boolean => line.startsWith(`${address}\t`) && line.endsWith(`\t# ${network}`);
+      text = text.split("\n").filter((line) => !isTheirs(line)).join("\n");
+    }
+  }
+  return text;
+}
+
+const LARGEST = 1 << 20;
+let buffer: Uint8Array<ArrayBuffer> | undefined;
+
+function readAll(fd: number): string {
+  buffer ??= new Uint8Array(LARGEST);
+  let length = 0;
+  for (let n = 1; n > 0 && length < LARGEST; length += n) n = read(fd, buffer.subarray(length));
+  return new TextDecoder().decode(buffer.subarray(0, length));
+}
+
+/**
+ * Runs `work` with a file that Sauropod gave to a container. Such a file has no name of its own, only a mount:
+ * whatever else the container or its user has put in its place is left alone.
+ */
+function withOwnFile<T>(pid: number, path: string, access: "RDONLY" | "RDWR", work: (fd: number) => T): T | undefined {
+  const open: number[] = [];
+  try {
+    const root = openAt(AT_FDCWD, `/proc/${pid}/root`, flags("O", "PATH", "DIRECTORY"));
+    open.push(root);
+    const file = openIn(root, path, flags("O", access, "NONBLOCK", "NOCTTY", "NOFOLLOW"));
+    open.push(file);
+    const { mode, nlink } = statusAt(file);
+    return (mode & S_IF.MT) === S_IF.REG && nlink === 0 && isInMemory(file) ? work(file) : undefined;
+  } catch {
+    // The container has ended, or changed what was its own: nobody else is to suffer for that.
+    return undefined;
+  } finally {
+    open.forEach(close);
+  }
+}
+
+/** What a file of a running container's own holds; undefined if there is none. */
+export function readOwnFile(pid: number, path: string): string | undefined {
+  return withOwnFile(pid, path, "RDONLY", readAll);
+}
+
+const HOSTS = flags("O", "RDWR", "NOFOLLOW", "NONBLOCK");
+
+/** Runs `work` with the file of the host's that is a container's `/etc/hosts`. */
+function withHosts(path: string, work: (fd: number) => void): void {
+  let fd: number;
+  try {
+    fd = openAt(AT_FDCWD, path, HOSTS);
+  } catch {
+    // The container has been removed.
+    return;
+  }
+  try {
+    work(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+function changeHosts({ process, hosts }: Lease, work: (fd: number) => void): void {
+  if (hosts !== undefined) withHosts(hosts, work);
+  else if (process && isAlive(process)) withOwnFile(process.pid, "/etc/hosts", "RDWR", work);
+}
+
+/** Tells siblings that another has joined: a line at the end of their files, which are not read. */
+export function tellOfJoined(siblings: readonly Lease[], joined: Lease): void {
+  const lines = new TextEncoder().encode(siblingLines(joined));
+  appendToFiles(siblings.flatMap(({ hosts }) => hosts ?? []), lines);
+  for (const sibling of siblings) {
+    if (sibling.hosts === undefined) changeHosts(sibling, (fd) => appendLines(fd, lines));
+  }
+}
+
+/** What siblings are to know of those who join, each on its own network. */
+export interface News {
+  /** Tells them, once. */
+  readonly tell: () => void;
+  /** Tells them that it was not true, if they have been told. */
+  readonly takeBack: () => void;
+}
+
+/** That these join. */
+export function newsOf(joining: readonly Lease[], siblings: readonly Lease[]): News {
+  const near = ({ network }: Lease): Lease[] => siblings.filter((sibling) => sibling.network === network);
+  let told = false;
+  return {
+    tell() {
+      if (!told) joining.forEach((one) => tellOfJoined(near(one), one));
+      told = true;
+    },
+    takeBack() {
+      if (told) joining.forEach((one) => tellOfLeft(near(one), [one]));
+      told = false;
+    },
+  };
+}
+
+/** Tells siblings that others have left. */
+export function tellOfLeft(siblings: readonly Lease[], left: readonly Lease[]): void {
+  const encoder = new TextEncoder();
+  for (const sibling of siblings) {
+    changeHosts(sibling, (fd) => {
+      const text = readAll(fd), changed = withoutSiblings(text, left);
+      if (changed !== text) rewrite(fd, encoder.encode(changed));
+    });
+  }
+}

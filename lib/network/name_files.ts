@@ -1,0 +1,131 @@
+/**
+ * `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf` of containers.
+ *
+ * @module
+ */
+
+import type { ContainerOptions } from "../container/spec/options.ts";
+import { InputError } from "../errors.ts";
+import type { FileSpec } from "../program/spec.ts";
+import { parseAddress } from "./address.ts";
+import { formatResolvers, hostResolvers, reachableResolvers, type ResolverConfiguration } from "./resolver.ts";
+
+/** One line of `/etc/hosts`. */
+export interface HostLine {
+  /** The address. */
+  readonly address: string;
+  /** Its names. */
+  readonly names: readonly string[];
+}
+
+/** What names a container on bridged networks has, and knows. */
+export interface Names {
+  /** Its host name. */
+  readonly hostname: string;
+  /** Its own addresses. */
+  readonly own: readonly HostLine[];
+  /** The lines of `/etc/hosts` that its siblings add. */
+  readonly siblings: string;
+  /** The host's address on its first network. */
+  readonly gateway: string;
+}
+
+const LOOPBACK: readonly HostLine[] = [
+  { address: "127.0.0.1", names: ["localhost"] },
+  { address: "::1", names: ["localhost", "ip6-localhost", "ip6-loopback"] },
+];
+
+function format(lines: readonly HostLine[]): string {
+  return lines.map(({ address, names }) => `${address}\t${names.join(" ")}\n`).join("");
+}
+
+function extraHosts({ addHosts = [] }: ContainerOptions, gateway: string): HostLine[] {
+  return addHosts.map((text) => {
+    const [, name = "", target = ""] = /^([^:=\s#]+)[:=](\S+)$/.exec(text) ?? [];
+    const address = target === "host-gateway" ? gateway : target.replace(/^\[(.*)\]$/, "$1");
+    if (name !== "" && parseAddress(address)) return { address, names: [name] };
+    throw new InputError(`--add-host ${text} is not NAME:ADDRESS`, {
+      code: "bad-host",
+      facts: { value: text },
+      hint: "for example db:192.168.1.7, or db:host-gateway for this machine",
+    });
+  });
+}
+
+function resolvers(
+  { dns, dnsSearch, dnsOptions }: ContainerOptions,
+  host: ResolverConfiguration,
+): ResolverConfiguration {
+  const bad = dns?.find((server) => !parseAddress(server));
+  if (bad !== undefined) {
+    throw new InputError(`--dns ${bad} is no IP address`, { code: "bad-dns", facts: { value: bad } });
+  }
+  const words = [...dnsSearch ?? [], ...dnsOptions ?? []];
+  const blank = words.find((word) => !/^[^\s#;]+$/.test(word));
+  if (blank !== undefined) {
+    throw new InputError(`${JSON.stringify(blank)} cannot stand in resolv.conf`, { code: "bad-dns" });
+  }
+  return {
+    servers: dns?.length ? dns : host.servers,
+    search: dnsSearch ?? host.search,
+    options: dnsOptions ?? host.options,
+  };
+}
+
+function files(hostname: string, hosts: string, resolver: ResolverConfiguration): FileSpec[] {
+  return [
+    { path: "/etc/hosts", text: hosts },
+    { path: "/etc/hostname", text: hostname + "\n" },
+    { path: "/etc/resolv.conf", text: formatResolvers(resolver) },
+  ];
+}
+
+function whole(text: string): string {
+  return text.endsWith("\n") || text === "" ? text : text + "\n";
+}
+
+function hostsOfMachine(): string {
+  try {
+    return whole(Deno.readTextFileSync("/etc/hosts"));
+  } catch {
+    return format(LOOPBACK);
+  }
+}
+
+/** How a container finds itself that has no address of its own. */
+function itself(hostname: string): HostLine {
+  return { address: "127.0.1.1", names: [hostname] };
+}
+
+/**
+ * The files of a container on no bridge.
+ *
+ * @throws {InputError} `bad-host`, `bad-dns`.
+ */
+export function apartFiles(mode: "none" | "host", hostname: string, options: ContainerOptions): FileSpec[] {
+  const own = [itself(hostname), ...extraHosts(options, "127.0.0.1")];
+  const known = mode === "host" ? hostsOfMachine() : format(LOOPBACK);
+  return files(hostname, known + format(own), resolvers(options, hostResolvers()));
+}
+
+/**
+ * The files of a container on bridged networks.
+ *
+ * @throws {InputError} `bad-host`, `bad-dns`.
+ */
+export function bridgedFiles({ hostname, own, siblings, gateway }: Names, options: ContainerOptions): FileSpec[] {
+  const host = reachableResolvers();
+  // Rules lead the gateway's port 53 to a resolver on the host's loopback.
+  const reachable = host.servers.length > 0 ? host : { ...host, servers: [gateway] };
+  const hosts = format([...LOOPBACK, ...own, ...extraHosts(options, gateway)]) + siblings;
+  return files(hostname, hosts, resolvers(options, reachable));
+}
+
+/** The files of a container in another one's network: what that one has, `read`, and its own name. */
+export function sharedFiles(hostname: string, read: (path: string) => string | undefined): FileSpec[] {
+  return [
+    { path: "/etc/hosts", text: whole(read("/etc/hosts") ?? format(LOOPBACK)) + format([itself(hostname)]) },
+    { path: "/etc/hostname", text: hostname + "\n" },
+    { path: "/etc/resolv.conf", text: read("/etc/resolv.conf") ?? formatResolvers(reachableResolvers()) },
+  ];
+}

@@ -1,0 +1,80 @@
+/**
+ * Steps that mount the files of a container that does not run, for us to look at: in a mount namespace that is gone at
+ * once, so that what is left is a tree attached nowhere, which goes with its descriptor.
+ *
+ * @module
+ */
+
+import * as call from "../../ffi/program/calls.ts";
+import { flags } from "../../ffi/program/flags.ts";
+import { callerStep, type Program, register, step } from "../../ffi/program/model.ts";
+import type { BindMount } from "./spec.ts";
+import { dieWithCaller, holdCaller } from "./clone.ts";
+import { mountOverlay, openSource, openTarget, pivot, source, target } from "./rootfs.ts";
+
+/** What to look at. */
+export interface View {
+  /** The folder to mount it on, the container's own: `upper` and `work` are in it. */
+  readonly folder: string;
+  /** The folders of the image, absolute, uppermost first. */
+  readonly lower: readonly string[];
+  /** The image alone, or the container. */
+  readonly shows: "image" | "container";
+  /** What can be written: everything, what volumes hold, or nothing. */
+  readonly writable: "all" | "volumes" | "nothing";
+  /** Whether what is written need not reach the disk. Default: it must. */
+  readonly volatile?: boolean;
+  /** Volumes to show. Those whose target is not there and cannot be made are left out. */
+  readonly volumes: readonly BindMount[];
+}
+
+/** Register names that are read after a run. */
+export const VIEW = { pidfd: "pidfd", tree: "view" } as const;
+
+// A running container has something else on them.
+const COVERED = /^\/(dev|sys)\//;
+
+function attach(mount: BindMount): Program {
+  const tree = register(source(mount));
+  const absent = ["ENOENT", "ENOTDIR", "ELOOP", "EROFS"] as const, on = target(mount);
+  const find = step(`find ${mount.target}`, call.open(mount.target, flags("O", "PATH")), { save: on, ignore: absent });
+  return [
+    COVERED.test(mount.target) ? find : openTarget(mount, absent),
+    ...(mount.readOnly
+      ? [step(`restrict ${mount.target}`, call.setTreeAttributes(tree, flags("MOUNT_ATTR", "RDONLY")))]
+      : []),
+    step(`mount ${mount.source} on ${mount.target}`, call.attachOn(tree, register(on)), {
+      when: on,
+      ignore: ["ENOENT", "ENOTDIR"],
+    }),
+  ];
+}
+
+/** The program that leaves a descriptor of the tree's top in the register `VIEW.tree`. Pure. */
+export function compileView({ folder, lower, shows, writable, volumes, volatile = false }: View): Program {
+  const made = register("tree"), restricted = flags("MS", "NOSUID", "NODEV", "NOEXEC");
+  const rootOnly = flags("MS", "REMOUNT", "BIND", "RDONLY", "NOSUID", "NODEV", "NOEXEC");
+  const attributes = flags(
+    "MOUNT_ATTR",
+    "NODEV",
+    "NOSUID",
+    "NOEXEC",
+    ...(writable === "nothing" ? ["RDONLY"] as const : []),
+  );
+  return [
+    ...holdCaller(),
+    callerStep("start a process in its own mount namespace", call.clone3(flags("CLONE", "PIDFD", "NEWNS"), VIEW.pidfd)),
+    ...dieWithCaller(),
+    step("make every mount private", call.mount(null, "/", null, flags("MS", "REC", "PRIVATE"))),
+    ...volumes.map(openSource),
+    ...mountOverlay({ folder, lower, volatile }, restricted, shows === "container"),
+    ...pivot(folder),
+    step("create files with the modes given", call.umask(0)),
+    ...volumes.flatMap(attach),
+    ...(writable === "volumes" ? [step("make the root read-only", call.mount(null, "/", null, rootOnly))] : []),
+    step("copy the tree of mounts, attached nowhere", call.openTree("/"), { save: "tree" }),
+    step("restrict it", call.setTreeAttributes(made, attributes)),
+    callerStep("take it", call.pidfdGetfd(register(VIEW.pidfd), made), { save: VIEW.tree }),
+    step("end, and the namespace with it", call.exit),
+  ];
+}

@@ -1,0 +1,93 @@
+/**
+ * The other programs of a detached container's monitor: starting the container again, and taking away what must not stay.
+ *
+ * @module
+ */
+
+import * as call from "../../ffi/program/calls.ts";
+import { flags } from "../../ffi/program/flags.ts";
+import { callerStep, type Program, register } from "../../ffi/program/model.ts";
+import { type GroupPlan, INNER } from "../cgroup/plan.ts";
+import type { ContainerSpec } from "./spec.ts";
+
+const BUSY = ["ENOENT", "EBUSY", "ENOTEMPTY", "EROFS"] as const;
+
+/**
+ * Starts a process whose pidfd goes to the register `pidfd`; in the v2 group at `home`, if one is given, so that it does
+ * not end with the session or service that we belong to.
+ */
+export function startApart(label: string, pidfd: string, home: string | undefined): Program {
+  if (home === undefined) return [callerStep(label, call.clone3(flags("CLONE", "PIDFD"), pidfd))];
+  const open = call.open(home, flags("O", "PATH", "DIRECTORY"));
+  return [
+    callerStep("open a control group that does not end with this session or service", open, { save: "home" }),
+    callerStep(label, call.clone3(flags("CLONE", "PIDFD", "INTO_CGROUP"), pidfd, register("home"))),
+  ];
+}
+
+/** A group that has all it needs. */
+function existing({ deviceFilter: _deviceFilter, inner, ...group }: GroupPlan): GroupPlan {
+  const nothing = { enable: [], writes: [] };
+  return { ...group, ...nothing, ...(inner && { inner: { ...inner, ...nothing } }) };
+}
+
+/**
+ * What a container is to be when its monitor starts it again: in the network namespace that was kept at `networkPlace`,
+ * and in control groups that have their limits.
+ */
+export function specAgain(spec: ContainerSpec, networkPlace: number): ContainerSpec {
+  const { network, cgroups } = spec;
+  const kept = network.mode === "own" && network.interfaces.length > 0;
+  return {
+    ...spec,
+    network: kept ? { mode: "join", namespace: `/proc/self/fd/${networkPlace}` } : network,
+    cgroups: { groups: cgroups.groups.map(existing) },
+  };
+}
+
+/** What is to be taken away at the end of a container. */
+export interface Estate {
+  /** The descriptors that hold its published ports. */
+  readonly ports: readonly number[];
+  /** Control groups that there may be, innermost first. */
+  readonly groups: readonly string[];
+  /** The container's folder, if it is not to be kept. */
+  readonly folder?: string;
+  /** The descriptor that holds the claim to it. */
+  readonly claim: number;
+  /** The marks that say whose it is. */
+  readonly marks: readonly string[];
+}
+
+/** The registers of {@linkcode removeAtOnce} tell which groups are still there: those that hold an error but ENOENT. */
+export function removeAtOnce(groups: readonly string[]): Program {
+  return groups.flatMap((path): Program => [
+    callerStep(`remove the control group ${path}/${INNER}`, call.rmdir(`${path}/${INNER}`), { ignore: BUSY }),
+    callerStep(`remove the control group ${path}`, call.rmdir(path), { ignore: BUSY, save: path }),
+  ]);
+}
+
+/** Takes away what must not stay of a container. */
+export function endOf({ ports, groups, folder, claim, marks }: Estate): Program {
+  const removeGroup = (path: string): Program => [
+    callerStep(`remove the control group ${path}`, call.removeGroup(path), {
+      ignore: ["ENOENT", "EBUSY", "EACCES", "EPERM"],
+    }),
+  ];
+  const removeFolder = (path: string): Program => [
+    callerStep("remove its record: it is no container any more", call.unlink(`${path}/container.json`), {
+      ignore: ["ENOENT", "EROFS"],
+    }),
+    callerStep("remove its files", call.removeTree(path), { ignore: ["EPERM", "EROFS", "EBUSY", "EIO"] }),
+  ];
+  return [
+    // Before its marks are gone, so that who starts it then finds them free.
+    ...ports.map((fd) => callerStep("let go of published ports", call.close(fd))),
+    ...groups.flatMap(removeGroup),
+    ...(folder === undefined ? [] : removeFolder(folder)),
+    callerStep("let go of the claim: who finds no mark must find none", call.close(claim)),
+    ...marks.map((path) =>
+      callerStep("say that nothing happens with it any more", call.unlink(path), { ignore: ["ENOENT"] })
+    ),
+  ];
+}

@@ -1,0 +1,86 @@
+/**
+ * Makes a layer of a folder, such as the upper one of an overlay: what `unpackLayer` does, the other way round. The same
+ * folder always gives the same bytes.
+ *
+ * @module
+ */
+
+import { AT_FDCWD, close, SystemError } from "../../ffi/fs/fs.ts";
+import { ImageError } from "../errors.ts";
+import { type ByteSource, joined, writeChunks } from "../tar/chunks.ts";
+import { measure, measureAll, measuring } from "../tar/measure.ts";
+import type { TarEntry } from "../tar/entry.ts";
+import { archiveTree } from "../tar/tree_archive.ts";
+import { gzip } from "../tar/transform.ts";
+import { openDirectory } from "../tar/tree.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** A layer that was made. */
+export interface PackedLayer {
+  /** The digest of the file, which is gzip. */
+  digest: string;
+  /** The file's size. */
+  size: number;
+  /** The digest of the archive in it. */
+  diffId: string;
+  /** How many entries the archive has. */
+  entries: number;
+}
+
+/** How to pack a layer. */
+export interface PackOptions {
+  /** Gives up when aborted. */
+  readonly signal?: AbortSignal;
+  /** Changes each entry. Default: they stay. */
+  readonly change?: (entry: TarEntry) => TarEntry;
+}
+
+async function compressTo(path: string, source: ByteSource) {
+  const inner = measure(), outer = measure();
+  await writeChunks(path, measuring(gzip(measuring(source, inner)), outer));
+  return { ...outer.result(), diffId: inner.result().digest };
+}
+
+/** The digest that the layer of a folder has uncompressed, without packing it. */
+export async function diffIdOf(folder: string, signal?: AbortSignal): Promise<string> {
+  const root = openDirectory(AT_FDCWD, folder);
+  try {
+    return (await measureAll(joined(archiveTree(root, { layer: true }), signal))).digest;
+  } finally {
+    close(root);
+  }
+}
+
+/**
+ * Packs the folder `upper` into the new file `toPath`: a gzip'ed OCI layer with owners, times, hard links, devices and
+ * extended attributes; overlayfs' whiteouts and opaque folders become those of layers. Sockets are left out. Memory use
+ * does not grow with the folder's files.
+ *
+ * Throws {@linkcode ImageError} `image-unsupported` for what a layer cannot say, `pack-failed` if something cannot be
+ * read, and the reason of `signal` if that is aborted.
+ */
+export async function packLayer(
+  upper: string,
+  toPath: string,
+  { signal, change }: PackOptions = {},
+): Promise<PackedLayer> {
+  let entries = 0, root = -1;
+  try {
+    root = openDirectory(AT_FDCWD, upper);
+    const packed = await compressTo(
+      toPath,
+      joined(archiveTree(root, { layer: true, change, onEntry: () => void entries++ }), signal),
+    );
+    return { ...packed, entries };
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    throw new ImageError(`${upper} cannot be packed: ${error.message}`, {
+      code: "pack-failed",
+      facts: { folder: upper, errno: error.code },
+      cause: error,
+    });
+  } finally {
+    if (root >= 0) close(root);
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * Making sure that the blob of a layer holds what the image says.
+ *
+ * @module
+ */
+
+import { fileChunks } from "../tar/chunks.ts";
+import { decompress } from "../tar/decompress.ts";
+import { measureAll } from "../tar/measure.ts";
+import { otherDigest } from "../image/exchange/problems.ts";
+import { ensureLayer } from "./ensure_layers.ts";
+import type { Descriptor } from "../oci.ts";
+import { blobPath } from "./store.ts";
+
+/**
+ * Makes sure that a layer is unpacked. That verifies its diff id; where another blob has been unpacked already, this one
+ * is read.
+ *
+ * @throws {ImageError} `digest-mismatch`, and as `ensureLayer`.
+ */
+export async function verifyLayer(
+  store: string,
+  { digest, mediaType }: Descriptor,
+  diffId: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (await ensureLayer(store, digest, mediaType, diffId, signal) || digest === diffId) return;
+  const { digest: got } = await measureAll(decompress(fileChunks(blobPath(store, digest), signal)));
+  if (got !== diffId) throw otherDigest(`the uncompressed layer ${digest}`, diffId, got);
+}

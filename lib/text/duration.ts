@@ -1,0 +1,27 @@
+/**
+ * Spans of time as people write them.
+ *
+ * @module
+ */
+
+import { InputError } from "../errors.ts";
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/**
+ * Reads `500ms`, `30s`, `1h30m`; a number alone is seconds. Returns milliseconds.
+ *
+ * @throws {InputError} `bad-duration`.
+ */
+export function parseDuration(text: string): number {
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
+  if (/^\d+(\.\d+)?$/.test(text)) return Math.round(Number(text) * 1000);
+  if (parts.length > 0 && parts.map(([part]) => part).join("") === text) {
+    return Math.round(parts.reduce((sum, [, number, unit = ""]) => sum + Number(number) * (UNITS[unit] ?? 0), 0));
+  }
+  throw new InputError(`${JSON.stringify(text)} is not a span of time`, {
+    code: "bad-duration",
+    facts: { text },
+    hint: "for example 500ms, 30s or 1h30m",
+  });
+}

@@ -1,0 +1,24 @@
+/**
+ * Labels as users write them.
+ *
+ * @module
+ */
+
+import { InputError } from "../errors.ts";
+
+/**
+ * Reads `NAME=VALUE` words; `NAME` alone is an empty label. The last of a name counts.
+ *
+ * @throws {InputError} `bad-label`.
+ */
+export function parseLabels(words: readonly string[]): Record<string, string> {
+  return Object.fromEntries(words.map((word) => {
+    const [name = "", value = ""] = word.split(/=(.*)/s);
+    if (name.trim() !== "") return [name, value];
+    throw new InputError(`${JSON.stringify(word)} is not NAME=VALUE`, {
+      code: "bad-label",
+      facts: { value: word },
+      hint: "for example --label tier=web",
+    });
+  }));
+}
