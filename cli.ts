@@ -5,7 +5,7 @@
  */
 
 import { normalize } from "./cli/args/normalize.ts";
-import { ourWords } from "./cli/args/docker_aliases.ts";
+import { translateDockerAlias } from "./cli/args/docker_aliases.ts";
 import { FLAG_TABLE, readWords } from "./cli/args/container_flags.ts";
 import { exec, EXEC_TABLE } from "./cli/commands/exec.ts";
 import { run } from "./cli/commands/run.ts";
@@ -21,7 +21,9 @@ const TABLES = { run: FLAG_TABLE, create: FLAG_TABLE, fork: FLAG_TABLE, explain:
 /** Runs one command line and returns its exit code. */
 async function main(words: readonly string[]): Promise<number> {
   try {
-    const [name = "--help", ...rest] = words[0] === "__complete" ? words : normalize(ourWords(words), TABLES);
+    const [name = "--help", ...rest] = words[0] === "__complete"
+      ? words
+      : normalize(translateDockerAlias(words), TABLES);
     if (!Object.hasOwn(TABLES, name) || rest[0] === "--help") return await (await other()).parse([name, ...rest]);
     if (name === "exec") return await exec(rest);
     const { flags, image: named, command } = readWords(rest, name);
@@ -29,7 +31,7 @@ async function main(words: readonly string[]): Promise<number> {
     if (name === "explain") return await (await other()).explain(flags, image, command);
     if (name === "create" || flags.detach) return await (await detached()).create(name, flags, image, command);
     const { code, warning } = await run(flags, image, command);
-    if (warning !== undefined) (await other()).say(warning);
+    if (warning !== undefined) (await other()).printError(warning);
     return code;
   } catch (error) {
     return (await other()).report(error, words);

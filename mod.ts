@@ -64,7 +64,7 @@ export type { LogLoss, LogOptions } from "./lib/container/state/log.ts";
 export type { LogRecord, LogStream } from "./lib/container/state/log_format.ts";
 export type { ContainerRecord, ContainerStatus, Detached, EndRecord } from "./lib/container/state/record.ts";
 export type { Health, MonitorState } from "./lib/container/state/monitor_state.ts";
-export type { KeptOptions } from "./lib/container/spec/recorded_options.ts";
+export type { RecordedOptions } from "./lib/container/spec/recorded_options.ts";
 export type { ExecOptions, ExecOutput, ExecProcess } from "./lib/container/attached/exec.ts";
 export type { DetachedOptions } from "./lib/container/detached/start.ts";
 export type { RemoveOptions, StopOptions } from "./lib/container/detached/stop.ts";

@@ -11,7 +11,7 @@ import { close } from "../ffi/fs/fs.ts";
 import { pipe, reapNow } from "../ffi/process/process.ts";
 import { callerStep, type Program, step } from "../ffi/program/model.ts";
 import { readReport } from "../lib/container/attached/report.ts";
-import { becomeShim } from "../lib/program/process.ts";
+import { execShim } from "../lib/program/process.ts";
 import { type Contender, timed } from "./measure.ts";
 
 const CLONE = callerStep("start a process", call.clone3(flags("CLONE", "PIDFD"), "pidfd"));
@@ -28,7 +28,7 @@ function throughShim(): void {
   const { fd: lastProgram, registers } = programFile(END);
   const [reading, report] = pipe();
   const wiring = { streams: STREAMS, shim: shimFd, hostNetwork: -1, lastProgram, report };
-  const pidfd = start(becomeShim("join", wiring));
+  const pidfd = start(execShim("join", wiring));
   close(report);
   readReport(reading, { program: END, registers });
   reapNow(pidfd);

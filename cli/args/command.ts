@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Flags, type Read, readFlags, WrongWords } from "./flag_schema.ts";
+import { type Flags, type Read, readFlags, UsageError } from "./flag_schema.ts";
 
 /** A word that a command takes besides flags. */
 export interface Word {
@@ -89,11 +89,11 @@ function isNeeded({ optional = false }: Word): boolean {
 function checkWords(name: string, words: readonly Word[], given: readonly string[]): void {
   const needed = words.filter(isNeeded);
   if (given.length < needed.length) {
-    throw new WrongWords(name, { kind: "missing", names: needed.slice(given.length).map(({ name }) => name) });
+    throw new UsageError(name, { kind: "missing", names: needed.slice(given.length).map(({ name }) => name) });
   }
   const surplus = given[words.length];
   if (surplus !== undefined && !words.at(-1)?.repeated) {
-    throw new WrongWords(name, { kind: "too-many", value: surplus });
+    throw new UsageError(name, { kind: "too-many", value: surplus });
   }
 }
 

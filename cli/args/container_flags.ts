@@ -12,7 +12,7 @@ import { lazy } from "../../lib/lazy.ts";
 import { parseDuration } from "../../lib/text/duration.ts";
 import { parseRate, parseSize } from "../../lib/text/size.ts";
 import type { FlagTable } from "./normalize.ts";
-import { type Flags, many, number, one, readFlags, tableOf, word, WrongWords, yes } from "./flag_schema.ts";
+import { type Flags, many, number, one, readFlags, tableOf, UsageError, word, yes } from "./flag_schema.ts";
 
 /** Everything that can be said of a container to `run` and `explain`. */
 export interface ContainerFlags extends FolderOptions {
@@ -211,7 +211,7 @@ export const FLAG_TABLE: FlagTable = tableOf(FLAGS, SHORT);
 /**
  * Reads arranged words: flags, then `--`, the image, and the command.
  *
- * @throws {WrongWords}
+ * @throws {UsageError}
  */
 export function readWords(
   words: readonly string[],
@@ -219,7 +219,7 @@ export function readWords(
 ): { flags: ContainerFlags; image: string; command: string[] } {
   const { values: flags, rest: [image, ...command] } = readFlags(name, FLAGS, words);
   if (image !== undefined) return { flags, image, command };
-  throw new WrongWords(name, { kind: "missing", names: [name === "fork" ? "CONTAINER" : "IMAGE"] });
+  throw new UsageError(name, { kind: "missing", names: [name === "fork" ? "CONTAINER" : "IMAGE"] });
 }
 
 // What lifts restrictions that containers do not have here is true already.

@@ -6,10 +6,10 @@
 
 import { InputError } from "../../lib/errors.ts";
 import { COMMANDS } from "./normalize.ts";
-import { WrongWords } from "./flag_schema.ts";
+import { UsageError } from "./flag_schema.ts";
 
 /** Docker's words for commands that have others here. */
-export const DOCKER_WORDS: Readonly<Record<string, readonly string[]>> = {
+export const DOCKER_ALIASES: Readonly<Record<string, readonly string[]>> = {
   build: ["images", "build"],
   history: ["images", "history"],
   import: ["images", "import"],
@@ -34,15 +34,15 @@ const OTHERS: Readonly<Record<string, string>> = {
   compose: "a script can start several containers: see examples/",
 };
 
-/** The words for a command line that may be docker's. Throws {@linkcode InputError} `no-command`, or {@linkcode WrongWords}, for what is none here. */
-export function ourWords(words: readonly string[]): readonly string[] {
+/** The words for a command line that may be docker's. Throws {@linkcode InputError} `no-command`, or {@linkcode UsageError}, for what is none here. */
+export function translateDockerAlias(words: readonly string[]): readonly string[] {
   const [first = "", second = "", ...rest] = words;
   if (first === "container") {
     if (LISTS.includes(second)) return ["ps", ...rest];
     if (second === "" || second.startsWith("-") || COMMANDS.has(second)) return words.slice(1);
-    throw new WrongWords("container", { kind: "unknown-command", name: second, known: [...COMMANDS] });
+    throw new UsageError("container", { kind: "unknown-command", name: second, known: [...COMMANDS] });
   }
-  if (Object.hasOwn(DOCKER_WORDS, first)) return [...DOCKER_WORDS[first] ?? [], ...words.slice(1)];
+  if (Object.hasOwn(DOCKER_ALIASES, first)) return [...DOCKER_ALIASES[first] ?? [], ...words.slice(1)];
   if (!Object.hasOwn(OTHERS, first)) return words;
   throw new InputError(`there is no command ${first}, and for an image of that name write: sauropod run ${first}`, {
     code: "no-command",

@@ -20,7 +20,7 @@ export interface Flag<T> {
 export type Flags<Values> = { readonly [K in keyof Values]-?: Flag<Exclude<Values[K], undefined>> };
 
 /** What can be wrong with the words of a command. */
-export type Wrong =
+export type UsageProblem =
   | { readonly kind: "unknown-flag"; readonly flag: string; readonly known: readonly string[] }
   | { readonly kind: "no-value"; readonly flag: string; readonly brief: string; readonly placeholder: string }
   | { readonly kind: "bad-flag"; readonly flag: string; readonly brief: string; readonly value: string }
@@ -30,9 +30,9 @@ export type Wrong =
   | { readonly kind: "unknown-command"; readonly name: string; readonly known: readonly string[] };
 
 /** The words of `command` are wrong. `wrong.ts` says how, which most commands need not load. */
-export class WrongWords extends Error {
+export class UsageError extends Error {
   /** Makes an error of a fact. */
-  constructor(readonly command: string, readonly wrong: Wrong, cause?: unknown) {
+  constructor(readonly command: string, readonly wrong: UsageProblem, cause?: unknown) {
     super(`${command}: ${wrong.kind}`, { cause });
   }
 }
@@ -119,14 +119,14 @@ function set<Values, K extends keyof Values & string>(
   try {
     values[name] = flag.read(value, values[name]);
   } catch (error) {
-    throw new WrongWords(command, { kind: "bad-flag", flag: `--${kebab(name)}`, brief: flag.brief, value }, error);
+    throw new UsageError(command, { kind: "bad-flag", flag: `--${kebab(name)}`, brief: flag.brief, value }, error);
   }
 }
 
 /**
  * Reads arranged words: `--name=value` or `--name`, then `--`, then the words that are returned as `rest`.
  *
- * @throws {WrongWords}
+ * @throws {UsageError}
  */
 export function readFlags<Values>(
   command: string,
@@ -140,11 +140,11 @@ export function readFlags<Values>(
     const value = equals < 0 ? undefined : word.slice(equals + 1);
     const name = camel(flag.slice(2));
     if (!isNameOf(flags, name) || !flag.startsWith("--")) {
-      throw new WrongWords(command, { kind: "unknown-flag", flag, known: Object.keys(flags) });
+      throw new UsageError(command, { kind: "unknown-flag", flag, known: Object.keys(flags) });
     }
     const { placeholder, brief } = flags[name];
     if (value === undefined && placeholder !== undefined) {
-      throw new WrongWords(command, { kind: "no-value", flag, brief, placeholder });
+      throw new UsageError(command, { kind: "no-value", flag, brief, placeholder });
     }
     set(command, flags, values, name, value ?? "true");
   }

@@ -81,7 +81,7 @@ function longOf(letter: string, isAmong: boolean, table: FlagTable): string | un
  *
  * @param mixed Whether flags can also stand behind other words.
  */
-export function arrange(words: readonly string[], table: FlagTable, mixed = false): string[] {
+export function normalizeArgs(words: readonly string[], table: FlagTable, mixed = false): string[] {
   const flags: string[] = [], others: string[] = [];
   let end = 0;
   for (; end < words.length; end++) {
@@ -119,6 +119,6 @@ export function normalize(
     return [first === "--version" ? "--version" : "--help"];
   }
   const table = tables[first];
-  if (table) return [first, ...arrange(rest, table)];
-  return COMMANDS.has(first) ? [...words] : ["run", ...arrange(words, tables.run)];
+  if (table) return [first, ...normalizeArgs(rest, table)];
+  return COMMANDS.has(first) ? [...words] : ["run", ...normalizeArgs(words, tables.run)];
 }

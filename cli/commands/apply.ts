@@ -11,7 +11,7 @@ import { InputError } from "../../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { formatSize } from "../../lib/text/size.ts";
 import { LETTERS } from "./diff.ts";
-import { print, printJson, say, showName } from "../output/output.ts";
+import { printError, printJson, printOut, showName } from "../output/output.ts";
 
 /** The flags of `apply`. */
 export interface ApplyFlags extends FolderOptions {
@@ -48,10 +48,10 @@ function describe({ before, after }: Change): string {
 function show({ changes, leftOut }: ApplyPlan): void {
   const names = changes.map(({ path }) => showName(path));
   const width = Math.min(60, Math.max(0, ...names.map((name) => name.length)));
-  print(
+  printOut(
     changes.map((change, i) => `${LETTERS[change.kind]} ${names[i]?.padEnd(width)}  ${describe(change)}\n`).join(""),
   );
-  if (leftOut.length > 0) say(`left out: ${leftOut.length} below /dev, /proc, /run and /sys`);
+  if (leftOut.length > 0) printError(`left out: ${leftOut.length} below /dev, /proc, /run and /sys`);
 }
 
 function ask(question: string): boolean {
@@ -81,17 +81,17 @@ export async function apply(flags: ApplyFlags, container: string, ...paths: stri
   if (json) printJson(result);
   else if (!shown) show(result);
   if (!force || conflicts.some(({ forcible }) => !forcible)) {
-    for (const { path, reason } of conflicts) say(`conflict: ${showName(path)}: ${reason}`);
+    for (const { path, reason } of conflicts) printError(`conflict: ${showName(path)}: ${reason}`);
   }
   if (applied || changes.length === 0) {
-    if (!json) say(applied ? `written: ${changes.length}` : "there is nothing to write");
+    if (!json) printError(applied ? `written: ${changes.length}` : "there is nothing to write");
     return 0;
   }
   if (conflicts.length > 0 && !shown) {
     const hopeless = conflicts.some(({ forcible }) => !forcible);
-    say(
+    printError(
       `sauropod: nothing was written\n  name the paths to write${hopeless ? "" : ", or --force what was changed here"}`,
     );
-  } else if (!dryRun) say("sauropod: nothing was written");
+  } else if (!dryRun) printError("sauropod: nothing was written");
   return dryRun && conflicts.length === 0 ? 0 : 1;
 }

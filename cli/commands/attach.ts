@@ -12,7 +12,7 @@ import { findFolders, type FolderOptions, type Folders } from "../../lib/host/fo
 import { lazy } from "../../lib/lazy.ts";
 import { DETACH_KEYS, parseDetachKeys, untilTyped } from "../terminal/detach_keys.ts";
 import { passSignals } from "../terminal/signals.ts";
-import { printBytes, say } from "../output/output.ts";
+import { printBytes, printError } from "../output/output.ts";
 
 /** The flags of `attach`. */
 export interface AttachFlags extends FolderOptions {
@@ -110,7 +110,7 @@ async function connect(
     await restore?.();
   }
   if (disconnected.signal.aborted) {
-    say("\nsauropod: disconnected; the container goes on");
+    printError("\nsauropod: disconnected; the container goes on");
     return 0;
   }
   return await end().catch((error) => {
@@ -124,7 +124,7 @@ function follow({ container, folders, disconnected }: Session, begun?: () => boo
     ...folders,
     signal: disconnected.signal,
     ...(begun ? { begun } : {}),
-    onLoss: () => say("sauropod: output is missing here: it came faster than it could be shown"),
+    onLoss: () => printError("sauropod: output is missing here: it came faster than it could be shown"),
   });
   // It is awaited when we are connected; until then an error must not count as unhandled.
   output.catch(() => {});

@@ -10,7 +10,7 @@ import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { lazy } from "../../lib/lazy.ts";
 import { interruptible } from "./images.ts";
 import { progressView } from "../output/progress.ts";
-import { print, printBytes, printJson, say, sayError } from "../output/output.ts";
+import { printBytes, printError, printJson, printOut, sayError } from "../output/output.ts";
 
 /** The flags of `images build`. */
 export interface BuildFlags extends FolderOptions {
@@ -80,9 +80,9 @@ export async function build(flags: BuildFlags, context: string): Promise<number>
   const heard = quiet ? quietly(unsaid) : {
     onPull: view?.update,
     onProgress: ({ step, steps, text, cached }: { step: number; steps: number; text: string; cached: boolean }): void =>
-      say(`[${step}/${steps}] ${text}${cached ? " (cached)" : ""}`),
+      printError(`[${step}/${steps}] ${text}${cached ? " (cached)" : ""}`),
     onOutput: (bytes: Uint8Array): void => printBytes("stderr", bytes),
-    onWarning: (message: string): void => say(`sauropod: ${message}`),
+    onWarning: (message: string): void => printError(`sauropod: ${message}`),
   };
   try {
     const { names: full, descriptor } = await interruptible((signal) =>
@@ -101,7 +101,7 @@ export async function build(flags: BuildFlags, context: string): Promise<number>
       })
     );
     if (flags.json) printJson({ names: full, digest: descriptor.digest });
-    else print(`${descriptor.digest}\n`);
+    else printOut(`${descriptor.digest}\n`);
     return 0;
   } catch (error) {
     if (!(error instanceof ImageError) || error.code !== "run-failed") throw error;

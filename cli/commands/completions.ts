@@ -5,8 +5,8 @@
  * @module
  */
 
-import { WrongWords } from "../args/flag_schema.ts";
-import { print } from "../output/output.ts";
+import { UsageError } from "../args/flag_schema.ts";
+import { printOut } from "../output/output.ts";
 
 const SCRIPTS = {
   bash: `# Completion of sauropod for bash.
@@ -73,7 +73,7 @@ export function completions(_flags: object, shell: string): void {
   const [, script] = Object.entries(SCRIPTS).find(([name]) => name === shell) ?? [];
   if (script === undefined) {
     const cause = new Error(`${JSON.stringify(shell)} is not bash, zsh or fish`);
-    throw new WrongWords("completions", { kind: "bad-word", value: shell }, cause);
+    throw new UsageError("completions", { kind: "bad-word", value: shell }, cause);
   }
-  print(script);
+  printOut(script);
 }

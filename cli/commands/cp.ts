@@ -16,7 +16,7 @@ import { InputError } from "../../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { writeOutput } from "../../lib/host/output_file.ts";
 import { formatSize } from "../../lib/text/size.ts";
-import { printBytes, say, showName } from "../output/output.ts";
+import { printBytes, printError, showName } from "../output/output.ts";
 
 /** The flags of `cp`. */
 export interface CpFlags extends FolderOptions {
@@ -44,9 +44,11 @@ function told({ entries, bytes, leftOut }: CopyResult, flags: CpFlags): void {
   if (flags.quiet) return;
   if (leftOut.length > 0) {
     const names = leftOut.slice(0, SHOWN).map(showName).join(", ");
-    say(`sauropod: left out: ${names}${leftOut.length > SHOWN ? ` and ${leftOut.length - SHOWN} more` : ""}`);
+    printError(`sauropod: left out: ${names}${leftOut.length > SHOWN ? ` and ${leftOut.length - SHOWN} more` : ""}`);
   }
-  if (Deno.stderr.isTerminal()) say(`copied ${entries} ${entries === 1 ? "entry" : "entries"}, ${formatSize(bytes)}`);
+  if (Deno.stderr.isTerminal()) {
+    printError(`copied ${entries} ${entries === 1 ? "entry" : "entries"}, ${formatSize(bytes)}`);
+  }
 }
 
 async function toOutput(archive: AsyncIterable<Uint8Array<ArrayBuffer>>): Promise<void> {

@@ -9,7 +9,7 @@ import { findFolders } from "../../lib/host/folders.ts";
 import { type ContainerFlags, containerOptions } from "../args/container_flags.ts";
 import { idFileFor, inherited } from "./run.ts";
 import { passSignals } from "../terminal/signals.ts";
-import { print } from "../output/output.ts";
+import { printOut } from "../output/output.ts";
 
 /** Makes the container, starts it unless it is only to be made, and prints its id. Returns the exit code. */
 export async function create(
@@ -24,6 +24,6 @@ export async function create(
   using idFile = await idFileFor(flags);
   const id = await make(image, command, { ...options, keep: !flags.rm, signal: interrupted() });
   idFile?.write(id);
-  print(id + "\n");
+  printOut(id + "\n");
   return 0;
 }

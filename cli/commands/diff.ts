@@ -6,7 +6,7 @@
 
 import { changesOf } from "../../lib/container/files/changes.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
-import { print, printJson, showName } from "../output/output.ts";
+import { printJson, printOut, showName } from "../output/output.ts";
 
 /** The flags of `diff`. */
 export interface DiffFlags extends FolderOptions {
@@ -21,5 +21,5 @@ export const LETTERS = { added: "A", changed: "C", deleted: "D" } as const;
 export async function diff(flags: DiffFlags, container: string): Promise<void> {
   const changes = await changesOf(findFolders(flags).containers, container);
   if (flags.json) return printJson(changes);
-  print(changes.map(({ kind, path }) => `${LETTERS[kind]} ${showName(path)}\n`).join(""));
+  printOut(changes.map(({ kind, path }) => `${LETTERS[kind]} ${showName(path)}\n`).join(""));
 }

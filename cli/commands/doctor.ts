@@ -6,7 +6,7 @@
 
 import { examine } from "../../lib/host/doctor.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
-import { print, printJson, table } from "../output/output.ts";
+import { printJson, printOut, table } from "../output/output.ts";
 
 /** Prints what works; ends with 1 if a container cannot be run. */
 export async function doctor(flags: FolderOptions & { json?: boolean }): Promise<number> {
@@ -14,7 +14,7 @@ export async function doctor(flags: FolderOptions & { json?: boolean }): Promise
   if (flags.json) printJson(findings);
   else {
     const rows = findings.map(({ what, ok, found, consequence }) => [ok ? "ok" : "--", what, found, consequence]);
-    print(table(["", "WHAT", "FOUND", "CONSEQUENCE"], rows));
+    printOut(table(["", "WHAT", "FOUND", "CONSEQUENCE"], rows));
   }
   return findings.at(-1)?.ok ? 0 : 1;
 }

@@ -5,7 +5,7 @@
  */
 
 import { SauropodError } from "../../lib/errors.ts";
-import { print, sayError } from "../output/output.ts";
+import { printOut, sayError } from "../output/output.ts";
 
 /** How {@linkcode forEach} takes errors. */
 export interface EachOptions {
@@ -27,7 +27,7 @@ export async function forEach(
   let status = 0;
   for (const query of queries) {
     try {
-      print(`${await work(query) ?? query}\n`);
+      printOut(`${await work(query) ?? query}\n`);
     } catch (error) {
       if (!(error instanceof SauropodError)) throw error;
       sayError(error);

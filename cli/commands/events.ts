@@ -8,7 +8,7 @@ import type { ContainerEvent } from "../../lib/container/state/event.ts";
 import { readEvents } from "../../lib/container/state/events.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { printable, printableJson } from "../../lib/text/printable.ts";
-import { print, say } from "../output/output.ts";
+import { printError, printOut } from "../output/output.ts";
 
 /** The flags of `events`. */
 export interface EventsFlags extends FolderOptions {
@@ -33,9 +33,9 @@ function formatEvent({ time, action, id, ...attributes }: ContainerEvent): strin
 export async function events(flags: EventsFlags): Promise<void> {
   const { containers } = findFolders(flags);
   const onLoss = (): void =>
-    say("sauropod: events may be missing here: their file was rotated faster than it could be read");
+    printError("sauropod: events may be missing here: their file was rotated faster than it could be read");
   const { since, until, filter } = flags;
   for await (const event of readEvents(containers, { since, until, filters: filter, onLoss })) {
-    print((flags.json ? printableJson(event) : formatEvent(event)) + "\n");
+    printOut((flags.json ? printableJson(event) : formatEvent(event)) + "\n");
   }
 }

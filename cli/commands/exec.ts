@@ -8,7 +8,7 @@ import { exec as start } from "../../lib/container/attached/exec.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { lazy } from "../../lib/lazy.ts";
 import type { FlagTable } from "../args/normalize.ts";
-import { type Flags, many, readFlags, tableOf, word, WrongWords, yes } from "../args/flag_schema.ts";
+import { type Flags, many, readFlags, tableOf, UsageError, word, yes } from "../args/flag_schema.ts";
 import { passSignals } from "../terminal/signals.ts";
 
 /** The flags of `exec`. */
@@ -61,7 +61,7 @@ async function environment({ env = [], envFile = [] }: ExecFlags): Promise<Recor
 export async function exec(words: readonly string[]): Promise<number> {
   const { values: flags, rest: [container, ...command] } = readFlags("exec", EXEC_FLAGS, words);
   if (container === undefined || command.length === 0) {
-    throw new WrongWords("exec", {
+    throw new UsageError("exec", {
       kind: "missing",
       names: container === undefined ? ["CONTAINER", "COMMAND"] : ["COMMAND"],
     });

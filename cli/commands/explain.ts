@@ -16,7 +16,7 @@ import { lazy } from "../../lib/lazy.ts";
 import { requestNetwork } from "../../lib/network/request.ts";
 import type { ContainerSpec } from "../../lib/program/spec.ts";
 import { type ContainerFlags, containerOptions } from "../args/container_flags.ts";
-import { print, printJson } from "../output/output.ts";
+import { printJson, printOut } from "../output/output.ts";
 
 /** The container's place on bridged networks, and what is done for it on the host. */
 async function place(
@@ -67,9 +67,9 @@ export async function explain(flags: ContainerFlags, image: string, asked: reado
     });
     return 0;
   }
-  if (host.length) print(`On the host, as far as it has not been done yet:\n\n${host.join("\n")}\n\nThen:\n\n`);
-  print(formatProgram(program, flags));
+  if (host.length) printOut(`On the host, as far as it has not been done yet:\n\n${host.join("\n")}\n\nThen:\n\n`);
+  printOut(formatProgram(program, flags));
   const who = options.init ? "Init runs this in its child" : "The shim, which is that process now, runs this";
-  print(`\n${who}:\n\n${formatProgram(last, flags)}`);
+  printOut(`\n${who}:\n\n${formatProgram(last, flags)}`);
   return 0;
 }

@@ -8,7 +8,7 @@ import { endOrphans, findOrphans, reclaim } from "../../lib/container/state/recl
 import { listContainers } from "../../lib/container/state/names.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { removeStaleArchives } from "../../lib/image/archive.ts";
-import { print, printJson, say } from "../output/output.ts";
+import { printError, printJson, printOut } from "../output/output.ts";
 
 /** The flags of `gc`. */
 export interface GcFlags extends FolderOptions {
@@ -26,15 +26,17 @@ export async function gc(flags: GcFlags): Promise<void> {
   const archives = result.damaged.length > 0 ? [] : removeStaleArchives(images, used);
   const orphans = flags.orphans ? await endOrphans() : [];
   if (flags.json) return printJson({ ...result, archives, orphans });
-  for (const id of result.removed) print(`removed ${id}\n`);
-  for (const path of archives) print(`removed ${path}\n`);
-  for (const id of result.ended) print(`marked as ended ${id}\n`);
-  for (const { id, reason } of result.failed) say(`sauropod: ${containers}/${id} cannot be taken away: ${reason}`);
-  for (const id of orphans) print(`ended ${id}, whose folder was gone\n`);
+  for (const id of result.removed) printOut(`removed ${id}\n`);
+  for (const path of archives) printOut(`removed ${path}\n`);
+  for (const id of result.ended) printOut(`marked as ended ${id}\n`);
+  for (const { id, reason } of result.failed) {
+    printError(`sauropod: ${containers}/${id} cannot be taken away: ${reason}`);
+  }
+  for (const id of orphans) printOut(`ended ${id}, whose folder was gone\n`);
   for (const { id, folder } of flags.orphans ? [] : findOrphans()) {
-    say(`sauropod: container ${id} runs, but its folder ${folder} is gone; sauropod gc --orphans ends it`);
+    printError(`sauropod: container ${id} runs, but its folder ${folder} is gone; sauropod gc --orphans ends it`);
   }
   for (const id of result.damaged) {
-    say(`sauropod: container ${id} is damaged and was left alone; sauropod rm -f ${id} ends and removes it`);
+    printError(`sauropod: container ${id} is damaged and was left alone; sauropod rm -f ${id} ends and removes it`);
   }
 }

@@ -14,7 +14,7 @@ import { formatSize } from "../../lib/text/size.ts";
 import { forEach } from "./each.ts";
 import { progressView } from "../output/progress.ts";
 import { passSignals } from "../terminal/signals.ts";
-import { ago, print, printJson, say, table } from "../output/output.ts";
+import { ago, printError, printJson, printOut, table } from "../output/output.ts";
 
 /** The flags of commands that list. */
 export interface ListFlags extends FolderOptions {
@@ -43,9 +43,9 @@ export async function ls(flags: ListFlags & { quiet?: boolean }): Promise<void> 
   const { images } = findFolders(flags);
   const { listSummaries } = await lazy.imageManage();
   const own = listImages(images);
-  const stored = listSummaries(images, (name, why) => say(`sauropod: ${name}: ${why}`));
+  const stored = listSummaries(images, (name, why) => printError(`sauropod: ${name}: ${why}`));
   if (flags.json) return printJson([...own, ...stored.map((image) => ({ ...image, kind: "stored" }))]);
-  if (flags.quiet) return print(stored.map(({ digest }) => shortDigest(digest) + "\n").join(""));
+  if (flags.quiet) return printOut(stored.map(({ digest }) => shortDigest(digest) + "\n").join(""));
   const rows = [
     ...own.map(({ name, kind, path }) => [name, kind, "", "", path]),
     ...stored.map(({ name, platform, size, created, digest }) => [
@@ -56,7 +56,7 @@ export async function ls(flags: ListFlags & { quiet?: boolean }): Promise<void> 
       shortDigest(digest),
     ]),
   ];
-  print(table(["IMAGE", "KIND", "SIZE", "CREATED", "PATH OR DIGEST"], rows));
+  printOut(table(["IMAGE", "KIND", "SIZE", "CREATED", "PATH OR DIGEST"], rows));
 }
 
 /** Runs `work` with an abort signal that SIGINT and SIGTERM raise. */
@@ -83,7 +83,7 @@ export async function pull(flags: PullFlags, ...names: string[]): Promise<void> 
       pullImage(name, images, { platform: flags.platform, signal, onProgress: view?.update })
     );
     view?.finish();
-    print(descriptor.digest + "\n");
+    printOut(descriptor.digest + "\n");
   }
 }
 
@@ -95,7 +95,7 @@ export async function push(flags: FolderOptions, name: string, to?: string): Pro
     pushImage(name, findFolders(flags).images, { to, signal, onProgress: view.update })
   );
   view.finish();
-  print(digest + "\n");
+  printOut(digest + "\n");
 }
 
 /** Prints what images consist of, as JSON. */
@@ -116,7 +116,7 @@ export async function history(flags: ListFlags, name: string): Promise<void> {
     formatSize(size),
     comment,
   ]);
-  print(table(["CREATED", "CREATED BY", "SIZE", "COMMENT"], rows));
+  printOut(table(["CREATED", "CREATED BY", "SIZE", "COMMENT"], rows));
 }
 
 /** Gives an image another name. */
@@ -139,8 +139,8 @@ export async function prune(flags: ListFlags & { all?: boolean }): Promise<void>
   const { pruneStore } = await lazy.imageManage();
   const pruned = await pruneStore(findFolders(flags).images, flags.all);
   if (flags.json) return printJson(pruned);
-  print(pruned.names.map((name) => familiar(name) + "\n").join(""));
-  print(`${pruned.layers.length} layers and ${pruned.blobs.length} blobs, ${formatSize(pruned.bytes)}\n`);
+  printOut(pruned.names.map((name) => familiar(name) + "\n").join(""));
+  printOut(`${pruned.layers.length} layers and ${pruned.blobs.length} blobs, ${formatSize(pruned.bytes)}\n`);
 }
 
 /** Reads everything again; ends with 1 if something is wrong. */
@@ -148,7 +148,7 @@ export async function verify(flags: ListFlags): Promise<number> {
   const { verifyImages } = await lazy.imageManage();
   const damage = await verifyImages(findFolders(flags).images);
   if (flags.json) printJson(damage);
-  else print(damage.map(({ name, problem }) => `${familiar(name)}: ${problem}\n`).join(""));
+  else printOut(damage.map(({ name, problem }) => `${familiar(name)}: ${problem}\n`).join(""));
   return damage.length > 0 ? 1 : 0;
 }
 
@@ -200,7 +200,7 @@ export async function importImage(flags: ChangeFlags, source: string, name: stri
   const image = await interruptible((signal) =>
     importImage(findFolders(flags).images, from, name, { ...options, signal })
   );
-  print(familiar(image.name) + "\n");
+  printOut(familiar(image.name) + "\n");
 }
 
 /** Loads the images of an archive, and prints their names. */
@@ -208,7 +208,7 @@ export async function load(flags: FolderOptions & { input?: string }): Promise<v
   const { loadImages } = await lazy.loadImages();
   const from = flags.input ?? Deno.stdin.readable;
   const loaded = await interruptible((signal) => loadImages(findFolders(flags).images, from, { signal }));
-  print(loaded.map(({ name }) => familiar(name) + "\n").join(""));
+  printOut(loaded.map(({ name }) => familiar(name) + "\n").join(""));
 }
 
 /** The flags of `images save`. */
@@ -238,5 +238,5 @@ export async function commit(flags: ChangeFlags, container: string, name: string
   // A signal is heard of when nothing is being copied: a container that was frozen for it runs again by then.
   passSignals();
   const image = await commitContainer(findFolders(flags), container, name, options);
-  print(familiar(image.name) + "\n");
+  printOut(familiar(image.name) + "\n");
 }

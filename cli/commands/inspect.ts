@@ -7,7 +7,7 @@
 import { type ContainerInfo, inspectOne } from "../../lib/container/state/list.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { parseTemplate } from "../output/template.ts";
-import { print, printJson } from "../output/output.ts";
+import { printJson, printOut } from "../output/output.ts";
 
 /** The flags of `inspect`. */
 export interface InspectFlags extends FolderOptions {
@@ -64,6 +64,6 @@ export function inspect(flags: InspectFlags, ...queries: string[]): void {
   const known = `a part of the JSON, as .options.env, or one of ${Object.keys(DOCKER).join(", ")}`;
   const write = flags.format === undefined ? undefined : parseTemplate(flags.format, lookup, known);
   const found = queries.map((query) => inspectOne(containers, query));
-  if (write) print(found.map((container) => write(container) + "\n").join(""));
+  if (write) printOut(found.map((container) => write(container) + "\n").join(""));
   else printJson(found);
 }

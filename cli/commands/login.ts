@@ -6,7 +6,7 @@
 
 import { InputError } from "../../lib/errors.ts";
 import { logIn, logOut, registryOf } from "../../lib/registry/login.ts";
-import { say } from "../output/output.ts";
+import { printError } from "../output/output.ts";
 
 /** The flags of `login`. */
 export interface LoginFlags {
@@ -66,11 +66,11 @@ export async function login(flags: LoginFlags, server?: string): Promise<void> {
   if (password === "") throw new InputError("the password is empty", { code: "no-password" });
   const where = await logIn(registry, { username, password });
   const open = where.includes("/") ? ", which is not encrypted" : "";
-  say(`logged in to ${registry} as ${username}; the password is kept in ${where}${open}`);
+  printError(`logged in to ${registry} as ${username}; the password is kept in ${where}${open}`);
 }
 
 /** Forgets credentials. */
 export async function logout(_flags: object, server?: string): Promise<void> {
   const registry = registryOf(server);
-  say(await logOut(registry) ? `logged out of ${registry}` : `not logged in to ${registry}`);
+  printError(await logOut(registry) ? `logged out of ${registry}` : `not logged in to ${registry}`);
 }

@@ -11,7 +11,7 @@ import { findContainer } from "../../lib/container/state/names.ts";
 import { InputError } from "../../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { printableJson } from "../../lib/text/printable.ts";
-import { print, printBytes, say } from "../output/output.ts";
+import { printBytes, printError, printOut } from "../output/output.ts";
 
 /** The flags of `logs`. */
 export interface LogsFlags extends FolderOptions {
@@ -65,9 +65,9 @@ export async function logs(flags: LogsFlags, query: string): Promise<void> {
     until: flags.until,
     tail: parseTail(flags.tail ?? "all"),
     follow: flags.follow ? follow : undefined,
-    onLoss: (loss) => say(`sauropod: ${LOSSES[loss]}`),
+    onLoss: (loss) => printError(`sauropod: ${LOSSES[loss]}`),
   };
   requireLog(containers, record);
   if (!flags.json) return await copyLog(folder, { ...options, timestamps: flags.timestamps }, printBytes);
-  for await (const record of readLog(folder, options)) print(formatRecord(record) + "\n");
+  for await (const record of readLog(folder, options)) printOut(formatRecord(record) + "\n");
 }

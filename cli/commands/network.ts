@@ -6,7 +6,7 @@
 
 import type { FolderOptions } from "../../lib/host/folders.ts";
 import { createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "../../lib/network/manage.ts";
-import { print, printJson, sayError, table } from "../output/output.ts";
+import { printJson, printOut, sayError, table } from "../output/output.ts";
 
 /** The flags of `network create`. */
 export interface CreateFlags extends FolderOptions {
@@ -26,14 +26,14 @@ export interface CreateFlags extends FolderOptions {
 export async function create(flags: CreateFlags, name: string): Promise<void> {
   const { subnet, gateway, ...rest } = flags;
   await createNetwork(name, { ...rest, subnets: subnet, gateways: gateway });
-  print(name + "\n");
+  printOut(name + "\n");
 }
 
 /** Lists networks. */
 export function ls(flags: FolderOptions & { json?: boolean; quiet?: boolean }): void {
   const networks = listNetworks(flags, sayError);
   if (flags.json) return printJson(networks);
-  if (flags.quiet) return print(networks.map(({ name }) => name + "\n").join(""));
+  if (flags.quiet) return printOut(networks.map(({ name }) => name + "\n").join(""));
   const rows = networks.map(({ name, subnets, bridge, up, internal, containers }) => [
     name,
     subnets.map(({ subnet }) => subnet).join(", "),
@@ -41,7 +41,7 @@ export function ls(flags: FolderOptions & { json?: boolean; quiet?: boolean }): 
     internal ? "yes" : "no",
     String(containers.length),
   ]);
-  print(table(["NAME", "SUBNET", "BRIDGE", "INTERNAL", "CONTAINERS"], rows));
+  printOut(table(["NAME", "SUBNET", "BRIDGE", "INTERNAL", "CONTAINERS"], rows));
 }
 
 /** Prints what is known of networks. */
@@ -53,12 +53,12 @@ export function inspect(flags: FolderOptions, ...names: string[]): void {
 export async function rm(flags: FolderOptions, ...names: string[]): Promise<void> {
   for (const name of names) {
     await removeNetwork(name, flags);
-    print(name + "\n");
+    printOut(name + "\n");
   }
 }
 
 /** Removes all that no container uses and prints their names. */
 export async function prune(flags: FolderOptions): Promise<void> {
   const names = await pruneNetworks(flags, sayError);
-  print(names.map((name) => name + "\n").join(""));
+  printOut(names.map((name) => name + "\n").join(""));
 }

@@ -13,7 +13,7 @@ import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { printable } from "../../lib/text/printable.ts";
 import type { PublishedPort } from "../../lib/network/ports.ts";
 import { type Lookup, parseTemplate } from "../output/template.ts";
-import { ago, print, printJson, span, table } from "../output/output.ts";
+import { ago, printJson, printOut, span, table } from "../output/output.ts";
 
 /** The flags of `ps`. */
 export interface PsFlags extends FolderOptions {
@@ -164,10 +164,10 @@ export async function ps(flags: PsFlags): Promise<void> {
     filter.some((text) => /^(status|exited)=/.test(text));
   const listed = lastOf(listAll(containers).filter((one) => (all || one.status !== "exited") && isWanted(one)), flags);
   if (flags.json) return printJson(listed.map(withoutValues));
-  if (flags.quiet) return print(listed.map(({ id }) => id + "\n").join(""));
-  if (format !== undefined) return print(formatted(listed, format, noTrunc));
+  if (flags.quiet) return printOut(listed.map(({ id }) => id + "\n").join(""));
+  if (format !== undefined) return printOut(formatted(listed, format, noTrunc));
   const columns = Object.values(COLUMNS);
-  print(
+  printOut(
     table(
       Object.keys(COLUMNS),
       listed.map((container) => columns.map((name) => FIELDS[name]?.(container, noTrunc) ?? "")),

@@ -7,7 +7,7 @@
 import { reclaim } from "../../lib/container/state/reclaim.ts";
 import { type ContainerInfo, listAll } from "../../lib/container/state/list.ts";
 import { remove } from "../../lib/container/detached/stop.ts";
-import { livenessOf } from "../../lib/container/state/ownership.ts";
+import { readOwnership } from "../../lib/container/state/ownership.ts";
 import { InputError } from "../../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { forEach } from "./each.ts";
@@ -29,7 +29,7 @@ export async function rm(flags: RmFlags, ...queries: string[]): Promise<number> 
   const { containers } = folders;
   await reclaim(containers);
   const isDone = ({ id, status }: ContainerInfo): boolean =>
-    status !== "damaged" && livenessOf(containers, id) === undefined;
+    status !== "damaged" && readOwnership(containers, id) === undefined;
   const all = flags.all ? listAll(containers).filter((container) => flags.force || isDone(container)) : [];
   return await forEach(
     [...queries, ...all.map(({ id }) => id)],

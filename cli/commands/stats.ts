@@ -9,11 +9,11 @@ import { reclaim } from "../../lib/container/state/reclaim.ts";
 import { findContainer, listContainers } from "../../lib/container/state/names.ts";
 import { type ContainerRecord, isRunning } from "../../lib/container/state/record.ts";
 import { makeSampler, type Sample } from "../../lib/container/stats/stats.ts";
-import { livenessOf } from "../../lib/container/state/ownership.ts";
+import { readOwnership } from "../../lib/container/state/ownership.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { printableJson } from "../../lib/text/printable.ts";
 import { formatSize } from "../../lib/text/size.ts";
-import { print, printControl, table } from "../output/output.ts";
+import { printControl, printOut, table } from "../output/output.ts";
 
 /** The flags of `stats`. */
 export interface StatsFlags extends FolderOptions {
@@ -60,7 +60,7 @@ function screen(text: string): string {
 
 function running(containers: string, records: readonly ContainerRecord[]): Running[] {
   return records.flatMap((record) => {
-    const liveness = livenessOf(containers, record.id);
+    const liveness = readOwnership(containers, record.id);
     return liveness?.process && isRunning(liveness) ? [{ record, process: liveness.process }] : [];
   });
 }
@@ -90,7 +90,7 @@ export async function stats(flags: StatsFlags, ...queries: string[]): Promise<vo
         ? samples.values().map((one) => printableJson(one) + "\n").toArray().join("")
         : table(HEADINGS, shown.map((record) => row(record, samples.get(record.id))));
       if (terminal) printControl(screen(text));
-      else print(text);
+      else printOut(text);
       if (flags.noStream) return;
     }
     await new Promise((resolve) => setTimeout(resolve, Math.max(0, start + interval - performance.now())));

@@ -6,7 +6,7 @@
 
 import { topOf } from "../../lib/container/stats/top.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
-import { print, printJson, table } from "../output/output.ts";
+import { printJson, printOut, table } from "../output/output.ts";
 
 /** The flags of `top`. */
 export interface TopFlags extends FolderOptions {
@@ -40,5 +40,5 @@ export function top(flags: TopFlags, query: string): void {
     duration(cpuSeconds),
     command,
   ]);
-  print(table(["USER", "PID", "HPID", "PPID", "%CPU", "START", "TIME", "COMMAND"], rows));
+  printOut(table(["USER", "PID", "HPID", "PPID", "%CPU", "START", "TIME", "COMMAND"], rows));
 }

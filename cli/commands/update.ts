@@ -10,7 +10,7 @@ import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { formatSize } from "../../lib/text/size.ts";
 import { forEach } from "./each.ts";
 import { limitsOf } from "../args/container_flags.ts";
-import { say } from "../output/output.ts";
+import { printError } from "../output/output.ts";
 
 /** The flags of `update`, as `run` has them. */
 export interface UpdateFlags extends FolderOptions {
@@ -41,6 +41,8 @@ export async function update(flags: UpdateFlags, ...queries: string[]): Promise<
   return await forEach(queries, (query) => {
     const { uncounted } = updateContainer(containers, query, { ...limitsOf(flags), restart: flags.restart });
     if (uncounted === undefined) return;
-    say(`sauropod: ${query} uses ${formatSize(uncounted)} already, which its new limit on memory does not count`);
+    printError(
+      `sauropod: ${query} uses ${formatSize(uncounted)} already, which its new limit on memory does not count`,
+    );
   });
 }

@@ -4,12 +4,12 @@
  * @module
  */
 
-import { arrange } from "../args/normalize.ts";
+import { normalizeArgs } from "../args/normalize.ts";
 import { printable } from "../../lib/text/printable.ts";
 import { type Choice, type Choices, images, NOTHING, ofFlag, ofPlaceholder } from "./completion_values.ts";
 import { type Command, isGroup } from "../args/command.ts";
 import { find } from "./dispatch.ts";
-import { DOCKER_WORDS, ourWords } from "../args/docker_aliases.ts";
+import { DOCKER_ALIASES, translateDockerAlias } from "../args/docker_aliases.ts";
 import { type Flags, kebab, tableOf } from "../args/flag_schema.ts";
 
 // Stands for the word that is being typed: no flag, and nothing that anybody types.
@@ -18,7 +18,7 @@ const MARK = "-\0";
 const OUTER: readonly string[] = ["run", "create", "fork", "explain", "exec"];
 
 function dockerWords(): Choice[] {
-  return Object.entries(DOCKER_WORDS).map(([word, ours]) => ({ word, brief: `docker's word for ${ours.join(" ")}` }));
+  return Object.entries(DOCKER_ALIASES).map(([word, ours]) => ({ word, brief: `docker's word for ${ours.join(" ")}` }));
 }
 
 function valueOf(name: string, command: string, flags: Flags<Record<string, unknown>>, typed: string): Choices {
@@ -29,7 +29,7 @@ function valueOf(name: string, command: string, flags: Flags<Record<string, unkn
 /** What can follow `before`, the words behind the name of a command. */
 function inCommand(name: string, command: Command, before: readonly string[], typed: string): Choices {
   const { flags, short, words: takes } = command;
-  const arranged = arrange([...before, MARK], tableOf(flags, short), !OUTER.includes(name));
+  const arranged = normalizeArgs([...before, MARK], tableOf(flags, short), !OUTER.includes(name));
   const end = arranged.includes("--") ? arranged.indexOf("--") : arranged.length;
   const typedFlags = arranged.slice(0, end), others = arranged.slice(end + 1).filter((word) => word !== MARK);
   const open = typedFlags.find((word) => word.endsWith(`=${MARK}`));
@@ -68,7 +68,7 @@ function allThatFollow(words: readonly string[], typed: string): Choices {
 export function complete(words: readonly string[]): Choices {
   const typed = words.at(-1) ?? "";
   const [first = ""] = words;
-  const ours = words.length > 1 && Object.hasOwn(DOCKER_WORDS, first) ? ourWords(words) : words;
+  const ours = words.length > 1 && Object.hasOwn(DOCKER_ALIASES, first) ? translateDockerAlias(words) : words;
   const { words: all, files } = allThatFollow(first === "help" && words.length > 1 ? ours.slice(1) : ours, typed);
   // A name that cannot be shown is not typed for anybody; shells show what words mean.
   const shown = all.filter(({ word }) => word.startsWith(typed) && word === printable(word));

@@ -5,9 +5,9 @@
  */
 
 import { root } from "../definitions/app.ts";
-import { arrange } from "../args/normalize.ts";
+import { normalizeArgs } from "../args/normalize.ts";
 import { isGroup, showWord, type Target } from "../args/command.ts";
-import { readFlags, tableOf, WrongWords } from "../args/flag_schema.ts";
+import { readFlags, tableOf, UsageError } from "../args/flag_schema.ts";
 
 /** What words name. */
 export interface Found {
@@ -43,15 +43,15 @@ export function usage({ path, target }: Found): string {
 /**
  * Calls a command with what is typed behind its name. Returns its exit status; undefined if its help is asked for.
  *
- * @throws {WrongWords}
+ * @throws {UsageError}
  */
 export async function call({ path, target, rest }: Found): Promise<number | undefined> {
   const name = path.join(" "), [first] = rest;
   if (isGroup(target) && first !== undefined && !first.startsWith("-")) {
-    throw new WrongWords(name, { kind: "unknown-command", name: first, known: Object.keys(target.commands) });
+    throw new UsageError(name, { kind: "unknown-command", name: first, known: Object.keys(target.commands) });
   }
   const command = isGroup(target) ? target.fallback : target;
-  const arranged = arrange(rest, tableOf(command?.flags ?? {}, command?.short ?? {}), true);
+  const arranged = normalizeArgs(rest, tableOf(command?.flags ?? {}, command?.short ?? {}), true);
   if (arranged[0] === "--help") return undefined;
   if (!command) readFlags(name, {}, arranged);
   return await command?.call?.(name, arranged);

@@ -7,8 +7,8 @@
 import { InputError, messageOf, SauropodError } from "../../lib/errors.ts";
 import { COMMANDS } from "../args/normalize.ts";
 import { find, usage } from "./dispatch.ts";
-import { DOCKER_WORDS } from "../args/docker_aliases.ts";
-import { kebab, type Wrong, type WrongWords } from "../args/flag_schema.ts";
+import { DOCKER_ALIASES } from "../args/docker_aliases.ts";
+import { kebab, type UsageError, type UsageProblem } from "../args/flag_schema.ts";
 import { nearest } from "../args/suggest.ts";
 import { showName } from "../output/output.ts";
 
@@ -36,7 +36,7 @@ function meant(name: string, known: readonly string[]): string {
 }
 
 /** What is wrong, and what to try. */
-function sentences(command: string, wrong: Wrong, cause: unknown): [message: string, hint: string] {
+function sentences(command: string, wrong: UsageProblem, cause: unknown): [message: string, hint: string] {
   switch (wrong.kind) {
     case "unknown-flag": {
       const known = wrong.known.map((name) => `--${kebab(name)}`);
@@ -65,7 +65,7 @@ function sentences(command: string, wrong: Wrong, cause: unknown): [message: str
 }
 
 /** Says what is wrong with the words of a command. */
-export function inWords({ command, wrong, cause }: WrongWords): InputError {
+export function toInputError({ command, wrong, cause }: UsageError): InputError {
   const [message, hint] = sentences(command, wrong, cause);
   return new InputError(message, { code: wrong.kind, facts: { command, ...wrong }, hint, cause });
 }
@@ -73,7 +73,7 @@ export function inWords({ command, wrong, cause }: WrongWords): InputError {
 /** An error of an image that is none, if its name is nearly that of a command: with which may be meant. */
 export function withMeant(error: unknown, [first]: readonly string[]): unknown {
   if (!(error instanceof SauropodError) || error.code !== "image-not-found" || error.facts.name !== first) return error;
-  const near = nearest(String(first), [...COMMANDS, ...Object.keys(DOCKER_WORDS)]);
+  const near = nearest(String(first), [...COMMANDS, ...Object.keys(DOCKER_ALIASES)]);
   if (near.length === 0) return error;
   const { message, code, facts, hint = "" } = error;
   return new SauropodError(message, { code, facts, hint: `did you mean the command ${near.join(" or ")}? ${hint}` });

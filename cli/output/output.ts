@@ -29,7 +29,7 @@ export function exitCodeOf(error: unknown): number {
 }
 
 /** Writes lines to standard error, without what a terminal obeys. */
-export function say(text: string): void {
+export function printError(text: string): void {
   Deno.stderr.writeSync(encoder.encode(printable(text, LINES) + "\n"));
 }
 
@@ -50,7 +50,7 @@ export function printBytes(stream: "stdout" | "stderr", bytes: Uint8Array): void
 }
 
 /** Writes lines to standard output, without what a terminal obeys. */
-export function print(text: string): void {
+export function printOut(text: string): void {
   printBytes("stdout", encoder.encode(printable(text, LINES)));
 }
 
@@ -61,7 +61,7 @@ export function printControl(text: string): void {
 
 /** Prints a value as JSON. */
 export function printJson(value: unknown): void {
-  print(printableJson(value, 2) + "\n");
+  printOut(printableJson(value, 2) + "\n");
 }
 
 /** Rows under headings, in columns as wide as their widest cell. Each row is one line. */

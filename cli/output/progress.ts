@@ -6,7 +6,7 @@
 
 import type { LayerProgress } from "../../lib/store/ensure_layers.ts";
 import { formatSize } from "../../lib/text/size.ts";
-import { say } from "./output.ts";
+import { printError } from "./output.ts";
 
 /** Shows progress on standard error. */
 export interface ProgressView {
@@ -61,7 +61,7 @@ function inLines(): ProgressView {
     update({ digest, phase, total }) {
       if (phases.get(digest) === phase) return;
       phases.set(digest, phase);
-      if (phase !== "waiting") say(`${short(digest)} ${phase} ${formatSize(total)}`);
+      if (phase !== "waiting") printError(`${short(digest)} ${phase} ${formatSize(total)}`);
     },
     finish: () => {},
   };

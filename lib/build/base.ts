@@ -14,7 +14,7 @@ import { diffIdOf } from "../store/pack_layer.ts";
 import { type Image, resolveImage } from "../image/resolve.ts";
 import { blobPath, readImage } from "../store/store.ts";
 import { ready, type StoredOptions } from "../store/stored.ts";
-import { recall, remember } from "./cache.ts";
+import { lookupCache, storeCache } from "./cache.ts";
 import type { Base } from "./plan.ts";
 
 async function keyOf(text: string): Promise<string> {
@@ -24,10 +24,10 @@ async function keyOf(text: string): Promise<string> {
 /** The one layer of an image that is a folder or an unpacked archive, which is packed only when it has changed. */
 async function packed(spool: Spool, { lower }: Image, signal?: AbortSignal): Promise<NewLayer[]> {
   const [folder = "/"] = lower, diffId = await diffIdOf(folder, signal);
-  const key = await keyOf(JSON.stringify(["folder", diffId])), known = recall(spool.store, key);
+  const key = await keyOf(JSON.stringify(["folder", diffId])), known = lookupCache(spool.store, key);
   if (known?.layer) return [known.layer];
   const layers = await packLowers(spool, lower, signal), [layer] = layers;
-  if (layer?.diffId === diffId) remember(spool.store, key, { layer, created: new Date().toISOString() });
+  if (layer?.diffId === diffId) storeCache(spool.store, key, { layer, created: new Date().toISOString() });
   return layers;
 }
 

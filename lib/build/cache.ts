@@ -55,13 +55,13 @@ function isThere(store: string, { layer }: Made): boolean {
 }
 
 /** What the step `key` has made, if that is still there. */
-export function recall(store: string, key: string): Made | undefined {
+export function lookupCache(store: string, key: string): Made | undefined {
   const made = read(pathOf(store, key));
   return made && isThere(store, made) ? made : undefined;
 }
 
 /** Remembers what the step `key` has made. The last of several who do the same at once is remembered. */
-export function remember(store: string, key: string, made: Made): void {
+export function storeCache(store: string, key: string, made: Made): void {
   const temporary = `${store}/partial/build-${crypto.randomUUID()}`;
   Deno.mkdirSync(folderOf(store), { recursive: true, mode: 0o755 });
   try {

@@ -11,7 +11,7 @@ import { reasonOf } from "../host/reason.ts";
 import { readImageFile } from "../image/image_file.ts";
 import { failedWith } from "../tar/tree.ts";
 import type { Dockerfile } from "./dockerfile.ts";
-import type { Task } from "./evaluate.ts";
+import type { ResolvedStep } from "./evaluate.ts";
 import { findSources, type Origin, type Source } from "./origin.ts";
 import { NOTHING_IGNORED, PatternError, readIgnored } from "./pattern.ts";
 import type { PlannedStage } from "./plan.ts";
@@ -24,7 +24,7 @@ export interface Context extends Disposable {
   /** Opens all that the steps of stages take from it. Throws {@linkcode InputError} for what is not there. */
   openSources(stages: readonly PlannedStage[], signal?: AbortSignal): Promise<void>;
   /** What a step takes from it. */
-  sourcesOf(task: Task): readonly Source[];
+  sourcesOf(task: ResolvedStep): readonly Source[];
 }
 
 const PLACE = flags("O", "PATH", "DIRECTORY");
@@ -128,7 +128,7 @@ export function openContext(folder: string, file?: string): Context {
     throw error;
   }
   const origin: Origin = { top, name: "the context", ignored, isContext: true };
-  const opened = new Map<Task, Source[]>();
+  const opened = new Map<ResolvedStep, Source[]>();
   return {
     origin,
     async openSources(stages, signal) {

@@ -27,7 +27,7 @@ export interface Given {
 }
 
 /** What a step does. */
-export type Deed =
+export type StepAction =
   | { readonly kind: "nothing" }
   | {
     readonly kind: "run";
@@ -43,19 +43,19 @@ export type Deed =
   | { readonly kind: "folder"; readonly path: string; readonly user?: string };
 
 /** A step, ready to be done. */
-export interface Task extends Position {
+export interface ResolvedStep extends Position {
   /** The instruction as it is written. */
   readonly text: string;
   /** What the history says. */
   readonly createdBy: string;
   /** What it does. */
-  readonly deed: Deed;
+  readonly deed: StepAction;
 }
 
 /** What a stage comes to. */
 export interface Evaluated {
   /** Its steps. */
-  readonly tasks: readonly Task[];
+  readonly tasks: readonly ResolvedStep[];
   /** What its image says of its containers. */
   readonly settings: Settings;
   /** The values of its arguments. */
@@ -179,7 +179,7 @@ export function evaluate(
     for (const [name, value] of entries) known.set(name, value);
   }
 
-  function copy(step: Extract<Step, { kind: "COPY" | "ADD" }>, expand: (word: string) => string): Task {
+  function copy(step: Extract<Step, { kind: "COPY" | "ADD" }>, expand: (word: string) => string): ResolvedStep {
     const folder = expand(step.target), path = inFolder(folder);
     const target = /(^|\/)\.?$/.test(folder) && path !== "/" ? `${path}/` : path;
     const chmod = step.chmod && expand(step.chmod), chown = step.chown && expand(step.chown);
@@ -207,7 +207,7 @@ export function evaluate(
     };
   }
 
-  function run(step: Position & { text: string; command: Command }): Task {
+  function run(step: Position & { text: string; command: Command }): ResolvedStep {
     const command = wordsOf(step.command), environment = variables.environment();
     for (const [name, value] of args) count(step, [name, value]);
     count(step, command);
@@ -228,9 +228,9 @@ export function evaluate(
     };
   }
 
-  function take(step: Step): Task {
+  function take(step: Step): ResolvedStep {
     const expand = (word: string) => expandAt(step, word, lookup, escape);
-    const done = (createdBy: string, deed: Deed = { kind: "nothing" }): Task => {
+    const done = (createdBy: string, deed: StepAction = { kind: "nothing" }): ResolvedStep => {
       count(step, [createdBy]);
       return { ...step, createdBy, deed };
     };

@@ -16,7 +16,7 @@ import {
   type Given,
   globalArgs,
   PROXIES,
-  type Task,
+  type ResolvedStep,
   type Values,
 } from "./evaluate.ts";
 import { located, malformed, type Position, wrong } from "./problems.ts";
@@ -132,7 +132,7 @@ function checkTriggers(at: Position, image: string, base: Base): void {
 }
 
 /** How many layers the steps of a stage come to on those below. Throws for more than an image may have. */
-function countLayers(below: number, tasks: readonly Task[]): number {
+function countLayers(below: number, tasks: readonly ResolvedStep[]): number {
   const making = tasks.filter(({ deed: { kind } }) => kind === "run" || kind === "copy");
   const first = making[MAX_LAYERS - below];
   if (first === undefined) return below + making.length;

@@ -16,7 +16,7 @@ import type { Spool } from "../image/exchange/spool.ts";
 import type { NewLayer } from "../image/exchange/write_image.ts";
 import type { PackOptions } from "../store/pack_layer.ts";
 import { failedWith } from "../tar/tree.ts";
-import type { Deed } from "./evaluate.ts";
+import type { StepAction } from "./evaluate.ts";
 import type { Position } from "./problems.ts";
 
 /** Hears of what commands write. */
@@ -122,7 +122,7 @@ export async function runStep(
   spool: Spool,
   at: Position,
   step: string,
-  { command, env, cwd, user }: Extract<Deed, { kind: "run" }>,
+  { command, env, cwd, user }: Extract<StepAction, { kind: "run" }>,
   { folders, lower, name, network, limits, onOutput, pack }: RunPlace,
 ): Promise<NewLayer> {
   const { signal } = pack;

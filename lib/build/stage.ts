@@ -14,11 +14,11 @@ import type { NewLayer } from "../image/exchange/write_image.ts";
 import { digestOf, type HistoryEntry } from "../oci.ts";
 import { failedWith } from "../tar/tree.ts";
 import { foldersOf } from "./base.ts";
-import { type Made, recall, remember } from "./cache.ts";
+import { lookupCache, type Made, storeCache } from "./cache.ts";
 import type { Context } from "./context.ts";
 import { contentOfTask, copyInto, type CopyTask, ownerOf } from "./copy.ts";
 import { draftLayer, type DraftOptions, noLater } from "./draft.ts";
-import { type Deed, PROXIES, type Task } from "./evaluate.ts";
+import { PROXIES, type ResolvedStep, type StepAction } from "./evaluate.ts";
 import { findSources, type Origin, type Source } from "./origin.ts";
 import { NOTHING_IGNORED } from "./pattern.ts";
 import type { PlannedStage } from "./plan.ts";
@@ -126,23 +126,27 @@ export async function buildStage(
   }
 
   /** Does a step, unless it was done before. */
-  async function once(task: Task, key: string, work: (step: string) => Promise<NewLayer | undefined>): Promise<void> {
-    const known = options.cache ? recall(store, key) : undefined;
+  async function once(
+    task: ResolvedStep,
+    key: string,
+    work: (step: string) => Promise<NewLayer | undefined>,
+  ): Promise<void> {
+    const known = options.cache ? lookupCache(store, key) : undefined;
     const step = tell(task.text, known !== undefined);
     const layer = known ? known.layer : await work(step);
     const made: Made = known ?? { created: now(), ...(layer ? { layer } : {}) };
-    if (!known) remember(store, key, made);
+    if (!known) storeCache(store, key, made);
     if (layer) layers.push(layer);
     created = made.created;
     note(task, layer === undefined);
   }
 
-  function note({ createdBy }: Task, empty: boolean): void {
+  function note({ createdBy }: ResolvedStep, empty: boolean): void {
     const when = created === undefined ? {} : { created };
     history.push({ ...when, created_by: createdBy, ...(empty ? { empty_layer: true } : {}) });
   }
 
-  async function run(task: Task, deed: Extract<Deed, { kind: "run" }>): Promise<void> {
+  async function run(task: ResolvedStep, deed: Extract<StepAction, { kind: "run" }>): Promise<void> {
     const { command, env, cwd, user } = deed;
     const key = await keyOf("run", command, withoutProxies(env), cwd, user);
     await once(task, key, async (step) => {
@@ -153,7 +157,10 @@ export async function buildStage(
     });
   }
 
-  async function makeFolder(task: Task, { path, user }: Extract<Deed, { kind: "folder" }>): Promise<void> {
+  async function makeFolder(
+    task: ResolvedStep,
+    { path, user }: Extract<StepAction, { kind: "folder" }>,
+  ): Promise<void> {
     const key = await keyOf("folder", path, user);
     await once(task, key, async () => {
       const lower = await lowerNow();
@@ -164,7 +171,12 @@ export async function buildStage(
     });
   }
 
-  async function copyFrom(task: Task, deed: Extract<Deed, { kind: "copy" }>, found: readonly Source[], origin: Origin) {
+  async function copyFrom(
+    task: ResolvedStep,
+    deed: Extract<StepAction, { kind: "copy" }>,
+    found: readonly Source[],
+    origin: Origin,
+  ) {
     const { kind, target, chown, chmod, files } = deed.copy;
     const copied: CopyTask = { ...task, kind, target, chown, chmod, files, origin, sources: found };
     const content = await contentOfTask(copied, signal);
@@ -183,7 +195,7 @@ export async function buildStage(
     });
   }
 
-  async function copy(task: Task, deed: Extract<Deed, { kind: "copy" }>): Promise<void> {
+  async function copy(task: ResolvedStep, deed: Extract<StepAction, { kind: "copy" }>): Promise<void> {
     const { from, sources: patterns, files, target } = deed.copy,
       source = from === undefined ? undefined : sources.get(from);
     if (from === undefined || !source) return await copyFrom(task, deed, context.sourcesOf(task), context.origin);
@@ -203,7 +215,7 @@ export async function buildStage(
     }
   }
 
-  async function perform(task: Task): Promise<void> {
+  async function perform(task: ResolvedStep): Promise<void> {
     signal?.throwIfAborted();
     const { deed } = task;
     if (deed.kind === "run") return await run(task, deed);

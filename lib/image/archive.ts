@@ -9,7 +9,7 @@ import { AT_FDCWD, close, openAt, statusAt } from "../../ffi/fs/fs.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { lazy } from "../lazy.ts";
 import { ImageError, messageOf } from "../errors.ts";
-import { whileRoom } from "../store/enospc.ts";
+import { explainDiskFull } from "../store/enospc.ts";
 import { readImageFile } from "./image_file.ts";
 import { lockFolder, sweep, TEMPORARY } from "../store/locked_directory.ts";
 import { keepPrivate } from "../store/store.ts";
@@ -138,7 +138,7 @@ export async function unpackOnce(archivePath: string, storeFolder: string, signa
       return rootfs;
     }
     sweep(storeFolder, temporary);
-    await whileRoom(storeFolder, () => unpackInto(temporaryPath, archivePath, signal));
+    await explainDiskFull(storeFolder, () => unpackInto(temporaryPath, archivePath, signal));
     Deno.renameSync(temporaryPath, target);
     return rootfs;
   } catch (error) {

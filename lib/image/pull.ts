@@ -10,9 +10,9 @@ import { downloadBlob } from "../registry/download.ts";
 import { openRegistry, type Registry } from "../registry/client.ts";
 import { fetchManifest, lookUpManifest } from "../registry/manifests.ts";
 import { formatReference, type Reference } from "../registry/reference.ts";
-import { isFull, noRoom, whileRoom } from "../store/enospc.ts";
+import { explainDiskFull, isFull, noRoom } from "../store/enospc.ts";
 import { isUnpacked } from "../store/layer_paths.ts";
-import { ensureLayer, forEachAtOnce, type LayerProgress } from "../store/ensure_layers.ts";
+import { ensureLayer, type LayerProgress, mapConcurrent } from "../store/ensure_layers.ts";
 import { lockFolder, sweep, TEMPORARY } from "../store/locked_directory.ts";
 import { freeBytes } from "../../ffi/fs/filesystems.ts";
 import { AT_FDCWD, close } from "../../ffi/fs/fs.ts";
@@ -221,7 +221,7 @@ export async function pullImage(text: string, images: string, options: PullOptio
   const registry = openRegistry(reference.registry, { signal });
   // No store is made for an image that cannot be had, such as that of a mistyped command.
   const resolved = isMade(store) ? undefined : await resolve(registry, reference, platform);
-  return await whileRoom(store, async () => {
+  return await explainDiskFull(store, async () => {
     makeStore(store);
     return await whileHeld(store, "shared", () => pullInto(store, registry, reference, platform, options, resolved));
   });
@@ -266,7 +266,7 @@ async function pullInto(
   const { layers } = manifest, wrong = new AbortController();
   diffIds.catch((error) => wrong.abort(error));
   for (const { digest, size } of layers) onProgress({ digest, phase: "waiting", done: 0, total: size });
-  const work = forEachAtOnce([...layers.entries()], async ([i, layer], signal) => {
+  const work = mapConcurrent([...layers.entries()], async ([i, layer], signal) => {
     const { digest, size: total } = layer;
     const isNew = await ensureBlob(store, registry, repository, layer, signal, (done) => {
       onProgress({ digest, phase: "downloading", done, total });

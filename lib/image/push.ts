@@ -8,7 +8,7 @@ import { openRegistry } from "../registry/client.ts";
 import { pushManifest } from "../registry/manifests.ts";
 import { parseReference } from "../registry/reference.ts";
 import { pushBlob } from "../registry/upload.ts";
-import { forEachAtOnce, type LayerProgress } from "../store/ensure_layers.ts";
+import { type LayerProgress, mapConcurrent } from "../store/ensure_layers.ts";
 import { findImage } from "./manage.ts";
 import { blobPath, readDocument, readImage, storeFolder, whileHeld } from "../store/store.ts";
 
@@ -40,7 +40,7 @@ export async function pushImage(text: string, images: string, options: PushOptio
     const { manifest } = readImage(store, descriptor);
     const registry = openRegistry(reference.registry, { signal });
     const { repository } = reference;
-    await forEachAtOnce([...manifest.layers, manifest.config], async (blob, signal) => {
+    await mapConcurrent([...manifest.layers, manifest.config], async (blob, signal) => {
       const { digest, size: total } = blob;
       onProgress({ digest, phase: "waiting", done: 0, total });
       await pushBlob(registry, repository, blob, () => contentOf(blobPath(store, digest)), {

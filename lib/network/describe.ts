@@ -5,7 +5,7 @@
  */
 
 import type { Message } from "../../ffi/netlink/netlink.ts";
-import { chooseAll, filesOf, findNetwork, type Place, type Tenant } from "./reserve.ts";
+import { chooseAll, filesOf, findNetwork, type NetworkRequest, type NetworkReservation } from "./reserve.ts";
 import type { Bridge } from "./bridge.ts";
 import { addressMessages, bridgeMessages, lookAtBridge, settingsOf } from "./bridge_setup.ts";
 import { ruledNetworks } from "./filter.ts";
@@ -20,8 +20,8 @@ import { networkRules, publishedRules } from "./rules.ts";
  * The place that a container would get now, the networks that it would be on, and what lets it send there. Nothing is made.
  */
 export function planPlace(
-  tenant: Tenant,
-): Pick<Place, "network" | "files"> & { bridges: readonly Bridge[]; guards: readonly string[] } {
+  tenant: NetworkRequest,
+): Pick<NetworkReservation, "network" | "files"> & { bridges: readonly Bridge[]; guards: readonly string[] } {
   const { memberships, containers, options } = tenant;
   const bridges = memberships.map(({ network }) =>
     lookAtBridge(findNetwork(containers, network, options.bridgeAddress))

@@ -126,7 +126,7 @@ export interface News {
 }
 
 /** That these join. */
-export function newsOf(joining: readonly Lease[], siblings: readonly Lease[]): News {
+export function prepareHostsUpdate(joining: readonly Lease[], siblings: readonly Lease[]): News {
   const near = ({ network }: Lease): Lease[] => siblings.filter((sibling) => sibling.network === network);
   let told = false;
   return {
@@ -135,14 +135,14 @@ export function newsOf(joining: readonly Lease[], siblings: readonly Lease[]): N
       told = true;
     },
     takeBack() {
-      if (told) joining.forEach((one) => tellOfLeft(near(one), [one]));
+      if (told) joining.forEach((one) => removeFromPeers(near(one), [one]));
       told = false;
     },
   };
 }
 
 /** Tells siblings that others have left. */
-export function tellOfLeft(siblings: readonly Lease[], left: readonly Lease[]): void {
+export function removeFromPeers(siblings: readonly Lease[], left: readonly Lease[]): void {
   const encoder = new TextEncoder();
   for (const sibling of siblings) {
     changeHosts(sibling, (fd) => {

@@ -6,7 +6,7 @@
 
 import { findContainer } from "../container/state/names.ts";
 import { isRunning } from "../container/state/record.ts";
-import { livenessOf } from "../container/state/ownership.ts";
+import { readOwnership } from "../container/state/ownership.ts";
 import { ContainerError } from "../errors.ts";
 import type { ContainerSpec } from "../program/spec.ts";
 import { sharedFiles } from "./name_files.ts";
@@ -24,7 +24,7 @@ export function joinContainer(
   hostname: string,
 ): Pick<ContainerSpec, "network" | "files"> {
   const { id } = findContainer(containers, query);
-  const liveness = livenessOf(containers, id);
+  const liveness = readOwnership(containers, id);
   refuseUnseen(containers, id, liveness);
   if (!liveness?.process || !isRunning(liveness)) {
     throw new ContainerError(`the container ${query} does not run, so that its network cannot be joined`, {

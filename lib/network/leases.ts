@@ -14,7 +14,7 @@ import { appendLines, AT_FDCWD, close, lock, openAt, writeAll } from "../../ffi/
 import { withNetlink } from "../../ffi/netlink/netlink.ts";
 import { readLink, readOwnFile } from "../../ffi/fs/paths.ts";
 import { findLink } from "../../ffi/netlink/rtnetlink.ts";
-import { isAlive, type ProcessMark } from "../container/state/record.ts";
+import { isAlive, type ProcessIdentity } from "../container/state/record.ts";
 import { InputError, messageOf, NetworkError } from "../errors.ts";
 import { addressAt, contains, formatAddress, offsetIn, parseAddress, sameAddress, sizeOf } from "./address.ts";
 import type { Bridge } from "./bridge.ts";
@@ -33,7 +33,7 @@ export interface Lease {
   /** The names by which siblings find it. */
   readonly names: readonly string[];
   /** Its first process, or its monitor. */
-  readonly process?: ProcessMark;
+  readonly process?: ProcessIdentity;
   /** Its `/etc/hosts`, if that is a file of the host's. */
   readonly hosts?: string;
 }

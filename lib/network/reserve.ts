@@ -8,7 +8,7 @@ import { NetlinkError, request as ask, withNetlink } from "../../ffi/netlink/net
 import { randomBytes } from "../../ffi/process/random.ts";
 import { findLink, listLinks, newRateLimit, setHairpin } from "../../ffi/netlink/rtnetlink.ts";
 import type { ContainerOptions } from "../container/spec/options.ts";
-import type { ProcessMark } from "../container/state/record.ts";
+import type { ProcessIdentity } from "../container/state/record.ts";
 import { SAMPLE, some } from "../container/state/ownership.ts";
 import { InputError, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
@@ -35,7 +35,7 @@ import {
 import type { PublishedPort } from "./ports.ts";
 import type { Publication } from "./publication.ts";
 import { DEFAULT_NETWORK, type Membership } from "./request.ts";
-import { newsOf, siblingLines, tellOfLeft } from "./hosts_files.ts";
+import { prepareHostsUpdate, removeFromPeers, siblingLines } from "./hosts_files.ts";
 
 /** A container's place on one network, as its record tells. */
 export interface Attachment {
@@ -54,7 +54,7 @@ export interface Attachment {
 }
 
 /** What a container gets of its networks. */
-export interface Place {
+export interface NetworkReservation {
   /** For the specification. */
   readonly network: NetworkSpec;
   /** For the specification. */
@@ -72,7 +72,7 @@ export interface Place {
 }
 
 /** Who asks for a place. */
-export interface Tenant {
+export interface NetworkRequest {
   /** The container's id. */
   readonly id: string;
   /** Its host name. */
@@ -106,7 +106,7 @@ export function findNetwork(containers: string, name: string, bridgeAddress?: st
 const FIRST_INDEX = 100;
 
 /** An interface that a container gets. */
-export interface Choice {
+export interface InterfaceAllocation {
   /** Who has its addresses. */
   readonly lease: Lease;
   /** For the specification. */
@@ -116,17 +116,17 @@ export interface Choice {
 }
 
 /** The names by which siblings find a container on one of its networks. */
-function namesOf({ id, hostname, options }: Tenant, { aliases }: Membership): string[] {
+function namesOf({ id, hostname, options }: NetworkRequest, { aliases }: Membership): string[] {
   return [...new Set([hostname, ...(options.name === undefined ? [] : [options.name]), id, ...aliases])];
 }
 
-function choose(
+function allocateInterface(
   bridge: Bridge,
   membership: Membership,
   index: number,
-  tenant: Tenant,
+  tenant: NetworkRequest,
   leases: readonly Lease[],
-): Choice {
+): InterfaceAllocation {
   const { network, mtu } = bridge;
   const { id, options } = tenant;
   const first = chooseAddress(bridge, leases, membership.address);
@@ -172,10 +172,14 @@ function choose(
 const RELEASE_MS = 2000, POLL_MS = 2;
 
 /** What a tenant gets of networks that are up, beside those who have `leases`. Nothing is made. */
-export function chooseAll(tenant: Tenant, bridges: readonly Bridge[], leases: readonly Lease[]): Choice[] {
+export function chooseAll(
+  tenant: NetworkRequest,
+  bridges: readonly Bridge[],
+  leases: readonly Lease[],
+): InterfaceAllocation[] {
   return tenant.memberships.flatMap((one, i) => {
     const bridge = bridges[i];
-    return bridge ? [choose(bridge, one, i, tenant, leases)] : [];
+    return bridge ? [allocateInterface(bridge, one, i, tenant, leases)] : [];
   });
 }
 
@@ -184,9 +188,9 @@ export function chooseAll(tenant: Tenant, bridges: readonly Bridge[], leases: re
  * of the dead are looked for among a few; among all if that is not enough.
  */
 async function chooseSoon(
-  tenant: Tenant,
+  tenant: NetworkRequest,
   bridges: readonly Bridge[],
-): Promise<{ choices: Choice[]; leases: readonly Lease[] }> {
+): Promise<{ choices: InterfaceAllocation[]; leases: readonly Lease[] }> {
   const deadline = performance.now() + RELEASE_MS;
   let changes = true;
   for (let most = SAMPLE;; most = Infinity) {
@@ -225,7 +229,7 @@ function bytesPerSecond(bits: number): number {
 }
 
 /** Sees to it that nothing is sent from the interfaces to come but under their own addresses. */
-async function guardPorts(bridges: readonly Bridge[], choices: readonly Choice[]): Promise<void> {
+async function guardPorts(bridges: readonly Bridge[], choices: readonly InterfaceAllocation[]): Promise<void> {
   const pairs = choices.flatMap(({ spec }, i) => {
     const bridge = bridges[i], [first] = spec.addresses;
     return bridge && first ? [{ bridge, host: spec.host, mac: spec.mac, address: first.address }] : [];
@@ -241,8 +245,8 @@ async function guardPorts(bridges: readonly Bridge[], choices: readonly Choice[]
 
 /** The files by which it finds names. */
 export function filesOf(
-  { hostname, options }: Tenant,
-  choices: readonly Choice[],
+  { hostname, options }: NetworkRequest,
+  choices: readonly InterfaceAllocation[],
   siblings: readonly Lease[],
 ): FileSpec[] {
   const own = choices.flatMap(({ lease }) => lease.addresses.map((address) => ({ address, names: lease.names })));
@@ -253,7 +257,7 @@ export function filesOf(
 const nothing = (): void => {};
 const NOTHING: Publication = { ports: [], descriptors: [], publish: nothing, release: nothing, handOver: nothing };
 
-async function takePorts({ id, options, apart = false }: Tenant, six: boolean): Promise<Publication> {
+async function takePorts({ id, options, apart = false }: NetworkRequest, six: boolean): Promise<Publication> {
   if (!options.publish?.length && !(options.publishAll && options.expose?.length)) return NOTHING;
   const { takePorts } = await lazy.publication();
   return takePorts(id, options, six, apart);
@@ -281,7 +285,7 @@ function forget(leases: readonly Lease[], isGone: (lease: Lease) => boolean): re
   const staying = leases.filter((lease) => !gone.includes(lease));
   for (const name of new Set(gone.map(({ network }) => network))) {
     const on = ({ network }: Lease): boolean => network === name;
-    tellOfLeft(staying.filter(on), gone.filter(on));
+    removeFromPeers(staying.filter(on), gone.filter(on));
   }
   writeLeases(staying);
   return staying;
@@ -291,7 +295,7 @@ function forget(leases: readonly Lease[], isGone: (lease: Lease) => boolean): re
  * Takes the leases of the dead away, as when their owner was killed. It looks at no more than `most`, and at those who had
  * a name that is the tenant's now.
  */
-function forgetDead(leases: readonly Lease[], tenant: Tenant, most: number): readonly Lease[] {
+function forgetDead(leases: readonly Lease[], tenant: NetworkRequest, most: number): readonly Lease[] {
   const names = new Set(tenant.memberships.flatMap((membership) => namesOf(tenant, membership)));
   const dead = new Set(some(leases, most).filter(isDead));
   return forget(
@@ -318,19 +322,19 @@ function checkMove({ name, subnets: [wanted] }: Network): void {
 }
 
 /** What was made in a place, and for its leases: by which process it lives, and which file of the host's tells it names. */
-export interface Settled<T> {
+export interface Committed<T> {
   /** What was made. */
   readonly made: T;
   /** The process. */
-  readonly process: ProcessMark | undefined;
+  readonly process: ProcessIdentity | undefined;
   /** The file. Default: one of the container's own. */
   readonly hosts?: string;
 }
 
-type Work<T> = (place: Place) => Promise<Settled<T>>;
+type Work<T> = (place: NetworkReservation) => Promise<Committed<T>>;
 
-async function settle<T>(
-  tenant: Tenant,
+async function commitReservation<T>(
+  tenant: NetworkRequest,
   networks: readonly Network[],
   publication: Publication,
   lock: number,
@@ -344,8 +348,8 @@ async function settle<T>(
   const files = filesOf(tenant, choices, siblings);
   const { ports } = publication;
   publication.publish((choices[0]?.lease.addresses ?? []).flatMap((address) => parseAddress(address) ?? []));
-  const news = newsOf(choices.map(({ lease }) => lease), siblings);
-  const place: Place = {
+  const news = prepareHostsUpdate(choices.map(({ lease }) => lease), siblings);
+  const place: NetworkReservation = {
     network: { mode: "own", interfaces: choices.map(({ spec }) => spec) },
     files,
     attachments: choices.map(({ attachment }) => attachment),
@@ -376,14 +380,14 @@ async function settle<T>(
  * @throws {NetworkError} if a network cannot be used or moved, an address or port is taken.
  * @throws {InputError} for options that make no sense.
  */
-export function withPlace<T>(tenant: Tenant, work: Work<T>): Promise<T> {
+export function withPlace<T>(tenant: NetworkRequest, work: Work<T>): Promise<T> {
   return withLock(async (lock) => {
     const { memberships, containers, options } = tenant;
     const networks = memberships.map(({ network }) => findNetwork(containers, network, options.bridgeAddress));
     if (options.bridgeAddress !== undefined) networks.forEach(checkMove);
     const publication = await takePorts(tenant, networks.some(({ subnets }) => subnets.length > 1));
     try {
-      return await settle(tenant, networks, publication, lock, work);
+      return await commitReservation(tenant, networks, publication, lock, work);
     } catch (error) {
       publication.release();
       throw error;

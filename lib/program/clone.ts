@@ -84,7 +84,7 @@ export function makeFoldersOf(spec: ContainerSpec): Program {
 }
 
 /** Makes the control groups, clones into new namespaces, and ties the container's life to the caller's. */
-export function birth(spec: ContainerSpec): Program {
+export function cloneContainer(spec: ContainerSpec): Program {
   const { groups } = spec.cgroups;
   const target = groups.find((group) => group.join === "clone");
   const how = flags(
@@ -109,7 +109,7 @@ export function birth(spec: ContainerSpec): Program {
     ...groups.flatMap(filterDevices),
     ...open,
     ...openNetwork(spec),
-    ...holdCaller(),
+    ...openCallerPidfd(),
     callerStep(
       "start the container's process in its own namespaces",
       call.clone3(how, REGISTERS.pidfd, target && register("cgroup")),
@@ -125,7 +125,7 @@ export function birth(spec: ContainerSpec): Program {
 }
 
 /** Opens the caller for {@linkcode dieWithCaller}; before the clone. */
-export function holdCaller(): Program {
+export function openCallerPidfd(): Program {
   return [
     callerStep("find out who we are", call.getpid, { save: "caller-pid" }),
     callerStep("hold on to ourselves", call.pidfdOpen(register("caller-pid")), { save: "caller" }),

@@ -7,22 +7,22 @@
 import * as call from "../../ffi/program/calls.ts";
 import { type Program, step } from "../../ffi/program/model.ts";
 import type { ContainerSpec, ProcessSpec } from "./spec.ts";
-import { birth, dieWithCaller, makeFoldersOf } from "./clone.ts";
+import { cloneContainer, dieWithCaller, makeFoldersOf } from "./clone.ts";
 import { makeDevices, mountKernelFiles } from "./filesystems.ts";
 import { connectNetwork, keepNetwork, makeFiles } from "./network_steps.ts";
 import {
   becomeCommand,
-  becomeShim,
-  becomeUser,
   changeDirectory,
   confirmDirectory,
   connectStreams,
+  dropPrivileges,
   enterDirectory,
+  execShim,
   initCommand,
   makeTerminal,
 } from "./process.ts";
 import { enterRootfs, finishRootfs, makeDirectory, userMounts } from "./rootfs.ts";
-import type { Wiring } from "./launch_fds.ts";
+import type { LaunchFds } from "./launch_fds.ts";
 
 function isBelow(folder: string): (path: string) => boolean {
   return (path) => path === folder || path.startsWith(folder + "/");
@@ -39,11 +39,11 @@ function fromImage(path: string): boolean {
  * All up to the command, in its working directory. The user's mounts come before the file systems that they could disturb: a
  * symbolic link of the image as a target then leads to a folder of the image, which /dev, /proc or /sys covers afterwards.
  */
-function make(spec: ContainerSpec, wiring: Wiring): Program {
+function make(spec: ContainerSpec, wiring: LaunchFds): Program {
   const { process } = spec;
   return [
     ...makeFoldersOf(spec),
-    ...birth(spec),
+    ...cloneContainer(spec),
     ...keepNetwork(spec, wiring),
     ...enterRootfs(spec),
     ...makeFiles(spec),
@@ -60,7 +60,7 @@ function make(spec: ContainerSpec, wiring: Wiring): Program {
     ...connectNetwork(spec, wiring),
     ...connectStreams(wiring),
     ...enterDirectory(process),
-    ...becomeUser(process),
+    ...dropPrivileges(process),
     ...dieWithCaller(),
     ...confirmDirectory(process),
   ];
@@ -70,16 +70,16 @@ function make(spec: ContainerSpec, wiring: Wiring): Program {
  * The program that makes the container `spec`, in order. It ends in the shim, which goes on with {@linkcode compileLast}'s.
  * A monitor, which is the shim itself, executes a command without an init right away. Pure.
  */
-export function compile(spec: ContainerSpec, wiring: Wiring): Program {
+export function compile(spec: ContainerSpec, wiring: LaunchFds): Program {
   const { process } = spec;
   return [
     ...make(spec, wiring),
-    ...(wiring.lastProgram < 0 ? becomeCommand(process, wiring) : becomeShim(process.init ? "init" : "join", wiring)),
+    ...(wiring.lastProgram < 0 ? becomeCommand(process, wiring) : execShim(process.init ? "init" : "join", wiring)),
   ];
 }
 
 /** The program that executes the command of a container that has been made, in the shim. Pure. */
-export function compileLast(process: ProcessSpec, wiring: Wiring): Program {
+export function compileLast(process: ProcessSpec, wiring: LaunchFds): Program {
   return process.init ? initCommand(process, wiring) : becomeCommand(process, wiring);
 }
 
@@ -87,12 +87,12 @@ export function compileLast(process: ProcessSpec, wiring: Wiring): Program {
  * The program that makes the container `spec` but for its command. Its process then waits for {@linkcode compileCommand}'s,
  * at the other end of the pipe that is wired as init's program. Pure.
  */
-export function compileAhead(spec: ContainerSpec, wiring: Wiring): Program {
-  return [...make(spec, wiring), ...becomeShim(spec.process.init ? "init" : "join", wiring)];
+export function compileAhead(spec: ContainerSpec, wiring: LaunchFds): Program {
+  return [...make(spec, wiring), ...execShim(spec.process.init ? "init" : "join", wiring)];
 }
 
 /** The program that executes a command in a container that was made ahead, in the folder `cwd`. Pure. */
-export function compileCommand(process: ProcessSpec, wiring: Wiring, cwd: string): Program {
+export function compileCommand(process: ProcessSpec, wiring: LaunchFds, cwd: string): Program {
   return [
     ...(process.cwd === cwd ? [] : changeDirectory(process)),
     ...compileLast(process, wiring),

@@ -9,7 +9,7 @@ import * as call from "../../ffi/program/calls.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { callerStep, type Program, register, step } from "../../ffi/program/model.ts";
 import type { BindMount } from "./spec.ts";
-import { dieWithCaller, holdCaller } from "./clone.ts";
+import { dieWithCaller, openCallerPidfd } from "./clone.ts";
 import { mountOverlay, openSource, openTarget, pivot, source, target } from "./rootfs.ts";
 
 /** What to look at. */
@@ -62,7 +62,7 @@ export function compileView({ folder, lower, shows, writable, volumes, volatile 
     ...(writable === "nothing" ? ["RDONLY"] as const : []),
   );
   return [
-    ...holdCaller(),
+    ...openCallerPidfd(),
     callerStep("start a process in its own mount namespace", call.clone3(flags("CLONE", "PIDFD", "NEWNS"), VIEW.pidfd)),
     ...dieWithCaller(),
     step("make every mount private", call.mount(null, "/", null, flags("MS", "REC", "PRIVATE"))),

@@ -10,18 +10,18 @@ import { flags } from "../../ffi/program/flags.ts";
 import { type Program, register, step } from "../../ffi/program/model.ts";
 import type { ProcessSpec, Rlimit } from "./spec.ts";
 import { dieWith } from "./clone.ts";
-import { startApart } from "./monitor_programs.ts";
-import { becomeUser, confirmDirectory, connectStreams, enterDirectory, execute, setLimit } from "./process.ts";
-import type { Wiring } from "./launch_fds.ts";
+import { spawnOutsideSession } from "./monitor_programs.ts";
+import { confirmDirectory, connectStreams, dropPrivileges, enterDirectory, execute, setLimit } from "./process.ts";
+import type { LaunchFds } from "./launch_fds.ts";
 
 const KINDS = ["NEWNS", "NEWPID", "NEWUTS", "NEWIPC", "NEWNET", "NEWCGROUP"] as const;
 
 /** What joining needs from the moment in which it happens. All are descriptors of the process that walks the program. */
-export interface JoinWiring {
+export interface ExecFds {
   /** A pidfd of the container's first process. */
   readonly container: number;
   /** Standard input, output and error. */
-  readonly streams: Wiring["streams"];
+  readonly streams: LaunchFds["streams"];
   /** Which of the streams is a terminal that the command is to control. Default: none. */
   readonly terminal?: number;
   /** Whether the command is to die with the caller, which has the other end of `report`. Default: it lives on. */
@@ -42,7 +42,7 @@ function joinGroup(file: string): Program {
 }
 
 /** What the command's process does before all else. */
-function goOn({ report, diesWithCaller }: JoinWiring): Program {
+function goOn({ report, diesWithCaller }: ExecFds): Program {
   if (report === undefined) {
     return [
       step("go on in a process of the container's, and wait for it", call.goOnInChild),
@@ -81,7 +81,7 @@ function limitsBefore({ rlimits }: ProcessSpec): Rlimit[] {
  * descriptors are given up that the command is not to have, but for the pipe to the caller. `groups` are the files by which
  * groups are joined. Pure.
  */
-export function joinProgram(process: ProcessSpec, groups: readonly string[], wiring: JoinWiring): Program {
+export function joinProgram(process: ProcessSpec, groups: readonly string[], wiring: ExecFds): Program {
   const { terminal, report } = wiring;
   return [
     step("let nobody look into this process", call.notDumpable),
@@ -91,7 +91,7 @@ export function joinProgram(process: ProcessSpec, groups: readonly string[], wir
     ...connectStreams(wiring),
     ...closeAllBut(report),
     ...enterDirectory(process),
-    ...becomeUser({ ...process, rlimits: limitsBefore(process) }),
+    ...dropPrivileges({ ...process, rlimits: limitsBefore(process) }),
     ...confirmDirectory(process),
     // With another user fs.suid_dumpable holds.
     step("let nobody look into it", call.notDumpable),
@@ -108,7 +108,7 @@ export function joinProgram(process: ProcessSpec, groups: readonly string[], wir
 
 /**
  * The caller's program that starts the process which walks {@linkcode joinProgram}; `home` is as of
- * {@linkcode startApart}.
+ * {@linkcode spawnOutsideSession}.
  */
 export function startJoin(
   shim: number,
@@ -119,7 +119,7 @@ export function startJoin(
 ): Program {
   const argv = ["sauropod-join", String(program), String(report)];
   return [
-    ...startApart("start a process that joins the container", "joiner", home),
+    ...spawnOutsideSession("start a process that joins the container", "joiner", home),
     step("close all descriptors on execution", call.closeOnExecFrom(3)),
     ...inherited.filter((fd) => fd > 2).map((fd) => step("except what the command needs", call.stayOpen(fd))),
     step("execute the shim", call.execveFd(shim, argv, [])),

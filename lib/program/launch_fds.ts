@@ -22,7 +22,7 @@ export interface TerminalSize {
 }
 
 /** Descriptors of the caller that a program uses. */
-export interface Wiring {
+export interface LaunchFds {
   /** Standard input, output and error. */
   readonly streams: readonly [Stream, Stream, Stream];
   /** The size of the container's terminal, if a stream is one. Default: the kernel's, 0 by 0. */

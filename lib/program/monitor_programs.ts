@@ -16,7 +16,7 @@ const BUSY = ["ENOENT", "EBUSY", "ENOTEMPTY", "EROFS"] as const;
  * Starts a process whose pidfd goes to the register `pidfd`; in the v2 group at `home`, if one is given, so that it does
  * not end with the session or service that we belong to.
  */
-export function startApart(label: string, pidfd: string, home: string | undefined): Program {
+export function spawnOutsideSession(label: string, pidfd: string, home: string | undefined): Program {
   if (home === undefined) return [callerStep(label, call.clone3(flags("CLONE", "PIDFD"), pidfd))];
   const open = call.open(home, flags("O", "PATH", "DIRECTORY"));
   return [
@@ -35,7 +35,7 @@ function existing({ deviceFilter: _deviceFilter, inner, ...group }: GroupPlan): 
  * What a container is to be when its monitor starts it again: in the network namespace that was kept at `networkPlace`,
  * and in control groups that have their limits.
  */
-export function specAgain(spec: ContainerSpec, networkPlace: number): ContainerSpec {
+export function restartSpec(spec: ContainerSpec, networkPlace: number): ContainerSpec {
   const { network, cgroups } = spec;
   const kept = network.mode === "own" && network.interfaces.length > 0;
   return {
@@ -46,7 +46,7 @@ export function specAgain(spec: ContainerSpec, networkPlace: number): ContainerS
 }
 
 /** What is to be taken away at the end of a container. */
-export interface Estate {
+export interface Resources {
   /** The descriptors that hold its published ports. */
   readonly ports: readonly number[];
   /** Control groups that there may be, innermost first. */
@@ -68,7 +68,7 @@ export function removeAtOnce(groups: readonly string[]): Program {
 }
 
 /** Takes away what must not stay of a container. */
-export function endOf({ ports, groups, folder, claim, marks }: Estate): Program {
+export function cleanupProgram({ ports, groups, folder, claim, marks }: Resources): Program {
   const removeGroup = (path: string): Program => [
     callerStep(`remove the control group ${path}`, call.removeGroup(path), {
       ignore: ["ENOENT", "EBUSY", "EACCES", "EPERM"],

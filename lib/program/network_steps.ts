@@ -12,7 +12,7 @@ import { newAddress, newDefaultRoute, newRateLimit, newVeth, settleLink, setUp }
 import { formatAddress, formatCidr } from "../network/address.ts";
 import type { ContainerSpec, FileSpec, InterfaceSpec } from "./spec.ts";
 import { mountOnTop } from "./mount_point.ts";
-import { REGISTERS, type Wiring } from "./launch_fds.ts";
+import { type LaunchFds, REGISTERS } from "./launch_fds.ts";
 
 const LOOPBACK = 1;
 
@@ -36,7 +36,7 @@ export function joinNetwork({ network }: ContainerSpec): Program {
 }
 
 /** Hands the container's network namespace to the caller, which outlives it: addresses stay when it starts again. */
-export function keepNetwork({ network }: ContainerSpec, { networkPlace }: Wiring): Program {
+export function keepNetwork({ network }: ContainerSpec, { networkPlace }: LaunchFds): Program {
   if (networkPlace === undefined || network.mode !== "own" || network.interfaces.length === 0) return [];
   const own = register("own-network"), kept = register("kept-network");
   return [
@@ -78,7 +78,7 @@ function ask(message: Message, socket = OURS): Step {
   return step(message.text ?? "configure the network", call.netlink(register(socket), [message]));
 }
 
-function connect(spec: InterfaceSpec, wiring: Wiring): Message[] {
+function connect(spec: InterfaceSpec, wiring: LaunchFds): Message[] {
   const { name, index, addresses, rate } = spec;
   return [
     newVeth({ ...spec, master: spec.bridge, hostNamespace: wiring.hostNetwork }),
@@ -92,7 +92,7 @@ function connect(spec: InterfaceSpec, wiring: Wiring): Message[] {
 }
 
 /** Sets the container's interfaces up. */
-export function connectNetwork({ network }: ContainerSpec, wiring: Wiring): Program {
+export function connectNetwork({ network }: ContainerSpec, wiring: LaunchFds): Program {
   if (network.mode !== "own") return [];
   const socket = register(OURS);
   return [

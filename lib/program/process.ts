@@ -11,10 +11,10 @@ import { type Flags, flags, RLIMITS } from "../../ffi/program/flags.ts";
 import { callerStep, type Program, register, step } from "../../ffi/program/model.ts";
 import { CAPABILITIES, type Capability, capabilityMask } from "../host/capabilities.ts";
 import type { ContainerSpec, ProcessSpec, Rlimit } from "./spec.ts";
-import { REGISTERS, type Wiring } from "./launch_fds.ts";
+import { type LaunchFds, REGISTERS } from "./launch_fds.ts";
 
 /** Makes the container's own terminal and hands its other side to the caller. */
-export function makeTerminal(spec: ContainerSpec, wiring: Wiring): Program {
+export function makeTerminal(spec: ContainerSpec, wiring: LaunchFds): Program {
   if (!wiring.streams.includes("terminal")) return [];
   const master = register("master"), slave = register("slave");
   const size = wiring.terminalSize;
@@ -47,7 +47,7 @@ export function setLimit({ resource, soft, hard }: Rlimit): Program {
 }
 
 /** Resource limits, capabilities, user and groups of the command. */
-export function becomeUser(process: ProcessSpec): Program {
+export function dropPrivileges(process: ProcessSpec): Program {
   const { uid, gid, groups } = process.identity;
   const kept = uid === 0 ? process.capabilities : process.ambient;
   const inherited = uid === 0 ? [] : process.ambient;
@@ -142,7 +142,7 @@ export function changeDirectory({ cwd }: ProcessSpec): Program {
 }
 
 /** Connects the standard streams. */
-export function connectStreams(wiring: Pick<Wiring, "streams">): Program {
+export function connectStreams(wiring: Pick<LaunchFds, "streams">): Program {
   const names = ["standard input", "standard output", "standard error"];
   return wiring.streams.flatMap((stream, i): Program => {
     if (stream === "terminal") {
@@ -154,13 +154,13 @@ export function connectStreams(wiring: Pick<Wiring, "streams">): Program {
   });
 }
 
-function leadSession(wiring: Wiring): Program {
+function leadSession(wiring: LaunchFds): Program {
   const terminal = wiring.streams.indexOf("terminal");
   return terminal < 0 ? [] : [step("take the terminal", call.controlTerminal(terminal))];
 }
 
 /** The program that executes the command as a container's PID 1. Only the shim can walk it: see `ffi/shim/program.c`. */
-export function becomeCommand(process: ProcessSpec, wiring: Wiring): Program {
+export function becomeCommand(process: ProcessSpec, wiring: LaunchFds): Program {
   return [
     ...leadSession(wiring),
     step("close all other descriptors on execution", call.closeOnExecFrom(3)),
@@ -174,7 +174,7 @@ export function becomeCommand(process: ProcessSpec, wiring: Wiring): Program {
  * The last steps of a container whose PID 1 is Sauropod's own: init, which runs {@linkcode initCommand} in its child, or
  * one that goes on with a program itself.
  */
-export function becomeShim(mode: "init" | "join", wiring: Wiring): Program {
+export function execShim(mode: "init" | "join", wiring: LaunchFds): Program {
   const argv = [`sauropod-${mode}`, String(wiring.lastProgram), String(wiring.report)];
   return [
     step("close all other descriptors on execution", call.closeOnExecFrom(3)),
@@ -186,7 +186,7 @@ export function becomeShim(mode: "init" | "join", wiring: Wiring): Program {
 }
 
 /** The program that init runs in its child. */
-export function initCommand(process: ProcessSpec, wiring: Wiring): Program {
+export function initCommand(process: ProcessSpec, wiring: LaunchFds): Program {
   return [
     step("lead a new session", call.setsid),
     ...leadSession(wiring),

@@ -12,7 +12,7 @@ import { type Ask, send, type Watch } from "./http.ts";
 import { type Clock, parseRetryAfter } from "./retry.ts";
 
 /** What a registry may be told in the Authorization header. */
-export interface Authority {
+export interface Authenticator {
   /** What is known to be good for `scope`, if anything is. */
   headerFor(scope: string): string | undefined;
   /**
@@ -20,11 +20,11 @@ export interface Authority {
    *
    * @throws {ImageError} `registry-refused`, and those of the token server.
    */
-  answer(task: Task, watch: Watch, refused: Refused): Promise<string>;
+  answer(task: Task, watch: Watch, refused: AuthChallenge): Promise<string>;
 }
 
 /** A refused request. */
-export interface Refused {
+export interface AuthChallenge {
   /** What it was about, such as `repository:library/alpine:pull`. */
   scope: string;
   /** What was sent. */
@@ -45,7 +45,7 @@ export interface AuthorityOptions {
   clock: Clock;
 }
 
-interface Pass {
+interface CachedToken {
   header: string;
   expires: number;
 }
@@ -120,9 +120,9 @@ function refused(task: Task, known: Credentials | undefined, words: string): Err
   });
 }
 
-/** An {@linkcode Authority} for one registry. Tokens are kept by scope, and asked for once at a time. */
-export function makeAuthority({ place, credentials, clock }: AuthorityOptions): Authority {
-  const passes = new Map<string, Pass>();
+/** An {@linkcode Authenticator} for one registry. Tokens are kept by scope, and asked for once at a time. */
+export function makeAuthority({ place, credentials, clock }: AuthorityOptions): Authenticator {
+  const passes = new Map<string, CachedToken>();
   const underway = new Map<string, Promise<string>>();
 
   const headerFor = (scope: string): string | undefined => {
@@ -146,7 +146,11 @@ export function makeAuthority({ place, credentials, clock }: AuthorityOptions): 
     throw refusal(task, response, words, later);
   };
 
-  const obtain = async (task: Task, watch: Watch, { scope, tried, challenge, words }: Refused): Promise<string> => {
+  const obtain = async (
+    task: Task,
+    watch: Watch,
+    { scope, tried, challenge, words }: AuthChallenge,
+  ): Promise<string> => {
     const challenges = parseChallenges(challenge ?? "");
     const known = await credentials(place.host, place.prefix + task.repository);
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");

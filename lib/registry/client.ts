@@ -5,7 +5,7 @@
  */
 
 import { ImageError } from "../errors.ts";
-import { type Authority, makeAuthority } from "./auth.ts";
+import { type Authenticator, makeAuthority } from "./auth.ts";
 import { type Configuration, type Place, placesOf, readConfiguration } from "./configuration.ts";
 import { type Credentials, findCredentials } from "./credentials.ts";
 import { cannot, refusal, type Task, wordsOf } from "./failure.ts";
@@ -31,7 +31,7 @@ export interface Site {
   /** Where it is. */
   readonly place: Place;
   /** What it may be told. */
-  readonly authority: Authority;
+  readonly authority: Authenticator;
 }
 
 /** A registry. */

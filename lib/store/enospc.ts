@@ -31,7 +31,7 @@ export function noRoom(folder: string, why: string, cause?: unknown): ImageError
  *
  * @throws {ImageError} `store-full` if there was no room for what it writes, and what `work` throws.
  */
-export async function whileRoom<T>(folder: string, work: () => Promise<T>): Promise<T> {
+export async function explainDiskFull<T>(folder: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

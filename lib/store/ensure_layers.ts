@@ -25,14 +25,14 @@ export interface LayerProgress {
   readonly total: number;
 }
 
-const AT_ONCE = 3;
+const MAX_CONCURRENCY = 3;
 // Each keeps two processors busy, and takes some 35 MB of memory.
 const UNPACKED_AT_ONCE = Math.min(3, Math.max(1, navigator.hardwareConcurrency >> 1));
 let unpacking = 0;
 const waiting: (() => void)[] = [];
 
 /** Runs `work` when no more than a few layers are being unpacked by this process. */
-async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+async function withUnpackSlot<T>(work: () => Promise<T>): Promise<T> {
   if (unpacking >= UNPACKED_AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
   unpacking++;
   try {
@@ -75,7 +75,9 @@ export async function ensureLayer(
     await Deno.mkdir(diff, { mode: 0o755 });
     await Deno.chmod(diff, 0o755);
     const blob = blobPath(store, digest);
-    const { entries, bytes, implied } = await inTurn(() => unpackLayer(blob, mediaType, diff, { diffId, signal }));
+    const { entries, bytes, implied } = await withUnpackSlot(() =>
+      unpackLayer(blob, mediaType, diff, { diffId, signal })
+    );
     const record: LayerRecord = { diffId, entries, bytes, ...(implied.length ? { implied } : {}) };
     replaceFile(`${temporary}/layer.json`, JSON.stringify(record) + "\n");
     if (modeOf(folder) === undefined) await Deno.rename(temporary, folder);
@@ -98,7 +100,7 @@ export async function ensureLayer(
  * Runs `work` for every item, a few at a time. When one fails, those that run are told to end by their signal, and
  * nothing goes on when the first error is thrown.
  */
-export async function forEachAtOnce<T>(
+export async function mapConcurrent<T>(
   items: readonly T[],
   work: (item: T, signal: AbortSignal) => Promise<void>,
   signal?: AbortSignal,
@@ -108,7 +110,7 @@ export async function forEachAtOnce<T>(
   const worker = async (): Promise<void> => {
     for (let item = rest.shift(); item !== undefined && !ending.aborted; item = rest.shift()) await work(item, ending);
   };
-  const workers = Array.from({ length: Math.min(AT_ONCE, items.length) }, worker);
+  const workers = Array.from({ length: Math.min(MAX_CONCURRENCY, items.length) }, worker);
   await Promise.all(workers.map((working) => working.catch((error) => failed.abort(error))));
   ending.throwIfAborted();
 }
@@ -120,7 +122,7 @@ export async function ensureLayers(
   signal?: AbortSignal,
 ): Promise<void> {
   const layers = manifest.layers.map((layer, i) => ({ ...layer, diffId: config.rootfs.diff_ids[i] ?? "" }));
-  await forEachAtOnce(layers, async ({ digest, mediaType, diffId }, signal) => {
+  await mapConcurrent(layers, async ({ digest, mediaType, diffId }, signal) => {
     await ensureLayer(store, digest, mediaType, diffId, signal);
   }, signal);
 }

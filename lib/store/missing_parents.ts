@@ -234,7 +234,11 @@ function isThere(path: string): boolean {
 }
 
 /** Makes what an image needs because of folders that its layers imply, unless it is there. Its layers must be unpacked. */
-export async function ensureImplied(store: string, documents: ImageDocuments, signal?: AbortSignal): Promise<void> {
+export async function ensureParentDirLayer(
+  store: string,
+  documents: ImageDocuments,
+  signal?: AbortSignal,
+): Promise<void> {
   const breathe = breather(signal);
   const folder = impliedFolder(store, documents);
   const name = `.${folder.slice(folder.lastIndexOf("/") + 1)}${TEMPORARY}`, temporary = `${store}/layers/${name}`;

@@ -122,12 +122,12 @@ async function pull(name: string, images: string, options: StoredOptions): Promi
 export async function ready(store: string, documents: ImageDocuments, signal?: AbortSignal): Promise<string[]> {
   checkLayers(documents.manifest, documents.descriptor.digest);
   if (!documents.config.rootfs.diff_ids.every((diffId) => isUnpacked(store, diffId))) {
-    const [{ ensureLayers }, { whileRoom }] = await Promise.all([lazy.layers(), lazy.full()]);
-    await whileRoom(store, () => ensureLayers(store, documents, signal));
+    const [{ ensureLayers }, { explainDiskFull }] = await Promise.all([lazy.layers(), lazy.full()]);
+    await explainDiskFull(store, () => ensureLayers(store, documents, signal));
   }
   if (modeOf(impliedFolder(store, documents)) === undefined) {
-    const { ensureImplied } = await lazy.implied();
-    await ensureImplied(store, documents, signal);
+    const { ensureParentDirLayer } = await lazy.implied();
+    await ensureParentDirLayer(store, documents, signal);
   }
   const folders = lowerFolders(store, documents);
   if (folders.length > MAX_LAYERS) throw tooManyLayers(documents.descriptor.digest, folders.length);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type ContainerOptions, output, run } from "../../mod.ts";
-import { livenessOf } from "../../lib/container/state/ownership.ts";
+import { readOwnership } from "../../lib/container/state/ownership.ts";
 import { groupOf, groupsOf, has, host } from "../helpers/groups.ts";
 import { until } from "../helpers/inside.ts";
 import { assertUnchanged, lookAtMachine, makeWorld, type World } from "../helpers/world.ts";
@@ -155,7 +155,7 @@ Deno.test("every process of a container is in its own group of each hierarchy: r
   }
   const words = ["run", "-d", "--network", "none", "--restart", "always", "busybox", "sleep", "0.3"];
   const id = (await world.cli(words)).stdout.trim();
-  const process = (): number | undefined => livenessOf(world.folders.containers, id)?.process?.pid;
+  const process = (): number | undefined => readOwnership(world.folders.containers, id)?.process?.pid;
   const first = process();
   await until("it was started again", () => ![undefined, first].includes(process()));
   assert.equal(groupsOf(id).length, WRITABLE.length);

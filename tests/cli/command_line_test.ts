@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { COMMANDS, normalize, VERSION } from "../../cli/args/normalize.ts";
-import { ourWords } from "../../cli/args/docker_aliases.ts";
+import { translateDockerAlias } from "../../cli/args/docker_aliases.ts";
 import { EXEC_TABLE } from "../../cli/commands/exec.ts";
 import { kebab } from "../../cli/args/flag_schema.ts";
 import { FLAG_TABLE, FLAGS, SHORT } from "../../cli/args/container_flags.ts";
@@ -133,7 +133,7 @@ Deno.test("docker's words for commands mean ours, and those of commands that are
       ["run pull x", "run pull x"],
       ["constructor x", "constructor x"],
     ] as const
-  ) assert.deepEqual(ourWords(words(typed)), words(meant));
+  ) assert.deepEqual(translateDockerAlias(words(typed)), words(meant));
   await using world = makeWorld();
   for (const word of ["search", "volume", "compose"]) {
     const { code, stdout, stderr } = await world.cli([word, "ls"]);

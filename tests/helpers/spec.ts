@@ -5,7 +5,7 @@
  */
 
 import { DEFAULT_CAPABILITIES } from "../../lib/host/capabilities.ts";
-import type { Wiring } from "../../lib/program/launch_fds.ts";
+import type { LaunchFds } from "../../lib/program/launch_fds.ts";
 import type { ContainerSpec } from "../../lib/program/spec.ts";
 
 /** A plain container. */
@@ -45,7 +45,7 @@ export const SPEC: ContainerSpec = {
 };
 
 /** Descriptors, which are nobody's. */
-export const WIRING: Wiring = {
+export const WIRING: LaunchFds = {
   streams: [{ fd: 0 }, { fd: 1 }, { fd: 2 }],
   shim: 10,
   hostNetwork: 12,

@@ -6,7 +6,7 @@ import { CAPABILITIES, DEFAULT_CAPABILITIES } from "../../lib/host/capabilities.
 import { explain } from "../../lib/program/explain.ts";
 import { compileView } from "../../lib/program/detached_mount.ts";
 import { compile, compileAhead, compileLast } from "../../lib/program/compile.ts";
-import type { Wiring } from "../../lib/program/launch_fds.ts";
+import type { LaunchFds } from "../../lib/program/launch_fds.ts";
 import type { ContainerSpec } from "../../lib/program/spec.ts";
 import { SPEC, WIRING } from "../helpers/spec.ts";
 
@@ -17,7 +17,7 @@ function specOf(change: Partial<ContainerSpec>, process: ProcessChange = {}): Co
 }
 
 /** The steps of a container and of its command as lines: who, why, what. */
-function linesOf(spec: ContainerSpec, wiring: Partial<Wiring> = {}): string[] {
+function linesOf(spec: ContainerSpec, wiring: Partial<LaunchFds> = {}): string[] {
   const complete = { ...WIRING, ...wiring };
   return explain([...compile(spec, complete), ...compileLast(spec.process, complete)]).map(({ actor, label, call }) =>
     `${actor}: ${label}: ${call}`
@@ -138,7 +138,7 @@ const CHOICES: readonly {
   name: string;
   spec?: Partial<ContainerSpec>;
   process?: ProcessChange;
-  wiring?: Partial<Wiring>;
+  wiring?: Partial<LaunchFds>;
   added?: readonly RegExp[];
   gone?: readonly RegExp[];
 }[] = [

@@ -11,7 +11,7 @@ import {
 } from "../../lib/image/manage.ts";
 import { pullImage } from "../../lib/image/pull.ts";
 import { pushImage } from "../../lib/image/push.ts";
-import { forEachAtOnce } from "../../lib/store/ensure_layers.ts";
+import { mapConcurrent } from "../../lib/store/ensure_layers.ts";
 import { saveImages } from "../../lib/image/exchange/save.ts";
 import { blobPath, removeNames, storeFolder } from "../../lib/store/store.ts";
 import { output, run } from "../../mod.ts";
@@ -302,7 +302,7 @@ Deno.test("images rm removes all that it can of what it is told, and ends with 1
 
 Deno.test("when work on one layer fails, that on the others ends before the error is told", async () => {
   const log: string[] = [];
-  const work = forEachAtOnce(["wrong", "slow", "never"], async (item, signal) => {
+  const work = mapConcurrent(["wrong", "slow", "never"], async (item, signal) => {
     log.push(`${item} begins`);
     if (item === "wrong") throw new Error("wrong");
     await new Promise((resolve) => signal.addEventListener("abort", resolve));
@@ -315,7 +315,7 @@ Deno.test("when work on one layer fails, that on the others ends before the erro
     log.filter((line) => line.endsWith("ends")).length + 1,
   );
   const stop = new AbortController();
-  const stopped = forEachAtOnce([1, 2], (_, signal) =>
+  const stopped = mapConcurrent([1, 2], (_, signal) =>
     new Promise((_, reject) => {
       signal.addEventListener("abort", () => reject(signal.reason));
     }), stop.signal);

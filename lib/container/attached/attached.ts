@@ -55,7 +55,7 @@ const SIGKILL = 9;
 const reclaimed = new Set<string>();
 
 /** A container that runs. */
-export interface Started<T extends Launched = Launched> {
+export interface RunningContainer<T extends Launched = Launched> {
   readonly launched: T;
   readonly streams: Streams;
   readonly spec: ContainerSpec;
@@ -90,7 +90,7 @@ async function thawKilled(folder: string): Promise<void> {
 }
 
 /** Ends a container that is not to run: its start has failed, or it was made ahead for nothing. */
-export async function undo(containers: string, { launched, streams, spec, record }: Started): Promise<void> {
+export async function undo(containers: string, { launched, streams, spec, record }: RunningContainer): Promise<void> {
   killLaunched(launched);
   streams.close();
   await removeGroups(lastRecord(spec.rootfs.folder, record));
@@ -133,7 +133,7 @@ function recordEnd(folder: string, ended: NonNullable<ContainerRecord["ended"]>)
 /** Waits for the end and takes away what must not stay; the files go later, when `removed` resolves. */
 async function finish(
   containers: string,
-  { launched, streams, spec, record, release }: Started,
+  { launched, streams, spec, record, release }: RunningContainer,
   gone: () => void,
   harvest?: Harvest,
 ): Promise<{ status: RunStatus; removed: Promise<unknown> }> {
@@ -176,8 +176,8 @@ async function reclaimOnce(containers: string, but: string): Promise<void> {
 }
 
 /** Waits for the container's end, and shows it to the script that asked for it. */
-export function hold(
-  started: Started,
+export function superviseAttached(
+  started: RunningContainer,
   { signal }: { signal?: AbortSignal },
   { images, containers }: Pick<Folders, "images" | "containers">,
   harvest?: Harvest,

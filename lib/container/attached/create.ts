@@ -5,14 +5,14 @@
  */
 
 import { recordEvent } from "../state/event.ts";
-import { removeGroups, type Started, undo } from "./attached.ts";
+import { removeGroups, type RunningContainer, undo } from "./attached.ts";
 import { kill, type Launched } from "./launch.ts";
 import type { ContainerOptions } from "../spec/options.ts";
-import { inPlace, type Plan, recordOf, specIn } from "../spec/plan.ts";
-import { type ContainerRecord, markProcess, type ProcessMark } from "../state/record.ts";
+import { type Plan, recordOf, withNetwork, withNetworkReservation } from "../spec/plan.ts";
+import { type ContainerRecord, identifyProcess, type ProcessIdentity } from "../state/record.ts";
 import { createContainer, freeName, removeContainer, setProcess } from "../state/ownership.ts";
 import { connect, type Connection, type StreamOptions } from "./streams.ts";
-import type { Place } from "../../network/reserve.ts";
+import type { NetworkReservation } from "../../network/reserve.ts";
 import type { ContainerSpec } from "../../program/spec.ts";
 
 /** Options of `run`. */
@@ -22,27 +22,27 @@ export interface RunOptions extends ContainerOptions, StreamOptions {
 }
 
 /** How a container is made, and what is said of it. */
-export interface Making<T extends Launched> {
+export interface LaunchStrategy<T extends Launched> {
   /** Makes its first process. */
   launch(spec: ContainerSpec, streams: Connection["streams"], size: Connection["size"]): Promise<T>;
   /** Says that it is there. */
-  announce(containers: string, record: ContainerRecord, process: ProcessMark | undefined): void;
+  announce(containers: string, record: ContainerRecord, process: ProcessIdentity | undefined): void;
 }
 
 /** Says that a container runs. */
-export function announce(containers: string, record: ContainerRecord, process: ProcessMark | undefined): void {
+export function announce(containers: string, record: ContainerRecord, process: ProcessIdentity | undefined): void {
   setProcess(containers, record.id, process);
   recordEvent(containers, "start", record);
 }
 
 /** Makes the container, or leaves nothing of it. */
-async function make<T extends Launched>(
+async function createAndLaunch<T extends Launched>(
   plan: Plan<RunOptions>,
-  { launch, announce }: Making<T>,
-  place?: Place,
-): Promise<{ made: Started<T>; process: ProcessMark | undefined }> {
+  { launch, announce }: LaunchStrategy<T>,
+  place?: NetworkReservation,
+): Promise<{ made: RunningContainer<T>; process: ProcessIdentity | undefined }> {
   const { containers, options } = plan;
-  const spec = specIn(plan, place);
+  const spec = withNetwork(plan, place);
   const record = recordOf(plan, place);
   const connection = await connect(options, spec.process);
   try {
@@ -51,7 +51,7 @@ async function make<T extends Launched>(
     const launched = await launch(spec, connection.streams, connection.size);
     try {
       const streams = await connection.start(launched.terminal);
-      const process = markProcess(launched.pid);
+      const process = identifyProcess(launched.pid);
       announce(containers, record, process);
       const release = place?.publication.release ?? (() => {});
       return { made: { launched, streams, spec, record, release }, process };
@@ -68,15 +68,15 @@ async function make<T extends Launched>(
 }
 
 /** Makes the container in its place. */
-export async function makeInPlace<T extends Launched>(
+export async function createWithNetworks<T extends Launched>(
   plan: Plan<RunOptions>,
-  making: Making<T>,
-): Promise<Started<T>> {
+  making: LaunchStrategy<T>,
+): Promise<RunningContainer<T>> {
   await freeName(plan.containers, plan.options.name);
-  let started: Started<T> | undefined;
+  let started: RunningContainer<T> | undefined;
   try {
-    return await inPlace(plan, async (place) => {
-      const result = await make(plan, making, place);
+    return await withNetworkReservation(plan, async (place) => {
+      const result = await createAndLaunch(plan, making, place);
       started = result.made;
       return result;
     });

@@ -28,7 +28,7 @@ import type { Stream } from "../../program/launch_fds.ts";
 import { signalNumber } from "../../host/signals.ts";
 import type { ProcessSpec } from "../../program/spec.ts";
 import { Child, type CommandStatus, type Written } from "./child.ts";
-import type { Failure } from "./failure.ts";
+import type { FailedStep } from "./failure.ts";
 import { checkNul, hostnameOf, prepareProcess } from "../spec/spec.ts";
 import { type ContainerRecord, lowerOf } from "../state/record.ts";
 import { readReport } from "./report.ts";
@@ -121,7 +121,7 @@ function wire({ streams, size }: Connection, pid: number, uid: number): Wires {
   return { streams: [replace(stdin), replace(stdout), replace(stderr)], terminal: { index, ours, theirs } };
 }
 
-async function describe(failure: Failure, process: ProcessSpec): Promise<Error> {
+async function describe(failure: FailedStep, process: ProcessSpec): Promise<Error> {
   const { describeFailure } = await lazy.failure();
   return describeFailure(failure, { process });
 }

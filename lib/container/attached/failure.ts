@@ -12,7 +12,7 @@ import { CANDIDATE, NOT_FOUND } from "../../program/process.ts";
 import type { ProcessSpec } from "../../program/spec.ts";
 
 /** A failed step. */
-export interface Failure {
+export interface FailedStep {
   /** The step. */
   readonly step: Step;
   /** Its error number. */
@@ -24,7 +24,7 @@ export interface Failure {
 }
 
 /** What tells of a command that could not be executed. */
-export interface Commanded {
+export interface HasProcess {
   /** The command. */
   readonly process: ProcessSpec;
 }
@@ -59,7 +59,7 @@ function notExecuted(
   step: Step,
   errno: number,
   registers: ReadonlyMap<string, number>,
-  spec: Commanded,
+  spec: HasProcess,
 ): SpawnError {
   const [command = ""] = spec.process.args;
   const facts = { command, step: step.label, call: formatCall(step) };
@@ -93,7 +93,7 @@ function notExecuted(
 }
 
 /** The error that says which step failed and what to try. */
-export function describeFailure({ step, errno, registers, detail }: Failure, spec: Commanded): SpawnError {
+export function describeFailure({ step, errno, registers, detail }: FailedStep, spec: HasProcess): SpawnError {
   if (step.label === NOT_FOUND || step.save?.startsWith(CANDIDATE)) return notExecuted(step, errno, registers, spec);
   return new SpawnError(`${step.label}: ${describeErrno(errno)}${detail === undefined ? "" : `: ${detail}`}`, {
     code: "step-failed",

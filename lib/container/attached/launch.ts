@@ -11,10 +11,10 @@ import { pipe, reapNow, sendSignal } from "../../../ffi/process/process.ts";
 import type { Program } from "../../../ffi/program/model.ts";
 import { lazy } from "../../lazy.ts";
 import { compile, compileAhead, compileCommand, compileLast } from "../../program/compile.ts";
-import { REGISTERS, type Stream, type TerminalSize, type Wiring } from "../../program/launch_fds.ts";
+import { type LaunchFds, REGISTERS, type Stream, type TerminalSize } from "../../program/launch_fds.ts";
 import type { ContainerSpec } from "../../program/spec.ts";
-import type { Failure } from "./failure.ts";
-import { readReport, type Report } from "./report.ts";
+import type { FailedStep } from "./failure.ts";
+import { type ProgramReport, readReport } from "./report.ts";
 
 /** A container's first process, just executed. */
 export interface Launched {
@@ -47,7 +47,7 @@ export function hostNetwork({ network }: ContainerSpec): number {
   return namespace;
 }
 
-async function describe(failure: Failure, spec: ContainerSpec): Promise<Error> {
+async function describe(failure: FailedStep, spec: ContainerSpec): Promise<Error> {
   const { describeFailure } = await lazy.failure();
   return describeFailure(failure, spec);
 }
@@ -59,11 +59,11 @@ async function describe(failure: Failure, spec: ContainerSpec): Promise<Error> {
  */
 export async function launch(
   spec: ContainerSpec,
-  streams: Wiring["streams"],
+  streams: LaunchFds["streams"],
   terminalSize?: TerminalSize,
 ): Promise<Launched> {
   const host = hostNetwork(spec);
-  const wiring: Wiring = { streams, terminalSize, shim: shimFd, hostNetwork: host, lastProgram: -1, report: -1 };
+  const wiring: LaunchFds = { streams, terminalSize, shim: shimFd, hostNetwork: host, lastProgram: -1, report: -1 };
   const last = compileLast(spec.process, wiring);
   const { fd: lastProgram, registers } = programFile(last);
   const [reading, report] = pipe();
@@ -82,16 +82,16 @@ export async function launch(
 }
 
 /** A container that was made ahead: its process waits for a command. */
-export interface Ahead extends Launched {
+export interface PreparedProcess extends Launched {
   /** Its standard streams. */
-  readonly wired: Wiring["streams"];
+  readonly wired: LaunchFds["streams"];
   /** Its working directory. */
   readonly cwd: string;
   /** Where the command's program goes, and where a failure of that comes from. */
   readonly ends: readonly [request: End, report: End];
 }
 
-function endOf(fd: number): End {
+function closeOnce(fd: number): End {
   let open = true;
   return {
     fd,
@@ -107,14 +107,14 @@ function endOf(fd: number): End {
  *
  * @throws {SpawnError} as {@linkcode launch} does.
  */
-export async function launchAhead(
+export async function launchPrepared(
   spec: ContainerSpec,
-  streams: Wiring["streams"],
+  streams: LaunchFds["streams"],
   terminalSize?: TerminalSize,
-): Promise<Ahead> {
+): Promise<PreparedProcess> {
   const [program, request] = pipe(), [report, failure] = pipe();
   const shared = { shim: shimFd, hostNetwork: hostNetwork(spec), lastProgram: program, report: failure };
-  const ends: Ahead["ends"] = [endOf(request), endOf(report)];
+  const ends: PreparedProcess["ends"] = [closeOnce(request), closeOnce(report)];
   try {
     const outcome = execute(compileAhead(spec, { ...shared, streams, terminalSize }), KEPT);
     if (!outcome.ok) throw await describe(outcome, spec);
@@ -128,7 +128,7 @@ export async function launchAhead(
 }
 
 /** Sends a program to a container that was made ahead, and reads what became of it. */
-function send({ ends: [request, report] }: Ahead, program: Program): Report {
+function send({ ends: [request, report] }: PreparedProcess, program: Program): ProgramReport {
   try {
     const registers = sendProgram(request.fd, program);
     request.close();
@@ -145,8 +145,8 @@ function send({ ends: [request, report] }: Ahead, program: Program): Report {
  * @throws {SpawnError} if that fails; the container's process is gone then, or about to be.
  * @throws {SystemError} `EPIPE` if the container has ended meanwhile.
  */
-export async function command(ahead: Ahead, spec: ContainerSpec): Promise<void> {
-  const wiring: Wiring = { streams: ahead.wired, shim: shimFd, hostNetwork: -1, lastProgram: -1, report: -1 };
+export async function command(ahead: PreparedProcess, spec: ContainerSpec): Promise<void> {
+  const wiring: LaunchFds = { streams: ahead.wired, shim: shimFd, hostNetwork: -1, lastProgram: -1, report: -1 };
   const { failure } = send(ahead, compileCommand(spec.process, wiring, ahead.cwd));
   if (failure) throw await describe(failure, spec);
 }
@@ -174,7 +174,7 @@ function launched(registers: ReadonlyMap<string, number>): Launched {
  */
 export function planLaunch(spec: ContainerSpec, terminal: boolean): { program: Program; last: Program } {
   const inherited = (fd: number): Stream => terminal ? "terminal" : { fd };
-  const wiring: Wiring = {
+  const wiring: LaunchFds = {
     streams: [inherited(0), inherited(1), inherited(2)],
     shim: shimFd,
     hostNetwork: hostNetwork(spec),

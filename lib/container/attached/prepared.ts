@@ -11,12 +11,12 @@ import { resolveImage } from "../../image/resolve.ts";
 import type { Attachment } from "../../network/reserve.ts";
 import type { PublishedPort } from "../../network/ports.ts";
 import type { ContainerSpec } from "../../program/spec.ts";
-import { type Container, hold, leaveNetworks, type Started, undo } from "./attached.ts";
-import { type Ahead, command, launchAhead } from "./launch.ts";
-import { announce, makeInPlace, type RunOptions } from "./create.ts";
+import { type Container, leaveNetworks, type RunningContainer, superviseAttached, undo } from "./attached.ts";
+import { command, launchPrepared, type PreparedProcess } from "./launch.ts";
+import { announce, createWithNetworks, type RunOptions } from "./create.ts";
 import { type Plan, planContainer } from "../spec/plan.ts";
 import { checkOptions, completeFromImage, hostnameOf, prepareProcess } from "../spec/spec.ts";
-import { type ContainerRecord, markProcess, withRecord, writeRecord } from "../state/record.ts";
+import { type ContainerRecord, identifyProcess, withRecord, writeRecord } from "../state/record.ts";
 import { checkAttached } from "./run.ts";
 
 /** What a command can have of its own in a container that was made ahead. */
@@ -90,7 +90,7 @@ function recordCommand(spec: ContainerSpec, { env, cwd }: CommandOptions): Conta
 }
 
 async function execute(
-  { launched, record }: Started<Ahead>,
+  { launched, record }: RunningContainer<PreparedProcess>,
   spec: ContainerSpec,
   own: CommandOptions,
 ): Promise<ContainerRecord> {
@@ -112,11 +112,11 @@ export async function prepare(image: string, options: RunOptions): Promise<Prepa
   checkAttached(options);
   const folders = findFolders(options), { containers } = folders;
   const found = await resolveImage(image, folders.images, { ...options, containers });
-  let plan: Plan<RunOptions>, started: Started<Ahead>;
+  let plan: Plan<RunOptions>, started: RunningContainer<PreparedProcess>;
   try {
     const { spec, ...planned } = await planContainer(found, TO_COME, options, containers);
     plan = { ...planned, spec: { ...spec, process: { ...spec.process, args: [] } } };
-    started = await makeInPlace(plan, { launch: launchAhead, announce: () => {} });
+    started = await createWithNetworks(plan, { launch: launchPrepared, announce: () => {} });
   } finally {
     found.release?.();
   }
@@ -143,8 +143,8 @@ export async function prepare(image: string, options: RunOptions): Promise<Prepa
       try {
         options.signal?.throwIfAborted();
         const recorded = await execute(started, spec, own);
-        announce(containers, recorded, markProcess(launched.pid));
-        return hold({ ...started, spec, record: recorded }, options, folders);
+        announce(containers, recorded, identifyProcess(launched.pid));
+        return superviseAttached({ ...started, spec, record: recorded }, options, folders);
       } catch (error) {
         await remove();
         throw error;

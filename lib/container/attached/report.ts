@@ -6,14 +6,14 @@
 
 import { read } from "../../../ffi/fs/fs.ts";
 import type { Program } from "../../../ffi/program/model.ts";
-import type { Failure } from "./failure.ts";
+import type { FailedStep } from "./failure.ts";
 
 // What stands for a step's index in the word about a process, and the sizes of that word and of the one about a failure.
 const PROCESS = 0xffffffff, PROCESS_SIZE = 8, FAILURE_SIZE = 4096, LARGEST = PROCESS_SIZE + FAILURE_SIZE;
 const STEP = 0, ERRNO = 4, REGISTERS = 8;
 
 /** A program that another process walks, and the names of its registers in order. */
-export interface Walked {
+export interface RemoteProgram {
   /** The program. */
   readonly program: Program;
   /** The names. */
@@ -21,15 +21,15 @@ export interface Walked {
 }
 
 /** What was reported. */
-export interface Report {
+export interface ProgramReport {
   /** The process that goes on with the program. */
   readonly pid?: number;
   /** The step that failed. Default: none did. */
-  readonly failure?: Failure;
+  readonly failure?: FailedStep;
 }
 
 /** Reads a pipe until its other end is closed: when the last step is done, or the process is gone. */
-export function readReport(fd: number, { program, registers }: Walked): Report {
+export function readReport(fd: number, { program, registers }: RemoteProgram): ProgramReport {
   const bytes = new Uint8Array(LARGEST);
   let length = 0;
   for (let n = 1; n > 0 && length < LARGEST; length += n) n = read(fd, bytes.subarray(length));

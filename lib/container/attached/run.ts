@@ -7,9 +7,9 @@
 import { InputError } from "../../errors.ts";
 import { findFolders, type Folders } from "../../host/folders.ts";
 import { type Image, resolveImage } from "../../image/resolve.ts";
-import { type Container, type Harvest, hold, type RunOutput, type Started } from "./attached.ts";
+import { type Container, type Harvest, type RunningContainer, type RunOutput, superviseAttached } from "./attached.ts";
 import { launch } from "./launch.ts";
-import { announce, makeInPlace, type RunOptions } from "./create.ts";
+import { announce, createWithNetworks, type RunOptions } from "./create.ts";
 import { planContainer } from "../spec/plan.ts";
 import { checkOptions } from "../spec/spec.ts";
 
@@ -19,10 +19,10 @@ async function startOn(
   asked: readonly string[],
   wishes: RunOptions,
   containers: string,
-): Promise<Started> {
+): Promise<RunningContainer> {
   const plan = await planContainer(image, asked, wishes, containers);
   wishes.signal?.throwIfAborted();
-  return makeInPlace(plan, { launch, announce });
+  return createWithNetworks(plan, { launch, announce });
 }
 
 /** Refuses what only a container that outlives its caller can have. */
@@ -84,7 +84,7 @@ export async function runOn(
   harvest?: Harvest,
 ): Promise<Container> {
   const started = await startOn(found, command, options, folders.containers).finally(() => found.release?.());
-  return hold(started, options, folders, harvest);
+  return superviseAttached(started, options, folders, harvest);
 }
 
 /**

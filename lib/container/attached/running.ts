@@ -10,7 +10,7 @@ import { ContainerError } from "../../errors.ts";
 import { lazy } from "../../lazy.ts";
 import { findContainer } from "../state/names.ts";
 import { type ContainerRecord, isAlive, statusOf } from "../state/record.ts";
-import { livenessOf } from "../state/ownership.ts";
+import { readOwnership } from "../state/ownership.ts";
 import { refuseUnseen } from "../state/unseen.ts";
 
 /** A running container. */
@@ -36,8 +36,8 @@ async function refusePaused(containers: string, { id, cgroups }: ContainerRecord
   if (cgroups.length === 0) return;
   const { isFrozen } = await lazy.freezer();
   if (!isFrozen(cgroups)) return;
-  const { whenSettled } = await lazy.freeze();
-  if (!await whenSettled(containers, id, () => isFrozen(cgroups))) return;
+  const { withFreezeLock } = await lazy.freeze();
+  if (!await withFreezeLock(containers, id, () => isFrozen(cgroups))) return;
   throw new ContainerError(`container ${id} is paused`, {
     code: "container-paused",
     facts: { id },
@@ -52,7 +52,7 @@ async function refusePaused(containers: string, { id, cgroups }: ContainerRecord
  */
 export async function findRunning(containers: string, query: string): Promise<Running> {
   const record = findContainer(containers, query);
-  const liveness = livenessOf(containers, record.id);
+  const liveness = readOwnership(containers, record.id);
   refuseUnseen(containers, record.id, liveness);
   const status = statusOf(record, liveness);
   const process = liveness?.process;

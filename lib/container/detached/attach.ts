@@ -15,10 +15,10 @@ import { copyLog, type LogLoss, requireLog } from "../state/log.ts";
 import type { LogStream } from "../state/log_format.ts";
 import { isHeld } from "../state/list.ts";
 import { findContainer } from "../state/names.ts";
-import { withProcess } from "../state/process_handle.ts";
+import { withPidfd } from "../state/process_handle.ts";
 import { handle, resize, writable } from "../attached/pipes.ts";
 import { statusOf } from "../state/record.ts";
-import { livenessOf } from "../state/ownership.ts";
+import { readOwnership } from "../state/ownership.ts";
 import { refuseUnseen } from "../state/unseen.ts";
 
 /** A connection with a detached container. */
@@ -69,7 +69,7 @@ export async function attachInput(container: string, options: FolderOptions = {}
   const { containers } = findFolders(options);
   const record = findContainer(containers, container);
   const { id, detached } = record;
-  const liveness = livenessOf(containers, id);
+  const liveness = readOwnership(containers, id);
   refuseUnseen(containers, id, liveness);
   const status = statusOf(record, liveness);
   if (!liveness || (status !== "running" && status !== "restarting")) {
@@ -89,7 +89,7 @@ export async function attachInput(container: string, options: FolderOptions = {}
   const number = detached.terminal ?? detached.input;
   const fd = number === undefined
     ? undefined
-    : await withProcess(liveness.owner, (pidfd) => copyDescriptor(pidfd, number));
+    : await withPidfd(liveness.owner, (pidfd) => copyDescriptor(pidfd, number));
   if (fd === undefined) return { [Symbol.dispose]: () => {} };
   const copy = handle(fd);
   const terminal = detached.terminal === undefined ? {} : { resize: (size: TerminalSize): void => resize(copy, size) };

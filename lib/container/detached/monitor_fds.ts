@@ -8,18 +8,18 @@ import { programFile, shimFd } from "../../../ffi/program/execute.ts";
 import { flags } from "../../../ffi/program/flags.ts";
 import { AT_FDCWD, close, openAt } from "../../../ffi/fs/fs.ts";
 import { pipe } from "../../../ffi/process/process.ts";
-import type { Place } from "../../network/reserve.ts";
+import type { NetworkReservation } from "../../network/reserve.ts";
 import { initCommand } from "../../program/process.ts";
-import { OWN_PIPE, type Stream, type Wiring } from "../../program/launch_fds.ts";
+import { type LaunchFds, OWN_PIPE, type Stream } from "../../program/launch_fds.ts";
 import type { ContainerSpec } from "../../program/spec.ts";
 import { hostNetwork } from "../attached/launch.ts";
 import type { ContainerOptions } from "../spec/options.ts";
-import type { Walked } from "../attached/report.ts";
+import type { RemoteProgram } from "../attached/report.ts";
 
 /** What a monitor is given. */
-export interface Outfit {
+export interface MonitorFds {
   /** The container's standard streams. */
-  readonly streams: Wiring["streams"];
+  readonly streams: LaunchFds["streams"];
   /** What the monitor is to read of its standard output and error; -1 is nothing. */
   readonly outputs: readonly [number, number];
   /** The end of its standard input to write to. Default: it is closed. */
@@ -39,7 +39,7 @@ export interface Outfit {
   /** What holds the published ports. */
   readonly ports: readonly number[];
   /** With an init: its program. */
-  readonly init?: Walked & { readonly fd: number };
+  readonly init?: RemoteProgram & { readonly fd: number };
   /** All that the monitor gets. */
   readonly given: readonly number[];
   /** Lets go of one of them, which somebody else closes. */
@@ -52,7 +52,7 @@ function openFolder(path: string): number {
   return openAt(AT_FDCWD, path, flags("O", "RDONLY", "DIRECTORY"));
 }
 
-type Connections = Pick<Outfit, "streams" | "outputs" | "input">;
+type Connections = Pick<MonitorFds, "streams" | "outputs" | "input">;
 
 /** Pipes or a terminal for a container that nobody is connected with. `keep` is told of every descriptor. */
 function connections({ interactive, tty }: ContainerOptions, keep: (fd: number) => number): Connections {
@@ -73,13 +73,13 @@ function connections({ interactive, tty }: ContainerOptions, keep: (fd: number) 
  * Opens what the monitor of `spec` needs; `place` is that of the container on networks. The monitor keeps the container's
  * standard input open, unless that is `ownInput`, this process's.
  */
-export function makeOutfit(
+export function openMonitorFds(
   spec: ContainerSpec,
   options: ContainerOptions,
   containers: string,
-  place: Place | undefined,
+  place: NetworkReservation | undefined,
   ownInput: boolean,
-): Outfit {
+): MonitorFds {
   const opened: number[] = [];
   const keep = (fd: number): number => {
     opened.push(fd);

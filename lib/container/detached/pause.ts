@@ -7,10 +7,10 @@
 import { freezeGroups, isFrozen, thawGroups } from "../../cgroup/freezer.ts";
 import { ContainerError } from "../../errors.ts";
 import { recordEvent } from "../state/event.ts";
-import { claimFreeze, whenSettled } from "../state/freeze.ts";
+import { claimFreeze, withFreezeLock } from "../state/freeze.ts";
 import { requireRunning } from "../state/runtime_groups.ts";
 import { findContainer } from "../state/names.ts";
-import { type ContainerRecord, type ContainerStatus, type Liveness, statusOf } from "../state/record.ts";
+import { type ContainerRecord, type ContainerStatus, type Ownership, statusOf } from "../state/record.ts";
 import { clearFreeze } from "../state/ownership.ts";
 
 /** What a container is doing, as people are told. */
@@ -22,7 +22,7 @@ export function isPaused({ cgroups }: Pick<ContainerRecord, "cgroups">): boolean
 }
 
 /** What a container is doing now, asking the kernel whether it is paused. */
-export function shownStatusOf(record: ContainerRecord, liveness: Liveness | undefined): ShownStatus {
+export function shownStatusOf(record: ContainerRecord, liveness: Ownership | undefined): ShownStatus {
   const status = statusOf(record, liveness);
   return status === "running" && isPaused(record) ? "paused" : status;
 }
@@ -63,7 +63,7 @@ export async function whileFrozen<T>(containers: string, record: ContainerRecord
  */
 export async function pauseContainer(containers: string, query: string): Promise<void> {
   const { record } = requireRunning(containers, findContainer(containers, query)), { id, cgroups } = record;
-  await whenSettled(containers, id, () => {
+  await withFreezeLock(containers, id, () => {
     if (!isFrozen(cgroups)) return freezeGroups(cgroups);
     throw new ContainerError(`container ${id} is paused already`, {
       code: "container-paused",
@@ -83,7 +83,7 @@ export async function pauseContainer(containers: string, query: string): Promise
 export async function unpauseContainer(containers: string, query: string): Promise<void> {
   const record = findContainer(containers, query), { id, cgroups } = record;
   requireRunning(containers, record);
-  await whenSettled(containers, id, () => {
+  await withFreezeLock(containers, id, () => {
     if (isPaused(record)) return thawGroups(cgroups);
     throw new ContainerError(`container ${id} is not paused`, { code: "container-not-paused", facts: { id } });
   });

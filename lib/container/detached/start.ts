@@ -8,25 +8,25 @@ import { ContainerError, ImageError, SauropodError } from "../../errors.ts";
 import { findFolders } from "../../host/folders.ts";
 import { type Image, resolveImage } from "../../image/resolve.ts";
 import { lazy } from "../../lazy.ts";
-import { begin, type Beside } from "./start_monitor.ts";
+import { startDetached, type StartHooks } from "./start_monitor.ts";
 import { recordEvent } from "../state/event.ts";
 import { reclaimThese, someAbandoned } from "../state/reclaim.ts";
 import { findContainer, writeWithName } from "../state/names.ts";
 import type { ContainerOptions } from "../spec/options.ts";
-import { awaitEnd, signalProcess } from "../state/process_handle.ts";
-import { inPlace, placeOf, type Plan, planContainer, recordOf } from "../spec/plan.ts";
+import { signalProcess, waitForExit } from "../state/process_handle.ts";
+import { placeOf, type Plan, planContainer, recordOf, withNetworkReservation } from "../spec/plan.ts";
 import { checkOptions, prepare } from "../spec/spec.ts";
 import { type ContainerRecord, lowerOf, readRecord, statusOf, writeRecord } from "../state/record.ts";
 import { checkRestart } from "../state/restart_policy.ts";
 import { createState, restoreState, saveState } from "../state/monitor_state.ts";
-import { withStopped } from "../state/offline_lock.ts";
+import { withOfflineContainer } from "../state/offline_lock.ts";
 import {
+  claim,
   clearLiveness,
   createContainer,
   freeName,
   handOver,
-  livenessOf,
-  own,
+  readOwnership,
   removeContainer,
 } from "../state/ownership.ts";
 import { refuseUnseen } from "../state/unseen.ts";
@@ -83,21 +83,21 @@ function makeOverlay(folder: string): void {
 async function clean(containers: string, record: ContainerRecord): Promise<void> {
   const { id } = record;
   const { cgroups } = readRecord(`${containers}/${id}`) ?? record;
-  const owner = livenessOf(containers, id)?.owner;
-  if (owner && owner.pid !== Deno.pid && await signalProcess(owner, SIGKILL)) await awaitEnd(owner);
+  const owner = readOwnership(containers, id)?.owner;
+  if (owner && owner.pid !== Deno.pid && await signalProcess(owner, SIGKILL)) await waitForExit(owner);
   if (cgroups.length === 0) return;
   const { removeGroups } = await lazy.cgroupRemove();
   removeGroups(cgroups);
 }
 
 /** Starts a container that is ours in its place on networks. */
-function beginInPlace(plan: Plan, record: ContainerRecord, beside: Beside): Promise<number> {
+function beginInPlace(plan: Plan, record: ContainerRecord, beside: StartHooks): Promise<number> {
   const { id, rootfs: { folder } } = plan.spec;
-  return inPlace(plan, async (place) => {
+  return withNetworkReservation(plan, async (place) => {
     const whole = { ...record, ...placeOf(place), cgroups: plan.spec.cgroups.groups.map(({ path }) => path) };
-    const pid = await begin(plan, place, whole, (complete) => writeWithName(plan.containers, complete), beside);
+    const pid = await startDetached(plan, place, whole, (complete) => writeWithName(plan.containers, complete), beside);
     handOver(plan.containers, id);
-    return { made: pid, process: livenessOf(plan.containers, id)?.owner, hosts: `${folder}/hosts` };
+    return { made: pid, process: readOwnership(plan.containers, id)?.owner, hosts: `${folder}/hosts` };
   }, true);
 }
 
@@ -155,7 +155,7 @@ export async function runDetached(
 /** Why a container cannot be started that is somebody's. */
 function refusal(containers: string, id: string): ContainerError {
   const record = readRecord(`${containers}/${id}`);
-  const status = record ? statusOf(record, livenessOf(containers, id)) : "exited";
+  const status = record ? statusOf(record, readOwnership(containers, id)) : "exited";
   if (status === "running" || status === "restarting") {
     return new ContainerError(`container ${id} cannot be started: it is ${status}`, {
       code: "container-running",
@@ -171,7 +171,7 @@ function refusal(containers: string, id: string): ContainerError {
 }
 
 /** A container that is ours, to be started, and what its files said before. */
-interface Claimed {
+interface ClaimedContainer {
   readonly record: ContainerRecord;
   readonly state: string | undefined;
 }
@@ -182,11 +182,11 @@ interface Claimed {
  *
  * @throws {ContainerError} `container-running`, `container-busy`, `container-not-found`.
  */
-async function claim(containers: string, id: string): Promise<Claimed> {
+async function claimStopped(containers: string, id: string): Promise<ClaimedContainer> {
   const folder = `${containers}/${id}`;
   try {
-    return await withStopped(containers, id, (record) => {
-      if (!own(containers, id)) throw refusal(containers, id);
+    return await withOfflineContainer(containers, id, (record) => {
+      if (!claim(containers, id)) throw refusal(containers, id);
       const state = saveState(folder);
       try {
         const { ended: _ended, countedLate: _late, ...fresh } = record;
@@ -244,7 +244,7 @@ function imageOf(record: ContainerRecord): Image {
 }
 
 /** Options of {@linkcode start}. */
-export type StartOptions = Pick<ContainerOptions, "images" | "containers"> & Pick<Beside, "takeInput">;
+export type StartOptions = Pick<ContainerOptions, "images" | "containers"> & Pick<StartHooks, "takeInput">;
 
 /**
  * Starts a container that has been made or has ended, with all that was asked when it was made. It outlives this
@@ -260,9 +260,9 @@ export async function start(
 ): Promise<number> {
   const { containers } = findFolders(options);
   const { id } = findContainer(containers, container);
-  refuseUnseen(containers, id, livenessOf(containers, id));
+  refuseUnseen(containers, id, readOwnership(containers, id));
   await reclaimThese(containers, [id, ...someAbandoned(containers, id)]);
-  const { record, state } = await claim(containers, id);
+  const { record, state } = await claimStopped(containers, id);
   const { name, keep, command } = record;
   const folder = `${containers}/${id}`;
   try {

@@ -15,16 +15,16 @@ import { lastingGroup, thisHost } from "../../cgroup/host.ts";
 import { oomFile } from "../../cgroup/plan.ts";
 import { SpawnError } from "../../errors.ts";
 import { lazy } from "../../lazy.ts";
-import type { Place } from "../../network/reserve.ts";
+import type { NetworkReservation } from "../../network/reserve.ts";
 import { compile } from "../../program/compile.ts";
-import { endOf, specAgain, startApart } from "../../program/monitor_programs.ts";
+import { cleanupProgram, restartSpec, spawnOutsideSession } from "../../program/monitor_programs.ts";
 import { joinProgram } from "../../program/join.ts";
-import { REGISTERS, type Stream, type Wiring } from "../../program/launch_fds.ts";
+import { type LaunchFds, REGISTERS, type Stream } from "../../program/launch_fds.ts";
 import type { ContainerSpec } from "../../program/spec.ts";
-import type { Failure } from "../attached/failure.ts";
+import type { FailedStep } from "../attached/failure.ts";
 import type { ContainerOptions } from "../spec/options.ts";
-import { makeOutfit, type Outfit } from "./monitor_fds.ts";
-import { type Plan, specIn } from "../spec/plan.ts";
+import { type MonitorFds, openMonitorFds } from "./monitor_fds.ts";
+import { type Plan, withNetwork } from "../spec/plan.ts";
 import { prepareProcess } from "../spec/spec.ts";
 import { ownOrigin } from "../state/origin.ts";
 import type { ContainerRecord, Detached } from "../state/record.ts";
@@ -39,12 +39,12 @@ const NOTHING: Walked = { program: [], registers: [] };
 type Walked = Parameters<typeof readReport>[1];
 
 /** The first descriptor above all that are given. */
-function baseOf({ given }: Outfit): number {
+function baseOf({ given }: MonitorFds): number {
   return Math.max(...given) + 1;
 }
 
 /** What the monitor holds for others. */
-function detachedOf(outfit: Outfit, { tty }: ContainerOptions): Detached {
+function detachedOf(outfit: MonitorFds, { tty }: ContainerOptions): Detached {
   const { given, input } = outfit;
   return {
     job: baseOf(outfit) + PLACES.job,
@@ -53,7 +53,7 @@ function detachedOf(outfit: Outfit, { tty }: ContainerOptions): Detached {
   };
 }
 
-function wiringOf(outfit: Outfit, { tty }: ContainerOptions): Wiring {
+function wiringOf(outfit: MonitorFds, { tty }: ContainerOptions): LaunchFds {
   return {
     streams: outfit.streams,
     ...(tty ? { terminalSize: TERMINAL_SIZE } : {}),
@@ -87,7 +87,7 @@ async function jobOf(
   spec: ContainerSpec,
   { containers, options }: Plan,
   record: ContainerRecord,
-  outfit: Outfit,
+  outfit: MonitorFds,
 ): Promise<Job> {
   const base = baseOf(outfit);
   const networkPlace = base + PLACES.network;
@@ -108,8 +108,8 @@ async function jobOf(
     ...(health ? { health } : {}),
     descriptors: { folder, live, outputs, report, base, lock: outfit.lock },
     first: compile(spec, record.keep ? { ...wiring, networkPlace } : wiring),
-    again: compile(specAgain(spec, networkPlace), { ...wiring, report: silence }),
-    end: endOf({
+    again: compile(restartSpec(spec, networkPlace), { ...wiring, report: silence }),
+    end: cleanupProgram({
       ports: outfit.ports,
       groups: spec.cgroups.groups.map(({ path }) => path),
       ...(record.keep ? {} : { folder: spec.rootfs.folder }),
@@ -121,7 +121,7 @@ async function jobOf(
 
 function startMonitor(job: number, given: readonly number[], home: string | undefined): Program {
   return [
-    ...startApart("start the monitor", "monitor", home),
+    ...spawnOutsideSession("start the monitor", "monitor", home),
     step("reset all signals", call.defaultSignals),
     step("close all descriptors on execution", call.closeOnExecFrom(0)),
     ...[...given, job].map((fd) => step("except what it needs", call.stayOpen(fd))),
@@ -129,7 +129,7 @@ function startMonitor(job: number, given: readonly number[], home: string | unde
   ];
 }
 
-async function describe(failure: Failure, spec: ContainerSpec): Promise<Error> {
+async function describe(failure: FailedStep, spec: ContainerSpec): Promise<Error> {
   const { describeFailure } = await lazy.failure();
   return describeFailure(failure, spec);
 }
@@ -137,7 +137,7 @@ async function describe(failure: Failure, spec: ContainerSpec): Promise<Error> {
 /** Runs the monitor until the container runs, and does something `meanwhile`; returns the number of its first process. */
 async function runMonitor(
   job: Job,
-  outfit: Outfit,
+  outfit: MonitorFds,
   spec: ContainerSpec,
   { tty = false }: ContainerOptions,
   meanwhile: () => void,
@@ -177,7 +177,7 @@ function withFiles(spec: ContainerSpec): ContainerSpec {
 }
 
 /** What whoever starts a container wants beside. */
-export interface Beside {
+export interface StartHooks {
   /** Done while others work; must not fail. */
   readonly meanwhile?: () => void;
   /**
@@ -193,16 +193,16 @@ export interface Beside {
  *
  * @throws {SpawnError} if a step failed. Files and control groups are the caller's to remove.
  */
-export async function begin(
+export async function startDetached(
   plan: Plan,
-  place: Place | undefined,
+  place: NetworkReservation | undefined,
   record: ContainerRecord,
   write: (record: ContainerRecord) => void,
-  { meanwhile, takeInput }: Beside = {},
+  { meanwhile, takeInput }: StartHooks = {},
 ): Promise<number> {
   const { containers, options } = plan;
-  const spec = withFiles(specIn(plan, place));
-  const outfit = makeOutfit(spec, options, containers, place, takeInput !== undefined);
+  const spec = withFiles(withNetwork(plan, place));
+  const outfit = openMonitorFds(spec, options, containers, place, takeInput !== undefined);
   try {
     const complete = { ...record, detached: detachedOf(outfit, options) };
     write(complete);

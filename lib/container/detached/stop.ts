@@ -14,20 +14,20 @@ import { signalNumber } from "../../host/signals.ts";
 import { findEvenDamaged, mendMarks, readOr } from "../state/damaged.ts";
 import { endContainer, reclaimThese } from "../state/reclaim.ts";
 import { findContainer } from "../state/names.ts";
-import { awaitEnd, signalProcess } from "../state/process_handle.ts";
+import { signalProcess, waitForExit } from "../state/process_handle.ts";
 import { shownStatusOf } from "./pause.ts";
 import {
   awaitsCommand,
   type ContainerRecord,
-  isOwned,
-  type Liveness,
-  type ProcessMark,
+  ownerIsAlive,
+  type Ownership,
+  type ProcessIdentity,
   readRecord,
   statusOf,
 } from "../state/record.ts";
 import { start } from "./start.ts";
 import { parseState } from "../state/monitor_state.ts";
-import { isAbandoned, livenessOf, removeContainer } from "../state/ownership.ts";
+import { isAbandoned, readOwnership, removeContainer } from "../state/ownership.ts";
 import { refuseUnseen } from "../state/unseen.ts";
 
 /** Options of {@linkcode stop}. */
@@ -45,7 +45,7 @@ const RELEASE_MS = 10_000, POLL_MS = 5;
 interface Found {
   readonly containers: string;
   readonly record: ContainerRecord;
-  readonly liveness?: Liveness;
+  readonly liveness?: Ownership;
   /** Whether the record only stands for one that is damaged. */
   readonly damaged: boolean;
 }
@@ -56,7 +56,7 @@ function find(query: string, options: FolderOptions, forEnd = false): Found {
   const { record, damaged } = forEnd
     ? findEvenDamaged(containers, query)
     : { record: findContainer(containers, query), damaged: false };
-  const { id } = record, liveness = forEnd ? mendMarks(containers, id) : livenessOf(containers, id);
+  const { id } = record, liveness = forEnd ? mendMarks(containers, id) : readOwnership(containers, id);
   refuseUnseen(containers, id, liveness);
   return { containers, record, damaged, ...(liveness ? { liveness } : {}) };
 }
@@ -64,7 +64,7 @@ function find(query: string, options: FolderOptions, forEnd = false): Found {
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, POLL_MS));
 
 /** Whether a process is the monitor of a container, not a command that starts, finishes or removes it. */
-function isMonitor({ pid }: ProcessMark): boolean {
+function isMonitor({ pid }: ProcessIdentity): boolean {
   try {
     return Deno.readTextFileSync(`/proc/${pid}/cmdline`).startsWith("sauropod-monitor\0");
   } catch {
@@ -73,16 +73,16 @@ function isMonitor({ pid }: ProcessMark): boolean {
 }
 
 /** Asks the monitor of a detached container not to start it again; returns the last process that it has started. */
-async function retire({ containers, record: { id } }: Found): Promise<ProcessMark | undefined> {
+async function retire({ containers, record: { id } }: Found): Promise<ProcessIdentity | undefined> {
   // Whoever is just starting it, or removing it, is to be done first.
   const deadline = performance.now() + RELEASE_MS;
-  let liveness = livenessOf(containers, id);
-  while (liveness && !liveness.process && isOwned(liveness) && performance.now() < deadline) {
+  let liveness = readOwnership(containers, id);
+  while (liveness && !liveness.process && ownerIsAlive(liveness) && performance.now() < deadline) {
     await pause();
-    liveness = livenessOf(containers, id);
+    liveness = readOwnership(containers, id);
   }
   if (liveness && isMonitor(liveness.owner)) await signalProcess(liveness.owner, SIGTERM);
-  return livenessOf(containers, id)?.process;
+  return readOwnership(containers, id)?.process;
 }
 
 /** Lets a paused container run, so that it can be ended. */
@@ -103,13 +103,13 @@ async function released({ containers, record, damaged }: Found): Promise<void> {
 }
 
 async function awaitRelease(containers: string, id: string): Promise<void> {
-  const liveness = livenessOf(containers, id);
+  const liveness = readOwnership(containers, id);
   if (!liveness) return;
   // The end of an attached one is its caller's to write down, who lives on.
   const deadline = performance.now() + RELEASE_MS;
   while (performance.now() < deadline) {
-    const now = livenessOf(containers, id);
-    if (!now || now.owner.pid !== liveness.owner.pid || !isOwned(now)) return;
+    const now = readOwnership(containers, id);
+    if (!now || now.owner.pid !== liveness.owner.pid || !ownerIsAlive(now)) return;
     await pause();
   }
 }
@@ -129,7 +129,7 @@ export async function stop(container: string, options: StopOptions = {}): Promis
   if (process && await signalProcess(process, signal)) {
     await thaw(found);
     const { timeout = record.options.stopTimeout ?? PATIENCE } = options;
-    const ended = await awaitEnd(process, timeout < 0 ? Infinity : timeout * 1000);
+    const ended = await waitForExit(process, timeout < 0 ? Infinity : timeout * 1000);
     if (!ended) await signalProcess(process, SIGKILL);
   }
   await released(found);
@@ -183,10 +183,10 @@ function openState(folder: string): Disposable & { read(): string } | undefined 
 
 /** Resolves when nobody who lives has a container any more. */
 async function awaitEndOf(containers: string, id: string): Promise<void> {
-  for (let now; (now = livenessOf(containers, id)) && isOwned(now);) {
+  for (let now; (now = readOwnership(containers, id)) && ownerIsAlive(now);) {
     // An attached one's caller lives on. Whoever is just starting it is done soon.
     const holder = isMonitor(now.owner) ? now.owner : now.process;
-    if (holder) await awaitEnd(holder);
+    if (holder) await waitForExit(holder);
     await pause();
   }
 }
@@ -206,7 +206,7 @@ export function watchEnd(container: string, options: FolderOptions = {}): () => 
     // Nobody has seen the end of one whose monitor was killed. Another command may be about to find it out.
     const deadline = performance.now() + RELEASE_MS;
     let record = readRecord(folder);
-    while (record && !record.ended && livenessOf(containers, id) && performance.now() < deadline) {
+    while (record && !record.ended && readOwnership(containers, id) && performance.now() < deadline) {
       if (isAbandoned(containers, id)) await reclaimThese(containers, [id]);
       else await pause();
       record = readRecord(folder);
@@ -260,7 +260,7 @@ export interface RemoveOptions extends FolderOptions {
 async function end(found: Found): Promise<void> {
   const { containers, record: { id } } = found;
   const process = await retire(found);
-  const liveness = livenessOf(containers, id);
+  const liveness = readOwnership(containers, id);
   const record = readOr(containers, id, found.record);
   if (liveness) await endContainer(containers, record, process ? { ...liveness, process } : liveness);
   await released(found);
@@ -269,7 +269,7 @@ async function end(found: Found): Promise<void> {
 /** Waits until whoever held a container that has ended has let go of it. Throws if it runs, or is started again. */
 async function awaitEnded({ containers, record: { id } }: Found): Promise<void> {
   const deadline = performance.now() + RELEASE_MS;
-  for (let liveness; (liveness = livenessOf(containers, id)) && isOwned(liveness); await pause()) {
+  for (let liveness; (liveness = readOwnership(containers, id)) && ownerIsAlive(liveness); await pause()) {
     const record = readRecord(`${containers}/${id}`);
     refuseUnseen(containers, id, liveness);
     const status = record ? shownStatusOf(record, liveness) : "exited";
@@ -284,7 +284,7 @@ async function awaitEnded({ containers, record: { id } }: Found): Promise<void> 
 
 /** Refuses one that was made ahead and waits: it ends when whoever made it wants that, or does. */
 function refuseAhead({ record, liveness }: Found): void {
-  if (!liveness || !awaitsCommand(record) || !isOwned(liveness)) return;
+  if (!liveness || !awaitsCommand(record) || !ownerIsAlive(liveness)) return;
   const { id } = record, { pid } = liveness.owner;
   throw new ContainerError(`container ${id} cannot be removed: process ${pid} has made it ahead of its command`, {
     code: "container-busy",
@@ -305,7 +305,7 @@ export async function remove(container: string, options: RemoveOptions = {}): Pr
   if (options.force) refuseAhead(found);
   if (found.liveness) await (options.force ? end(found) : awaitEnded(found));
   const record = readOr(containers, id, found.record);
-  if (livenessOf(containers, id) === undefined) removeGroups(record.cgroups);
+  if (readOwnership(containers, id) === undefined) removeGroups(record.cgroups);
   if (await removeContainer(containers, record)) return;
   throw new ContainerError(`container ${id} cannot be removed: another command is starting or removing it`, {
     code: "container-busy",

@@ -17,7 +17,7 @@ import { memoryOfProcess } from "../../host/process_usage.ts";
 import { processesOf } from "../stats/processes.ts";
 import { awaitsCommand, type ContainerRecord, readRecord, statusOf, withRecord, writeRecord } from "../state/record.ts";
 import { changeRestart, checkRestart } from "../state/restart_policy.ts";
-import { livenessOf } from "../state/ownership.ts";
+import { readOwnership } from "../state/ownership.ts";
 import { refuseUnseen } from "../state/unseen.ts";
 
 /** What to change. */
@@ -115,7 +115,7 @@ function merge(old: Limits, asked: Limits): Limits {
 /** Sets limits of a container; those that are not named stay as they are. For use under the lock of its record. */
 function updateLimits(containers: string, record: ContainerRecord, asked: Limits): Updated {
   const limits = merge(record.options.limits ?? {}, asked);
-  const liveness = livenessOf(containers, record.id), status = statusOf(record, liveness);
+  const liveness = readOwnership(containers, record.id), status = statusOf(record, liveness);
   if (status === "running") return applyTo(containers, requireRunning(containers, record), asked, limits);
   if (liveness && status === "created") {
     const why = awaitsCommand(record) ? "waits for its command" : "is just being started";
@@ -138,7 +138,7 @@ function isEmpty(changes: Changes): boolean {
 function update(containers: string, record: ContainerRecord, { restart, ...limits }: Changes): Updated {
   const { id, options, keep } = record, folder = `${containers}/${id}`;
   checkRestart(restart, keep);
-  const liveness = livenessOf(containers, id), running = statusOf(record, liveness) === "running";
+  const liveness = readOwnership(containers, id), running = statusOf(record, liveness) === "running";
   refuseUnseen(containers, id, liveness);
   const updated = isEmpty(limits)
     ? { id, limits: options.limits ?? {}, running }

@@ -13,7 +13,7 @@ import { type ChangeWriter, changeWriter, inFolder, splitPath } from "./apply_wr
 import { type Change, changesOfRecord, lookUp, stateOf, withChanged } from "./changes.ts";
 import { findContainer } from "../state/names.ts";
 import type { ContainerRecord } from "../state/record.ts";
-import { withStopped } from "../state/offline_lock.ts";
+import { withOfflineContainer } from "../state/offline_lock.ts";
 
 /** What to apply, and how. */
 export interface ApplyOptions {
@@ -94,7 +94,7 @@ export async function applyChanges(
   const { paths = [], force = false, dryRun = false, confirm = () => true, machine = "/" } = options;
   const found = findContainer(containers, query);
   checkImage(found, machine);
-  return await withStopped(
+  return await withOfflineContainer(
     containers,
     found.id,
     (record) =>

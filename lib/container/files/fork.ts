@@ -21,8 +21,8 @@ import { findContainer } from "../state/names.ts";
 import type { ContainerOptions } from "../spec/options.ts";
 import { whileFrozen } from "../detached/pause.ts";
 import { type ContainerRecord, lowerOf, statusOf, writeRecord } from "../state/record.ts";
-import { withStopped } from "../state/offline_lock.ts";
-import { livenessOf, namesIn } from "../state/ownership.ts";
+import { withOfflineContainer } from "../state/offline_lock.ts";
+import { namesIn, readOwnership } from "../state/ownership.ts";
 import { refuseUnseen } from "../state/unseen.ts";
 
 /** Makes an upper folder like the one that was there: its mode and owner are those of the container's root. */
@@ -97,7 +97,7 @@ export async function snapshot(containers: string, query: string): Promise<Snaps
   const found = findContainer(containers, query), { id } = found;
   const release = holdLayers(containers);
   try {
-    const liveness = livenessOf(containers, id), status = statusOf(found, liveness);
+    const liveness = readOwnership(containers, id), status = statusOf(found, liveness);
     refuseUnseen(containers, id, liveness);
     if (status === "running") return { record: await copyLayer(containers, found), release };
     if (liveness && status !== "exited") {
@@ -107,7 +107,7 @@ export async function snapshot(containers: string, query: string): Promise<Snaps
         hint: "try again in a moment",
       });
     }
-    return { record: await withStopped(containers, id, (record) => giveLayer(containers, record)), release };
+    return { record: await withOfflineContainer(containers, id, (record) => giveLayer(containers, record)), release };
   } catch (error) {
     release();
     throw error;

@@ -16,16 +16,16 @@ import { compileView, VIEW, type View } from "../../program/detached_mount.ts";
 import type { BindMount } from "../../program/spec.ts";
 import { findContainer } from "../state/names.ts";
 import { parseMounts } from "../spec/parse.ts";
-import { type ContainerRecord, isAlive, lowerOf, type ProcessMark, statusOf } from "../state/record.ts";
-import { withStopped } from "../state/offline_lock.ts";
-import { livenessOf } from "../state/ownership.ts";
+import { type ContainerRecord, isAlive, lowerOf, type ProcessIdentity, statusOf } from "../state/record.ts";
+import { withOfflineContainer } from "../state/offline_lock.ts";
+import { readOwnership } from "../state/ownership.ts";
 import { refuseUnseen } from "../state/unseen.ts";
 
 const ROOT = flags("O", "PATH", "DIRECTORY");
 const ATTEMPTS = 50, PAUSE_MS = 20;
 
 /** The root of a running container, with all that is mounted in it; undefined if it has ended. */
-function openRunning(process: ProcessMark): number | undefined {
+function openRunning(process: ProcessIdentity): number | undefined {
   let fd: number;
   try {
     fd = openAt(AT_FDCWD, `/proc/${process.pid}/root`, ROOT);
@@ -117,14 +117,14 @@ export async function withRoot<T>(
   };
   for (let tries = 0;; tries++) {
     const record = findContainer(containers, query), { id } = record;
-    const liveness = livenessOf(containers, id), status = statusOf(record, liveness);
+    const liveness = readOwnership(containers, id), status = statusOf(record, liveness);
     refuseUnseen(containers, id, liveness);
     if (status === "running" && liveness?.process) {
       const fd = openRunning(liveness.process);
       if (fd !== undefined) return await use(fd, record);
     } else if (!liveness || status === "exited" || tries === ATTEMPTS) {
       const open = (stopped: ContainerRecord): number => openStopped(`${containers}/${id}`, stopped, access);
-      return await withStopped(containers, id, (stopped) => use(open(stopped), stopped));
+      return await withOfflineContainer(containers, id, (stopped) => use(open(stopped), stopped));
     }
     // It is being started, or ends right now.
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));

@@ -7,10 +7,10 @@
 import type { Image } from "../../image/resolve.ts";
 import { now } from "../../host/clock.ts";
 import { lazy } from "../../lazy.ts";
-import type { Place, Settled } from "../../network/reserve.ts";
+import type { Committed, NetworkReservation } from "../../network/reserve.ts";
 import { requestNetwork } from "../../network/request.ts";
 import type { ContainerSpec } from "../../program/spec.ts";
-import { keptOptions } from "./recorded_options.ts";
+import { optionsToRecord } from "./recorded_options.ts";
 import type { ContainerOptions } from "./options.ts";
 import { completeFromImage, hostnameOf, prepare } from "./spec.ts";
 import type { ContainerRecord } from "../state/record.ts";
@@ -55,7 +55,7 @@ function foldersOf(
 }
 
 /** The record of a planned container. */
-export function recordOf({ spec, image, options }: Plan, place?: Place): ContainerRecord {
+export function recordOf({ spec, image, options }: Plan, place?: NetworkReservation): ContainerRecord {
   return {
     version: 1,
     id: spec.id,
@@ -64,7 +64,7 @@ export function recordOf({ spec, image, options }: Plan, place?: Place): Contain
     ...(image.digest === undefined ? {} : { imageDigest: image.digest }),
     ...foldersOf(image, spec.rootfs.lower),
     command: spec.process.args,
-    options: keptOptions(options),
+    options: optionsToRecord(options),
     created: now(),
     keep: options.keep ?? false,
     cgroups: spec.cgroups.groups.map((group) => group.path),
@@ -73,13 +73,13 @@ export function recordOf({ spec, image, options }: Plan, place?: Place): Contain
 }
 
 /** What a record tells of a place. */
-export function placeOf(place: Place | undefined): Pick<ContainerRecord, "networks" | "ports"> {
+export function placeOf(place: NetworkReservation | undefined): Pick<ContainerRecord, "networks" | "ports"> {
   if (!place) return {};
   return { networks: place.attachments, ...(place.ports.length ? { ports: place.ports } : {}) };
 }
 
 /** The specification with its place. */
-export function specIn({ spec }: Plan, place: Place | undefined): ContainerSpec {
+export function withNetwork({ spec }: Plan, place: NetworkReservation | undefined): ContainerSpec {
   return place ? { ...spec, network: place.network, files: place.files } : spec;
 }
 
@@ -89,9 +89,9 @@ export function specIn({ spec }: Plan, place: Place | undefined): ContainerSpec 
  *
  * @throws whatever `withPlace` throws.
  */
-export async function inPlace<T>(
+export async function withNetworkReservation<T>(
   { spec: { id }, containers, options }: Plan,
-  work: (place?: Place) => Promise<Settled<T>>,
+  work: (place?: NetworkReservation) => Promise<Committed<T>>,
   apart = false,
 ): Promise<T> {
   const request = requestNetwork(options);

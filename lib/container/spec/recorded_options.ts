@@ -7,7 +7,7 @@
 import type { ContainerOptions } from "./options.ts";
 
 /** What was asked of a container, completed from its image. */
-export type KeptOptions = Omit<
+export type RecordedOptions = Omit<
   ContainerOptions,
   "images" | "containers" | "pull" | "platform" | "entrypoint" | "name" | "keep"
 >;
@@ -17,7 +17,7 @@ function absolute(volume: string): string {
 }
 
 /** The part of `options` that a record keeps. Sources of volumes no longer depend on the working directory. */
-export function keptOptions(options: ContainerOptions): KeptOptions {
+export function optionsToRecord(options: ContainerOptions): RecordedOptions {
   const { env, cwd, user, groups, init, stopSignal, stopTimeout, labels, hostname } = options;
   const { limits, ulimits, sysctls, oomScoreAdj, volumes, tmpfs, devices, deviceRules, readOnly, shmSize } = options;
   const { network, networkAliases, containerAddress, bridgeAddress, publish, expose, publishAll, netRate } = options;

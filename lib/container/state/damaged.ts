@@ -10,11 +10,11 @@ import { thisHost } from "../../cgroup/host.ts";
 import { groupName } from "../../cgroup/plan.ts";
 import { isoTime } from "../../host/clock.ts";
 import { ContainerError } from "../../errors.ts";
-import { isClaimed } from "./claims.ts";
+import { isLocked } from "./owner_locks.ts";
 import { findMonitors, firstOf, parentOf } from "./monitors.ts";
 import { findContainer, holderOf, nameOf } from "./names.ts";
-import { type ContainerRecord, isAlive, isRunning, type Liveness, markProcess, readRecord } from "./record.ts";
-import { livenessOf, replaceMarks, withMarks } from "./ownership.ts";
+import { type ContainerRecord, identifyProcess, isAlive, isRunning, type Ownership, readRecord } from "./record.ts";
+import { readOwnership, replaceMarks, withMarks } from "./ownership.ts";
 import { refuseUnseen } from "./unseen.ts";
 
 /** The control groups that a process is in below the container's own, and those that the container would have had. */
@@ -41,7 +41,7 @@ function timeOf(folder: string): string {
 
 /** What stands for the record of a container whose own says nothing. */
 export function standIn(containers: string, id: string): ContainerRecord {
-  const name = nameOf(containers, id), process = livenessOf(containers, id)?.process;
+  const name = nameOf(containers, id), process = readOwnership(containers, id)?.process;
   return {
     version: 1,
     id,
@@ -68,7 +68,7 @@ export function readOr(containers: string, id: string, otherwise: ContainerRecor
 
 /** Whether a container without a record runs. */
 function runsUnrecorded(containers: string, id: string): boolean {
-  const liveness = livenessOf(containers, id);
+  const liveness = readOwnership(containers, id);
   return liveness !== undefined && (liveness.damaged === true || isRunning(liveness));
 }
 
@@ -95,16 +95,16 @@ export function findEvenDamaged(containers: string, query: string): { record: Co
  *
  * @throws {ContainerError} `container-damaged` if somebody has it who cannot be found.
  */
-export function mendMarks(containers: string, id: string): Liveness | undefined {
-  const found = livenessOf(containers, id);
+export function mendMarks(containers: string, id: string): Ownership | undefined {
+  const found = readOwnership(containers, id);
   if (!found?.damaged) return found;
   return withMarks(containers, () => {
     const monitor = findMonitors().find(({ folder }) => folder === `${containers}/${id}`)?.mark;
     const marked = found.process && isAlive(found.process) ? found.process : undefined;
     const process = marked ?? (monitor && firstOf(monitor.pid));
-    const owner = monitor ?? (process && markProcess(parentOf(process.pid)));
-    if (!owner && isClaimed(containers, id, "container")) refuseUnseen(containers, id, found);
+    const owner = monitor ?? (process && identifyProcess(parentOf(process.pid)));
+    if (!owner && isLocked(containers, id, "container")) refuseUnseen(containers, id, found);
     replaceMarks(containers, id, owner, process);
-    return livenessOf(containers, id);
+    return readOwnership(containers, id);
   });
 }

@@ -7,16 +7,16 @@
  */
 
 import { isFrozen, thawGroups } from "../../cgroup/freezer.ts";
-import { isOwned, readRecord } from "./record.ts";
+import { ownerIsAlive, readRecord } from "./record.ts";
 import { clearFreeze, freezerOf, setFreezer, withMarks } from "./ownership.ts";
 
 const POLL_MS = 5;
 
 /** Whether nobody alive has a container frozen for a moment. What one who is gone has frozen runs again then. */
-function settle(containers: string, id: string): boolean {
+function releaseStaleFreeze(containers: string, id: string): boolean {
   const freezer = freezerOf(containers, id);
   if (!freezer) return true;
-  if (isOwned(freezer)) return false;
+  if (ownerIsAlive(freezer)) return false;
   thawGroups(readRecord(`${containers}/${id}`)?.cgroups ?? []);
   clearFreeze(containers, id);
   return true;
@@ -24,13 +24,13 @@ function settle(containers: string, id: string): boolean {
 
 /** Lets a container run again that a process which is gone has frozen for a moment. */
 export function thawAbandoned(containers: string, id: string): void {
-  if (freezerOf(containers, id)) withMarks(containers, () => settle(containers, id));
+  if (freezerOf(containers, id)) withMarks(containers, () => releaseStaleFreeze(containers, id));
 }
 
 /** Runs `work` when nobody has a container frozen for a moment, and keeps others from it meanwhile. Waits for them. */
-export async function whenSettled<T>(containers: string, id: string, work: () => T): Promise<Awaited<T>> {
+export async function withFreezeLock<T>(containers: string, id: string, work: () => T): Promise<Awaited<T>> {
   for (;;) {
-    const done = withMarks(containers, () => settle(containers, id) ? { value: work() } : undefined);
+    const done = withMarks(containers, () => releaseStaleFreeze(containers, id) ? { value: work() } : undefined);
     if (done) return await done.value;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
@@ -41,7 +41,7 @@ export async function whenSettled<T>(containers: string, id: string, work: () =>
  * and stays so.
  */
 export function claimFreeze(containers: string, id: string, groups: readonly string[]): Promise<boolean> {
-  return whenSettled(containers, id, () => {
+  return withFreezeLock(containers, id, () => {
     if (isFrozen(groups)) return false;
     setFreezer(containers, id);
     return true;

@@ -9,8 +9,8 @@ import { type LogOptions, readLog, requireLog } from "./log.ts";
 import type { LogRecord } from "./log_format.ts";
 import { findContainer, listContainers } from "./names.ts";
 import { type ShownStatus, shownStatusOf } from "../detached/pause.ts";
-import { type ContainerRecord, type Elsewhere, isOwned, isRunning, readRecord } from "./record.ts";
-import { liveIds, livenessOf } from "./ownership.ts";
+import { type ContainerRecord, type Elsewhere, isRunning, ownerIsAlive, readRecord } from "./record.ts";
+import { liveIds, readOwnership } from "./ownership.ts";
 
 /** What is known of a container: its record, and what it is doing. */
 export interface ContainerInfo extends ContainerRecord {
@@ -25,7 +25,7 @@ export interface ContainerInfo extends ContainerRecord {
 }
 
 function infoOf(containers: string, record: ContainerRecord): ContainerInfo {
-  const liveness = livenessOf(containers, record.id), status = shownStatusOf(record, liveness);
+  const liveness = readOwnership(containers, record.id), status = shownStatusOf(record, liveness);
   const process = status === "running" || status === "paused" ? liveness?.process : undefined;
   return {
     ...record,
@@ -42,7 +42,7 @@ export function listAll(containers: string): ContainerInfo[] {
   const records = listContainers(containers, (id) => ids.push(id));
   const listed = new Set(records.map(({ id }) => id));
   for (const id of liveIds(containers)) {
-    const liveness = listed.has(id) || ids.includes(id) ? undefined : livenessOf(containers, id);
+    const liveness = listed.has(id) || ids.includes(id) ? undefined : readOwnership(containers, id);
     if (liveness && (liveness.damaged || isRunning(liveness)) && !readRecord(`${containers}/${id}`)) ids.push(id);
   }
   const damaged = ids.map((id): ContainerInfo => {
@@ -63,8 +63,8 @@ export function inspectOne(containers: string, query: string): ContainerInfo {
 
 /** Whether a container runs, or its monitor may start it again. */
 export function isHeld(containers: string, id: string): boolean {
-  const liveness = livenessOf(containers, id);
-  return liveness !== undefined && (isOwned(liveness) || isRunning(liveness));
+  const liveness = readOwnership(containers, id);
+  return liveness !== undefined && (ownerIsAlive(liveness) || isRunning(liveness));
 }
 
 /**

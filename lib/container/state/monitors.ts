@@ -5,14 +5,14 @@
  */
 
 import { readLink, readSmallFile } from "../../../ffi/fs/paths.ts";
-import { awaitEnd, signalProcess } from "./process_handle.ts";
-import { markProcess, type ProcessMark } from "./record.ts";
+import { signalProcess, waitForExit } from "./process_handle.ts";
+import { identifyProcess, type ProcessIdentity } from "./record.ts";
 import { namesIn } from "./ownership.ts";
 
 /** A monitor of this PID namespace. */
 export interface Monitor {
   /** Its process. */
-  readonly mark: ProcessMark;
+  readonly mark: ProcessIdentity;
   /** The id of its container. */
   readonly id: string;
   /** The container's folder, where it is or was. */
@@ -25,7 +25,7 @@ const FOLDER = /^(\/.*\/([0-9a-f]{12}))( \(deleted\))?$/;
 
 function monitorAt(pid: number): Monitor | undefined {
   if (!readSmallFile(`/proc/${pid}/cmdline`)?.startsWith("sauropod-monitor\0")) return undefined;
-  const mark = markProcess(pid);
+  const mark = identifyProcess(pid);
   for (const fd of mark ? namesIn(`/proc/${pid}/fd`) : []) {
     const [, folder, id, deleted] = FOLDER.exec(readLink(`/proc/${pid}/fd/${fd}`) ?? "") ?? [];
     if (mark && folder !== undefined && id !== undefined) return { mark, id, folder, isGone: deleted !== undefined };
@@ -51,11 +51,11 @@ export function findMonitors(): Monitor[] {
 }
 
 /** The first process of the container of a monitor: the one that is number 1 in its own PID namespace. */
-export function firstOf(monitor: number): ProcessMark | undefined {
+export function firstOf(monitor: number): ProcessIdentity | undefined {
   const first = processes().find((pid) =>
     parentOf(pid) === monitor && /^NSpid:\t\d+(?:\t\d+)*\t1$/m.test(readSmallFile(`/proc/${pid}/status`) ?? "")
   );
-  return first === undefined ? undefined : markProcess(first);
+  return first === undefined ? undefined : identifyProcess(first);
 }
 
 const SIGTERM = 15, SIGKILL = 9, PATIENCE_MS = 5000;
@@ -68,5 +68,5 @@ export async function endOrphan({ mark }: Monitor): Promise<void> {
   await signalProcess(mark, SIGTERM);
   const first = firstOf(mark.pid);
   if (first) await signalProcess(first, SIGKILL);
-  if (!await awaitEnd(mark, PATIENCE_MS)) await signalProcess(mark, SIGKILL);
+  if (!await waitForExit(mark, PATIENCE_MS)) await signalProcess(mark, SIGKILL);
 }

@@ -9,7 +9,7 @@ import { AT_FDCWD, close, lock, openAt } from "../../../ffi/fs/fs.ts";
 import { ownershipOf, readLink, removeAny } from "../../../ffi/fs/paths.ts";
 import { ContainerError } from "../../errors.ts";
 import { type ContainerRecord, readRecord, withRecord, writeRecord } from "./record.ts";
-import { livenessOf, namesIn } from "./ownership.ts";
+import { namesIn, readOwnership } from "./ownership.ts";
 
 const NAMES = ".names", LOCK = ".lock";
 const ID = /^[0-9a-f]{12}$/, NAME = /^\w[\w.-]*$/;
@@ -122,7 +122,7 @@ export function listContainers(containers: string, damaged: (id: string) => void
 /** The ids of folders that nobody owns and that have no record: nothing can be done with them but remove them. */
 export function orphanedIds(containers: string): string[] {
   return allIds(containers).filter((id) =>
-    !exists(`${containers}/${id}/container.json`) && livenessOf(containers, id) === undefined
+    !exists(`${containers}/${id}/container.json`) && readOwnership(containers, id) === undefined
   );
 }
 

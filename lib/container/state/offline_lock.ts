@@ -10,7 +10,7 @@ import { ContainerError } from "../../errors.ts";
 import { failedWith } from "../../tar/tree.ts";
 import { lazy } from "../../lazy.ts";
 import { type ContainerRecord, readRecord, statusOf } from "./record.ts";
-import { livenessOf } from "./ownership.ts";
+import { readOwnership } from "./ownership.ts";
 import { refuseUnseen } from "./unseen.ts";
 
 const POLL_MS = 20;
@@ -43,7 +43,7 @@ async function settled(containers: string, record: ContainerRecord): Promise<Con
  *
  * @throws {ContainerError} `container-running` if it has not ended, `container-not-found` if it is gone.
  */
-export async function withStopped<T>(
+export async function withOfflineContainer<T>(
   containers: string,
   id: string,
   work: (record: ContainerRecord) => T | Promise<T>,
@@ -52,7 +52,7 @@ export async function withStopped<T>(
   try {
     const record = readRecord(folder);
     if (!record) throw notFound(id);
-    const liveness = livenessOf(containers, id), status = statusOf(record, liveness);
+    const liveness = readOwnership(containers, id), status = statusOf(record, liveness);
     refuseUnseen(containers, id, liveness);
     if (!liveness || status === "exited") return await work(await settled(containers, record));
     throw new ContainerError(`the container ${id} is ${status === "created" ? "being started" : "running"}`, {

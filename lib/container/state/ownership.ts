@@ -17,21 +17,21 @@ import { AT_FDCWD, close, lock, openAt, readNames, removeTree, S_IF } from "../.
 import { isFolder, makeLink, ownershipOf, readLink, removeAny, removeFile } from "../../../ffi/fs/paths.ts";
 import { randomBytes } from "../../../ffi/process/random.ts";
 import { ContainerError, messageOf } from "../../errors.ts";
-import { type Claim, claim, isClaimed, letGo } from "./claims.ts";
+import { acquireLock, type Claim, isLocked, releaseLock } from "./owner_locks.ts";
 import { lazy } from "../../lazy.ts";
 import { requireTrusted } from "../../host/trust.ts";
 import { recordEvent } from "./event.ts";
 import { distanceOf, ownOrigin } from "./origin.ts";
 import {
   type ContainerRecord,
+  decodeIdentity,
   type Elsewhere,
-  formatMark,
+  encodeIdentity,
+  identifyProcess,
   isAlive,
-  isOwned,
-  type Liveness,
-  markProcess,
-  parseMark,
-  type ProcessMark,
+  ownerIsAlive,
+  type Ownership,
+  type ProcessIdentity,
   removeRecord,
   writeRecord,
 } from "./record.ts";
@@ -43,10 +43,10 @@ export function newId(): string {
   return randomBytes(6).toHex();
 }
 
-let self: Required<ProcessMark> | undefined;
+let self: Required<ProcessIdentity> | undefined;
 
-function ownMark(): Required<ProcessMark> {
-  self ??= markProcess(Deno.pid);
+function ownMark(): Required<ProcessIdentity> {
+  self ??= identifyProcess(Deno.pid);
   if (!self) throw new ContainerError("/proc does not show this process", { code: "no-proc", hint: "mount /proc" });
   return self;
 }
@@ -69,9 +69,9 @@ export function namesIn(folder: string, most = Infinity): string[] {
   }
 }
 
-function readMark(path: string): ReturnType<typeof parseMark> {
+function readMark(path: string): ReturnType<typeof decodeIdentity> {
   const text = readLink(path);
-  return text === undefined ? undefined : parseMark(text);
+  return text === undefined ? undefined : decodeIdentity(text);
 }
 
 /**
@@ -81,27 +81,27 @@ function readMark(path: string): ReturnType<typeof parseMark> {
 function elsewhere(
   containers: string,
   id: string,
-  { origin }: Required<ProcessMark>,
+  { origin }: Required<ProcessIdentity>,
   what: Claim,
 ): Elsewhere | undefined {
   if (origin === ownOrigin()) return undefined;
   const distance = distanceOf(origin);
   if (distance === "machine") return "machine";
-  if (!isClaimed(containers, id, what)) return undefined;
+  if (!isLocked(containers, id, what)) return undefined;
   return distance === "namespace" ? "namespace" : "machine";
 }
 
-const NOBODY: ProcessMark = { pid: 0, startTime: 0, origin: "" };
+const NOBODY: ProcessIdentity = { pid: 0, startTime: 0, origin: "" };
 
 /** Whose the container `id` is; undefined if nothing happens with it. */
-export function livenessOf(containers: string, id: string): Liveness | undefined {
+export function readOwnership(containers: string, id: string): Ownership | undefined {
   const path = `${containers}/${LIVE}/${id}`;
   let text = readLink(path);
   const first = readLink(`${path}${PROCESS}`);
   if (text === undefined && first === undefined) return undefined;
   // Made between the two looks.
   text ??= readLink(path);
-  const owner = parseMark(text ?? ""), process = first === undefined ? undefined : parseMark(first);
+  const owner = decodeIdentity(text ?? ""), process = first === undefined ? undefined : decodeIdentity(first);
   if (!owner || (first !== undefined && !process)) {
     return { owner: owner ?? NOBODY, ...(process ? { process } : {}), damaged: true };
   }
@@ -114,7 +114,7 @@ export function livenessOf(containers: string, id: string): Liveness | undefined
 }
 
 /** Who has frozen the container `id` for a moment; undefined if nobody has. */
-export function freezerOf(containers: string, id: string): Liveness | undefined {
+export function freezerOf(containers: string, id: string): Ownership | undefined {
   const owner = readMark(`${containers}/${LIVE}/${id}${FREEZE}`);
   if (!owner) return undefined;
   const where = elsewhere(containers, id, owner, "freeze");
@@ -128,15 +128,15 @@ export const SAMPLE = 8;
 
 /** Whether the container `id` is marked as somebody's who is gone. */
 export function isAbandoned(containers: string, id: string): boolean {
-  const liveness = livenessOf(containers, id);
-  return liveness !== undefined && !isOwned(liveness);
+  const liveness = readOwnership(containers, id);
+  return liveness !== undefined && !ownerIsAlive(liveness);
 }
 
 /** Whether the mark that `name` says in the folder of marks, `ID` or `ID.freeze`, is of somebody who is gone. */
 function isStale(containers: string, name: string): boolean {
   if (!name.endsWith(FREEZE)) return isAbandoned(containers, name);
   const freezer = freezerOf(containers, name.slice(0, 12));
-  return freezer !== undefined && !isOwned(freezer);
+  return freezer !== undefined && !ownerIsAlive(freezer);
 }
 
 /**
@@ -158,7 +158,7 @@ export function liveIds(containers: string): string[] {
 
 /** The ids of containers whose marks do not say whose they are. */
 export function damagedMarks(containers: string): string[] {
-  return liveIds(containers).filter((id) => livenessOf(containers, id)?.damaged);
+  return liveIds(containers).filter((id) => readOwnership(containers, id)?.damaged);
 }
 
 /** Removes marks that say nothing of a container any more: halves of changes whose maker was killed. */
@@ -175,36 +175,36 @@ export function removeStaleMarks(containers: string): void {
       continue;
     }
     const where = elsewhere(containers, id, owner, "container");
-    const maker = livenessOf(containers, id);
-    if (where === undefined && !isAlive(owner) && (!maker || !isOwned(maker))) {
+    const maker = readOwnership(containers, id);
+    if (where === undefined && !isAlive(owner) && (!maker || !ownerIsAlive(maker))) {
       removeFile(`${containers}/${LIVE}/${name}`);
     }
   }
 }
 
 /** Says that the container `id` is ours; false if it is somebody's already, whatever the marks say. */
-export function own(containers: string, id: string): boolean {
+export function claim(containers: string, id: string): boolean {
   const live = `${containers}/${LIVE}`;
   if (!isFolder(live)) {
     Deno.mkdirSync(live, { recursive: true, mode: 0o700 });
     // Somebody else may have made one above, where everybody can.
     requireTrusted(containers);
   }
-  const mark = formatMark(ownMark());
+  const mark = encodeIdentity(ownMark());
   // Before the mark: one that nobody has a claim to is nobody's for those who see it from elsewhere.
-  if (!claim(containers, id)) return false;
+  if (!acquireLock(containers, id)) return false;
   try {
     if (makeLink(mark, `${live}/${id}`)) return true;
   } catch (error) {
-    letGo(containers, id);
+    releaseLock(containers, id);
     throw error;
   }
-  if (!isOurs(containers, id)) letGo(containers, id);
+  if (!isOurs(containers, id)) releaseLock(containers, id);
   return false;
 }
 
 function isOurs(containers: string, id: string): boolean {
-  const owner = livenessOf(containers, id)?.owner, own = ownMark();
+  const owner = readOwnership(containers, id)?.owner, own = ownMark();
   return owner?.pid === own.pid && owner.startTime === own.startTime && owner.origin === own.origin;
 }
 
@@ -220,15 +220,15 @@ export function withMarks<T>(containers: string, work: () => T): T {
 }
 
 /** Makes the container `id` ours whose owner is gone; false if it is no longer his: another has been quicker. */
-export function inherit(containers: string, id: string): boolean {
+export function takeOver(containers: string, id: string): boolean {
   const temporary = `${containers}/${LIVE}/.${id}.${Deno.pid}`;
   return withMarks(containers, () => {
-    const liveness = livenessOf(containers, id);
-    if (!liveness || isOwned(liveness)) return false;
+    const liveness = readOwnership(containers, id);
+    if (!liveness || ownerIsAlive(liveness)) return false;
     try {
-      claim(containers, id, "container", "the dead");
+      acquireLock(containers, id, "container", "the dead");
       removeFile(temporary);
-      Deno.symlinkSync(formatMark(ownMark()), temporary);
+      Deno.symlinkSync(encodeIdentity(ownMark()), temporary);
       Deno.renameSync(temporary, `${containers}/${LIVE}/${id}`);
     } catch {
       // A full disk must not keep anything from being taken away.
@@ -238,42 +238,42 @@ export function inherit(containers: string, id: string): boolean {
 }
 
 /** Makes the container `id` ours unless it is already; false if somebody alive has it. */
-function take(containers: string, id: string): boolean {
+function claimOrTakeOver(containers: string, id: string): boolean {
   try {
-    if (own(containers, id)) return true;
+    if (claim(containers, id)) return true;
   } catch {
     // A full disk must not keep anything from being removed.
     return true;
   }
-  return isOurs(containers, id) || inherit(containers, id);
+  return isOurs(containers, id) || takeOver(containers, id);
 }
 
 /** Says which the first process of the container `id` is. */
-export function setProcess(containers: string, id: string, process: ProcessMark | undefined): void {
-  if (process) Deno.symlinkSync(formatMark(process), `${containers}/${LIVE}/${id}${PROCESS}`);
+export function setProcess(containers: string, id: string, process: ProcessIdentity | undefined): void {
+  if (process) Deno.symlinkSync(encodeIdentity(process), `${containers}/${LIVE}/${id}${PROCESS}`);
 }
 
 /** Says that we freeze the container `id` for a moment; for use under the lock of marks ({@linkcode withMarks}). */
 export function setFreezer(containers: string, id: string): void {
-  claim(containers, id, "freeze");
-  Deno.symlinkSync(formatMark(ownMark()), `${containers}/${LIVE}/${id}${FREEZE}`);
+  acquireLock(containers, id, "freeze");
+  Deno.symlinkSync(encodeIdentity(ownMark()), `${containers}/${LIVE}/${id}${FREEZE}`);
 }
 
 /** Says that nobody freezes the container `id` any more. */
 export function clearFreeze(containers: string, id: string): void {
   removeFile(`${containers}/${LIVE}/${id}${FREEZE}`);
-  letGo(containers, id, "freeze");
+  releaseLock(containers, id, "freeze");
 }
 
 /** Leaves the container `id` to its monitor, whose mark is there. */
 export function handOver(containers: string, id: string): void {
-  letGo(containers, id);
+  releaseLock(containers, id);
 }
 
 /** Says that nothing happens with the container `id` any more. */
 export function clearLiveness(containers: string, id: string): void {
   // First: who finds no mark must find no claim.
-  letGo(containers, id);
+  releaseLock(containers, id);
   removeAny(`${containers}/${LIVE}/${id}${PROCESS}`);
   removeAny(`${containers}/${LIVE}/${id}`);
 }
@@ -282,18 +282,18 @@ export function clearLiveness(containers: string, id: string): void {
 export function replaceMarks(
   containers: string,
   id: string,
-  owner: ProcessMark | undefined,
-  process: ProcessMark | undefined,
+  owner: ProcessIdentity | undefined,
+  process: ProcessIdentity | undefined,
 ): void {
   removeAny(`${containers}/${LIVE}/${id}${PROCESS}`);
   removeAny(`${containers}/${LIVE}/${id}`);
-  if (owner) Deno.symlinkSync(formatMark(owner), `${containers}/${LIVE}/${id}`);
+  if (owner) Deno.symlinkSync(encodeIdentity(owner), `${containers}/${LIVE}/${id}`);
   if (owner) setProcess(containers, id, process);
 }
 
 function makeFolder(containers: string, record: ContainerRecord): void {
   try {
-    own(containers, record.id);
+    claim(containers, record.id);
     Deno.mkdirSync(`${containers}/${record.id}`, { mode: 0o700 });
     writeRecord(`${containers}/${record.id}`, record);
   } catch (error) {
@@ -350,7 +350,7 @@ export async function removeContainer(
   containers: string,
   { id, name, image }: Pick<ContainerRecord, "id" | "name"> & Partial<Pick<ContainerRecord, "image">>,
 ): Promise<boolean> {
-  if (!take(containers, id)) return false;
+  if (!claimOrTakeOver(containers, id)) return false;
   await removeOwn(containers, { id, name, image });
   return true;
 }

@@ -7,11 +7,11 @@
 import { close } from "../../../ffi/fs/fs.ts";
 import { forget, ready } from "../../../ffi/process/events.ts";
 import { openProcess, sendSignal } from "../../../ffi/process/process.ts";
-import { isAlive, type ProcessMark } from "./record.ts";
+import { isAlive, type ProcessIdentity } from "./record.ts";
 
 /** Does `work` with a pidfd of a process; undefined if it has ended. */
-export async function withProcess<T>(
-  mark: ProcessMark,
+export async function withPidfd<T>(
+  mark: ProcessIdentity,
   work: (pidfd: number) => T | Promise<T>,
 ): Promise<T | undefined> {
   let pidfd: number;
@@ -29,13 +29,13 @@ export async function withProcess<T>(
 }
 
 /** Sends a signal to a process; false if it has ended. */
-export async function signalProcess(mark: ProcessMark, signal: number): Promise<boolean> {
-  return await withProcess(mark, (pidfd) => sendSignal(pidfd, signal)) ?? false;
+export async function signalProcess(mark: ProcessIdentity, signal: number): Promise<boolean> {
+  return await withPidfd(mark, (pidfd) => sendSignal(pidfd, signal)) ?? false;
 }
 
 /** Resolves when a process has ended: true. False if that takes longer than `milliseconds`. */
-export async function awaitEnd(mark: ProcessMark, milliseconds = Infinity): Promise<boolean> {
-  const ended = await withProcess(mark, async (pidfd) => {
+export async function waitForExit(mark: ProcessIdentity, milliseconds = Infinity): Promise<boolean> {
+  const ended = await withPidfd(mark, async (pidfd) => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<false>((resolve) => {
       if (Number.isFinite(milliseconds)) timer = setTimeout(() => resolve(false), milliseconds);

@@ -21,8 +21,8 @@ import {
   isAlive,
   isRunning,
   lastRecord,
-  type Liveness,
-  type ProcessMark,
+  type Ownership,
+  type ProcessIdentity,
   readRecord,
   withRecord,
   writeRecord,
@@ -31,11 +31,11 @@ import {
   abandonedIds,
   clearLiveness,
   damagedMarks,
-  inherit,
-  livenessOf,
+  readOwnership,
   removeContainer,
   removeStaleMarks,
   SAMPLE,
+  takeOver,
 } from "./ownership.ts";
 
 const SIGKILL = 9;
@@ -55,7 +55,7 @@ export interface Reclaimed {
 const RELEASE_MS = 2000;
 
 /** Kills the first process of a container, and so all of them, and waits for its death; not for ever. */
-async function killFirst(process: ProcessMark, cgroups: readonly string[]): Promise<void> {
+async function killFirst(process: ProcessIdentity, cgroups: readonly string[]): Promise<void> {
   try {
     Deno.kill(process.pid, "SIGKILL");
   } catch (error) {
@@ -68,7 +68,7 @@ async function killFirst(process: ProcessMark, cgroups: readonly string[]): Prom
 }
 
 /** Kills what still runs of a container, and removes its control groups. */
-export async function endContainer(containers: string, record: ContainerRecord, liveness?: Liveness): Promise<void> {
+export async function endContainer(containers: string, record: ContainerRecord, liveness?: Ownership): Promise<void> {
   if (liveness?.process && isRunning(liveness)) await killFirst(liveness.process, record.cgroups);
   // It may have been given more groups meanwhile. Now that it is dead it is not.
   const { cgroups } = lastRecord(`${containers}/${record.id}`, record);
@@ -77,7 +77,7 @@ export async function endContainer(containers: string, record: ContainerRecord, 
 }
 
 /** Finishes one container whose owner is gone; nobody else does so. */
-async function finish(containers: string, id: string, liveness: Liveness | undefined): Promise<"ended" | "removed"> {
+async function finish(containers: string, id: string, liveness: Ownership | undefined): Promise<"ended" | "removed"> {
   const record = readRecord(`${containers}/${id}`);
   if (record) await endContainer(containers, record, liveness);
   if (record && liveness?.process && !record.ended) {
@@ -106,8 +106,8 @@ async function finishAll(containers: string, ids: readonly string[], damaged: st
     if (damaged.includes(id)) continue;
     try {
       thawAbandoned(containers, id);
-      const liveness = livenessOf(containers, id);
-      if (liveness ? !inherit(containers, id) : readRecord(`${containers}/${id}`)) continue;
+      const liveness = readOwnership(containers, id);
+      if (liveness ? !takeOver(containers, id) : readRecord(`${containers}/${id}`)) continue;
       result[await finish(containers, id, liveness)].push(id);
     } catch (error) {
       // One that resists must not keep the others from being finished.

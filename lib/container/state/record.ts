@@ -11,13 +11,13 @@ import { readOwnFile, readSmallFile, removeAny, replaceFile } from "../../../ffi
 import { ContainerError, messageOf } from "../../errors.ts";
 import type { Attachment } from "../../network/reserve.ts";
 import type { PublishedPort } from "../../network/ports.ts";
-import type { KeptOptions } from "../spec/recorded_options.ts";
+import type { RecordedOptions } from "../spec/recorded_options.ts";
 import { ownOrigin } from "./origin.ts";
 import { recordFault } from "./record_check.ts";
 import { type MonitorState, readState } from "./monitor_state.ts";
 
 /** A process that cannot be mistaken for another one with the same number. */
-export interface ProcessMark {
+export interface ProcessIdentity {
   /** Its number in the PID namespace that it was marked in. */
   readonly pid: number;
   /** When it started, in clock ticks since boot (field 22 of proc_pid_stat(5)). */
@@ -30,11 +30,11 @@ export interface ProcessMark {
 export type Elsewhere = "namespace" | "machine";
 
 /** Whose a container is while something happens with it. */
-export interface Liveness {
+export interface Ownership {
   /** The process that makes, holds or removes it; it does not outlive it. */
-  readonly owner: ProcessMark;
+  readonly owner: ProcessIdentity;
   /** The container's first process, once it runs. */
-  readonly process?: ProcessMark;
+  readonly process?: ProcessIdentity;
   /** Where the owner is, if that is alive and we cannot see it. Default: we can. */
   readonly elsewhere?: Elsewhere;
   /** Whether one of the marks says nothing, so that nobody knows. */
@@ -88,7 +88,7 @@ export interface ContainerRecord {
   /** The command and its arguments. */
   readonly command: readonly string[];
   /** What was asked, completed from the image. */
-  readonly options: KeptOptions;
+  readonly options: RecordedOptions;
   /** When it was made, as an ISO 8601 time. */
   readonly created: string;
   /** Whether its folder stays when it has ended. */
@@ -115,7 +115,7 @@ export type ContainerStatus = "created" | "running" | "restarting" | "exited" | 
 const FILE = "container.json";
 
 /** Marks a live process; undefined if it has ended, also if nobody has waited for it yet. */
-export function markProcess(pid: number): Required<ProcessMark> | undefined {
+export function identifyProcess(pid: number): Required<ProcessIdentity> | undefined {
   const text = readSmallFile(`/proc/${pid}/stat`);
   if (text === undefined) return undefined;
   // The name in the second field can hold anything, also blanks and parentheses.
@@ -126,33 +126,36 @@ export function markProcess(pid: number): Required<ProcessMark> | undefined {
 }
 
 /** Whether we see the process that a mark says, and it still lives. */
-export function isAlive({ pid, startTime, origin = ownOrigin() }: ProcessMark): boolean {
-  return origin === ownOrigin() && markProcess(pid)?.startTime === startTime;
+export function isAlive({ pid, startTime, origin = ownOrigin() }: ProcessIdentity): boolean {
+  return origin === ownOrigin() && identifyProcess(pid)?.startTime === startTime;
 }
 
 /** Whether a mark was made where we see nothing. */
-export function isUnseen({ origin = ownOrigin() }: ProcessMark): boolean {
+export function isUnseen({ origin = ownOrigin() }: ProcessIdentity): boolean {
   return origin !== ownOrigin();
 }
 
 /** Whether the owner of something may still live. */
-export function isOwned({ owner, elsewhere, damaged }: Liveness): boolean {
+export function ownerIsAlive({ owner, elsewhere, damaged }: Ownership): boolean {
   return elsewhere !== undefined || damaged === true || isAlive(owner);
 }
 
 /** Whether we see the container's first process, and it still lives. */
-export function isRunning({ process }: Liveness): boolean {
+export function isRunning({ process }: Ownership): boolean {
   return process !== undefined && isAlive(process);
 }
 
 /** What a container is doing now. */
-export function statusOf({ ended, detached, state }: ContainerRecord, liveness: Liveness | undefined): ContainerStatus {
+export function statusOf(
+  { ended, detached, state }: ContainerRecord,
+  liveness: Ownership | undefined,
+): ContainerStatus {
   if (ended) return "exited";
   if (!liveness) return detached && state?.status === "created" ? "created" : "exited";
   if (liveness.elsewhere) return "elsewhere";
   if (liveness.damaged) return "damaged";
   if (liveness.process && isRunning(liveness)) return "running";
-  if (!isOwned(liveness)) return "exited";
+  if (!ownerIsAlive(liveness)) return "exited";
   if (state?.status === "restarting") return "restarting";
   return liveness.process ? "exited" : "created";
 }
@@ -163,12 +166,12 @@ export function awaitsCommand({ command }: Pick<ContainerRecord, "command">): bo
 }
 
 /** An owner or process as the target of a link: `ORIGIN PID.START`. Short, so that the link needs no block on disk. */
-export function formatMark({ pid, startTime, origin = ownOrigin() }: ProcessMark): string {
+export function encodeIdentity({ pid, startTime, origin = ownOrigin() }: ProcessIdentity): string {
   return `${origin} ${pid}.${startTime}`;
 }
 
-/** Reads what {@linkcode formatMark} wrote; undefined if it is something else. */
-export function parseMark(text: string): Required<ProcessMark> | undefined {
+/** Reads what {@linkcode encodeIdentity} wrote; undefined if it is something else. */
+export function decodeIdentity(text: string): Required<ProcessIdentity> | undefined {
   const [, origin, pid, startTime] = /^(\w+\.\w+\.\w+\.\w+) (\d+)\.(\d+)$/.exec(text) ?? [];
   return origin === undefined ? undefined : { pid: Number(pid), startTime: Number(startTime), origin };
 }

@@ -8,8 +8,8 @@ import { close } from "../../../ffi/fs/fs.ts";
 import { type Restart, setRestart } from "../../../ffi/program/job.ts";
 import { copyDescriptor, openProcess } from "../../../ffi/process/process.ts";
 import { ContainerError, InputError } from "../../errors.ts";
-import { type ContainerRecord, isAlive, isOwned, type ProcessMark, writeRecord } from "./record.ts";
-import { livenessOf } from "./ownership.ts";
+import { type ContainerRecord, isAlive, ownerIsAlive, type ProcessIdentity, writeRecord } from "./record.ts";
+import { readOwnership } from "./ownership.ts";
 
 /**
  * Reads `no`, `on-failure[:TIMES]`, `always` or `unless-stopped`. The last two are the same here: nothing is started
@@ -43,7 +43,7 @@ export function checkRestart(text: string | undefined, keep: boolean | undefined
 }
 
 /** Tells a monitor; false if it has ended. */
-function tell(monitor: ProcessMark, place: number, policy: Restart): boolean {
+function tell(monitor: ProcessIdentity, place: number, policy: Restart): boolean {
   try {
     const pidfd = openProcess(monitor.pid);
     try {
@@ -72,7 +72,7 @@ function tell(monitor: ProcessMark, place: number, policy: Restart): boolean {
 export function changeRestart(containers: string, record: ContainerRecord, text: string): void {
   const { id, keep, detached, options } = record;
   checkRestart(text, keep);
-  const liveness = livenessOf(containers, id), isHeld = liveness !== undefined && isOwned(liveness);
+  const liveness = readOwnership(containers, id), isHeld = liveness !== undefined && ownerIsAlive(liveness);
   if (isHeld && !detached) {
     throw new ContainerError(`container ${id} runs in the foreground and ends with whoever started it`, {
       code: "not-detached",

@@ -5,8 +5,8 @@
  */
 
 import { ContainerError } from "../../errors.ts";
-import { type ContainerRecord, type ProcessMark, statusOf } from "./record.ts";
-import { livenessOf } from "./ownership.ts";
+import { type ContainerRecord, type ProcessIdentity, statusOf } from "./record.ts";
+import { readOwnership } from "./ownership.ts";
 import { refuseUnseen } from "./unseen.ts";
 
 /** A container that runs, and its first process. */
@@ -14,7 +14,7 @@ export interface Running {
   /** Its record. */
   readonly record: ContainerRecord;
   /** Its first process. */
-  readonly process: ProcessMark;
+  readonly process: ProcessIdentity;
 }
 
 /**
@@ -23,7 +23,7 @@ export interface Running {
  * @throws {ContainerError} `container-not-running`.
  */
 export function requireRunning(containers: string, record: ContainerRecord): Running {
-  const liveness = livenessOf(containers, record.id);
+  const liveness = readOwnership(containers, record.id);
   refuseUnseen(containers, record.id, liveness);
   if (liveness?.process && statusOf(record, liveness) === "running") return { record, process: liveness.process };
   throw new ContainerError(`container ${record.id} does not run`, {

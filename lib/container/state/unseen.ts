@@ -5,7 +5,7 @@
  */
 
 import { ContainerError } from "../../errors.ts";
-import type { Elsewhere, Liveness } from "./record.ts";
+import type { Elsewhere, Ownership } from "./record.ts";
 
 const PLACES: Readonly<Record<Elsewhere, string>> = {
   namespace: "in another PID or time namespace of this machine",
@@ -22,7 +22,7 @@ export function placeOf(elsewhere: Elsewhere): string {
  *
  * @throws {ContainerError} `container-elsewhere`, `container-damaged`.
  */
-export function refuseUnseen(containers: string, id: string, liveness: Liveness | undefined): void {
+export function refuseUnseen(containers: string, id: string, liveness: Ownership | undefined): void {
   if (liveness?.elsewhere) {
     const { elsewhere } = liveness;
     throw new ContainerError(`container ${id} is held by a process ${placeOf(elsewhere)}`, {

@@ -12,7 +12,7 @@ import { requireRunning, type Running } from "../state/runtime_groups.ts";
 import { blockIoOfProcess, memoryOfProcess, type NetworkIo, networkIoOf, statOf } from "../../host/process_usage.ts";
 import { findProcesses } from "./processes.ts";
 import { type ContainerRecord, isRunning, readRecord } from "../state/record.ts";
-import { livenessOf } from "../state/ownership.ts";
+import { readOwnership } from "../state/ownership.ts";
 
 /** What a container uses at a moment. */
 export interface Sample {
@@ -193,7 +193,7 @@ export async function* statsOf(
   const sample = makeSampler();
   const look = (): Sample[] => {
     const record = readRecord(`${containers}/${id}`);
-    const liveness = livenessOf(containers, id);
+    const liveness = readOwnership(containers, id);
     const same = liveness?.process?.startTime === process.startTime && isRunning(liveness);
     return record && same ? sample([{ record, process }]) : [];
   };

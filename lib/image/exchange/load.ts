@@ -7,7 +7,7 @@
 import { ImageError, InputError } from "../../errors.ts";
 import { fileChunks, streamBytes } from "../../tar/chunks.ts";
 import { decompress } from "../../tar/decompress.ts";
-import { forEachAtOnce } from "../../store/ensure_layers.ts";
+import { mapConcurrent } from "../../store/ensure_layers.ts";
 import type { Descriptor } from "../../oci.ts";
 import { parseNewName } from "../reserved_names.ts";
 import { adoptBlob, hasBlob, setName, type StoredImage, storeFolder } from "../../store/store.ts";
@@ -61,7 +61,7 @@ export async function takeImage(store: string, image: FoundImage, signal?: Abort
   const unique = new Map(layers.map((layer) => [`${layer.descriptor.digest} ${layer.diffId}`, layer]));
   // One after the other where several blobs claim to be the same layer: only one of them is unpacked.
   const groups = Map.groupBy(unique.values(), ({ diffId }) => diffId);
-  await forEachAtOnce([...groups.values()], async (group, signal) => {
+  await mapConcurrent([...groups.values()], async (group, signal) => {
     for (const { descriptor, diffId } of group) await verifyLayer(store, descriptor, diffId, signal);
   }, signal);
   // Last: who knows its digest can use an image that has no name.

@@ -8,7 +8,7 @@
 import { createHash } from "node:crypto";
 import { AT_FDCWD, close } from "../../../ffi/fs/fs.ts";
 import type { ByteSource } from "../../tar/chunks.ts";
-import { whileRoom } from "../../store/enospc.ts";
+import { explainDiskFull } from "../../store/enospc.ts";
 import { lockFolder, sweep, TEMPORARY } from "../../store/locked_directory.ts";
 import { makeStore, whileHeld } from "../../store/store.ts";
 import { removeTree } from "../../tar/tree.ts";
@@ -106,7 +106,7 @@ async function withFolder<T>(store: string, work: (spool: Spool) => Promise<T>):
  * @throws {ImageError} `store-full`, and what `work` throws.
  */
 export function withSpool<T>(store: string, work: (spool: Spool) => Promise<T>): Promise<T> {
-  return whileRoom(store, async () => {
+  return explainDiskFull(store, async () => {
     makeStore(store);
     return await whileHeld(store, "shared", () => withFolder(store, work));
   });

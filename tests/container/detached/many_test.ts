@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { exec, remove, runDetached } from "../../../mod.ts";
-import { abandonedIds, livenessOf, SAMPLE, some } from "../../../lib/container/state/ownership.ts";
+import { abandonedIds, readOwnership, SAMPLE, some } from "../../../lib/container/state/ownership.ts";
 import { ownOrigin } from "../../../lib/container/state/origin.ts";
 import { text } from "../../helpers/inside.ts";
 import {
@@ -58,7 +58,7 @@ Deno.test("a name that returns leads to where it is now, however many others hav
   }
   // They end by themselves, and no command sees it.
   for (const id of [first, ...others]) {
-    Deno.kill(livenessOf(world.folders.containers, id)?.process?.pid ?? assert.fail(), "SIGKILL");
+    Deno.kill(readOwnership(world.folders.containers, id)?.process?.pid ?? assert.fail(), "SIGKILL");
   }
   await until("one monitor only", () => monitorsOf(world).length === 1);
   const again = await runDetached("busybox", ["sleep", "1000"], { ...options, keep: true, name: "web" });

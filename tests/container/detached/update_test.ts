@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { type Container, type Limits, pause, run, SauropodError, unpause, updateLimits } from "../../../mod.ts";
 import type { Controller } from "../../../lib/cgroup/host.ts";
-import { type ContainerRecord, formatMark, markProcess, readRecord } from "../../../lib/container/state/record.ts";
+import {
+  type ContainerRecord,
+  encodeIdentity,
+  identifyProcess,
+  readRecord,
+} from "../../../lib/container/state/record.ts";
 import { cpuTime, groupOf, groupsOf, has, HOLD, host, pinned, setting } from "../../helpers/groups.ts";
 import { converse, until } from "../../helpers/inside.ts";
 import { makeWorld, type World } from "../../helpers/world.ts";
@@ -367,7 +372,7 @@ Deno.test("limits of a container that is just being started cannot be changed", 
   const { containers } = world.folders;
   const id = (await world.cli(["create", "--network", "none", "busybox", "true"])).stdout.trim();
   // As a command that starts it leaves it for a moment.
-  Deno.symlinkSync(formatMark(markProcess(Deno.pid) ?? assert.fail()), `${containers}/.live/${id}`);
+  Deno.symlinkSync(encodeIdentity(identifyProcess(Deno.pid) ?? assert.fail()), `${containers}/.live/${id}`);
   const refused = await refusal(updateLimits(id, { memory: 64 * MiB }, world.folders));
   assert.equal(refused.code, "container-busy");
   Deno.removeSync(`${containers}/.live/${id}`);

@@ -5,7 +5,7 @@ import { copyFrom, copyTo } from "../../../mod.ts";
 import { flags } from "../../../ffi/program/flags.ts";
 import { openAt } from "../../../ffi/fs/fs.ts";
 import { readRecord, writeRecord } from "../../../lib/container/state/record.ts";
-import { withStopped } from "../../../lib/container/state/offline_lock.ts";
+import { withOfflineContainer } from "../../../lib/container/state/offline_lock.ts";
 import { withRoot } from "../../../lib/container/files/rootfs_mount.ts";
 import { converse, say } from "../../helpers/inside.ts";
 import { lookAtMachine, makeWorld } from "../../helpers/world.ts";
@@ -77,7 +77,7 @@ Deno.test("nobody can start a container while its files are shown, and what is s
   const order: string[] = [];
   await withRoot(containers, box, "read", async ({ fd, record }) => {
     assert.deepEqual(lookAtMachine().mounts, mounts);
-    const second = withStopped(containers, record.id, () => order.push("second"));
+    const second = withOfflineContainer(containers, record.id, () => order.push("second"));
     await new Promise((resolve) => setTimeout(resolve, 100));
     order.push("first");
     assert.throws(() => openAt(fd, "new", flags("O", "WRONLY", "CREAT"), 0o600), { code: "EROFS" });
@@ -85,7 +85,7 @@ Deno.test("nobody can start a container while its files are shown, and what is s
   }).then(({ second }) => second);
   assert.deepEqual(order, ["first", "second"]);
   await using live = await running();
-  await assert.rejects(async () => await withStopped(containers, live.container.id, () => {}), {
+  await assert.rejects(async () => await withOfflineContainer(containers, live.container.id, () => {}), {
     code: "container-running",
   });
   await assert.rejects(copyFrom("nobody", "/", folder(), world.folders), { code: "container-not-found" });

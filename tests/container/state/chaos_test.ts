@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { exec, runDetached, stop } from "../../../mod.ts";
 import { listContainers } from "../../../lib/container/state/names.ts";
 import { type ContainerRecord, statusOf } from "../../../lib/container/state/record.ts";
-import { livenessOf } from "../../../lib/container/state/ownership.ts";
+import { readOwnership } from "../../../lib/container/state/ownership.ts";
 import { text } from "../../helpers/inside.ts";
 import {
   assertApart,
@@ -85,7 +85,7 @@ function find({ world }: Lane, { name }: Kind): ContainerRecord | undefined {
 }
 
 function statusIn({ world: { folders } }: Lane, record: ContainerRecord): string {
-  return statusOf(record, livenessOf(folders.containers, record.id));
+  return statusOf(record, readOwnership(folders.containers, record.id));
 }
 
 /** Processes of a container: those that sleep for it. */
@@ -141,7 +141,7 @@ const ROUNDS_OF: readonly ((lane: Lane, kind: Kind) => Promise<Check>)[] = [
     const id = await runOne(lane, kind), seconds = marker();
     await killInMidst(lane, ["exec", kind.name, "sleep", seconds]);
     await until("the command gone", () => processesWith(seconds).length === 0);
-    assert.equal(livenessOf(lane.world.folders.containers, id) === undefined, false);
+    assert.equal(readOwnership(lane.world.folders.containers, id) === undefined, false);
     return is(lane, kind, ["running"]);
   },
   async function removeCommand(lane, kind) {
@@ -160,7 +160,7 @@ const ROUNDS_OF: readonly ((lane: Lane, kind: Kind) => Promise<Check>)[] = [
   async function firstProcess(lane, kind) {
     const id = await runOne(lane, kind);
     await begun(lane, id);
-    const { process } = livenessOf(lane.world.folders.containers, id) ?? assert.fail();
+    const { process } = readOwnership(lane.world.folders.containers, id) ?? assert.fail();
     assert.equal(wordsOf(process?.pid ?? 0)[0], kind.init ? "sauropod-init" : "sh");
     Deno.kill(process?.pid ?? 0, "SIGKILL");
     await until("settled", () => find(lane, kind)?.state?.restarts === 1 || monitorsOf(lane.world, id).length === 0);
@@ -171,7 +171,7 @@ const ROUNDS_OF: readonly ((lane: Lane, kind: Kind) => Promise<Check>)[] = [
     const kind = { ...wished, init: true, restart: false };
     const id = await runOne(lane, kind);
     await begun(lane, id);
-    const { process } = livenessOf(lane.world.folders.containers, id) ?? assert.fail();
+    const { process } = readOwnership(lane.world.folders.containers, id) ?? assert.fail();
     const children = Deno.readTextFileSync(`/proc/${process?.pid}/task/${process?.pid}/children`).trim().split(" ");
     Deno.kill(Number(children[0]), "SIGKILL");
     await until("ended", () => monitorsOf(lane.world, id).length === 0);
@@ -210,7 +210,7 @@ async function pauseAtRandom({ random }: Lane): Promise<void> {
 function isLeaving(lane: Lane, kind: Kind): boolean {
   const record = find(lane, kind);
   if (!record) return monitorsOf(lane.world).some((pid) => isRemoving(lane, pid));
-  const owner = livenessOf(lane.world.folders.containers, record.id)?.owner;
+  const owner = readOwnership(lane.world.folders.containers, record.id)?.owner;
   return owner !== undefined && statusIn(lane, record) === "exited" && monitorsOf(lane.world, record.id).length > 0;
 }
 

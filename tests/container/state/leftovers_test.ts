@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { output, run, type RunOptions } from "../../../mod.ts";
 import { ownOrigin } from "../../../lib/container/state/origin.ts";
-import { formatMark, markProcess } from "../../../lib/container/state/record.ts";
+import { encodeIdentity, identifyProcess } from "../../../lib/container/state/record.ts";
 import { randomFrom } from "../../helpers/tar.ts";
 import { startQuietly } from "../../helpers/kill.ts";
 import { marker, processesWith, until } from "../../helpers/life.ts";
@@ -288,7 +288,7 @@ Deno.test("a damaged record is reported and left alone, and disturbs no other co
 Deno.test("what is half made or half removed by a process that is gone is taken away, what a live one makes is not", async () => {
   await using world = makeWorld();
   const { containers } = world.folders;
-  const self = markProcess(Deno.pid) ?? assert.fail();
+  const self = identifyProcess(Deno.pid) ?? assert.fail();
   const boot = ownOrigin().split(".")[1] ?? "";
   const owners = {
     "000000000000": { boot, owner: self },
@@ -299,7 +299,7 @@ Deno.test("what is half made or half removed by a process that is gone is taken 
   Deno.mkdirSync(`${containers}/.live`);
   for (const [id, { boot, owner }] of Object.entries(owners)) {
     Deno.mkdirSync(`${containers}/${id}/upper/deep`, { recursive: true });
-    Deno.symlinkSync(formatMark(owner).replace(/(?<=^\w+\.)\w+/, boot), `${containers}/.live/${id}`);
+    Deno.symlinkSync(encodeIdentity(owner).replace(/(?<=^\w+\.)\w+/, boot), `${containers}/.live/${id}`);
   }
   assert.equal((await world.cli(["gc"])).code, 0);
   const left = containersOf(world).filter((path) => !path.includes("/upper"));

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { copyLog, type LogLoss, type LogOptions, readLog } from "../../../lib/container/state/log.ts";
-import { formatMark, markProcess } from "../../../lib/container/state/record.ts";
+import { encodeIdentity, identifyProcess } from "../../../lib/container/state/record.ts";
 import { makeContainer, writeLog } from "../../helpers/log.ts";
 import { concat, randomFrom } from "../../helpers/tar.ts";
 import { commandLine, makeWorld, PROJECT, type World } from "../../helpers/world.ts";
@@ -237,10 +237,10 @@ Deno.test("rotations in the middle of opening the files change neither the order
 
 /** Says that the container lives, owned by this process. */
 function bringToLife(world: World): () => void {
-  const live = `${world.folders.containers}/.live`, mark = markProcess(Deno.pid);
+  const live = `${world.folders.containers}/.live`, mark = identifyProcess(Deno.pid);
   assert(mark);
   Deno.mkdirSync(live, { recursive: true });
-  Deno.symlinkSync(formatMark(mark), `${live}/${ID}`);
+  Deno.symlinkSync(encodeIdentity(mark), `${live}/${ID}`);
   return () => Deno.removeSync(`${live}/${ID}`);
 }
 

@@ -6,10 +6,10 @@ import { runDetached, start, wait } from "../../../mod.ts";
 import { isGone } from "../../../lib/cgroup/usage.ts";
 import { listContainers } from "../../../lib/container/state/names.ts";
 import { ownOrigin } from "../../../lib/container/state/origin.ts";
-import { formatMark, markProcess, statusOf } from "../../../lib/container/state/record.ts";
+import { encodeIdentity, identifyProcess, statusOf } from "../../../lib/container/state/record.ts";
 import { flags } from "../../../ffi/program/flags.ts";
 import { AT_FDCWD, close, lock, openAt } from "../../../ffi/fs/fs.ts";
-import { clearLiveness, livenessOf, removeContainer } from "../../../lib/container/state/ownership.ts";
+import { clearLiveness, readOwnership, removeContainer } from "../../../lib/container/state/ownership.ts";
 import {
   assertApart,
   assertNothingLeft,
@@ -35,17 +35,17 @@ Deno.test("after a reboot nobody is taken for whom the numbers are now; containe
   const { containers } = world.folders;
   const options = { ...world.folders, network: "none", keep: true };
   const before = lookApart();
-  const self = markProcess(Deno.pid) ?? assert.fail();
+  const self = identifyProcess(Deno.pid) ?? assert.fail();
   // A process of somebody else's, with the number that a container's had.
   const stranger = new Deno.Command("sleep", { args: ["1000"] }).spawn();
-  const theirs = markProcess(stranger.pid) ?? assert.fail();
+  const theirs = identifyProcess(stranger.pid) ?? assert.fail();
   const otherBoot = (mark: string): string => mark.replace(ownOrigin().split(".")[1] ?? "", "0badb007");
-  const later = (pid: number): string => formatMark({ pid, startTime: 1 });
+  const later = (pid: number): string => encodeIdentity({ pid, startTime: 1 });
   const marks: [owner: string, process: string][] = [
-    [otherBoot(formatMark(self)), otherBoot(formatMark(theirs))],
-    [otherBoot(formatMark(theirs)), otherBoot(formatMark(theirs))],
+    [otherBoot(encodeIdentity(self)), otherBoot(encodeIdentity(theirs))],
+    [otherBoot(encodeIdentity(theirs)), otherBoot(encodeIdentity(theirs))],
     [later(Deno.pid), later(stranger.pid)],
-    [formatMark({ pid: 4_194_304, startTime: 5 }), formatMark({ pid: 4_194_304, startTime: 5 })],
+    [encodeIdentity({ pid: 4_194_304, startTime: 5 }), encodeIdentity({ pid: 4_194_304, startTime: 5 })],
   ];
   const ids: string[] = [];
   for (const [i, [owner, process]] of marks.entries()) {
@@ -68,7 +68,7 @@ Deno.test("after a reboot nobody is taken for whom the numbers are now; containe
   const [first = "", removed = "", ...others] = ids;
   assert.match(await cli(world, "ps", "-a"), /lost .*named$/m);
   assert.deepEqual(leftIn(world).filter((path) => path.startsWith(".live") || path.startsWith(removed)), []);
-  assert.equal(markProcess(stranger.pid)?.startTime, theirs.startTime, "the stranger lives");
+  assert.equal(identifyProcess(stranger.pid)?.startTime, theirs.startTime, "the stranger lives");
   for (const id of [first, ...others]) {
     const record = listContainers(containers).find((one) => one.id === id);
     assert.deepEqual([record?.ended?.code, record?.ended?.lost], [137, true]);
@@ -97,7 +97,7 @@ Deno.test("a monitor whose command was killed does not take back what another ha
     await Promise.all([world.cli(["gc"]), world.cli(["gc"])]);
     await until("settled", () => monitorsOf(world).length === processesWith(seconds).filter(isSleep).length);
     const [record] = listContainers(containers);
-    const status = record ? statusOf(record, livenessOf(containers, record.id)) : "gone";
+    const status = record ? statusOf(record, readOwnership(containers, record.id)) : "gone";
     assert.equal(processesWith(seconds).filter(isSleep).length, status === "running" ? 1 : 0, `${round}: ${status}`);
     await cli(world, "rm", "-f", "--all");
     assertNothingLeft(world);
@@ -124,7 +124,7 @@ Deno.test("a monitor leaves a container alone that another took while it was abo
   await using world = makeWorld();
   const live = `${world.folders.containers}/.live`, seconds = marker();
   await cli(world, "run", "--rm", "--network", "none", "busybox", "true");
-  const own = formatMark(markProcess(Deno.pid) ?? assert.fail());
+  const own = encodeIdentity(identifyProcess(Deno.pid) ?? assert.fail());
   const begin = async (): Promise<[command: Deno.ChildProcess, id: string]> => {
     const child = world.start(["run", "-d", "--network", "none", "busybox", "sleep", seconds]);
     await until("waiting", () => monitorsOf(world).length === 1);
@@ -192,7 +192,7 @@ Deno.test("gc leaves a container alone that another took while it was about to",
   ids.push(await runDetached("busybox", ["sleep", "1000"], { ...options, keep: true }));
   monitorsOf(world).forEach((pid) => Deno.kill(pid, "SIGKILL"));
   await until("gone", () => monitorsOf(world).length === 0);
-  const own = formatMark(markProcess(Deno.pid) ?? assert.fail());
+  const own = encodeIdentity(identifyProcess(Deno.pid) ?? assert.fail());
   let result: ReturnType<World["cli"]> | undefined;
   await whileNoMarkMoves(world, async () => {
     result = world.cli(["gc"]);
@@ -204,7 +204,7 @@ Deno.test("gc leaves a container alone that another took while it was about to",
   assert.notDeepEqual(groupsOf(ids), []);
   // Nobody else may remove it either, until we let go of it.
   const [stranger, first = ""] = [new Deno.Command("sleep", { args: ["1000"] }).spawn(), ...ids];
-  moveMark(world, first, formatMark(markProcess(stranger.pid) ?? assert.fail()));
+  moveMark(world, first, encodeIdentity(identifyProcess(stranger.pid) ?? assert.fail()));
   assert.equal(await removeContainer(containers, { id: first }), false);
   assert(listContainers(containers).some(({ id }) => id === first));
   stranger.kill("SIGKILL");

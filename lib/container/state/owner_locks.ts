@@ -25,7 +25,7 @@ function byteOf(id: string, claim: Claim): number {
 }
 
 /** Whether a process that lives, here or elsewhere, has the claim. */
-export function isClaimed(containers: string, id: string, claim: Claim): boolean {
+export function isLocked(containers: string, id: string, claim: Claim): boolean {
   const fd = open(containers);
   try {
     return isByteShared(fd, byteOf(id, claim));
@@ -35,10 +35,10 @@ export function isClaimed(containers: string, id: string, claim: Claim): boolean
 }
 
 /**
- * Claims something for this process until {@linkcode letGo}, or until it ends; false if another has it. One who is known
+ * Claims something for this process until {@linkcode releaseLock}, or until it ends; false if another has it. One who is known
  * to be dead may have it for a moment more, until all his threads are: `from` him it is taken all the same.
  */
-export function claim(containers: string, id: string, claim: Claim = "container", from?: "the dead"): boolean {
+export function acquireLock(containers: string, id: string, claim: Claim = "container", from?: "the dead"): boolean {
   const key = `${containers}/${id}/${claim}`, byte = byteOf(id, claim);
   if (held.has(key)) return true;
   // A description of its own, as the folder may be another one of the same path by now.
@@ -55,7 +55,7 @@ export function claim(containers: string, id: string, claim: Claim = "container"
 }
 
 /** Gives up what {@linkcode claim} got, if it did. */
-export function letGo(containers: string, id: string, claim: Claim = "container"): void {
+export function releaseLock(containers: string, id: string, claim: Claim = "container"): void {
   const key = `${containers}/${id}/${claim}`, fd = held.get(key);
   if (fd !== undefined) close(fd);
   held.delete(key);
