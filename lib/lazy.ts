@@ -27,8 +27,10 @@ export const lazy = {
   buildImage: (): Promise<typeof import("./build/build.ts")> => load("./build/build.ts"),
   imageManage: (): Promise<typeof import("./image/manage.ts")> => load("./image/manage.ts"),
   commit: (): Promise<typeof import("./container/files/commit.ts")> => load("./container/files/commit.ts"),
-  imageSettings: (): Promise<typeof import("./image/settings.ts")> => load("./image/settings.ts"),
-  imageVolumes: (): Promise<typeof import("./image/volumes.ts")> => load("./image/volumes.ts"),
+  imageSettings: (): Promise<typeof import("./container/spec/image_settings.ts")> =>
+    load("./container/spec/image_settings.ts"),
+  imageVolumes: (): Promise<typeof import("./container/spec/image_volumes.ts")> =>
+    load("./container/spec/image_volumes.ts"),
   passwd: (): Promise<typeof import("./image/passwd.ts")> => load("./image/passwd.ts"),
   deviceFilter: (): Promise<typeof import("../ffi/program/device_filter.ts")> =>
     load("../ffi/program/device_filter.ts"),
@@ -66,7 +68,8 @@ export const lazy = {
   update: (): Promise<typeof import("./container/detached/update.ts")> => load("./container/detached/update.ts"),
   networkAttach: (): Promise<typeof import("./network/reserve.ts")> => load("./network/reserve.ts"),
   bridgeSetup: (): Promise<typeof import("./network/bridge_setup.ts")> => load("./network/bridge_setup.ts"),
-  networkJoin: (): Promise<typeof import("./network/join.ts")> => load("./network/join.ts"),
+  networkJoin: (): Promise<typeof import("./container/spec/join_network.ts")> =>
+    load("./container/spec/join_network.ts"),
   networkManage: (): Promise<typeof import("./network/manage.ts")> => load("./network/manage.ts"),
   networkDescribe: (): Promise<typeof import("./network/describe.ts")> => load("./network/describe.ts"),
   networkGuard: (): Promise<typeof import("./network/guard.ts")> => load("./network/guard.ts"),

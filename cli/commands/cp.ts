@@ -14,7 +14,7 @@ import {
 } from "../../lib/container/files/copy.ts";
 import { InputError } from "../../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
-import { writeOutput } from "../../lib/host/output_file.ts";
+import { writeOutput } from "../../lib/tar/output_file.ts";
 import { formatSize } from "../../lib/text/size.ts";
 import { printBytes, printError, showName } from "../output/output.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { examine } from "../../lib/host/doctor.ts";
+import { examine } from "../../lib/api/doctor.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { printJson, printOut, table } from "../output/output.ts";
 

@@ -8,7 +8,7 @@ import { PATH } from "../container/spec/spec.ts";
 import { InputError } from "../errors.ts";
 import { signalNumber } from "../host/signals.ts";
 import { MAX_DOCUMENT_BYTES } from "../oci.ts";
-import { absolute } from "../image/settings.ts";
+import { absolute } from "../container/spec/image_settings.ts";
 import type { Dockerfile, Stage, Step } from "./dockerfile.ts";
 import type { Command, Copy } from "./instructions.ts";
 import { malformed, type Position } from "./problems.ts";

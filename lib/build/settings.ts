@@ -4,7 +4,7 @@
  * @module
  */
 
-import { variables } from "../image/settings.ts";
+import { variables } from "../container/spec/image_settings.ts";
 import { malformed, type Position } from "./problems.ts";
 
 /** The settings of an image as JSON: what is not changed is kept, known or not. */

@@ -8,7 +8,7 @@ import { NetlinkError, withNetlink } from "../../ffi/netlink/netlink.ts";
 import { findLink, type Link, listAddresses } from "../../ffi/netlink/rtnetlink.ts";
 import { InputError, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
-import { type Cidr, formatCidr, networkOf, parseCidr, sameAddress } from "./address.ts";
+import { type Cidr, formatCidr, networkOf, parseCidr, sameAddress } from "../text/address.ts";
 import { checkHostAddress, DEFAULT_ADDRESS, defaultNetwork, type Network, parseSubnet } from "./definition.ts";
 import { installRules } from "./filter.ts";
 import { DEFAULT_NETWORK } from "./request.ts";

@@ -19,7 +19,7 @@ import {
 } from "../../ffi/netlink/rtnetlink.ts";
 import { messageOf, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
-import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseCidr } from "./address.ts";
+import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseCidr } from "../text/address.ts";
 import { type Bridge, isAmong, wantedAddresses } from "./bridge.ts";
 import type { Network } from "./definition.ts";
 import { macOf } from "./leases.ts";

@@ -17,7 +17,7 @@ import {
   networkOf,
   parseAddress,
   parseCidr,
-} from "./address.ts";
+} from "../text/address.ts";
 import { DEFAULT_NETWORK } from "./request.ts";
 
 /** A subnet and the host's address in it. */

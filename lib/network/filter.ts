@@ -19,7 +19,7 @@ import {
 } from "../../ffi/netlink/nftables.ts";
 import { readSmallFile } from "../../ffi/fs/paths.ts";
 import { lazy } from "../lazy.ts";
-import { type Cidr, formatAddress, formatCidr } from "./address.ts";
+import { type Cidr, formatAddress, formatCidr } from "../text/address.ts";
 import type { Network } from "./definition.ts";
 
 // A change of the rules in rules.ts is a change of this number.

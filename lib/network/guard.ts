@@ -16,7 +16,7 @@ import { etherType, icmpv6Type, portIn, senderIn } from "../../ffi/netlink/nftab
 import { addElements, type Element, newSet } from "../../ffi/netlink/nftables_sets.ts";
 import { learnLess, listLinks } from "../../ffi/netlink/rtnetlink.ts";
 import { NetworkError } from "../errors.ts";
-import { addressAt, contains, formatAddress, offsetIn } from "./address.ts";
+import { addressAt, contains, formatAddress, offsetIn } from "../text/address.ts";
 import type { Bridge } from "./bridge.ts";
 import type { Network } from "./definition.ts";
 import { senderSet } from "./filter.ts";

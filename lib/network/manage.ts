@@ -10,7 +10,7 @@ import { findLink } from "../../ffi/netlink/rtnetlink.ts";
 import { isAlive, isUnseen } from "../container/state/record.ts";
 import { InputError, NetworkError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../host/folders.ts";
-import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseAddress } from "./address.ts";
+import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseAddress } from "../text/address.ts";
 import { findNetwork } from "./reserve.ts";
 import { bringUp } from "./bridge.ts";
 import { freeSubnet, portsOf, routedSubnets, tearDown } from "./bridge_setup.ts";

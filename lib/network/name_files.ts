@@ -7,7 +7,7 @@
 import type { ContainerOptions } from "../container/spec/options.ts";
 import { InputError } from "../errors.ts";
 import type { FileSpec } from "../program/spec.ts";
-import { parseAddress } from "./address.ts";
+import { parseAddress } from "../text/address.ts";
 import { formatResolvers, hostResolvers, reachableResolvers, type ResolverConfiguration } from "./resolver.ts";
 
 /** One line of `/etc/hosts`. */

@@ -7,7 +7,7 @@
 import { close, SystemError } from "../../ffi/fs/fs.ts";
 import { holdPort } from "../../ffi/netlink/sockets.ts";
 import { InputError, NetworkError } from "../errors.ts";
-import { formatAddress, parseAddress } from "./address.ts";
+import { formatAddress, parseAddress } from "../text/address.ts";
 
 /** Ports of the host's that lead to as many of the container's. */
 export interface PortMapping {

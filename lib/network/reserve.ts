@@ -13,7 +13,7 @@ import { SAMPLE, some } from "../container/state/ownership.ts";
 import { InputError, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import type { FileSpec, InterfaceSpec, NetworkSpec } from "../program/spec.ts";
-import { formatAddress, formatCidr, parseAddress } from "./address.ts";
+import { formatAddress, formatCidr, parseAddress } from "../text/address.ts";
 import { type Bridge, bringUp, findDefaultNetwork } from "./bridge.ts";
 import { type Network, networkNames, readNetwork } from "./definition.ts";
 import { bridgedFiles } from "./name_files.ts";

@@ -5,7 +5,7 @@
  */
 
 import { readSmallFile } from "../../ffi/fs/paths.ts";
-import { formatAddress, parseAddress } from "./address.ts";
+import { formatAddress, parseAddress } from "../text/address.ts";
 
 /** `resolv.conf(5)`, as far as containers need it. */
 export interface ResolverConfiguration {

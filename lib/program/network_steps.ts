@@ -9,7 +9,7 @@ import { flags } from "../../ffi/program/flags.ts";
 import type { Message } from "../../ffi/netlink/netlink.ts";
 import { callerStep, type Program, register, type Step, step } from "../../ffi/program/model.ts";
 import { newAddress, newDefaultRoute, newRateLimit, newVeth, settleLink, setUp } from "../../ffi/netlink/rtnetlink.ts";
-import { formatAddress, formatCidr } from "../network/address.ts";
+import { formatAddress, formatCidr } from "../text/address.ts";
 import type { ContainerSpec, FileSpec, InterfaceSpec } from "./spec.ts";
 import { mountOnTop } from "./mount_point.ts";
 import { type LaunchFds, REGISTERS } from "./launch_fds.ts";

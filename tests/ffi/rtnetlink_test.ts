@@ -13,7 +13,7 @@ import {
   newBridge,
   newDefaultRoute,
 } from "../../ffi/netlink/rtnetlink.ts";
-import { formatAddress } from "../../lib/network/address.ts";
+import { formatAddress } from "../../lib/text/address.ts";
 import { address } from "../helpers/addresses.ts";
 import { ip, MAC, refused, run, tell, testsInNamespace } from "../helpers/network_namespace.ts";
 

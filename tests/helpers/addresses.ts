@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { InputError } from "../../lib/errors.ts";
-import { type Cidr, parseAddress, parseCidr } from "../../lib/network/address.ts";
+import { type Cidr, parseAddress, parseCidr } from "../../lib/text/address.ts";
 
 /** An address. */
 export function address(text: string): Uint8Array {

@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { type CgroupHost, type Controller, detectCgroups } from "../../lib/cgroup/host.ts";
 import type { Limits } from "../../lib/cgroup/limits.ts";
-import { statOf } from "../../lib/host/process_usage.ts";
+import { statOf } from "../../lib/container/stats/process_usage.ts";
 
 /** This host. */
 export const host: CgroupHost = detectCgroups();

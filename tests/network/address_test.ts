@@ -14,7 +14,7 @@ import {
   parseAddress,
   sameAddress,
   sizeOf,
-} from "../../lib/network/address.ts";
+} from "../../lib/text/address.ts";
 import { randomFrom } from "../helpers/tar.ts";
 import { address, assertRefused, cidr } from "../helpers/addresses.ts";
 

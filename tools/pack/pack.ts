@@ -24,7 +24,7 @@ interface Part {
 const THREADS = ["layer_worker", "inflate_worker"];
 const OTHER = "cli/dispatch/main.ts";
 const FIRST = ["lib/container/attached/exec.ts", "lib/container/state/names.ts", "lib/text/environment.ts"];
-const USUAL = ["lib/network/reserve.ts", "lib/image/settings.ts", "lib/store/stored.ts"];
+const USUAL = ["lib/network/reserve.ts", "lib/container/spec/image_settings.ts", "lib/store/stored.ts"];
 const OFTEN = [
   "cli/commands/create.ts",
   ...["container/parse", "container/pump", "image/passwd"].map((path) => `lib/${path}.ts`),

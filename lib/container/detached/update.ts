@@ -13,7 +13,7 @@ import { CgroupError, ContainerError, InputError } from "../../errors.ts";
 import { formatSize } from "../../text/size.ts";
 import { requireRunning, type Running } from "../state/runtime_groups.ts";
 import { findContainer } from "../state/names.ts";
-import { memoryOfProcess } from "../../host/process_usage.ts";
+import { memoryOfProcess } from "../stats/process_usage.ts";
 import { processesOf } from "../stats/processes.ts";
 import { awaitsCommand, type ContainerRecord, readRecord, statusOf, withRecord, writeRecord } from "../state/record.ts";
 import { changeRestart, checkRestart } from "../state/restart_policy.ts";

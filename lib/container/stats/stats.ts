@@ -9,7 +9,7 @@ import { namespaceOf } from "../../../ffi/process/namespaces.ts";
 import { type BlockIo, blockIoOf, cpuSecondsOf, memoryOf, tasksIn } from "../../cgroup/usage.ts";
 import { findContainer } from "../state/names.ts";
 import { requireRunning, type Running } from "../state/runtime_groups.ts";
-import { blockIoOfProcess, memoryOfProcess, type NetworkIo, networkIoOf, statOf } from "../../host/process_usage.ts";
+import { blockIoOfProcess, memoryOfProcess, type NetworkIo, networkIoOf, statOf } from "./process_usage.ts";
 import { findProcesses } from "./processes.ts";
 import { type ContainerRecord, isRunning, readRecord } from "../state/record.ts";
 import { readOwnership } from "../state/ownership.ts";

@@ -8,7 +8,7 @@ import { readImageFile } from "../../image/passwd.ts";
 import { ImageError } from "../../errors.ts";
 import { requireRunning } from "../state/runtime_groups.ts";
 import { findContainer } from "../state/names.ts";
-import { readProcessFile, statOf } from "../../host/process_usage.ts";
+import { readProcessFile, statOf } from "./process_usage.ts";
 import { processesOf } from "./processes.ts";
 import { type ContainerRecord, lowerOf } from "../state/record.ts";
 

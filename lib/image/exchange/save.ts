@@ -5,7 +5,7 @@
  */
 
 import { ImageError, InputError } from "../../errors.ts";
-import { writeOutput } from "../../host/output_file.ts";
+import { writeOutput } from "../../tar/output_file.ts";
 import { fileChunks, writeChunks } from "../../tar/chunks.ts";
 import { decompress } from "../../tar/decompress.ts";
 import { findImage } from "../manage.ts";

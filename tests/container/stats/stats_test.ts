@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type Container, run, type RunOptions, type Sample, SauropodError, stats, top } from "../../../mod.ts";
-import { parseNetworkIo, parseStat } from "../../../lib/host/process_usage.ts";
+import { parseNetworkIo, parseStat } from "../../../lib/container/stats/process_usage.ts";
 import { makeSampler } from "../../../lib/container/stats/stats.ts";
 import { readRecord } from "../../../lib/container/state/record.ts";
 import { requireRunning, type Running } from "../../../lib/container/state/runtime_groups.ts";

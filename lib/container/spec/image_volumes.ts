@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { ContainerOptions } from "../container/spec/options.ts";
-import { containerPath, tmpfsTarget, volumeTarget } from "../container/spec/parse.ts";
-import { InputError } from "../errors.ts";
-import { absolute } from "./settings.ts";
+import type { ContainerOptions } from "./options.ts";
+import { containerPath, tmpfsTarget, volumeTarget } from "./parse.ts";
+import { InputError } from "../../errors.ts";
+import { absolute } from "./image_settings.ts";
 
 const MOST = 100;
 

@@ -4,14 +4,14 @@
  * @module
  */
 
-import { findContainer } from "../container/state/names.ts";
-import { isRunning } from "../container/state/record.ts";
-import { readOwnership } from "../container/state/ownership.ts";
-import { ContainerError } from "../errors.ts";
-import type { ContainerSpec } from "../program/spec.ts";
-import { sharedFiles } from "./name_files.ts";
-import { readOwnFile } from "./hosts_files.ts";
-import { refuseUnseen } from "../container/state/unseen.ts";
+import { findContainer } from "../state/names.ts";
+import { isRunning } from "../state/record.ts";
+import { readOwnership } from "../state/ownership.ts";
+import { ContainerError } from "../../errors.ts";
+import type { ContainerSpec } from "../../program/spec.ts";
+import { sharedFiles } from "../../network/name_files.ts";
+import { readOwnFile } from "../../network/hosts_files.ts";
+import { refuseUnseen } from "../state/unseen.ts";
 
 /**
  * The network of the running container that `query` names, and the files that go with it.

@@ -5,8 +5,8 @@
  */
 
 import { InputError } from "../errors.ts";
-import { writeAll } from "../tar/chunks.ts";
-import { reasonOf } from "./reason.ts";
+import { writeAll } from "./chunks.ts";
+import { reasonOf } from "../host/reason.ts";
 import { randomBytes } from "../../ffi/process/random.ts";
 
 /** Writes bytes, all of them. */

@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { ContainerOptions } from "../container/spec/options.ts";
-import { InputError } from "../errors.ts";
-import type { ImageSettings } from "../oci.ts";
+import type { ContainerOptions } from "./options.ts";
+import { InputError } from "../../errors.ts";
+import type { ImageSettings } from "../../oci.ts";
 
 /** The variables of an image. Entries without a name, as tools of Windows leave them, are left out: runc refuses them. */
 export function variables(env: readonly string[] = []): Record<string, string> {

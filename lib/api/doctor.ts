@@ -5,12 +5,12 @@
  */
 
 import { hasSyscall } from "../../ffi/process/probe.ts";
-import { capabilitiesIn } from "./capabilities.ts";
+import { capabilitiesIn } from "../host/capabilities.ts";
 import { type CgroupHost, type Controller, detectCgroups } from "../cgroup/host.ts";
 import { findOrphans } from "../container/state/reclaim.ts";
 import { output } from "../container/attached/run.ts";
 import { messageOf } from "../errors.ts";
-import type { Folders } from "./folders.ts";
+import type { Folders } from "../host/folders.ts";
 import { missingFeatures, type NetworkFeature } from "../network/probe.ts";
 
 /** One thing that was looked at. */

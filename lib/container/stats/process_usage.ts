@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type BlockIo, hasErrno } from "../cgroup/usage.ts";
+import { type BlockIo, hasErrno } from "../../cgroup/usage.ts";
 
 /** Clock ticks in a second, as /proc counts them on every architecture. */
 export const TICKS = 100;
