@@ -104,7 +104,7 @@ function timeBefore(before: number, path: string): bigint | undefined {
 
 function entryOf(before: number, entry: TarEntry, { time, latest = entry.mtime }: DraftOptions): TarEntry {
   if (entry.type === "directory") {
-    const mtime = entry.name === "../image/build/" ? time : timeBefore(before, entry.name) ?? entry.mtime;
+    const mtime = entry.name === "./" ? time : timeBefore(before, entry.name) ?? entry.mtime;
     return { ...entry, mtime: mtime < latest ? mtime : latest };
   }
   return entry.mtime > latest ? { ...entry, mtime: latest } : entry;

@@ -28,7 +28,7 @@ export interface FolderOptions {
 }
 
 function absolute(path: string): string {
-  if (path.startsWith("../")) return absolute(path.slice(2));
+  if (path.startsWith("./")) return absolute(path.slice(2));
   if (!path.startsWith("/")) return absolute(`${Deno.cwd()}/${path}`);
   return path.length > 1 && path.endsWith("/") ? absolute(path.slice(0, -1)) : path;
 }

@@ -47,7 +47,8 @@ function about(layer: string, error: unknown): unknown {
 
 /** The two threads that a layer takes; undefined if there can be none. */
 async function startThreads(): Promise<[Thread, Thread] | undefined> {
-  const threads = await Promise.all(["./layer_worker.ts", "../tar/inflate_worker.ts"].map(startThread));
+  const modules = ["./layer_worker.ts", "../tar/inflate_worker.ts"].map((path) => new URL(path, import.meta.url));
+  const threads = await Promise.all(modules.map(startThread));
   // Not one as the other's child: Deno takes a second to start those.
   const [layer, inflate] = threads;
   if (layer && inflate) return [layer, inflate];

@@ -36,7 +36,7 @@ export type TreePart = TarEntry | Uint8Array<ArrayBuffer>;
 
 /** How to read a tree. */
 export interface TreeOptions {
-  /** The top's name in the archive. Default: none, it is `../image/` and what is in it has no other name in front. */
+  /** The top's name in the archive. Default: none, it is `./` and what is in it has no other name in front. */
   readonly name?: string;
   /** Whether it is the upper folder of an overlay, whose whiteouts and opaque folders become a layer's. Default: false. */
   readonly layer?: boolean;
@@ -178,7 +178,7 @@ export function* readTree(top: number, options: TreeOptions = {}): Generator<Tre
       if (way.depth > DEFAULT_LIMITS.depth) throw unsupported(prefix, "it is nested too deep");
       const { xattrs, overlay } = xattrsOf(fd);
       if (layer && overlay.has("redirect")) throw unsupported(prefix, "overlayfs keeps its content elsewhere");
-      yield* put({ ...entryOf(prefix || "../image/", "directory", status), xattrs });
+      yield* put({ ...entryOf(prefix || "./", "directory", status), xattrs });
       if (layer && overlay.get("opaque") === "y") {
         yield* put({ ...whiteout(prefix, "", status), name: prefix + OPAQUE });
       }

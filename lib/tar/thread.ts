@@ -40,11 +40,11 @@ export function unpackError({ message, code, ...rest }: SentError): Error {
   return code === undefined ? new Error(message) : new ImageError(message, { code, ...rest });
 }
 
-/** Starts a module of this folder as a thread. Undefined if there can be none, as without the permission to read it. */
-export async function startThread(file: string): Promise<Thread | undefined> {
+/** Starts a module as a thread. Undefined if there can be none, as without the permission to read it. */
+export async function startThread(module: URL): Promise<Thread | undefined> {
   let worker: Worker;
   try {
-    worker = new Worker(new URL(file, import.meta.url), { type: "module" });
+    worker = new Worker(module, { type: "module" });
   } catch {
     return undefined;
   }
@@ -57,7 +57,7 @@ export async function startThread(file: string): Promise<Thread | undefined> {
   worker.addEventListener("error", (event) => {
     event.preventDefault();
     started.resolve(false);
-    failure.resolve(new Error(`the thread ${file} failed: ${event.message}`));
+    failure.resolve(new Error(`the thread ${module} failed: ${event.message}`));
   });
   port.addEventListener("message", () => started.resolve(true), { once: true });
   port.start();

@@ -193,7 +193,7 @@ Deno.test("what only wrong words and other commands need is not loaded by run an
   }).output();
   const text = new TextDecoder().decode(stderr);
   assert.equal(code, 0, text);
-  assert.match(text, /cli\/flag\.ts/);
+  assert.match(text, /cli\/args\/flag_schema\.ts/);
   for (const name of ["other", "wrong", "command", "help", "app", "complete"]) {
     assert.doesNotMatch(text, new RegExp(`cli/${name}\\.ts`), name);
   }

@@ -279,12 +279,12 @@ Deno.test("the tar reader reads what tar writes in each of its formats", async (
     const deep = "deep".repeat(10) + "/" + "er".repeat(60);
     await Deno.mkdir(`${folder}/${deep}`, { recursive: true });
     await Deno.writeTextFile(`${folder}/${deep}/file`, "body");
-    await Deno.symlink("../../" + "t".repeat(120), `${folder}/link`);
+    await Deno.symlink("../" + "t".repeat(120), `${folder}/link`);
     for (const format of ["gnu", "pax"]) {
       const entries = readTar(await output("tar", ["-c", "--format", format, "-C", folder, "."]));
       const found = new Map(entries.map((entry) => [entry.name, entry]));
       assert.equal(found.get(`./${deep}/file`)?.body, "body");
-      assert.equal(found.get("./link")?.target, "../../" + "t".repeat(120));
+      assert.equal(found.get("./link")?.target, "../" + "t".repeat(120));
     }
     for (const format of ["v7", "oldgnu", "ustar"]) {
       const entries = readTar(await output("tar", ["-c", "--format", format, "-C", `${folder}/${deep}`, "file"]));

@@ -91,7 +91,7 @@ Deno.test("modes, times and owners are those of the archive, whatever the umask"
       await unpackTo(
         root,
         tar(
-          { ...folder("../"), mode: 0o751, mtime: 5 },
+          { ...folder("./"), mode: 0o751, mtime: 5 },
           owner,
           { ...folder("ro"), mode: 0o555, mtime: 100 },
           owner,

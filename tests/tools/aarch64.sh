@@ -9,7 +9,7 @@ set -euo pipefail
 deno=2.9.6
 cache=${SAUROPOD_AARCH64_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sauropod-aarch64-$deno}
 # What bridged networks need besides overlayfs.
-modules="overlay bridge veth nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_fib_inet nft_reject_inet"
+modules="overlay bridge veth nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_fib_inet nft_reject_inet nft_meta_bridge"
 
 # Like apt-get and apt-cache, for packages of that architecture, without telling this machine's package manager.
 foreign() {

@@ -21,13 +21,13 @@ interface Part {
   readonly roots: readonly string[];
 }
 
-const THREADS = ["layer_worker", "inflate_worker"];
+const THREADS = ["store/layer_worker", "tar/inflate_worker"];
 const OTHER = "cli/dispatch/main.ts";
 const FIRST = ["lib/container/attached/exec.ts", "lib/container/state/names.ts", "lib/text/environment.ts"];
 const USUAL = ["lib/network/reserve.ts", "lib/container/spec/image_settings.ts", "lib/store/stored.ts"];
 const OFTEN = [
   "cli/commands/create.ts",
-  ...["container/parse", "container/pump", "image/passwd"].map((path) => `lib/${path}.ts`),
+  ...["container/spec/parse", "container/attached/pump", "image/passwd"].map((path) => `lib/${path}.ts`),
   ...["host", "plan", "remove", "usage"].map((name) => `lib/cgroup/${name}.ts`),
 ];
 
@@ -142,11 +142,12 @@ function prepare(sources: string, parts: readonly Part[]): void {
   const loadFrom = (module: string, folder: string) => (text: string): string =>
     text.replace(
       /^const load = .*$/m,
-      `import { load as loadFrom } from "${module}";\nconst load = (path) => loadFrom("${folder}" + path.slice(2));`,
+      `import { load as loadFrom } from "${module}";\nconst load = (path) => loadFrom(path.startsWith("../") ? path.slice(3) : "${folder}" + path.slice(2));`,
     );
   change(`${sources}/lib/lazy.ts`, loadFrom("../load.ts", "lib/"));
   change(`${sources}/cli.ts`, (text) => `import "./shared.ts";\n${loadFrom("./load.ts", "")(text)}`);
-  change(`${sources}/lib/image/layer.ts`, (text) => text.replaceAll(/"(\.\/\w+_worker)\.ts"(?=[,\]])/g, '"$1.js"'));
+  const threads = /"[./]+\/(?:tar\/)?(\w+_worker)\.ts"(?=[,\]])/g;
+  change(`${sources}/lib/store/unpack_layer.ts`, (text) => text.replaceAll(threads, '"./$1.js"'));
 }
 
 /** Makes a part that others follow. Returns the modules in it. */
@@ -175,9 +176,8 @@ async function packRest(sources: string, output: string, { roots }: Part): Promi
 }
 
 async function pack(folder: string, room: string): Promise<void> {
-  const lazies = Deno.readTextFileSync(`${project}lib/lazy.ts`).matchAll(/=>\s+load\("\.\/(.*)"\)/g).map(([, path]) =>
-    `lib/${path}`
-  );
+  const lazies = Deno.readTextFileSync(`${project}lib/lazy.ts`).matchAll(/=>\s+load\("(.*)"\)/g)
+    .map(([, path = ""]) => path.startsWith("../") ? path.slice(3) : `lib/${path.slice(2)}`);
   const early = new Set([...FIRST, ...USUAL, ...OFTEN]);
   const parts = [
     { file: "sauropod.js", roots: ["cli.ts", ...FIRST] },
@@ -191,7 +191,7 @@ async function pack(folder: string, room: string): Promise<void> {
     for (const path of await packShared(sources, `${folder}/${part.file}`, part, known)) known.add(path);
   }
   await packRest(sources, `${folder}/${rest.file}`, rest);
-  for (const thread of THREADS) await bundle(`${project}lib/image/${thread}.ts`, `${folder}/${thread}.js`);
+  for (const thread of THREADS) await bundle(`${project}lib/${thread}.ts`, `${folder}/${thread.split("/")[1]}.js`);
   const command = `${folder}/${first.file}`;
   const usedIn = await train(command, room);
   for (const path of [first, usual, often].map(({ file }) => `${folder}/${file}`)) {

@@ -90,7 +90,7 @@ Deno.test("a link leads to what the image lacks and the host has: it is made in 
   Deno.mkdirSync(victim);
   Deno.mkdirSync(`${world.home}/data`);
   Deno.symlinkSync(`${victim}/new`, `${image}/link`);
-  Deno.symlinkSync(`${"../../../".repeat(30)}${victim}/up`, `${image}/up`);
+  Deno.symlinkSync(`${"../".repeat(30)}${victim}/up`, `${image}/up`);
   for (const link of ["/link", "/up"]) {
     const volumes = [`${world.home}/data:${link}`], tmpfs = [link];
     for (const options of [{ volumes }, { tmpfs }, { cwd: link }]) {

@@ -210,7 +210,7 @@ Deno.test("a volume that does not fit on the disk leaves no container", async ()
   await makeImage(world, "app", "/bin");
   const containers = `${world.home}/small`;
   await Deno.mkdir(containers);
-  await host("mount", "-t", "tmpfs", "-o", "size=200k", "small", containers);
+  await host("mount", "-t", "tmpfs", "-o", "size=200k,mode=700", "small", containers);
   try {
     await assert.rejects(run("app", ["/bin/ls"], { ...world.folders, containers, network }), /No space left|ENOSPC/);
     assert.deepEqual(foldersOf({ ...world, folders: { ...world.folders, containers } }), []);

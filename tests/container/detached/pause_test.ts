@@ -111,7 +111,7 @@ for (const [how, script] of Object.entries(FORKS)) {
       for (const pid of processes()) {
         const place = Deno.readTextFileSync(`/proc/${pid}/cgroup`), state = Deno.readTextFileSync(`/proc/${pid}/stat`);
         if (/\) Z/.test(state)) continue;
-        assert.match(place, new RegExp(`/sauropod-${box.id}$`, "m"), `process ${pid} is outside`);
+        assert.match(place, new RegExp(`/sauropod-${box.id}(/inner)?$`, "m"), `process ${pid} is outside`);
       }
       await unpause(box, world.folders);
     }
