@@ -26,6 +26,7 @@ export const lazy = {
   saveImages: (): Promise<typeof import("./image/exchange/save.ts")> => load("./image/exchange/save.ts"),
   buildImage: (): Promise<typeof import("./build/build.ts")> => load("./build/build.ts"),
   imageManage: (): Promise<typeof import("./image/manage.ts")> => load("./image/manage.ts"),
+  removeImages: (): Promise<typeof import("./build/remove_images.ts")> => load("./build/remove_images.ts"),
   commit: (): Promise<typeof import("./container/files/commit.ts")> => load("./container/files/commit.ts"),
   imageSettings: (): Promise<typeof import("./container/spec/image_settings.ts")> =>
     load("./container/spec/image_settings.ts"),

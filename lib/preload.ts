@@ -18,6 +18,7 @@ import "./image/exchange/import.ts";
 import "./image/exchange/load.ts";
 import "./image/exchange/save.ts";
 import "./build/build.ts";
+import "./build/remove_images.ts";
 import "./image/manage.ts";
 import "./container/files/commit.ts";
 import "./container/spec/image_settings.ts";

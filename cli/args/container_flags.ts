@@ -5,7 +5,8 @@
  */
 
 import type { Limits } from "../../lib/cgroup/limits.ts";
-import type { ContainerOptions, HealthCheck, PullPolicy } from "../../lib/container/spec/options.ts";
+import type { ContainerOptions, HealthCheck } from "../../lib/container/options.ts";
+import type { PullPolicy } from "../../lib/store/image.ts";
 import { InputError } from "../../lib/errors.ts";
 import type { FolderOptions, Folders } from "../../lib/host/folders.ts";
 import { lazy } from "../../lib/lazy.ts";

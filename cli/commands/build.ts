@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { PullPolicy } from "../../lib/container/spec/options.ts";
+import type { PullPolicy } from "../../lib/store/image.ts";
 import { ImageError, InputError } from "../../lib/errors.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { lazy } from "../../lib/lazy.ts";

@@ -5,7 +5,7 @@
  */
 
 import { planLaunch } from "../../lib/container/attached/launch.ts";
-import type { ContainerOptions } from "../../lib/container/spec/options.ts";
+import type { ContainerOptions } from "../../lib/container/options.ts";
 import { completeFromImage, hostnameOf, prepare } from "../../lib/container/spec/spec.ts";
 import { newId } from "../../lib/container/state/ownership.ts";
 import { explain as explainProgram, formatProgram } from "../../lib/program/explain.ts";
@@ -13,7 +13,7 @@ import { findFolders } from "../../lib/host/folders.ts";
 import { InputError } from "../../lib/errors.ts";
 import { FORK, resolveImage } from "../../lib/image/resolve.ts";
 import { lazy } from "../../lib/lazy.ts";
-import { requestNetwork } from "../../lib/network/request.ts";
+import { selectNetwork } from "../../lib/network/selection.ts";
 import type { ContainerSpec } from "../../lib/program/spec.ts";
 import { type ContainerFlags, containerOptions } from "../args/container_flags.ts";
 import { printJson, printOut } from "../output/output.ts";
@@ -24,11 +24,18 @@ async function place(
   options: ContainerOptions,
   containers: string,
 ): Promise<{ change: Partial<ContainerSpec>; host: string[] }> {
-  const request = requestNetwork(options);
+  const request = selectNetwork(options);
   if (request.mode !== "bridge") return { change: {}, host: [] };
   const { planPlace, describeNetwork, describePorts } = await lazy.networkDescribe();
   const { memberships } = request;
-  const plan = planPlace({ id, hostname: hostnameOf(id, options), containers, memberships, options });
+  const plan = planPlace({
+    id,
+    name: options.name,
+    hostname: hostnameOf(id, options),
+    containers,
+    memberships,
+    options,
+  });
   const { publish = [], publishAll, expose = [] } = options;
   const [first] = plan.network.mode === "own" ? plan.network.interfaces : [];
   const ports = (first?.addresses ?? []).flatMap(({ address }) =>

@@ -128,7 +128,7 @@ export async function tag(flags: FolderOptions, name: string, other: string): Pr
 /** Removes images, all that can be; ends with 1 if one could not. */
 export async function rm(flags: FolderOptions & { force?: boolean }, ...names: string[]): Promise<number> {
   const { images } = findFolders(flags);
-  const { removeImage } = await lazy.imageManage();
+  const { removeImage } = await lazy.removeImages();
   return await forEach(names, async (name) => {
     await removeImage(images, name, flags.force);
   });
@@ -136,7 +136,7 @@ export async function rm(flags: FolderOptions & { force?: boolean }, ...names: s
 
 /** Takes away what no image and no container needs; with `all` images that no container is made of, too. */
 export async function prune(flags: ListFlags & { all?: boolean }): Promise<void> {
-  const { pruneStore } = await lazy.imageManage();
+  const { pruneStore } = await lazy.removeImages();
   const pruned = await pruneStore(findFolders(flags).images, flags.all);
   if (flags.json) return printJson(pruned);
   printOut(pruned.names.map((name) => familiar(name) + "\n").join(""));

@@ -5,7 +5,7 @@
  */
 
 import { runUnless } from "../../lib/container/attached/run.ts";
-import type { ContainerOptions } from "../../lib/container/spec/options.ts";
+import type { ContainerOptions } from "../../lib/container/options.ts";
 import { findFolders } from "../../lib/host/folders.ts";
 import { FORK } from "../../lib/image/resolve.ts";
 import type { IdFile } from "../../lib/text/id_file.ts";

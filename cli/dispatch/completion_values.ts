@@ -10,7 +10,7 @@ import { findFolders } from "../../lib/host/folders.ts";
 import { listImages } from "../../lib/image/resolve.ts";
 import { listStored, storeFolder } from "../../lib/store/store.ts";
 import { networkNames } from "../../lib/network/definition.ts";
-import { DEFAULT_NETWORK } from "../../lib/network/request.ts";
+import { DEFAULT_NETWORK } from "../../lib/network/selection.ts";
 import { familiarReference, parseReference } from "../../lib/registry/reference.ts";
 import { HEALTH, STATUSES } from "../commands/ps.ts";
 

@@ -108,7 +108,7 @@ export async function removeImage(
   name: string,
   options: FolderOptions & { force?: boolean } = {},
 ): Promise<string> {
-  const { removeImage } = await lazy.imageManage();
+  const { removeImage } = await lazy.removeImages();
   return removeImage(findFolders(options).images, name, options.force);
 }
 

@@ -4,11 +4,11 @@
  * @module
  */
 
-import type { PullPolicy } from "../container/spec/options.ts";
+import type { PullPolicy } from "../store/image.ts";
 import type { RunOptions } from "../container/attached/create.ts";
 import { InputError } from "../errors.ts";
 import type { Folders } from "../host/folders.ts";
-import { requestNetwork } from "../network/request.ts";
+import { selectNetwork } from "../network/selection.ts";
 import { newName } from "../image/exchange/import.ts";
 import { type Spool, withSpool } from "../image/exchange/spool.ts";
 import { writeDocuments } from "../image/exchange/write_image.ts";
@@ -144,7 +144,7 @@ export async function buildImage(folders: Folders, folder: string, options: Buil
   const { buildArgs = {}, target, platform, pull, signal, onPull } = options, { images, containers } = folders;
   const names = (options.names ?? []).map(newName);
   const epoch = epochOf(options);
-  requestNetwork(options.network === undefined ? {} : { network: options.network });
+  selectNetwork(options.network === undefined ? {} : { network: options.network });
   using context = openContext(folder, options.text === undefined ? options.file : undefined);
   const { file, text } = readDockerfile(folder, options);
   const dockerfile = parseDockerfile(file, text);

@@ -2,31 +2,8 @@ import { S_IF } from "../../ffi/fs/fs.ts";
 import { modeOf } from "../../ffi/fs/paths.ts";
 import { lazy } from "../lazy.ts";
 import { ImageError, InputError } from "../errors.ts";
-import type { ImageSettings } from "../oci.ts";
+import type { Image } from "../store/image.ts";
 import type { StoredOptions } from "../store/stored.ts";
-
-/** What an image is kept as. */
-export type ImageKind = "host" | "folder" | "archive" | "stored" | "container";
-
-/** An image, ready to be mounted. */
-export interface Image {
-  /** The name it was asked for by. */
-  name: string;
-  /** The folders that an overlay puts on each other, absolute, uppermost first. */
-  lower: readonly string[];
-  /** What it is kept as. */
-  kind: ImageKind;
-  /** Folders on those, of a container that is forked, uppermost first. Default: none. */
-  layers?: readonly string[];
-  /** When the first container was made that it comes of. Default: it comes of none. */
-  line?: string;
-  /** The digest of its manifest, if it is in the store. */
-  digest?: string;
-  /** What its maker says that containers of it are to be. Default: nothing. */
-  settings?: ImageSettings;
-  /** To be called when a container is made of it, or will not be: until then it is not taken away. */
-  release?: () => void;
-}
 
 /** An image of an image folder. */
 export interface ImageEntry {

@@ -11,7 +11,7 @@ import { lazy } from "../lazy.ts";
 import { type Cidr, formatCidr, networkOf, parseCidr, sameAddress } from "../text/address.ts";
 import { checkHostAddress, DEFAULT_ADDRESS, defaultNetwork, type Network, parseSubnet } from "./definition.ts";
 import { installRules } from "./filter.ts";
-import { DEFAULT_NETWORK } from "./request.ts";
+import { DEFAULT_NETWORK } from "./selection.ts";
 import { hostResolver } from "./resolver.ts";
 
 /** A network that is up. */

@@ -6,7 +6,7 @@
 
 import type { Link } from "../../ffi/netlink/rtnetlink.ts";
 import { readOwnFile, removeAny, replaceFile } from "../../ffi/fs/paths.ts";
-import { namesIn } from "../container/state/ownership.ts";
+import { namesIn } from "../host/sample.ts";
 import { InputError, messageOf, NetworkError } from "../errors.ts";
 import {
   addressAt,
@@ -18,7 +18,7 @@ import {
   parseAddress,
   parseCidr,
 } from "../text/address.ts";
-import { DEFAULT_NETWORK } from "./request.ts";
+import { DEFAULT_NETWORK } from "./selection.ts";
 
 /** A subnet and the host's address in it. */
 export interface Subnet {

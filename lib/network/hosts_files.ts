@@ -18,7 +18,7 @@ import {
   S_IF,
   statusAt,
 } from "../../ffi/fs/fs.ts";
-import { isAlive } from "../container/state/record.ts";
+import { isAlive } from "../host/process_identity.ts";
 import type { Lease } from "./leases.ts";
 
 function siblingLine(address: string, names: readonly string[], network: string): string {

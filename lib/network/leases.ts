@@ -14,7 +14,7 @@ import { appendLines, AT_FDCWD, close, lock, openAt, writeAll } from "../../ffi/
 import { withNetlink } from "../../ffi/netlink/netlink.ts";
 import { readLink, readOwnFile } from "../../ffi/fs/paths.ts";
 import { findLink } from "../../ffi/netlink/rtnetlink.ts";
-import { isAlive, type ProcessIdentity } from "../container/state/record.ts";
+import { isAlive, type ProcessIdentity } from "../host/process_identity.ts";
 import { InputError, messageOf, NetworkError } from "../errors.ts";
 import { addressAt, contains, formatAddress, offsetIn, parseAddress, sameAddress, sizeOf } from "../text/address.ts";
 import type { Bridge } from "./bridge.ts";

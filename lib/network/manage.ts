@@ -7,7 +7,7 @@
 import { withNetlink } from "../../ffi/netlink/netlink.ts";
 import { randomBytes } from "../../ffi/process/random.ts";
 import { findLink } from "../../ffi/netlink/rtnetlink.ts";
-import { isAlive, isUnseen } from "../container/state/record.ts";
+import { isAlive, isUnseen } from "../host/process_identity.ts";
 import { InputError, NetworkError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../host/folders.ts";
 import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseAddress } from "../text/address.ts";
@@ -29,7 +29,7 @@ import {
 } from "./definition.ts";
 import { guard } from "./guard.ts";
 import { type Lease, readLeases, withLock } from "./leases.ts";
-import { DEFAULT_NETWORK, networkName } from "./request.ts";
+import { DEFAULT_NETWORK, networkName } from "./selection.ts";
 
 /** A network and who is on it. */
 export interface NetworkInfo {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ContainerOptions } from "../container/spec/options.ts";
+import type { ContainerNetworkOptions } from "./options.ts";
 import { InputError } from "../errors.ts";
 import type { FileSpec } from "../program/spec.ts";
 import { parseAddress } from "../text/address.ts";
@@ -39,7 +39,7 @@ function format(lines: readonly HostLine[]): string {
   return lines.map(({ address, names }) => `${address}\t${names.join(" ")}\n`).join("");
 }
 
-function extraHosts({ addHosts = [] }: ContainerOptions, gateway: string): HostLine[] {
+function extraHosts({ addHosts = [] }: ContainerNetworkOptions, gateway: string): HostLine[] {
   return addHosts.map((text) => {
     const [, name = "", target = ""] = /^([^:=\s#]+)[:=](\S+)$/.exec(text) ?? [];
     const address = target === "host-gateway" ? gateway : target.replace(/^\[(.*)\]$/, "$1");
@@ -53,7 +53,7 @@ function extraHosts({ addHosts = [] }: ContainerOptions, gateway: string): HostL
 }
 
 function resolvers(
-  { dns, dnsSearch, dnsOptions }: ContainerOptions,
+  { dns, dnsSearch, dnsOptions }: ContainerNetworkOptions,
   host: ResolverConfiguration,
 ): ResolverConfiguration {
   const bad = dns?.find((server) => !parseAddress(server));
@@ -102,7 +102,7 @@ function itself(hostname: string): HostLine {
  *
  * @throws {InputError} `bad-host`, `bad-dns`.
  */
-export function apartFiles(mode: "none" | "host", hostname: string, options: ContainerOptions): FileSpec[] {
+export function apartFiles(mode: "none" | "host", hostname: string, options: ContainerNetworkOptions): FileSpec[] {
   const own = [itself(hostname), ...extraHosts(options, "127.0.0.1")];
   const known = mode === "host" ? hostsOfMachine() : format(LOOPBACK);
   return files(hostname, known + format(own), resolvers(options, hostResolvers()));
@@ -113,7 +113,10 @@ export function apartFiles(mode: "none" | "host", hostname: string, options: Con
  *
  * @throws {InputError} `bad-host`, `bad-dns`.
  */
-export function bridgedFiles({ hostname, own, siblings, gateway }: Names, options: ContainerOptions): FileSpec[] {
+export function bridgedFiles(
+  { hostname, own, siblings, gateway }: Names,
+  options: ContainerNetworkOptions,
+): FileSpec[] {
   const host = reachableResolvers();
   // Rules lead the gateway's port 53 to a resolver on the host's loopback.
   const reachable = host.servers.length > 0 ? host : { ...host, servers: [gateway] };

@@ -6,7 +6,7 @@
 
 import { close } from "../../ffi/fs/fs.ts";
 import { openNetlink } from "../../ffi/netlink/netlink.ts";
-import type { ContainerOptions } from "../container/spec/options.ts";
+import type { ContainerNetworkOptions } from "./options.ts";
 import { publish } from "./install.ts";
 import { holdPorts, parseExposed, parsePort, type PublishedPort } from "./ports.ts";
 
@@ -33,7 +33,7 @@ export interface Publication {
  */
 export function takePorts(
   id: string,
-  { publish: published = [], publishAll, expose = [] }: ContainerOptions,
+  { publish: published = [], publishAll, expose = [] }: ContainerNetworkOptions,
   six: boolean,
   apart: boolean,
 ): Publication {

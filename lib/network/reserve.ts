@@ -7,9 +7,9 @@
 import { NetlinkError, request as ask, withNetlink } from "../../ffi/netlink/netlink.ts";
 import { randomBytes } from "../../ffi/process/random.ts";
 import { findLink, listLinks, newRateLimit, setHairpin } from "../../ffi/netlink/rtnetlink.ts";
-import type { ContainerOptions } from "../container/spec/options.ts";
-import type { ProcessIdentity } from "../container/state/record.ts";
-import { SAMPLE, some } from "../container/state/ownership.ts";
+import type { ContainerNetworkOptions } from "./options.ts";
+import type { ProcessIdentity } from "../host/process_identity.ts";
+import { SAMPLE, some } from "../host/sample.ts";
 import { InputError, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import type { FileSpec, InterfaceSpec, NetworkSpec } from "../program/spec.ts";
@@ -34,7 +34,7 @@ import {
 } from "./leases.ts";
 import type { PublishedPort } from "./ports.ts";
 import type { Publication } from "./publication.ts";
-import { DEFAULT_NETWORK, type Membership } from "./request.ts";
+import { DEFAULT_NETWORK, type Membership } from "./selection.ts";
 import { prepareHostsUpdate, removeFromPeers, siblingLines } from "./hosts_files.ts";
 
 /** A container's place on one network, as its record tells. */
@@ -75,6 +75,8 @@ export interface NetworkReservation {
 export interface NetworkRequest {
   /** The container's id. */
   readonly id: string;
+  /** Its name. Default: it has none. */
+  readonly name?: string;
   /** Its host name. */
   readonly hostname: string;
   /** The folder of containers. */
@@ -82,7 +84,7 @@ export interface NetworkRequest {
   /** The networks that it asks for. */
   readonly memberships: readonly Membership[];
   /** Everything else that was asked. */
-  readonly options: ContainerOptions;
+  readonly options: ContainerNetworkOptions;
   /** Whether another process is to hold its ports. Default: this one does. */
   readonly apart?: boolean;
 }
@@ -116,8 +118,8 @@ export interface InterfaceAllocation {
 }
 
 /** The names by which siblings find a container on one of its networks. */
-function namesOf({ id, hostname, options }: NetworkRequest, { aliases }: Membership): string[] {
-  return [...new Set([hostname, ...(options.name === undefined ? [] : [options.name]), id, ...aliases])];
+function namesOf({ id, name, hostname }: NetworkRequest, { aliases }: Membership): string[] {
+  return [...new Set([hostname, ...(name === undefined ? [] : [name]), id, ...aliases])];
 }
 
 function allocateInterface(

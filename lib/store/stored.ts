@@ -6,7 +6,7 @@
 
 import { close } from "../../ffi/fs/fs.ts";
 import { modeOf } from "../../ffi/fs/paths.ts";
-import type { PullPolicy } from "../container/spec/options.ts";
+import type { Image, PullPolicy } from "./image.ts";
 import { ImageError, SauropodError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import { familiarReference, formatReference, parseReference } from "../registry/reference.ts";
@@ -22,7 +22,6 @@ import {
   parseManifest,
   tooManyLayers,
 } from "../oci.ts";
-import type { Image } from "../image/resolve.ts";
 import {
   blobPath,
   holdStore,

@@ -7,10 +7,19 @@
 import { fileChunks } from "../tar/chunks.ts";
 import { decompress } from "../tar/decompress.ts";
 import { measureAll } from "../tar/measure.ts";
-import { otherDigest } from "../image/exchange/problems.ts";
+import { ImageError } from "../errors.ts";
 import { ensureLayer } from "./ensure_layers.ts";
 import type { Descriptor } from "../oci.ts";
 import { blobPath } from "./store.ts";
+
+/** Returns the error for content with another digest than expected. */
+export function otherDigest(what: string, wanted: string, got: string): ImageError {
+  return new ImageError(`${what} holds something else: it should have the digest ${wanted} and has ${got}`, {
+    code: "digest-mismatch",
+    facts: { what, wanted, got },
+    hint: "Make or copy the archive again; if that does not help, do not trust it.",
+  });
+}
 
 /**
  * Makes sure that a layer is unpacked. That verifies its diff id; where another blob has been unpacked already, this one

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { buildImage, listImages } from "../../mod.ts";
 import { ImageError } from "../../lib/errors.ts";
-import { pruneStore, verifyImages } from "../../lib/image/manage.ts";
+import { verifyImages } from "../../lib/image/manage.ts";
+import { pruneStore } from "../../lib/build/remove_images.ts";
 import { storeFolder } from "../../lib/store/store.ts";
 import { assertApart, assertNothingLeft, leftIn, lookApart, processesWith, until } from "../helpers/life.ts";
 import { host } from "../helpers/inside.ts";

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { flags } from "../../ffi/program/flags.ts";
 import { appendLines, AT_FDCWD, close, openAt } from "../../ffi/fs/fs.ts";
-import type { ContainerOptions } from "../../lib/container/spec/options.ts";
+import type { ContainerOptions } from "../../lib/container/options.ts";
 import { apartFiles, bridgedFiles, type Names, sharedFiles } from "../../lib/network/name_files.ts";
 import type { Lease } from "../../lib/network/leases.ts";
 import { formatResolvers, hostResolvers, parseResolvers, reachableResolvers } from "../../lib/network/resolver.ts";

@@ -1,7 +1,7 @@
 /** What `explain` shows. */
 
 import assert from "node:assert/strict";
-import type { ContainerOptions } from "../../lib/container/spec/options.ts";
+import type { ContainerOptions } from "../../lib/container/options.ts";
 import { prepare } from "../../lib/container/spec/spec.ts";
 import { explain, formatProgram } from "../../lib/program/explain.ts";
 import { compile, compileLast } from "../../lib/program/compile.ts";

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { pruneStore, removeImage, verifyImages } from "../../lib/image/manage.ts";
+import { verifyImages } from "../../lib/image/manage.ts";
+import { pruneStore, removeImage } from "../../lib/build/remove_images.ts";
 import { resolveStored } from "../../lib/store/stored.ts";
 import { storeFolder, usersOf } from "../../lib/store/store.ts";
 import { loadImages, output } from "../../mod.ts";

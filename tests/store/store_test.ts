@@ -1,14 +1,7 @@
 import assert from "node:assert/strict";
 import { listContainers } from "../../lib/container/state/names.ts";
-import {
-  findImage,
-  inspectImage,
-  listSummaries,
-  pruneStore,
-  removeImage,
-  tagImage,
-  verifyImages,
-} from "../../lib/image/manage.ts";
+import { findImage, inspectImage, listSummaries, tagImage, verifyImages } from "../../lib/image/manage.ts";
+import { pruneStore, removeImage } from "../../lib/build/remove_images.ts";
 import { pullImage } from "../../lib/image/pull.ts";
 import { pushImage } from "../../lib/image/push.ts";
 import { mapConcurrent } from "../../lib/store/ensure_layers.ts";

@@ -20,7 +20,8 @@ import type { ExecOptions, ExecProcess } from "./exec.ts";
 import { kill as killLaunched, type Launched } from "./launch.ts";
 import { recordEvent } from "../state/event.ts";
 import { type ContainerRecord, lastRecord, readRecord, withRecord, writeRecord } from "../state/record.ts";
-import { abandonedIds, clearLiveness, removeContainer, removeOwn, SAMPLE } from "../state/ownership.ts";
+import { abandonedIds, clearLiveness, removeContainer, removeOwn } from "../state/ownership.ts";
+import { SAMPLE } from "../../host/sample.ts";
 import type { Streams } from "./streams.ts";
 
 /** How a container ended. */

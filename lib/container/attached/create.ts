@@ -7,9 +7,10 @@
 import { recordEvent } from "../state/event.ts";
 import { removeGroups, type RunningContainer, undo } from "./attached.ts";
 import { kill, type Launched } from "./launch.ts";
-import type { ContainerOptions } from "../spec/options.ts";
+import type { ContainerOptions } from "../options.ts";
 import { type Plan, recordOf, withNetwork, withNetworkReservation } from "../spec/plan.ts";
-import { type ContainerRecord, identifyProcess, type ProcessIdentity } from "../state/record.ts";
+import type { ContainerRecord } from "../state/record.ts";
+import { identifyProcess, type ProcessIdentity } from "../../host/process_identity.ts";
 import { createContainer, freeName, removeContainer, setProcess } from "../state/ownership.ts";
 import { connect, type Connection, type StreamOptions } from "./streams.ts";
 import type { NetworkReservation } from "../../network/reserve.ts";

@@ -16,7 +16,8 @@ import { command, launchPrepared, type PreparedProcess } from "./launch.ts";
 import { announce, createWithNetworks, type RunOptions } from "./create.ts";
 import { type Plan, planContainer } from "../spec/plan.ts";
 import { checkOptions, completeFromImage, hostnameOf, prepareProcess } from "../spec/spec.ts";
-import { type ContainerRecord, identifyProcess, withRecord, writeRecord } from "../state/record.ts";
+import { type ContainerRecord, withRecord, writeRecord } from "../state/record.ts";
+import { identifyProcess } from "../../host/process_identity.ts";
 import { checkAttached } from "./run.ts";
 
 /** What a command can have of its own in a container that was made ahead. */

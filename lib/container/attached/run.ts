@@ -6,7 +6,8 @@
 
 import { InputError } from "../../errors.ts";
 import { findFolders, type Folders } from "../../host/folders.ts";
-import { type Image, resolveImage } from "../../image/resolve.ts";
+import { resolveImage } from "../../image/resolve.ts";
+import type { Image } from "../../store/image.ts";
 import { type Container, type Harvest, type RunningContainer, type RunOutput, superviseAttached } from "./attached.ts";
 import { launch } from "./launch.ts";
 import { announce, createWithNetworks, type RunOptions } from "./create.ts";

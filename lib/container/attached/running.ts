@@ -9,7 +9,8 @@ import { openProcess } from "../../../ffi/process/process.ts";
 import { ContainerError } from "../../errors.ts";
 import { lazy } from "../../lazy.ts";
 import { findContainer } from "../state/names.ts";
-import { type ContainerRecord, isAlive, statusOf } from "../state/record.ts";
+import { type ContainerRecord, statusOf } from "../state/record.ts";
+import { isAlive } from "../../host/process_identity.ts";
 import { readOwnership } from "../state/ownership.ts";
 import { refuseUnseen } from "../state/unseen.ts";
 

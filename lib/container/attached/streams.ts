@@ -12,7 +12,7 @@ import { InputError } from "../../errors.ts";
 import { lazy } from "../../lazy.ts";
 import { OWN_PIPE, type Stream, type TerminalSize } from "../../program/launch_fds.ts";
 import type { ProcessSpec } from "../../program/spec.ts";
-import type { StreamOption } from "../spec/options.ts";
+import type { StreamOption } from "../options.ts";
 import { type Handle, handle, readable, relay, resize, typewriter, writable } from "./pipes.ts";
 
 /** What a user asks of the streams. */

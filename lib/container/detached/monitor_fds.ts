@@ -13,7 +13,7 @@ import { initCommand } from "../../program/process.ts";
 import { type LaunchFds, OWN_PIPE, type Stream } from "../../program/launch_fds.ts";
 import type { ContainerSpec } from "../../program/spec.ts";
 import { hostNetwork } from "../attached/launch.ts";
-import type { ContainerOptions } from "../spec/options.ts";
+import type { ContainerOptions } from "../options.ts";
 import type { RemoteProgram } from "../attached/report.ts";
 
 /** What a monitor is given. */

@@ -6,13 +6,14 @@
 
 import { ContainerError, ImageError, SauropodError } from "../../errors.ts";
 import { findFolders } from "../../host/folders.ts";
-import { type Image, resolveImage } from "../../image/resolve.ts";
+import { resolveImage } from "../../image/resolve.ts";
+import type { Image } from "../../store/image.ts";
 import { lazy } from "../../lazy.ts";
 import { startDetached, type StartHooks } from "./start_monitor.ts";
 import { recordEvent } from "../state/event.ts";
 import { reclaimThese, someAbandoned } from "../state/reclaim.ts";
 import { findContainer, writeWithName } from "../state/names.ts";
-import type { ContainerOptions } from "../spec/options.ts";
+import type { ContainerOptions } from "../options.ts";
 import { signalProcess, waitForExit } from "../state/process_handle.ts";
 import { placeOf, type Plan, planContainer, recordOf, withNetworkReservation } from "../spec/plan.ts";
 import { checkOptions, prepare } from "../spec/spec.ts";

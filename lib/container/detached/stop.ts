@@ -15,16 +15,16 @@ import { findEvenDamaged, mendMarks, readOr } from "../state/damaged.ts";
 import { endContainer, reclaimThese } from "../state/reclaim.ts";
 import { findContainer } from "../state/names.ts";
 import { signalProcess, waitForExit } from "../state/process_handle.ts";
-import { shownStatusOf } from "./pause.ts";
+import { shownStatusOf } from "../state/freeze.ts";
 import {
   awaitsCommand,
   type ContainerRecord,
   ownerIsAlive,
   type Ownership,
-  type ProcessIdentity,
   readRecord,
   statusOf,
 } from "../state/record.ts";
+import type { ProcessIdentity } from "../../host/process_identity.ts";
 import { start } from "./start.ts";
 import { parseState } from "../state/monitor_state.ts";
 import { isAbandoned, readOwnership, removeContainer } from "../state/ownership.ts";

@@ -13,16 +13,17 @@ import { mayShareBlocks } from "../../../ffi/fs/filesystems.ts";
 import { flags } from "../../../ffi/program/flags.ts";
 import { AT_FDCWD, chmodAt, chownAt, close, openAt, syncLater } from "../../../ffi/fs/fs.ts";
 import { ContainerError } from "../../errors.ts";
-import type { Image } from "../../image/resolve.ts";
+import type { Image } from "../../store/image.ts";
 import type { ImageSettings } from "../../oci.ts";
 import { cloneTree } from "./clone_tree.ts";
 import { holdLayers, newLayer } from "../state/fork_layers.ts";
 import { findContainer } from "../state/names.ts";
-import type { ContainerOptions } from "../spec/options.ts";
-import { whileFrozen } from "../detached/pause.ts";
+import type { ContainerOptions } from "../options.ts";
+import { whileFrozen } from "../state/freeze.ts";
 import { type ContainerRecord, lowerOf, statusOf, writeRecord } from "../state/record.ts";
 import { withOfflineContainer } from "../state/offline_lock.ts";
-import { namesIn, readOwnership } from "../state/ownership.ts";
+import { readOwnership } from "../state/ownership.ts";
+import { namesIn } from "../../host/sample.ts";
 import { refuseUnseen } from "../state/unseen.ts";
 
 /** Makes an upper folder like the one that was there: its mode and owner are those of the container's root. */

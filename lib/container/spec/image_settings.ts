@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ContainerOptions } from "./options.ts";
+import type { ContainerOptions } from "../options.ts";
 import { InputError } from "../../errors.ts";
 import type { ImageSettings } from "../../oci.ts";
 

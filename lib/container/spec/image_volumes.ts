@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ContainerOptions } from "./options.ts";
+import type { ContainerOptions } from "../options.ts";
 import { containerPath, tmpfsTarget, volumeTarget } from "./parse.ts";
 import { InputError } from "../../errors.ts";
 import { absolute } from "./image_settings.ts";

@@ -5,9 +5,9 @@
  */
 
 import { InputError } from "../../errors.ts";
-import { requestNetwork } from "../../network/request.ts";
+import { selectNetwork } from "../../network/selection.ts";
 import type { KernelSetting } from "../../program/spec.ts";
-import type { ContainerOptions } from "./options.ts";
+import type { ContainerOptions } from "../options.ts";
 
 // What ipc_namespaces(7) lists; everything else below /proc/sys but net is the whole machine's.
 const OF_IPC = /^(kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)|fs\.mqueue\.[a-z_]+)$/;
@@ -66,7 +66,7 @@ function score(value: number): KernelSetting {
  */
 export function kernelSettings(options: ContainerOptions): KernelSetting[] {
   const { sysctls = {}, oomScoreAdj } = options;
-  const mode = requestNetwork(options).mode, ownNetwork = mode !== "host" && mode !== "container";
+  const mode = selectNetwork(options).mode, ownNetwork = mode !== "host" && mode !== "container";
   return [
     ...Object.entries(sysctls).map((entry) => sysctl(entry, ownNetwork)),
     ...(oomScoreAdj === undefined ? [] : [score(oomScoreAdj)]),

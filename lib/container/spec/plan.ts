@@ -4,14 +4,14 @@
  * @module
  */
 
-import type { Image } from "../../image/resolve.ts";
+import type { Image } from "../../store/image.ts";
 import { now } from "../../host/clock.ts";
 import { lazy } from "../../lazy.ts";
 import type { Committed, NetworkReservation } from "../../network/reserve.ts";
-import { requestNetwork } from "../../network/request.ts";
+import { selectNetwork } from "../../network/selection.ts";
 import type { ContainerSpec } from "../../program/spec.ts";
 import { optionsToRecord } from "./recorded_options.ts";
-import type { ContainerOptions } from "./options.ts";
+import type { ContainerOptions } from "../options.ts";
 import { completeFromImage, hostnameOf, prepare } from "./spec.ts";
 import type { ContainerRecord } from "../state/record.ts";
 import { newId } from "../state/ownership.ts";
@@ -94,9 +94,17 @@ export async function withNetworkReservation<T>(
   work: (place?: NetworkReservation) => Promise<Committed<T>>,
   apart = false,
 ): Promise<T> {
-  const request = requestNetwork(options);
+  const request = selectNetwork(options);
   if (request.mode !== "bridge") return (await work()).made;
   const { withPlace } = await lazy.networkAttach();
   const { memberships } = request;
-  return withPlace({ id, hostname: hostnameOf(id, options), containers, memberships, options, apart }, work);
+  return withPlace({
+    id,
+    name: options.name,
+    hostname: hostnameOf(id, options),
+    containers,
+    memberships,
+    options,
+    apart,
+  }, work);
 }

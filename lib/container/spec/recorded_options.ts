@@ -4,13 +4,7 @@
  * @module
  */
 
-import type { ContainerOptions } from "./options.ts";
-
-/** What was asked of a container, completed from its image. */
-export type RecordedOptions = Omit<
-  ContainerOptions,
-  "images" | "containers" | "pull" | "platform" | "entrypoint" | "name" | "keep"
->;
+import type { ContainerOptions, RecordedOptions } from "../options.ts";
 
 function absolute(volume: string): string {
   return volume.startsWith("/") ? volume : `${Deno.cwd()}/${volume}`;

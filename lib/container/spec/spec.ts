@@ -14,9 +14,9 @@ import { groupName, type GroupPlan, planCgroups, type PlanOptions } from "../../
 import { lazy } from "../../lazy.ts";
 import { CgroupError, InputError } from "../../errors.ts";
 import type { ImageUser as User } from "../../image/passwd.ts";
-import type { Image } from "../../image/resolve.ts";
+import type { Image } from "../../store/image.ts";
 import { apartFiles } from "../../network/name_files.ts";
-import { requestNetwork } from "../../network/request.ts";
+import { selectNetwork } from "../../network/selection.ts";
 import { signalNumber } from "../../host/signals.ts";
 import type {
   CgroupMount,
@@ -28,7 +28,7 @@ import type {
   Rootfs,
   UserMount,
 } from "../../program/spec.ts";
-import type { ContainerOptions } from "./options.ts";
+import type { ContainerOptions } from "../options.ts";
 
 /** Where commands are looked for, unless the image says. */
 export const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -285,7 +285,7 @@ async function apart(
   hostname: string,
   containers: string,
 ): Promise<Pick<ContainerSpec, "network" | "files">> {
-  const request = requestNetwork(options);
+  const request = selectNetwork(options);
   if (request.mode === "bridge") return { network: { mode: "own", interfaces: [] }, files: [] };
   if (request.mode === "container") {
     const { joinContainer } = await lazy.networkJoin();

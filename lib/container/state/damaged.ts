@@ -13,7 +13,8 @@ import { ContainerError } from "../../errors.ts";
 import { isLocked } from "./owner_locks.ts";
 import { findMonitors, firstOf, parentOf } from "./monitors.ts";
 import { findContainer, holderOf, nameOf } from "./names.ts";
-import { type ContainerRecord, identifyProcess, isAlive, isRunning, type Ownership, readRecord } from "./record.ts";
+import { type ContainerRecord, isRunning, type Ownership, readRecord } from "./record.ts";
+import { identifyProcess, isAlive } from "../../host/process_identity.ts";
 import { readOwnership, replaceMarks, withMarks } from "./ownership.ts";
 import { refuseUnseen } from "./unseen.ts";
 

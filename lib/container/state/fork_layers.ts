@@ -9,7 +9,7 @@ import { flags } from "../../../ffi/program/flags.ts";
 import { AT_FDCWD, close, lock, openAt, removeTree } from "../../../ffi/fs/fs.ts";
 import { randomBytes } from "../../../ffi/process/random.ts";
 import type { ContainerRecord } from "./record.ts";
-import { namesIn } from "./ownership.ts";
+import { namesIn } from "../../host/sample.ts";
 
 const FOLDER = ".layers", LOCK = ".lock";
 

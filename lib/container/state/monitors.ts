@@ -6,8 +6,8 @@
 
 import { readLink, readSmallFile } from "../../../ffi/fs/paths.ts";
 import { signalProcess, waitForExit } from "./process_handle.ts";
-import { identifyProcess, type ProcessIdentity } from "./record.ts";
-import { namesIn } from "./ownership.ts";
+import { identifyProcess, type ProcessIdentity } from "../../host/process_identity.ts";
+import { namesIn } from "../../host/sample.ts";
 
 /** A monitor of this PID namespace. */
 export interface Monitor {

@@ -9,7 +9,8 @@ import { AT_FDCWD, close, lock, openAt } from "../../../ffi/fs/fs.ts";
 import { ownershipOf, readLink, removeAny } from "../../../ffi/fs/paths.ts";
 import { ContainerError } from "../../errors.ts";
 import { type ContainerRecord, readRecord, withRecord, writeRecord } from "./record.ts";
-import { namesIn, readOwnership } from "./ownership.ts";
+import { readOwnership } from "./ownership.ts";
+import { namesIn } from "../../host/sample.ts";
 
 const NAMES = ".names", LOCK = ".lock";
 const ID = /^[0-9a-f]{12}$/, NAME = /^\w[\w.-]*$/;

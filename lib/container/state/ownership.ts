@@ -13,7 +13,7 @@
  */
 
 import { flags } from "../../../ffi/program/flags.ts";
-import { AT_FDCWD, close, lock, openAt, readNames, removeTree, S_IF } from "../../../ffi/fs/fs.ts";
+import { AT_FDCWD, close, lock, openAt, removeTree, S_IF } from "../../../ffi/fs/fs.ts";
 import { isFolder, makeLink, ownershipOf, readLink, removeAny, removeFile } from "../../../ffi/fs/paths.ts";
 import { randomBytes } from "../../../ffi/process/random.ts";
 import { ContainerError, messageOf } from "../../errors.ts";
@@ -21,17 +21,21 @@ import { acquireLock, type Claim, isLocked, releaseLock } from "./owner_locks.ts
 import { lazy } from "../../lazy.ts";
 import { requireTrusted } from "../../host/trust.ts";
 import { recordEvent } from "./event.ts";
-import { distanceOf, ownOrigin } from "./origin.ts";
+import { namesIn } from "../../host/sample.ts";
 import {
-  type ContainerRecord,
   decodeIdentity,
-  type Elsewhere,
+  distanceOf,
   encodeIdentity,
   identifyProcess,
   isAlive,
+  ownOrigin,
+  type ProcessIdentity,
+} from "../../host/process_identity.ts";
+import {
+  type ContainerRecord,
+  type Elsewhere,
   ownerIsAlive,
   type Ownership,
-  type ProcessIdentity,
   removeRecord,
   writeRecord,
 } from "./record.ts";
@@ -49,24 +53,6 @@ function ownMark(): Required<ProcessIdentity> {
   self ??= identifyProcess(Deno.pid);
   if (!self) throw new ContainerError("/proc does not show this process", { code: "no-proc", hint: "mount /proc" });
   return self;
-}
-
-/** Some of `items`, all if there are no more than `most`: a run of them from a random place on. */
-export function some<T>(items: readonly T[], most: number): readonly T[] {
-  if (items.length <= most) return items;
-  const first = Math.floor(Math.random() * items.length);
-  return [...items.slice(first, first + most), ...items.slice(0, Math.max(0, first + most - items.length))];
-}
-
-/** The names in a folder, at most `most`, chosen at random; none if it does not exist. */
-export function namesIn(folder: string, most = Infinity): string[] {
-  if (!isFolder(folder)) return [];
-  const fd = openAt(AT_FDCWD, folder, flags("O", "RDONLY", "DIRECTORY"));
-  try {
-    return readNames(fd, (entries) => some(entries, most));
-  } finally {
-    close(fd);
-  }
 }
 
 function readMark(path: string): ReturnType<typeof decodeIdentity> {
@@ -122,9 +108,6 @@ export function freezerOf(containers: string, id: string): Ownership | undefined
 }
 
 const ID = /^[0-9a-f]{12}$/, OWNED = /^[0-9a-f]{12}(\.freeze)?$/;
-
-/** How many of others a command looks at on its way, so that it costs the same however many containers live. */
-export const SAMPLE = 8;
 
 /** Whether the container `id` is marked as somebody's who is gone. */
 export function isAbandoned(containers: string, id: string): boolean {

@@ -7,7 +7,7 @@
 import { close } from "../../../ffi/fs/fs.ts";
 import { forget, ready } from "../../../ffi/process/events.ts";
 import { openProcess, sendSignal } from "../../../ffi/process/process.ts";
-import { isAlive, type ProcessIdentity } from "./record.ts";
+import { isAlive, type ProcessIdentity } from "../../host/process_identity.ts";
 
 /** Does `work` with a pidfd of a process; undefined if it has ended. */
 export async function withPidfd<T>(

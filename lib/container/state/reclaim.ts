@@ -18,15 +18,14 @@ import { listContainers, orphanedIds, removeStaleNames } from "./names.ts";
 import {
   awaitsCommand,
   type ContainerRecord,
-  isAlive,
   isRunning,
   lastRecord,
   type Ownership,
-  type ProcessIdentity,
   readRecord,
   withRecord,
   writeRecord,
 } from "./record.ts";
+import { isAlive, type ProcessIdentity } from "../../host/process_identity.ts";
 import {
   abandonedIds,
   clearLiveness,
@@ -34,9 +33,9 @@ import {
   readOwnership,
   removeContainer,
   removeStaleMarks,
-  SAMPLE,
   takeOver,
 } from "./ownership.ts";
+import { SAMPLE } from "../../host/sample.ts";
 
 const SIGKILL = 9;
 

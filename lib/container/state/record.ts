@@ -7,24 +7,14 @@
 
 import { flags } from "../../../ffi/program/flags.ts";
 import { AT_FDCWD, close, lock, openAt, SystemError } from "../../../ffi/fs/fs.ts";
-import { readOwnFile, readSmallFile, removeAny, replaceFile } from "../../../ffi/fs/paths.ts";
+import { readOwnFile, removeAny, replaceFile } from "../../../ffi/fs/paths.ts";
 import { ContainerError, messageOf } from "../../errors.ts";
+import { isAlive, type ProcessIdentity } from "../../host/process_identity.ts";
 import type { Attachment } from "../../network/reserve.ts";
 import type { PublishedPort } from "../../network/ports.ts";
-import type { RecordedOptions } from "../spec/recorded_options.ts";
-import { ownOrigin } from "./origin.ts";
+import type { RecordedOptions } from "../options.ts";
 import { recordFault } from "./record_check.ts";
 import { type MonitorState, readState } from "./monitor_state.ts";
-
-/** A process that cannot be mistaken for another one with the same number. */
-export interface ProcessIdentity {
-  /** Its number in the PID namespace that it was marked in. */
-  readonly pid: number;
-  /** When it started, in clock ticks since boot (field 22 of proc_pid_stat(5)). */
-  readonly startTime: number;
-  /** Where it was marked, see `origin.ts`. Default: where we are. */
-  readonly origin?: string;
-}
 
 /** Where a process that we cannot see has a container: in another namespace of this machine, or on another machine. */
 export type Elsewhere = "namespace" | "machine";
@@ -114,27 +104,6 @@ export type ContainerStatus = "created" | "running" | "restarting" | "exited" | 
 
 const FILE = "container.json";
 
-/** Marks a live process; undefined if it has ended, also if nobody has waited for it yet. */
-export function identifyProcess(pid: number): Required<ProcessIdentity> | undefined {
-  const text = readSmallFile(`/proc/${pid}/stat`);
-  if (text === undefined) return undefined;
-  // The name in the second field can hold anything, also blanks and parentheses.
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return fields[0] === "Z" || fields[0] === "X"
-    ? undefined
-    : { pid, startTime: Number(fields[19]), origin: ownOrigin() };
-}
-
-/** Whether we see the process that a mark says, and it still lives. */
-export function isAlive({ pid, startTime, origin = ownOrigin() }: ProcessIdentity): boolean {
-  return origin === ownOrigin() && identifyProcess(pid)?.startTime === startTime;
-}
-
-/** Whether a mark was made where we see nothing. */
-export function isUnseen({ origin = ownOrigin() }: ProcessIdentity): boolean {
-  return origin !== ownOrigin();
-}
-
 /** Whether the owner of something may still live. */
 export function ownerIsAlive({ owner, elsewhere, damaged }: Ownership): boolean {
   return elsewhere !== undefined || damaged === true || isAlive(owner);
@@ -163,17 +132,6 @@ export function statusOf(
 /** Whether a container was made ahead of its command and has not got that: nothing has run in it. */
 export function awaitsCommand({ command }: Pick<ContainerRecord, "command">): boolean {
   return command.length === 0;
-}
-
-/** An owner or process as the target of a link: `ORIGIN PID.START`. Short, so that the link needs no block on disk. */
-export function encodeIdentity({ pid, startTime, origin = ownOrigin() }: ProcessIdentity): string {
-  return `${origin} ${pid}.${startTime}`;
-}
-
-/** Reads what {@linkcode encodeIdentity} wrote; undefined if it is something else. */
-export function decodeIdentity(text: string): Required<ProcessIdentity> | undefined {
-  const [, origin, pid, startTime] = /^(\w+\.\w+\.\w+\.\w+) (\d+)\.(\d+)$/.exec(text) ?? [];
-  return origin === undefined ? undefined : { pid: Number(pid), startTime: Number(startTime), origin };
 }
 
 /** All folders below the container's upper one, uppermost first. */

@@ -8,7 +8,8 @@ import { close } from "../../../ffi/fs/fs.ts";
 import { type Restart, setRestart } from "../../../ffi/program/job.ts";
 import { copyDescriptor, openProcess } from "../../../ffi/process/process.ts";
 import { ContainerError, InputError } from "../../errors.ts";
-import { type ContainerRecord, isAlive, ownerIsAlive, type ProcessIdentity, writeRecord } from "./record.ts";
+import { type ContainerRecord, ownerIsAlive, writeRecord } from "./record.ts";
+import { isAlive, type ProcessIdentity } from "../../host/process_identity.ts";
 import { readOwnership } from "./ownership.ts";
 
 /**

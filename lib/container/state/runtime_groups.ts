@@ -5,7 +5,8 @@
  */
 
 import { ContainerError } from "../../errors.ts";
-import { type ContainerRecord, type ProcessIdentity, statusOf } from "./record.ts";
+import { type ContainerRecord, statusOf } from "./record.ts";
+import type { ProcessIdentity } from "../../host/process_identity.ts";
 import { readOwnership } from "./ownership.ts";
 import { refuseUnseen } from "./unseen.ts";
 

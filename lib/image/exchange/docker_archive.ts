@@ -10,7 +10,8 @@ import { type Compression, sniff } from "../../tar/decompress.ts";
 import { MAX_LAYERS, MEDIA, parseConfig, tooManyLayers } from "../../oci.ts";
 import { type Contents, readJson, readText } from "./contents.ts";
 import type { FoundBlob, FoundImage } from "./found.ts";
-import { malformed, missing, otherDigest } from "./problems.ts";
+import { malformed, missing } from "./problems.ts";
+import { otherDigest } from "../../store/verify_layer.ts";
 import type { Spool, SpooledFile } from "./spool.ts";
 
 /** One image of `manifest.json`. */

@@ -21,7 +21,8 @@ import {
 import { NAME_ANNOTATION } from "../../store/store.ts";
 import { type Contents, readJson, readText } from "./contents.ts";
 import type { FoundBlob, FoundImage } from "./found.ts";
-import { malformed, missing, otherDigest, otherSize } from "./problems.ts";
+import { malformed, missing, otherSize } from "./problems.ts";
+import { otherDigest } from "../../store/verify_layer.ts";
 
 /** The annotation in which containerd and Docker keep an image's full name. */
 export const CONTAINERD_NAME = "io.containerd.image.name";

@@ -36,15 +36,6 @@ export function missing(what: string, named: string): ImageError {
   });
 }
 
-/** Content that has another digest than it must have. */
-export function otherDigest(what: string, wanted: string, got: string): ImageError {
-  return new ImageError(`${what} holds something else: it should have the digest ${wanted} and has ${got}`, {
-    code: "digest-mismatch",
-    facts: { what, wanted, got },
-    hint: "Make or copy the archive again; if that does not help, do not trust it.",
-  });
-}
-
 /** Content that has another size than it must have. */
 export function otherSize(what: string, wanted: number, got: number): ImageError {
   return new ImageError(`${what} has ${got} bytes and should have ${wanted}`, {

@@ -21,7 +21,8 @@ import {
 } from "../../store/store.ts";
 import { measure, measureAll, measuring } from "../../tar/measure.ts";
 import { CONTAINERD_NAME } from "./layout.ts";
-import { about, otherDigest } from "./problems.ts";
+import { about } from "./problems.ts";
+import { otherDigest } from "../../store/verify_layer.ts";
 import { type Sink, type TarOutput, tarOutput } from "./tar_output.ts";
 
 /** The format of a saved image: an OCI image layout, or that of `docker save`. */

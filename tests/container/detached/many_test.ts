@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { exec, remove, runDetached } from "../../../mod.ts";
-import { abandonedIds, readOwnership, SAMPLE, some } from "../../../lib/container/state/ownership.ts";
-import { ownOrigin } from "../../../lib/container/state/origin.ts";
+import { abandonedIds, readOwnership } from "../../../lib/container/state/ownership.ts";
+import { SAMPLE, some } from "../../../lib/host/sample.ts";
+import { ownOrigin } from "../../../lib/host/process_identity.ts";
 import { text } from "../../helpers/inside.ts";
 import {
   assertApart,

@@ -1,12 +1,8 @@
 import assert from "node:assert/strict";
 import { type Container, type Limits, pause, run, SauropodError, unpause, updateLimits } from "../../../mod.ts";
 import type { Controller } from "../../../lib/cgroup/host.ts";
-import {
-  type ContainerRecord,
-  encodeIdentity,
-  identifyProcess,
-  readRecord,
-} from "../../../lib/container/state/record.ts";
+import { type ContainerRecord, readRecord } from "../../../lib/container/state/record.ts";
+import { encodeIdentity, identifyProcess } from "../../../lib/host/process_identity.ts";
 import { cpuTime, groupOf, groupsOf, has, HOLD, host, pinned, setting } from "../../helpers/groups.ts";
 import { converse, until } from "../../helpers/inside.ts";
 import { makeWorld, type World } from "../../helpers/world.ts";

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { output, run, type RunOptions } from "../../../mod.ts";
-import { ownOrigin } from "../../../lib/container/state/origin.ts";
-import { encodeIdentity, identifyProcess } from "../../../lib/container/state/record.ts";
+import { encodeIdentity, identifyProcess, ownOrigin } from "../../../lib/host/process_identity.ts";
 import { randomFrom } from "../../helpers/tar.ts";
 import { startQuietly } from "../../helpers/kill.ts";
 import { marker, processesWith, until } from "../../helpers/life.ts";

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { copyLog, type LogLoss, type LogOptions, readLog } from "../../../lib/container/state/log.ts";
-import { encodeIdentity, identifyProcess } from "../../../lib/container/state/record.ts";
+import { encodeIdentity, identifyProcess } from "../../../lib/host/process_identity.ts";
 import { makeContainer, writeLog } from "../../helpers/log.ts";
 import { concat, randomFrom } from "../../helpers/tar.ts";
 import { commandLine, makeWorld, PROJECT, type World } from "../../helpers/world.ts";

@@ -1,9 +1,9 @@
 /** What is asked of networks: memberships, ports, rates. */
 
 import assert from "node:assert/strict";
-import type { ContainerOptions } from "../../lib/container/spec/options.ts";
+import type { ContainerOptions } from "../../lib/container/options.ts";
 import { parseExposed, parsePort, type PortMapping } from "../../lib/network/ports.ts";
-import { networkName, type NetworkRequest, requestNetwork } from "../../lib/network/request.ts";
+import { networkName, type NetworkSelection, selectNetwork } from "../../lib/network/selection.ts";
 import { parseRate } from "../../lib/text/size.ts";
 import { address, assertRefused } from "../helpers/addresses.ts";
 
@@ -52,12 +52,12 @@ Deno.test("exposed ports are only the container's", () => {
 });
 
 /** A bridged network as it is asked for. */
-function bridged(...memberships: { network: string; address?: string; aliases?: string[] }[]): NetworkRequest {
+function bridged(...memberships: { network: string; address?: string; aliases?: string[] }[]): NetworkSelection {
   return { mode: "bridge", memberships: memberships.map((one) => ({ aliases: [], ...one })) };
 }
 
 Deno.test("what is asked of networks is read", () => {
-  const cases: [options: ContainerOptions, wanted: NetworkRequest][] = [
+  const cases: [options: ContainerOptions, wanted: NetworkSelection][] = [
     [{}, bridged({ network: "sauropod0" })],
     [{ network: [] }, bridged({ network: "sauropod0" })],
     [{ network: "bridge" }, bridged({ network: "sauropod0" })],
@@ -85,7 +85,7 @@ Deno.test("what is asked of networks is read", () => {
     [{ network: "containers" }, bridged({ network: "containers" })],
     [{ publish: ["80"], netRate: 8000 }, bridged({ network: "sauropod0" })],
   ];
-  for (const [options, wanted] of cases) assert.deepEqual(requestNetwork(options), wanted, JSON.stringify(options));
+  for (const [options, wanted] of cases) assert.deepEqual(selectNetwork(options), wanted, JSON.stringify(options));
 });
 
 Deno.test("what makes no sense of networks is refused", () => {
@@ -130,13 +130,13 @@ Deno.test("what makes no sense of networks is refused", () => {
     { network: "container:web", dnsSearch: ["test"] },
     { network: "container:web", dnsOptions: ["ndots:1"] },
   ];
-  for (const options of cases) assertRefused(() => requestNetwork(options), "bad-network", JSON.stringify(options));
+  for (const options of cases) assertRefused(() => selectNetwork(options), "bad-network", JSON.stringify(options));
 });
 
 Deno.test("the default network has other names, and the others have their own", () => {
   assert.deepEqual(["bridge", "default", "sauropod0"].map(networkName), ["sauropod0", "sauropod0", "sauropod0"]);
   for (const name of ["a", "A-1_b.c", "0", "a".repeat(63)]) assert.equal(networkName(name), name);
-  assert.equal(requestNetwork({ networkAliases: ["a".repeat(253)] }).mode, "bridge");
+  assert.equal(selectNetwork({ networkAliases: ["a".repeat(253)] }).mode, "bridge");
 });
 
 Deno.test("rates are read in powers of 1000", () => {

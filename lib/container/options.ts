@@ -1,17 +1,16 @@
 /**
- * What a user can ask of a container.
+ * Options of a container.
  *
  * @module
  */
 
-import type { Limits } from "../../cgroup/limits.ts";
-import type { FolderOptions } from "../../host/folders.ts";
+import type { Limits } from "../cgroup/limits.ts";
+import type { FolderOptions } from "../host/folders.ts";
+import type { ContainerNetworkOptions } from "../network/options.ts";
+import type { PullPolicy } from "../store/image.ts";
 
 /** What one of the command's standard streams is connected with, as in `Deno.Command`. */
 export type StreamOption = "piped" | "inherit" | "null";
-
-/** When to pull an image. */
-export type PullPolicy = "always" | "missing" | "never";
 
 /** How to find out whether a container is well. */
 export interface HealthCheck {
@@ -28,7 +27,7 @@ export interface HealthCheck {
 }
 
 /** Options of a container. All are optional; the doc comment of each says what it is without. */
-export interface ContainerOptions extends FolderOptions {
+export interface ContainerOptions extends FolderOptions, ContainerNetworkOptions {
   /** What is executed before the command; empty for nothing. Default: what the image says. */
   entrypoint?: string | readonly string[];
   /** When to pull the image: always, if it is missing, or never. Default: `missing`. */
@@ -66,34 +65,6 @@ export interface ContainerOptions extends FolderOptions {
    * Default: as likely as the caller.
    */
   oomScoreAdj?: number;
-  /**
-   * Its networks: `none`, a network namespace with `lo` only; `host`, the host's own; `container:NAME`, another
-   * container's; or the names of one or more bridged networks, each as `NAME[:ip=ADDRESS,alias=NAME…]`.
-   * Default: `$SAUROPOD_NETWORK`, else `sauropod0`, which is made when it is first needed and is also called `bridge`.
-   */
-  network?: string | readonly string[];
-  /** Names beside its own by which its siblings on all its networks find it. */
-  networkAliases?: readonly string[];
-  /** Its address on its first network as `ADDRESS[/PREFIX]`. Default: the first that is free. */
-  containerAddress?: string;
-  /** The address of the host on `sauropod0` as `ADDRESS/PREFIX`; replaces the one there. Default: `10.10.10.1/24`. */
-  bridgeAddress?: string;
-  /** Ports of the host that lead to ports of the container: `[IP:][HOST:]CONTAINER[/tcp|udp]`, ranges as `A-B`. */
-  publish?: readonly string[];
-  /** Ports for `publishAll`, as `PORT[/tcp|udp]`. */
-  expose?: readonly string[];
-  /** Publish every exposed port on a free port of the host. Default: false. */
-  publishAll?: boolean;
-  /** Addresses of name servers. Default: the host's. */
-  dns?: readonly string[];
-  /** Domains in which to look for names. Default: the host's. */
-  dnsSearch?: readonly string[];
-  /** Options of resolv.conf(5). Default: the host's. */
-  dnsOptions?: readonly string[];
-  /** Lines for `/etc/hosts` as `NAME:ADDRESS`; the address `host-gateway` is the host's on its first network. */
-  addHosts?: readonly string[];
-  /** Bits a second that each of its interfaces may send at most. Default: no limit. */
-  netRate?: number;
   /**
    * Files and folders of the host as `SOURCE:TARGET[:ro]`; a relative source begins at the working directory. `TARGET`
    * alone is a folder of the container's own, which begins with what the image has there and goes with the container.
@@ -141,3 +112,9 @@ export interface ContainerOptions extends FolderOptions {
   /** Keep the container's folder when it has ended. Default: false; the command line keeps unless `--rm`. */
   keep?: boolean;
 }
+
+/** The options that a container's record keeps: completed from its image, without those that only matter at its creation. */
+export type RecordedOptions = Omit<
+  ContainerOptions,
+  "images" | "containers" | "pull" | "platform" | "entrypoint" | "name" | "keep"
+>;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ContainerOptions } from "../container/spec/options.ts";
+import type { ContainerNetworkOptions } from "./options.ts";
 import { InputError } from "../errors.ts";
 
 /** One bridged network that a container asks for. */
@@ -18,7 +18,7 @@ export interface Membership {
 }
 
 /** The network that a container asks for. */
-export type NetworkRequest =
+export type NetworkSelection =
   | { readonly mode: "none" | "host" }
   | { readonly mode: "container"; readonly container: string }
   | { readonly mode: "bridge"; readonly memberships: readonly Membership[] };
@@ -76,7 +76,7 @@ const NOT_JOINED = [
   ["dnsOptions", "--dns-option"],
 ] as const;
 
-function alone(mode: string, texts: readonly string[], options: ContainerOptions): void {
+function alone(mode: string, texts: readonly string[], options: ContainerNetworkOptions): void {
   if (texts.length > 1) refuse(`--network ${mode} cannot be joined with another`, `leave out the others`);
   for (const [name, flag] of mode.startsWith("container:") ? NOT_JOINED : ONLY_BRIDGED) {
     const value = options[name];
@@ -90,7 +90,7 @@ function alone(mode: string, texts: readonly string[], options: ContainerOptions
  *
  * @throws {InputError} `bad-network`.
  */
-export function requestNetwork(options: ContainerOptions): NetworkRequest {
+export function selectNetwork(options: ContainerNetworkOptions): NetworkSelection {
   const { network = [], networkAliases = [], containerAddress } = options;
   const given = typeof network === "string" ? [network] : network;
   const texts = given.length > 0 ? given : [Deno.env.get("SAUROPOD_NETWORK") || DEFAULT_NETWORK];
