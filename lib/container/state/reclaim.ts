@@ -37,8 +37,7 @@ import {
   SAMPLE,
   takeOver,
 } from "./ownership.ts";
-
-const SIGKILL = 9;
+import { SIGKILL } from "../../../ffi/process/process.ts";
 
 /** What {@linkcode reclaim} did. */
 export interface Reclaimed {
