@@ -4,7 +4,8 @@
  * @module
  */
 
-const NUMBERS = {
+/** The error numbers by name. */
+export const ERRNO = {
   EPERM: 1,
   ENOENT: 2,
   ESRCH: 3,
@@ -274,19 +275,19 @@ Operation not possible due to RF-kill
 `;
 
 /** The name of an error, such as `ENOENT`. */
-export type ErrnoName = keyof typeof NUMBERS;
+export type ErrnoName = keyof typeof ERRNO;
 
-/** The number of a named error. */
+/** Returns the number of a named error. */
 export function errnoNumber(name: ErrnoName): number {
-  return NUMBERS[name];
+  return ERRNO[name];
 }
 
-/** The name of an error number; unknown numbers give `E` and the number. */
+/** Returns the name of an error number; `E` and the number if it is unknown. */
 export function errnoName(number: number): string {
-  return Object.entries(NUMBERS).find(([, known]) => known === number)?.[0] ?? `E${number}`;
+  return Object.entries(ERRNO).find(([, known]) => known === number)?.[0] ?? `E${number}`;
 }
 
-/** `ENOENT (No such file or directory)`. */
+/** Formats an error number as `ENOENT (No such file or directory)`. */
 export function describeErrno(number: number): string {
   const text = TEXTS.split("\n")[number];
   return text ? `${errnoName(number)} (${text})` : errnoName(number);

@@ -7,6 +7,7 @@
 import { InputError } from "../../lib/errors.ts";
 import { logIn, logOut, registryOf } from "../../lib/registry/login.ts";
 import { printError } from "../output/output.ts";
+import { SIGINT } from "../../ffi/process/process.ts";
 
 /** The flags of `login`. */
 export interface LoginFlags {
@@ -18,7 +19,7 @@ export interface LoginFlags {
   readonly passwordStdin?: boolean;
 }
 
-const SIGINT = 2, ENTER = ["\r", "\n"], ERASE = ["\x7f", "\b"], INTERRUPT = "\x03", END = "\x04";
+const ENTER = ["\r", "\n"], ERASE = ["\x7f", "\b"], INTERRUPT = "\x03", END = "\x04";
 
 /** Asks for a line that is not shown. */
 function askUnseen(question: string): string {

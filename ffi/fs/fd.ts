@@ -1,17 +1,17 @@
 /**
- * Open file descriptors that are closed at the end of their scope.
+ * File descriptors as disposables, closed at the end of their scope.
  *
  * @module
  */
 
 import { close } from "./fs.ts";
 
-/** An open file descriptor: `using file = new Fd(openAt(…))` closes it when the scope is left. */
+/** An open file descriptor: `using file = new Fd(openAt(…))` closes it at the end of the scope. */
 export class Fd implements Disposable {
-  /** Takes over the descriptor `number`. */
+  /** Takes ownership of the descriptor `number`. */
   constructor(readonly number: number) {}
 
-  /** Closes it. */
+  /** Closes the descriptor. */
   [Symbol.dispose](): void {
     close(this.number);
   }

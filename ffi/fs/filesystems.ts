@@ -1,68 +1,97 @@
 /**
- * What kind of file system an open file lies on (`statfs(2)`). Every function throws {@linkcode SystemError} on failure.
+ * File systems of open files: type and free space (statfs(2)), writing back (syncfs(2)). All throw {@linkcode SystemError}.
  *
  * @module
  */
 
-import { flags } from "../program/flags.ts";
-import { AT_FDCWD, close, SystemError } from "./fs.ts";
+import { ERRNO } from "../errno.ts";
 import { cString, shim } from "../native.ts";
+import { flags } from "../program/flags.ts";
+import { Fd } from "./fd.ts";
+import { AT_FDCWD, check } from "./fs.ts";
 
-const ENOENT = 2, ENOTDIR = 20, FOLDER = flags("O", "PATH", "DIRECTORY", "CLOEXEC").value;
+const DIRECTORY = flags("O", "PATH", "DIRECTORY", "CLOEXEC").value;
 
-const TMPFS_MAGIC = 0x01021994, DEVPTS_MAGIC = 0x1cd1;
-const SHARING_MAGIC: ReadonlySet<number> = new Set([0x58465342, 0x9123683e]);
-// Their files are made up by the kernel when they are read.
-const KERNEL_MAGIC: ReadonlySet<number> = new Set([
-  ...[0x9fa0, 0x62656572, 0x27e0eb, 0x63677270, 0x1cd1, 0x19800202, 0x64626720, 0x74726163, 0x73636673, 0xcafe4a11],
-  ...[0x6165676c, 0xde5e81e4, 0x62656570, 0x65735543, 0x42494e4d, 0x6e736673],
+// linux/magic.h; btrfs and XFS share blocks between files.
+const TMPFS_MAGIC = 0x01021994,
+  DEVPTS_SUPER_MAGIC = 0x1cd1,
+  XFS_SUPER_MAGIC = 0x58465342,
+  BTRFS_SUPER_MAGIC = 0x9123683e;
+const CGROUP_SUPER_MAGIC = 0x27e0eb, CGROUP2_SUPER_MAGIC = 0x63677270;
+/** The file systems whose content the kernel generates when it is read. */
+const GENERATED: ReadonlySet<number> = new Set([
+  CGROUP_SUPER_MAGIC,
+  CGROUP2_SUPER_MAGIC,
+  DEVPTS_SUPER_MAGIC,
+  0x9fa0, // PROC_SUPER_MAGIC
+  0x62656572, // SYSFS_MAGIC
+  0x19800202, // MQUEUE_MAGIC
+  0x64626720, // DEBUGFS_MAGIC
+  0x74726163, // TRACEFS_MAGIC
+  0x73636673, // SECURITYFS_MAGIC
+  0xcafe4a11, // BPF_FS_MAGIC
+  0x6165676c, // PSTOREFS_MAGIC
+  0xde5e81e4, // EFIVARFS_MAGIC
+  0x62656570, // CONFIGFS_MAGIC
+  0x65735543, // FUSE_CTL_SUPER_MAGIC
+  0x42494e4d, // BINFMTFS_MAGIC
+  0x6e736673, // NSFS_MAGIC
 ]);
 
-function fileSystemOf(fd: number): number {
+/** Returns `struct statfs` of the file system of an open file. */
+function statfs(fd: number): DataView {
   const buffer = new Uint8Array(120);
-  const result = shim.ib("fstatfs", fd, buffer);
-  if (result < 0) throw new SystemError("fstatfs", `descriptor ${fd}`, -result);
-  return new DataView(buffer.buffer).getUint32(0, true);
+  check(shim.ib("fstatfs", fd, buffer), "fstatfs", fd);
+  return new DataView(buffer.buffer);
 }
 
-/** Whether an open file lies on a file system that can share blocks between files: XFS, Btrfs. */
+function magicOf(fd: number): number {
+  return statfs(fd).getUint32(0, true);
+}
+
+/** Returns whether an open file is on a file system that supports reflinks. */
 export function mayShareBlocks(fd: number): boolean {
-  return SHARING_MAGIC.has(fileSystemOf(fd));
+  const magic = magicOf(fd);
+  return magic === XFS_SUPER_MAGIC || magic === BTRFS_SUPER_MAGIC;
 }
 
-/** Whether an open file lies on a tmpfs. */
+/** Returns whether an open file is on a tmpfs. */
 export function isInMemory(fd: number): boolean {
-  return fileSystemOf(fd) === TMPFS_MAGIC;
+  return magicOf(fd) === TMPFS_MAGIC;
 }
 
-/** Whether an open file lies on a devpts. */
+/** Returns whether an open file is on a devpts. */
 export function isAmongTerminals(fd: number): boolean {
-  return fileSystemOf(fd) === DEVPTS_MAGIC;
+  return magicOf(fd) === DEVPTS_SUPER_MAGIC;
 }
 
-/** Whether an open file lies on a file system like proc and sysfs, whose files are made up when they are read. */
+/** Returns whether an open file is on a file system like proc and sysfs, which generates its content. */
 export function isMadeUp(fd: number): boolean {
-  return KERNEL_MAGIC.has(fileSystemOf(fd));
+  return GENERATED.has(magicOf(fd));
 }
 
-/** How many bytes there is room for on the file system of an open file; Infinity if it does not say. */
+/** Returns the free bytes on the file system of an open file; Infinity if it does not report them. */
 export function freeBytes(fd: number): number {
-  const buffer = new Uint8Array(120), view = new DataView(buffer.buffer);
-  const result = shim.ib("fstatfs", fd, buffer);
-  if (result < 0) throw new SystemError("fstatfs", `descriptor ${fd}`, -result);
-  const [size, blocks, available] = [72, 16, 32].map((offset) => Number(view.getBigUint64(offset, true)));
-  return blocks ? (size ?? 0) * (available ?? 0) : Infinity;
+  const view = statfs(fd);
+  const [size = 0, blocks, available = 0] = [72, 16, 32].map((offset) => Number(view.getBigUint64(offset, true)));
+  return blocks ? size * available : Infinity;
 }
 
-const CGROUP_MAGIC: ReadonlySet<number> = new Set([0x27e0eb, 0x63677270]);
-
-/** Whether there is a control group at `path`, or nothing. */
+/** Returns whether `path` is a control group or does not exist. */
 export function isControlGroup(path: string): boolean {
-  const fd = shim.ib("openat", AT_FDCWD, cString(path), FOLDER);
-  if (fd < 0) return -fd === ENOENT || -fd === ENOTDIR;
-  try {
-    return CGROUP_MAGIC.has(fileSystemOf(fd));
-  } finally {
-    close(fd);
-  }
+  const number = shim.ib("openat", AT_FDCWD, cString(path), DIRECTORY);
+  if (number < 0) return number === -ERRNO.ENOENT || number === -ERRNO.ENOTDIR;
+  using fd = new Fd(number);
+  const magic = magicOf(fd.number);
+  return magic === CGROUP_SUPER_MAGIC || magic === CGROUP2_SUPER_MAGIC;
+}
+
+/** Writes all dirty data of the file system of an open file to disk: syncfs(2). */
+export function syncFileSystem(fd: number): void {
+  check(shim.i("syncfs", fd), "syncfs", fd);
+}
+
+/** Does the same as {@linkcode syncFileSystem} in a thread of Deno's pool. */
+export async function syncLater(fd: number): Promise<void> {
+  check(await shim.wait("syncfs", fd, new Uint8Array(1)), "syncfs", fd);
 }

@@ -1,126 +1,114 @@
 /**
- * File system calls relative to a descriptor, for paths that must not be resolved from the host's root.
- * Every function is synchronous and throws {@linkcode SystemError} on failure.
+ * File system calls relative to a directory descriptor: openat(2), openat2(2), statx(2), renameat(2) and their relatives.
+ * All are synchronous unless they return a promise, and throw {@linkcode SystemError}.
  *
  * @module
  */
 
-import { describeErrno, errnoName } from "../errno.ts";
-import { type Flags, flags } from "../program/flags.ts";
+import { describeErrno, ERRNO, errnoName } from "../errno.ts";
+import { AT, type Flags, flags, S_IF, UAPI } from "../program/flags.ts";
 import { cPath, decodeName, encodeName } from "./names.ts";
 import { shim } from "../native.ts";
 import type { SyscallName } from "../program/syscalls.ts";
 
-/** A system call failed. */
+/** A failed system call. */
 export class SystemError extends Error {
   override name = "SystemError";
   /** The name of the error, such as `ENOENT`. */
   readonly code: string;
 
-  /** Makes the error of `call` on `subject`, with its positive error number. */
+  /** Creates the error of `call` on `subject`, with its positive error number. */
   constructor(readonly call: string, readonly subject: string, readonly errno: number) {
     super(`${call} ${subject}: ${describeErrno(errno)}`);
     this.code = errnoName(errno);
   }
 }
 
-/** What a path or descriptor is, from `statx(2)`. */
+/** The metadata of a file (statx(2)). */
 export interface Status {
-  /** The type and permission bits, as in `st_mode`. */
+  /** Its type ({@linkcode S_IF}) and permission bits. */
   mode: number;
-  /** The owner's user id. */
+  /** The user id of the owner. */
   uid: number;
-  /** The owner's group id. */
+  /** The group id of the owner. */
   gid: number;
   /** The size in bytes. */
   size: number;
-  /** How many blocks of 512 bytes it takes. */
+  /** The allocated blocks of 512 bytes. */
   blocks: number;
-  /** The inode's number. */
+  /** The inode number. */
   ino: bigint;
   /** The number of hard links. */
   nlink: number;
-  /** The device it is on, `major:minor`. */
+  /** The device that holds it, `major:minor`. */
   dev: string;
-  /** The device it is, `major:minor`. */
+  /** The device number of a device node, `major:minor`. */
   rdev: string;
-  /** The time of the last modification, in nanoseconds since the epoch. */
+  /** The time of the last change of its content, in nanoseconds since the epoch. */
   mtime: bigint;
-  /** The time of the last change of the content or of anything in here, in nanoseconds since the epoch. */
+  /** The time of the last change of its content or metadata, in nanoseconds since the epoch. */
   ctime: bigint;
-  /** The bytes that it takes on disk: fewer than its size if it has holes. */
+  /** The allocated bytes: fewer than its size if it has holes. */
   stored: number;
-  /** The number of the mount it was reached through. */
+  /** The id of the mount that it was reached through. */
   mount: number;
 }
 
-/** The type bits of {@linkcode Status.mode} (`inode(7)`). */
-export const S_IF = {
-  MT: 0o170000,
-  SOCK: 0o140000,
-  LNK: 0o120000,
-  REG: 0o100000,
-  BLK: 0o060000,
-  DIR: 0o040000,
-  CHR: 0o020000,
-  IFO: 0o010000,
-} as const;
+export { S_IF };
 
-/** As a directory descriptor: the process's working directory. */
-export const AT_FDCWD = -100;
+/** The working directory, in the place of a directory descriptor. */
+export const AT_FDCWD: number = AT.FDCWD;
 
-/** An empty path is the descriptor itself. */
-export const AT_EMPTY_PATH = 0x1000;
+// A character takes at most three bytes a UTF-16 unit, and openat2 accepts paths of 4,095 bytes.
+const MAX_PATH_UNITS = 1300, DIRECTORY_ON_WAY = flags("O", "PATH", "DIRECTORY", "NOFOLLOW");
+const MAX_OPENAT2_TRIES = 100;
+const STATX_BASIC_STATS = 0x7ff, STATX_MNT_ID = 0x1000, BLOCK = 512;
+const RENAME_EXCHANGE = 2, O_CLOEXEC = flags("O", "CLOEXEC").value;
+const { EINTR, EAGAIN, ENOTDIR, ENOTSOCK } = ERRNO, { MSG_DONTWAIT, MSG_NOSIGNAL } = UAPI;
+const SEEK_SET = 0, SEEK_CUR = 1, SEEK_END = 2;
+const LOCK = { shared: 1, exclusive: 2, none: 8 } as const, LOCK_NB = 4;
+const PATH_MAX = 4096, NEWLINE = 10, SECOND = 1_000_000_000n;
+// Reused by every call.
+const status = new Uint8Array(256), statusView = new DataView(status.buffer), lastByte = new Uint8Array(1);
 
-const AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200;
-const MOST_UNITS = 1300, PLACE_FOLDER = flags("O", "PATH", "DIRECTORY", "NOFOLLOW");
-const FICLONE = 0x40049409, MOST_AT_ONCE = 1 << 30;
-const STATX_BASIC = 0x7ff, STATX_MNT_ID = 0x1000;
-const RENAME_EXCHANGE = 2;
-const EINTR = 4, EAGAIN = 11, ENOTDIR = 20, SEEK_SET = 0, SEEK_CUR = 1, SEEK_END = 2;
-const ENOTSOCK = 88, MSG_DONTWAIT = 0x40, MSG_NOSIGNAL = 0x4000;
-const LOCK_EX = 2, LOCK_SH = 1, LOCK_NB = 4, LOCK_UN = 8;
-const ERANGE = 34, ENODATA = 61, EOPNOTSUPP = 95;
-const PATH_MAX = 4096, XATTR_MAX = 65536;
-const CLOEXEC = flags("O", "CLOEXEC").value;
-const nothing = new Uint8Array([0]);
-// Used again by each call: most files have no attributes.
-const listed = new Uint8Array(1024), status = new Uint8Array(256), statusView = new DataView(status.buffer);
-const NEWLINE = 10;
-const lastByte = new Uint8Array(1), newline = new Uint8Array([NEWLINE]);
-
-function check(result: number, call: SyscallName, subject: string | number): number {
+/** Returns `result` if it is no error number. Throws {@linkcode SystemError} otherwise. */
+export function check(result: number, call: SyscallName, subject: string | number): number {
   if (result < 0) throw new SystemError(call, typeof subject === "number" ? `descriptor ${subject}` : subject, -result);
   return result;
 }
 
-/** Opens `path` below `dirfd` (`openat(2)`); the descriptor is close-on-exec. */
-export function openAt(dirfd: number, path: string, how: Flags, mode = 0): number {
-  const bits = how.value + CLOEXEC;
-  return check(shim.ib("openat", dirfd, cPath(path), bits, mode), "openat", path);
+/** Returns the `AT_` flag for `path` itself: the descriptor if it is empty, never the target of a symbolic link. */
+function notFollowing(path: string): number {
+  return path === "" ? AT.EMPTY_PATH : AT.SYMLINK_NOFOLLOW;
 }
 
-/**
- * Opens `path` with `root` as the root of everything it goes through, symbolic links included (`openat2(2)` with
- * `RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS`).
- */
+/** Returns the number of a device: makedev(3). */
+export function makedev(major: number, minor: number): number {
+  return ((major & 0xfff) << 8) | (minor & 0xff) | ((minor & ~0xff) << 12);
+}
+
+/** Opens `path` relative to `dirfd`, close-on-exec: openat(2). */
+export function openAt(dirfd: number, path: string, how: Flags, mode = 0): number {
+  return check(shim.ib("openat", dirfd, cPath(path), how.value + O_CLOEXEC, mode), "openat", path);
+}
+
+/** Opens `path` as in a chroot at `root`: openat2(2) with `RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS`. */
 export function openIn(root: number, path: string, how: Flags, mode = 0): number {
   return openResolved(root, path, how, flags("RESOLVE", "IN_ROOT", "NO_MAGICLINKS"), mode);
 }
 
 /**
- * Opens `path` below `root` just as it is written: `ELOOP` if a symbolic link is on the way, `EXDEV` if another mount or
- * a `..` that climbs out is (`openat2(2)` with `RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS|RESOLVE_NO_XDEV`).
+ * Opens `path` below `root`: openat2(2) with `RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS|RESOLVE_NO_XDEV`. Fails with `ELOOP` at
+ * a symbolic link, and with `EXDEV` at another mount or a `..` that leaves `root`.
  */
 export function openBelow(root: number, path: string, how: Flags): number {
   const beneath = flags("RESOLVE", "BENEATH", "NO_SYMLINKS", "NO_XDEV");
   let at = root, rest = path;
   try {
-    // The kernel takes 4,095 bytes at once, and a character has three at most for each unit.
-    while (rest.length > MOST_UNITS) {
-      const slash = rest.lastIndexOf("/", MOST_UNITS);
+    while (rest.length > MAX_PATH_UNITS) {
+      const slash = rest.lastIndexOf("/", MAX_PATH_UNITS);
       if (slash <= 0) break;
-      const fd = openResolved(at, rest.slice(0, slash), PLACE_FOLDER, beneath);
+      const fd = openResolved(at, rest.slice(0, slash), DIRECTORY_ON_WAY, beneath);
       if (at !== root) close(at);
       at = fd;
       rest = rest.slice(slash).replace(/^\/+/, "") || ".";
@@ -132,21 +120,21 @@ export function openBelow(root: number, path: string, how: Flags): number {
 }
 
 function openResolved(root: number, path: string, how: Flags, resolve: Flags, mode = 0): number {
-  const openHow = new BigUint64Array([BigInt(how.value + CLOEXEC), BigInt(mode), BigInt(resolve.value)]);
+  const openHow = new BigUint64Array([BigInt(how.value + O_CLOEXEC), BigInt(mode), BigInt(resolve.value)]);
   const name = cPath(path);
-  // EAGAIN: a rename went on meanwhile, and the kernel could not be sure.
+  // EAGAIN: a concurrent rename or mount kept the kernel from proving that the path stays inside.
   for (let tries = 0;; tries++) {
     const fd = shim.ibb("openat2", root, name, openHow, openHow.byteLength, 0);
-    if (fd !== -EAGAIN || tries === 100) return check(fd, "openat2", path);
+    if (fd !== -EAGAIN || tries === MAX_OPENAT2_TRIES) return check(fd, "openat2", path);
   }
 }
 
-/** Closes a descriptor; a bad one is no error. */
+/** Closes a descriptor; a bad one is ignored: close(2). */
 export function close(fd: number): void {
   shim.i("close", fd);
 }
 
-/** Reads at most `buffer.length` bytes; 0 at the end of the file. */
+/** Reads at most `buffer.length` bytes, and returns their number; 0 at the end of the file: read(2). */
 export function read(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
   for (;;) {
     const n = shim.ib("read", fd, buffer, buffer.length);
@@ -154,26 +142,26 @@ export function read(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
   }
 }
 
-/** Like {@linkcode read}, but -1 when a nonblocking descriptor has nothing yet. */
+/** Reads as {@linkcode read} does, but returns -1 when a nonblocking descriptor has no data yet. */
 export function readNow(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
   const n = shim.ib("read", fd, buffer, buffer.length);
   return n === -EAGAIN || n === -EINTR ? -1 : check(n, "read", fd);
 }
 
-/** Writes what can be written at once; -1 when a nonblocking descriptor takes nothing now. */
+/** Writes as much as fits, and returns its length; -1 when a nonblocking descriptor is full: write(2). */
 export function writeNow(fd: number, bytes: Uint8Array<ArrayBuffer>): number {
   const n = shim.ib("write", fd, bytes, bytes.length);
   return n === -EAGAIN || n === -EINTR ? -1 : check(n, "write", fd);
 }
 
-/** Like {@linkcode writeNow}, but also when a blocking descriptor that is a socket takes nothing now. */
+/** Writes as {@linkcode writeNow} does, also to blocking sockets without waiting: sendto(2). */
 export function sendNow(fd: number, bytes: Uint8Array<ArrayBuffer>): number {
   const n = shim.ib("sendto", fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (n === -ENOTSOCK) return writeNow(fd, bytes);
   return n === -EAGAIN || n === -EINTR ? -1 : check(n, "sendto", fd);
 }
 
-/** Writes all of `bytes` to a blocking descriptor. */
+/** Writes all of `bytes` to a blocking descriptor: write(2). */
 export function writeAll(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
   for (let done = 0; done < bytes.length;) {
     const n = shim.ib("write", fd, bytes.subarray(done), bytes.length - done);
@@ -181,91 +169,71 @@ export function writeAll(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
   }
 }
 
-/** Moves the position of a file back. */
+/** Moves the offset of a file back: lseek(2). */
 export function seekBack(fd: number, bytes: number): void {
   if (bytes > 0) check(shim.i("lseek", fd, -bytes, SEEK_CUR), "lseek", fd);
 }
 
-/** The size of a file, whose position is its end then. */
+/** Moves the offset of a file to its end, and returns its size: lseek(2). */
 export function seekEnd(fd: number): number {
   return check(shim.i("lseek", fd, 0, SEEK_END), "lseek", fd);
 }
 
-/** Sets the position of a file to its beginning. */
+/** Moves the offset of a file to its beginning: lseek(2). */
 export function seekStart(fd: number): void {
   check(shim.i("lseek", fd, 0, SEEK_SET), "lseek", fd);
 }
 
-/** Makes `bytes` all that a file holds, in place: those who read it meanwhile see the old text or the new. */
+/** Overwrites a file in place and truncates it to `bytes`; concurrent readers see old or new content: ftruncate(2). */
 export function rewrite(fd: number, bytes: Uint8Array<ArrayBuffer>): void {
   seekStart(fd);
   writeAll(fd, bytes);
   check(shim.i("ftruncate", fd, bytes.length), "ftruncate", fd);
 }
 
-/** Makes the empty file `to` share all blocks of `from` until one is written to; false where the file system cannot. */
-export function shareBlocks(from: number, to: number): boolean {
-  return shim.i("ioctl", to, FICLONE, from) === 0;
-}
-
-/** Copies bytes between files of one file system, from and to where their offsets are (`copy_file_range(2)`). */
-export function copyBytes(from: number, to: number, length: number): void {
-  for (let left = length; left > 0;) {
-    const n = check(shim.copyRange(from, to, Math.min(left, MOST_AT_ONCE)), "copy_file_range", from);
-    if (n === 0) return;
-    left -= n;
-  }
-}
-
-/** Makes an open file `size` bytes long; what is new of it is a hole. */
-export function setSize(fd: number, size: number): void {
-  Deno.truncateSync(`/proc/self/fd/${fd}`, size);
-}
-
-/** Adds lines at the end of a file, whose last line may lack its end. */
+/** Appends lines to a file, whose last line may lack its newline. */
 export function appendLines(fd: number, lines: Uint8Array<ArrayBuffer>): void {
   if (shim.i("lseek", fd, -1, SEEK_END) >= 0 && read(fd, lastByte) === 1 && lastByte[0] !== NEWLINE) {
-    writeAll(fd, newline);
+    writeAll(fd, Uint8Array.of(NEWLINE));
   }
   writeAll(fd, lines);
 }
 
-/** Adds lines at the end of many files; those that are not there are left out, and symbolic links. */
+/** Appends lines to many files; skips missing ones and symbolic links. */
 export function appendToFiles(paths: readonly string[], lines: Uint8Array<ArrayBuffer>): void {
   if (paths.length > 0) shim.appendToEach(encodeName(paths.map((path) => path + "\0").join("")), lines);
 }
 
-/** Makes a directory. */
+/** Creates a directory: mkdirat(2). */
 export function mkdirAt(dirfd: number, path: string, mode: number): void {
   check(shim.ib("mkdirat", dirfd, cPath(path), mode), "mkdirat", path);
 }
 
-/** Makes a device, FIFO or socket; `mode` holds the type bits. */
+/** Creates a device, FIFO or socket; `mode` includes the type bits: mknodat(2). */
 export function mknodAt(dirfd: number, path: string, mode: number, major = 0, minor = 0): void {
-  const device = ((major & 0xfff) << 8) | (minor & 0xff) | ((minor & ~0xff) << 12);
-  check(shim.ib("mknodat", dirfd, cPath(path), mode, device), "mknodat", path);
+  check(shim.ib("mknodat", dirfd, cPath(path), mode, makedev(major, minor)), "mknodat", path);
 }
 
-/** Makes a symbolic link at `path` that says `target`. */
+/** Creates a symbolic link at `path` to `target`: symlinkat(2). */
 export function symlinkAt(target: string, dirfd: number, path: string): void {
   check(shim.bib("symlinkat", cPath(target), dirfd, cPath(path)), "symlinkat", path);
 }
 
-/** Makes `path` below `dirfd` another name of the file that `fd` (or `from` below it) is. */
+/** Creates `path` as a hard link to `from` below `fd`, or to `fd` itself if `from` is empty: linkat(2). */
 export function linkAt(fd: number, from: string, dirfd: number, path: string): void {
-  const how = from === "" ? AT_EMPTY_PATH : 0;
+  const how = from === "" ? AT.EMPTY_PATH : 0;
   check(shim.ibib("linkat", fd, cPath(from), dirfd, cPath(path), how), "linkat", path);
 }
 
-/** Removes a name; with `directory`, an empty directory. */
+/** Removes a name; with `directory`, an empty directory: unlinkat(2). */
 export function unlinkAt(dirfd: number, path: string, directory = false): void {
-  const how = directory ? AT_REMOVEDIR : 0;
+  const how = directory ? AT.REMOVEDIR : 0;
   check(shim.ib("unlinkat", dirfd, cPath(path), how), "unlinkat", path);
 }
 
 /**
- * Removes a folder with all that is in it, however deep, never through a symbolic link; a missing one is fine, and what is
- * no folder is removed itself. It is done in a thread of Deno's pool.
+ * Removes a directory recursively, of any depth and without following symbolic links, or a file; a missing one is ignored.
+ * Runs in a thread of Deno's pool.
  */
 export async function removeTree(path: string): Promise<void> {
   const result = await shim.wait("remove_tree", AT_FDCWD, cPath(path));
@@ -273,13 +241,13 @@ export async function removeTree(path: string): Promise<void> {
   else check(result, "unlinkat", path);
 }
 
-/** Renames `from` to `to`, replacing what is there; with `exchange`, both must exist and change places. */
+/** Renames `from` to `to`, replacing it; with `exchange`, swaps the two: renameat2(2). */
 export function renameAt(fromDir: number, from: string, toDir: number, to: string, exchange = false): void {
   const how = exchange ? RENAME_EXCHANGE : 0;
   check(shim.ibib("renameat2", fromDir, cPath(from), toDir, cPath(to), how), "renameat2", to);
 }
 
-/** A detached copy of the mount at `path`, without those below it; it goes with its descriptor (`open_tree(2)`). */
+/** Clones the mount at `path` without submounts, detached; it lives as long as its descriptor: open_tree(2). */
 export function openMount(path: string): number {
   return check(
     shim.ib("open_tree", AT_FDCWD, cPath(path), flags("OPEN_TREE", "CLONE", "CLOEXEC").value),
@@ -288,89 +256,45 @@ export function openMount(path: string): number {
   );
 }
 
-/** Writes all that is not yet on disk of the file system that an open file lies on. */
-export function syncFileSystem(fd: number): void {
-  check(shim.i("syncfs", fd), "syncfs", fd);
-}
-
-/** Like {@linkcode syncFileSystem}, but this thread does not wait. */
-export async function syncLater(fd: number): Promise<void> {
-  check(await shim.wait("syncfs", fd, nothing), "syncfs", fd);
-}
-
-/** Sets owner and group of `path` itself (not of what a link points at); of `dirfd` if `path` is empty. */
+/** Sets owner and group of `path`, not following a last symbolic link; of `dirfd` if `path` is empty: fchownat(2). */
 export function chownAt(dirfd: number, path: string, uid: number, gid: number): void {
-  const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  check(shim.ib("fchownat", dirfd, cPath(path), uid, gid, how), "fchownat", path || dirfd);
+  check(shim.ib("fchownat", dirfd, cPath(path), uid, gid, notFollowing(path)), "fchownat", path || dirfd);
 }
 
-/** Sets the permission bits of an open file. */
+/** Sets the permission bits of an open file: fchmod(2). */
 export function chmod(fd: number, mode: number): void {
   check(shim.i("fchmod", fd, mode), "fchmod", fd);
 }
 
-/** Sets the permission bits of `path` itself; a symbolic link has none: `EOPNOTSUPP`. */
+/** Sets the permission bits of `path`; fails with `EOPNOTSUPP` at a symbolic link: fchmodat(2). */
 export function chmodAt(dirfd: number, path: string, mode: number): void {
   const fd = openAt(dirfd, path, flags("O", "PATH", "NOFOLLOW"));
-  try {
-    check(shim.ib("fchmodat", AT_FDCWD, cPath(`/proc/self/fd/${fd}`), mode), "fchmodat", path);
-  } finally {
-    close(fd);
-  }
-}
-
-/** Sets access and modification time of `path` itself, in nanoseconds since the epoch; of `dirfd` if `path` is empty. */
-export function utimesAt(dirfd: number, path: string, time: bigint): void {
-  const second = 1_000_000_000n;
-  let seconds = time / second, rest = time % second;
-  if (rest < 0n) [seconds, rest] = [seconds - 1n, rest + second];
-  const times = new BigInt64Array([seconds, rest, seconds, rest]);
-  const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-  check(shim.ibb("utimensat", dirfd, cPath(path), times, how), "utimensat", path || dirfd);
-}
-
-/** Sets an extended attribute of an open file. */
-export function setXattr(fd: number, name: string, value: Uint8Array<ArrayBuffer>): void {
-  const bytes = value.length ? value : nothing;
-  check(shim.ibb("fsetxattr", fd, cPath(name), bytes, value.length), "fsetxattr", name);
-}
-
-/** Removes an extended attribute of an open file. */
-export function removeXattr(fd: number, name: string): void {
-  check(shim.ib("fremovexattr", fd, cPath(name)), "fremovexattr", name);
-}
-
-/** The names of an open file's extended attributes; none where the file system has no such thing. */
-export function listXattrs(fd: number): string[] {
-  for (let buffer = listed;;) {
-    const n = shim.ib("flistxattr", fd, buffer, buffer.length);
-    if (n === 0 || n === -EOPNOTSUPP) return [];
-    if (n !== -ERANGE) return decodeName(buffer.slice(0, check(n, "flistxattr", fd))).split("\0").slice(0, -1);
-    buffer = new Uint8Array(XATTR_MAX);
-  }
-}
-
-/** An extended attribute of an open file; undefined if it has none of that name. */
-export function getXattr(fd: number, name: string): Uint8Array<ArrayBuffer> | undefined {
-  for (let buffer = new Uint8Array(256);;) {
-    const n = shim.ibb("fgetxattr", fd, cPath(name), buffer, buffer.length);
-    if (n === -ENODATA || n === -EOPNOTSUPP) return undefined;
-    if (n !== -ERANGE) return buffer.slice(0, check(n, "fgetxattr", name));
-    buffer = new Uint8Array(XATTR_MAX);
-  }
-}
-
-/** What the symbolic link `path` below `dirfd` says. */
-export function readLinkAt(dirfd: number, path: string): string {
-  const buffer = new Uint8Array(PATH_MAX);
-  return decodeName(
-    buffer.slice(0, check(shim.ibb("readlinkat", dirfd, cPath(path), buffer, PATH_MAX), "readlinkat", path)),
-  );
+  const result = shim.ib("fchmodat", AT_FDCWD, cPath(`/proc/self/fd/${fd}`), mode);
+  close(fd);
+  check(result, "fchmodat", path);
 }
 
 /**
- * The names in a directory that was just opened, without `.` and `..`, in the file system's order; those that `choose`
- * leaves out are not decoded, which takes long where there are many.
+ * Sets access and modification time of `path`, not following a last symbolic link, in nanoseconds since the epoch; of
+ * `dirfd` if `path` is empty: utimensat(2).
+ */
+export function utimesAt(dirfd: number, path: string, time: bigint): void {
+  let seconds = time / SECOND, rest = time % SECOND;
+  if (rest < 0n) [seconds, rest] = [seconds - 1n, rest + SECOND];
+  const times = new BigInt64Array([seconds, rest, seconds, rest]);
+  check(shim.ibb("utimensat", dirfd, cPath(path), times, notFollowing(path)), "utimensat", path || dirfd);
+}
+
+/** Returns the target of the symbolic link `path`: readlinkat(2). */
+export function readLinkAt(dirfd: number, path: string): string {
+  const buffer = new Uint8Array(PATH_MAX);
+  const length = check(shim.ibb("readlinkat", dirfd, cPath(path), buffer, PATH_MAX), "readlinkat", path);
+  return decodeName(buffer.subarray(0, length));
+}
+
+/**
+ * Returns the names in a newly opened directory, without `.` and `..`, in the order of the file system: getdents64(2).
+ * `choose` filters them before they are decoded, which is slow where there are many.
  */
 export function readNames(
   fd: number,
@@ -393,10 +317,10 @@ export function readNames(
   return all.filter((name) => name !== "." && name !== "..");
 }
 
-/** What `path` below `dirfd` is, without following a last symbolic link; `dirfd` itself if `path` is empty. */
+/** Returns the metadata of `path`, not following a last symbolic link; of `dirfd` if `path` is empty: statx(2). */
 export function statusAt(dirfd: number, path = ""): Status {
-  const how = path === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW, view = statusView;
-  check(shim.ibiib("statx", dirfd, cPath(path), how, STATX_BASIC | STATX_MNT_ID, status), "statx", path || dirfd);
+  const mask = STATX_BASIC_STATS | STATX_MNT_ID, view = statusView;
+  check(shim.ibiib("statx", dirfd, cPath(path), notFollowing(path), mask, status), "statx", path || dirfd);
   const u32 = (offset: number): number => view.getUint32(offset, true);
   return {
     nlink: u32(16),
@@ -406,18 +330,18 @@ export function statusAt(dirfd: number, path = ""): Status {
     ino: view.getBigUint64(32, true),
     size: Number(view.getBigUint64(40, true)),
     blocks: Number(view.getBigUint64(48, true)),
-    stored: Number(view.getBigUint64(48, true)) * 512,
-    ctime: view.getBigInt64(96, true) * 1_000_000_000n + BigInt(u32(104)),
-    mtime: view.getBigInt64(112, true) * 1_000_000_000n + BigInt(u32(120)),
+    stored: Number(view.getBigUint64(48, true)) * BLOCK,
+    ctime: view.getBigInt64(96, true) * SECOND + BigInt(u32(104)),
+    mtime: view.getBigInt64(112, true) * SECOND + BigInt(u32(120)),
     mount: Number(view.getBigUint64(144, true)),
     rdev: `${u32(128)}:${u32(132)}`,
     dev: `${u32(136)}:${u32(140)}`,
   };
 }
 
-/** Takes an advisory lock on an open file; false if `wait` is false and another holds it (`flock(2)`). */
-export function lock(fd: number, kind: "shared" | "exclusive" | "none", wait = true): boolean {
-  const operation = { shared: LOCK_SH, exclusive: LOCK_EX, none: LOCK_UN }[kind] | (wait ? 0 : LOCK_NB);
+/** Takes or releases an advisory lock on an open file; false if another holds it and `wait` is false: flock(2). */
+export function lock(fd: number, kind: keyof typeof LOCK, wait = true): boolean {
+  const operation = LOCK[kind] | (wait ? 0 : LOCK_NB);
   for (;;) {
     const result = shim.i("flock", fd, operation);
     if (result === -EAGAIN) return false;

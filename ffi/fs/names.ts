@@ -1,13 +1,13 @@
 /**
- * Names of files as text. The kernel's are bytes, and most are UTF-8. In a component that is not, each byte above 127
- * becomes a lone surrogate, U+DC80 to U+DCFF: so every name has a text, and the way back gives the same bytes.
+ * File names as text. Names are bytes, mostly UTF-8. In a component that is not UTF-8, each byte above 127 becomes a lone
+ * surrogate, U+DC80 to U+DCFF (Python's surrogateescape): every name has a text, from which the same bytes result.
  *
  * @module
  */
 
 import { cString } from "../native.ts";
 
-const SLASH = 47, ESCAPE = 0xdc00, SHORT = 128;
+const SLASH = 47, SURROGATE = 0xdc00, SHORT = 128;
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
 
@@ -15,7 +15,7 @@ function decodeComponent(bytes: Uint8Array<ArrayBuffer>): string {
   try {
     return decoder.decode(bytes);
   } catch {
-    return Array.from(bytes, (byte) => String.fromCharCode(byte > 127 ? ESCAPE + byte : byte)).join("");
+    return Array.from(bytes, (byte) => String.fromCharCode(byte > 127 ? SURROGATE + byte : byte)).join("");
   }
 }
 
@@ -24,9 +24,9 @@ function isAscii(bytes: Uint8Array): boolean {
   return true;
 }
 
-/** The text of a name or a path. */
+/** Decodes a name or a path. */
 export function decodeName(bytes: Uint8Array<ArrayBuffer>): string {
-  // Almost all are short and ASCII, and calling the decoder costs more.
+  // Faster than the decoder, and almost all names are short and ASCII.
   if (bytes.length <= SHORT && isAscii(bytes)) return String.fromCharCode(...bytes);
   try {
     return decoder.decode(bytes);
@@ -41,20 +41,16 @@ export function decodeName(bytes: Uint8Array<ArrayBuffer>): string {
   }
 }
 
-/** The bytes of a name or a path. */
+/** Encodes a name or a path. */
 export function encodeName(text: string): Uint8Array<ArrayBuffer> {
   if (text.isWellFormed()) return encoder.encode(text);
-  // A lone surrogate is a byte; what is between them is text.
+  // Odd parts are lone surrogates, each of which is one byte.
   const parts = text.split(/([\udc80-\udcff])/u);
-  const bytes = parts.flatMap((part, i) => i % 2 ? [part.charCodeAt(0) - ESCAPE] : [...encoder.encode(part)]);
+  const bytes = parts.flatMap((part, i) => i % 2 ? [part.charCodeAt(0) - SURROGATE] : [...encoder.encode(part)]);
   return new Uint8Array(bytes);
 }
 
-/** A name or a path as the NUL-terminated bytes that C wants. Throws `TypeError` if it holds a NUL itself. */
+/** Encodes a name or a path, NUL-terminated. Throws `TypeError` if it contains a NUL. */
 export function cPath(text: string): Uint8Array<ArrayBuffer> {
-  if (text.isWellFormed()) return cString(text);
-  if (text.includes("\0")) return cString(text);
-  const bytes = encodeName(text), whole = new Uint8Array(bytes.length + 1);
-  whole.set(bytes);
-  return whole;
+  return text.isWellFormed() || text.includes("\0") ? cString(text) : encodeName(text + "\0");
 }

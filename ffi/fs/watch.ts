@@ -1,5 +1,5 @@
 /**
- * Being told that something in a folder has changed (`inotify(7)`).
+ * Watching directories for changes (inotify(7)).
  *
  * @module
  */
@@ -9,28 +9,27 @@ import { close, readNow } from "./fs.ts";
 import { cPath } from "./names.ts";
 import { shim } from "../native.ts";
 
-/** Folders that are being watched. */
+/** A watch on directories. */
 export interface Watch {
-  /** Resolves when something has changed since it last resolved; also after `milliseconds`, and when woken. */
+  /** Waits for a change since it last resolved, for {@linkcode wake}, or for `milliseconds`. */
   changed(milliseconds: number): Promise<void>;
-  /** Ends the waiting; if nobody waits, the next waiting is over at once. */
+  /** Ends the current wait, or else the next one at once. */
   wake(): void;
-  /** Ends the watching. */
+  /** Closes the watch. */
   close(): void;
 }
 
 const IN_NONBLOCK = 0x800, IN_CLOEXEC = 0x80000;
 const IN_MODIFY = 0x2, IN_MOVED_TO = 0x80, IN_CREATE = 0x100, IN_DELETE = 0x200, IN_ONLYDIR = 0x1000000;
 const CHANGES = IN_MODIFY | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ONLYDIR;
-const BUFFER = 1 << 16;
 
 /**
- * Watches what is directly in `folders`: files that come, go or are written. Those that do not exist are left out; where
- * the kernel has no more watches to give, only the time tells.
+ * Watches directories for files that are created, removed or written, not recursively. Skips missing ones; where the
+ * kernel refuses more watches, waits end only after their time: inotify_add_watch(2).
  */
 export function watchFolders(folders: readonly string[]): Watch {
   const fd = shim.i("inotify_init1", IN_NONBLOCK | IN_CLOEXEC);
-  const buffer = new Uint8Array(BUFFER);
+  const buffer = new Uint8Array(1 << 16);
   let woken = false;
   let stopWaiting = (): void => {};
   const wake = (): void => {
@@ -46,7 +45,7 @@ export function watchFolders(folders: readonly string[]): Watch {
       if (!woken) await (fd < 0 ? promise : ready(fd, "in"));
       clearTimeout(timer);
       woken = false;
-      // What has changed is found by looking; the kernel needs only to be told that we know.
+      // The caller looks for itself: the events only have to be consumed.
       while (fd >= 0 && readNow(fd, buffer) > 0);
     },
     wake,

@@ -1,19 +1,21 @@
 /**
- * One source of events for the whole process: a single blocked `epoll_pwait` on a pool thread, whatever the number of
- * descriptors waited for. While anything is waited for, the process stays alive.
+ * Event loop for descriptors (epoll(7)): one blocked `epoll_pwait` in a pool thread serves the whole process. The process
+ * stays alive while a descriptor is waited for.
  *
  * @module
  */
 
-import { SystemError } from "../fs/fs.ts";
+import { check } from "../fs/fs.ts";
 import { shim } from "../native.ts";
 
-/** What a descriptor can be ready for. */
+/** The operation that does not block: `in` is reading, `out` writing. */
 export type Readiness = "in" | "out";
 
-const EPOLL_CLOEXEC = 0x80000, ADD = 1, DELETE = 2, MODIFY = 3;
+const EPOLL_CLOEXEC = 0x80000, EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2, EPOLL_CTL_MOD = 3;
+/** `EPOLLIN` and `EPOLLOUT`. */
 const BITS: Readonly<Record<Readiness, number>> = { in: 1, out: 4 };
-const ERROR_OR_HANGUP = 8 | 16, ONESHOT = 1 << 30;
+const EPOLLERR = 8, EPOLLHUP = 16, EPOLLONESHOT = 1 << 30;
+// struct epoll_event is packed on x86_64 only.
 const EVENT_SIZE = Deno.build.arch === "x86_64" ? 12 : 16;
 const DATA = EVENT_SIZE - 8;
 const BATCH = 128;
@@ -37,22 +39,21 @@ function control(operation: number, fd: number, bits: number): number {
 function open(): void {
   epoll = shim.i("epoll_create1", EPOLL_CLOEXEC);
   wakeUp = shim.i("eventfd2", 0, EPOLL_CLOEXEC);
-  control(ADD, wakeUp, BITS.in);
+  control(EPOLL_CTL_ADD, wakeUp, BITS.in);
 }
 
 function arm(fd: number): void {
   const wanted = waiting.get(fd);
-  const bits = ONESHOT | (wanted?.in ? BITS.in : 0) | (wanted?.out ? BITS.out : 0);
-  const result = control(known.has(fd) ? MODIFY : ADD, fd, bits);
-  if (result < 0) throw new SystemError("epoll_ctl", `descriptor ${fd}`, -result);
+  const bits = EPOLLONESHOT | (wanted?.in ? BITS.in : 0) | (wanted?.out ? BITS.out : 0);
+  check(control(known.has(fd) ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, bits), "epoll_ctl", fd);
   known.add(fd);
 }
 
-function settle(fd: number, bits: number): void {
+function resolveWaits(fd: number, bits: number): void {
   const entry = waiting.get(fd);
   if (!entry) return;
   for (const readiness of ["in", "out"] as const) {
-    if (!(bits & (BITS[readiness] | ERROR_OR_HANGUP))) continue;
+    if (!(bits & (BITS[readiness] | EPOLLERR | EPOLLHUP))) continue;
     entry[readiness]?.resolve();
     delete entry[readiness];
   }
@@ -68,15 +69,15 @@ async function run(): Promise<void> {
     for (let i = 0; i < count; i++) {
       const fd = view.getUint32(i * EVENT_SIZE + DATA, true);
       if (fd === wakeUp) shim.ib("read", wakeUp, new Uint8Array(8), 8);
-      else settle(fd, view.getUint32(i * EVENT_SIZE, true));
+      else resolveWaits(fd, view.getUint32(i * EVENT_SIZE, true));
     }
   }
   running = false;
 }
 
 /**
- * Resolves when `fd` is ready, has an error or its other end is gone; also when {@linkcode forget} is called for it.
- * Throws {@linkcode SystemError} if `fd` cannot be waited for, as with regular files.
+ * Waits until `fd` is ready, has an error or is hung up, or until {@linkcode forget} is called for it.
+ * Throws {@linkcode SystemError} if it cannot be polled, such as a regular file.
  */
 export function ready(fd: number, readiness: Readiness): Promise<void> {
   if (epoll < 0) open();
@@ -94,11 +95,11 @@ export function ready(fd: number, readiness: Readiness): Promise<void> {
   return promise.promise;
 }
 
-/** Ends all waiting for `fd`; call it before closing a descriptor that was waited for. */
+/** Ends all waits for `fd`; must be called before a descriptor that was waited for is closed. */
 export function forget(fd: number): void {
   const entry = waiting.get(fd);
   waiting.delete(fd);
-  if (known.delete(fd)) control(DELETE, fd, 0);
+  if (known.delete(fd)) control(EPOLL_CTL_DEL, fd, 0);
   entry?.in?.resolve();
   entry?.out?.resolve();
   if (waiting.size > 0 || !running) return;

@@ -1,15 +1,14 @@
 /**
- * What this kernel knows.
+ * Probing for system calls that the kernel may lack.
  *
  * @module
  */
 
+import { ERRNO } from "../errno.ts";
 import { shim } from "../native.ts";
 import type { SyscallName } from "../program/syscalls.ts";
 
-const ENOSYS = 38;
-
-/** Whether the kernel has a system call. It is called with arguments that it must refuse. */
+/** Returns whether the kernel has a system call, by calling it with invalid arguments. */
 export function hasSyscall(name: SyscallName): boolean {
-  return shim.i(name, -1) !== -ENOSYS;
+  return shim.i(name, -1) !== -ERRNO.ENOSYS;
 }

@@ -1,31 +1,34 @@
 /**
- * Processes behind pidfds, pipes, and terminals.
+ * Processes behind pidfds (pidfd_open(2)), pipes (pipe(7)), terminals (pts(4), ioctl_tty(2)), capabilities and limits.
  *
  * @module
  */
 
 import { forget, ready } from "./events.ts";
-import { close, SystemError } from "../fs/fs.ts";
+import { ERRNO } from "../errno.ts";
+import { check, close } from "../fs/fs.ts";
 import { shim } from "../native.ts";
+import { flags, UAPI } from "../program/flags.ts";
 
-/** How a process ended: its exit code, or the number of the signal that killed it. */
+/** The exit status of a process. */
 export interface Ending {
-  /** What it passed to exit; 128 plus the signal's number if one killed it. */
+  /** The exit code; 128 plus the signal number if a signal killed it. */
   code: number;
-  /** The number of the signal that killed it. Default: none did. */
+  /** The number of the signal that killed it. Default: none. */
   signal?: number;
 }
 
+/** Signal numbers (signal(7)). */
+export const { SIGINT, SIGKILL, SIGUSR1, SIGTERM } = UAPI;
+
 const P_PIDFD = 3, WEXITED = 4, WNOHANG = 1, WNOWAIT = 0x1000000, CLD_EXITED = 1;
-const CAPABILITY_VERSION_3 = 0x20080522;
+// siginfo_t
 const SIGINFO_SIZE = 128, SI_SIGNO = 0, SI_CODE = 8, SI_STATUS = 24;
-const O_CLOEXEC = 0x80000, F_SETFL = 4, O_NONBLOCK = 0x800;
-const O_RDWR = 2, O_NOCTTY = 0x100, TIOCSPTLCK = 0x40045431, TIOCGPTPEER = 0x5441;
-const TCGETS = 0x5401, TIOCGWINSZ = 0x5413, TIOCSWINSZ = 0x5414, FIONREAD = 0x541b;
+const PIPE_FLAGS = flags("O", "CLOEXEC").value, PEER_FLAGS = flags("O", "RDWR", "NOCTTY", "CLOEXEC").value;
 
 /**
- * Waits for the process behind `pidfd`, reaps it and closes `pidfd`. It must be our child. `gone` is called before the
- * descriptor is closed, as its number may be another process's right afterwards.
+ * Waits for the child process behind `pidfd`, reaps it and closes `pidfd`. Calls `gone` before that, since from then on
+ * another process can have the number of the descriptor.
  */
 export async function reap(pidfd: number, gone: () => void = () => {}): Promise<Ending> {
   if (!hasEnded(pidfd)) await ready(pidfd, "in");
@@ -33,131 +36,118 @@ export async function reap(pidfd: number, gone: () => void = () => {}): Promise<
   return reapNow(pidfd);
 }
 
-/** Whether the process behind `pidfd`, our child, has ended and waits to be reaped. */
+/** Calls waitid(2) for a child process; returns its result and the `siginfo_t`. */
+function waitid(pidfd: number, options: number): [result: number, info: DataView] {
+  const info = new Uint8Array(SIGINFO_SIZE);
+  return [shim.iib("waitid", P_PIDFD, pidfd, info, WEXITED | options), new DataView(info.buffer)];
+}
+
+/** Returns whether the child process behind `pidfd` has exited and can be reaped. */
 function hasEnded(pidfd: number): boolean {
-  const info = new Uint8Array(SIGINFO_SIZE);
-  shim.iib("waitid", P_PIDFD, pidfd, info, WEXITED | WNOHANG | WNOWAIT);
-  return new DataView(info.buffer).getInt32(SI_SIGNO, true) !== 0;
+  return waitid(pidfd, WNOHANG | WNOWAIT)[1].getInt32(SI_SIGNO, true) !== 0;
 }
 
-/** Whether the process behind `pidfd` is a child of ours that has not been reaped. */
+/** Returns whether the process behind `pidfd` is a child of this one and not yet reaped. */
 export function isChild(pidfd: number): boolean {
-  return shim.iib("waitid", P_PIDFD, pidfd, new Uint8Array(SIGINFO_SIZE), WEXITED | WNOHANG | WNOWAIT) >= 0;
+  return waitid(pidfd, WNOHANG | WNOWAIT)[0] >= 0;
 }
 
-/** Like {@linkcode reap}, but blocks the thread: for a process that is about to end. */
+/** Does the same as {@linkcode reap}, but blocks the thread: for a process that is about to exit. */
 export function reapNow(pidfd: number): Ending {
-  const info = new Uint8Array(SIGINFO_SIZE);
-  const result = shim.iib("waitid", P_PIDFD, pidfd, info, WEXITED);
+  const [result, view] = waitid(pidfd, 0);
   forget(pidfd);
   close(pidfd);
-  if (result < 0) throw new SystemError("waitid", `pidfd ${pidfd}`, -result);
-  const view = new DataView(info.buffer);
+  check(result, "waitid", `pidfd ${pidfd}`);
   const status = view.getInt32(SI_STATUS, true);
   return view.getInt32(SI_CODE, true) === CLD_EXITED ? { code: status } : { code: 128 + status, signal: status };
 }
 
-/** Sends a signal to the process behind `pidfd`; false if it has ended. */
+/** Sends a signal to the process behind `pidfd`; false if it has exited: pidfd_send_signal(2). */
 export function sendSignal(pidfd: number, signal: number): boolean {
-  const ESRCH = 3;
   const result = shim.i("pidfd_send_signal", pidfd, signal);
-  if (result < 0 && result !== -ESRCH) throw new SystemError("pidfd_send_signal", `signal ${signal}`, -result);
-  return result === 0;
+  return result !== -ERRNO.ESRCH && check(result, "pidfd_send_signal", `signal ${signal}`) === 0;
 }
 
 /**
- * From now on this process gets the signal that is returned when it is sent SIGUSR1: Deno would open a debugger, through
- * which every user of this machine could run what they like as ours.
+ * Diverts SIGUSR1 to the signal that is returned. Deno itself would open an inspector on it, through which every user of
+ * the machine could run code in this process.
  */
 export function divertUserSignal(): Deno.Signal {
-  const SIGUSR1 = 10;
-  // Deno sets its own handler when a signal is first listened to, so that it does not replace ours later.
+  // Deno installs its handler with the first listener: done now, it cannot replace the shim's later.
   Deno.addSignalListener("SIGUSR1", () => {});
   shim.divert(SIGUSR1);
   return "SIGSTKFLT";
 }
 
-/** A pidfd of the process `pid`. Throws {@linkcode SystemError} `ESRCH` if there is none. */
+/** Opens a pidfd of the process `pid`: pidfd_open(2). Throws {@linkcode SystemError} `ESRCH` if it does not exist. */
 export function openProcess(pid: number): number {
-  const fd = shim.i("pidfd_open", pid);
-  if (fd < 0) throw new SystemError("pidfd_open", String(pid), -fd);
-  return fd;
+  return check(shim.i("pidfd_open", pid), "pidfd_open", String(pid));
 }
 
 /**
- * A copy of the descriptor `fd` of the process behind `pidfd` (`pidfd_getfd(2)`), close-on-exec.
- * Throws {@linkcode SystemError} `EBADF` if it has none of that number.
+ * Duplicates the descriptor `fd` of the process behind `pidfd`, close-on-exec: pidfd_getfd(2).
+ * Throws {@linkcode SystemError} `EBADF` if it is not open there.
  */
 export function copyDescriptor(pidfd: number, fd: number): number {
-  const copy = shim.i("pidfd_getfd", pidfd, fd);
-  if (copy < 0) throw new SystemError("pidfd_getfd", `descriptor ${fd}`, -copy);
-  return copy;
+  return check(shim.i("pidfd_getfd", pidfd, fd), "pidfd_getfd", fd);
 }
 
-/** A pipe, both ends close-on-exec and blocking: `[read, write]`. */
+/** Creates a pipe, both ends close-on-exec and blocking: pipe2(2). */
 export function pipe(): [read: number, write: number] {
   const ends = new Int32Array(2);
-  const result = shim.b("pipe2", new Uint8Array(ends.buffer), O_CLOEXEC);
-  if (result < 0) throw new SystemError("pipe2", "", -result);
+  check(shim.b("pipe2", new Uint8Array(ends.buffer), PIPE_FLAGS), "pipe2", "");
   return [ends[0] ?? -1, ends[1] ?? -1];
 }
 
-/** Makes reads and writes of `fd` return at once. */
+/** Sets `O_NONBLOCK` on `fd`: fcntl(2). */
 export function setNonblocking(fd: number): void {
-  shim.i("fcntl", fd, F_SETFL, O_NONBLOCK);
+  shim.i("fcntl", fd, UAPI.F_SETFL, flags("O", "NONBLOCK").value);
 }
 
-/** How many bytes can be read of a pipe now. */
+/** Returns the number of bytes that can be read from a pipe: `FIONREAD` of ioctl(2). */
 export function bytesIn(fd: number): number {
   const count = new Uint8Array(4);
-  shim.iib("ioctl", fd, FIONREAD, count);
+  shim.iib("ioctl", fd, UAPI.FIONREAD, count);
   return new DataView(count.buffer).getInt32(0, true);
 }
 
-/** Whether `fd` is a terminal. */
+/** Returns whether `fd` is a terminal: isatty(3). */
 export function isTerminal(fd: number): boolean {
-  return shim.iib("ioctl", fd, TCGETS, new Uint8Array(64)) === 0;
+  return shim.iib("ioctl", fd, UAPI.TCGETS, new Uint8Array(64)) === 0;
 }
 
-/**
- * Both sides of a new terminal, close-on-exec; `multiplexer` is an opened `ptmx`, which becomes our side (`pts(4)`). The
- * other belongs to `uid`.
- */
-export function openTerminal(multiplexer: number, uid: number): [ours: number, theirs: number] {
-  const unlocked = shim.iib("ioctl", multiplexer, TIOCSPTLCK, new Uint8Array(4));
-  if (unlocked < 0) throw new SystemError("ioctl", "TIOCSPTLCK", -unlocked);
-  const peer = shim.i("ioctl", multiplexer, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-  if (peer < 0) throw new SystemError("ioctl", "TIOCGPTPEER", -peer);
-  shim.i("fchown", peer, uid, -1);
-  return [multiplexer, peer];
+/** Opens the slave of the pseudo-terminal `master`, an open `ptmx`, for `uid`; both close-on-exec: pts(4). */
+export function openTerminal(master: number, uid: number): [master: number, slave: number] {
+  check(shim.iib("ioctl", master, UAPI.TIOCSPTLCK, new Uint8Array(4)), "ioctl", "TIOCSPTLCK");
+  const slave = check(shim.i("ioctl", master, UAPI.TIOCGPTPEER, PEER_FLAGS), "ioctl", "TIOCGPTPEER");
+  shim.i("fchown", slave, uid, -1);
+  return [master, slave];
 }
 
-/** The size of a terminal in characters; undefined if `fd` is none. */
+/** Returns the size of a terminal in characters; undefined if `fd` is not a terminal: ioctl_tty(2). */
 export function windowSize(fd: number): { columns: number; rows: number } | undefined {
   const size = new Uint8Array(8);
-  if (shim.iib("ioctl", fd, TIOCGWINSZ, size) < 0) return undefined;
+  if (shim.iib("ioctl", fd, UAPI.TIOCGWINSZ, size) < 0) return undefined;
   const view = new DataView(size.buffer);
   return { rows: view.getUint16(0, true), columns: view.getUint16(2, true) };
 }
 
-/** Sets the size of a terminal in characters; its foreground processes get SIGWINCH. */
+/** Sets the size of a terminal in characters; its foreground processes get SIGWINCH: ioctl_tty(2). */
 export function resizeTerminal(fd: number, columns: number, rows: number): void {
   const view = new DataView(new ArrayBuffer(8));
   view.setUint16(0, rows, true);
   view.setUint16(2, columns, true);
-  const result = shim.iib("ioctl", fd, TIOCSWINSZ, new Uint8Array(view.buffer));
-  if (result < 0) throw new SystemError("ioctl", "TIOCSWINSZ", -result);
+  check(shim.iib("ioctl", fd, UAPI.TIOCSWINSZ, new Uint8Array(view.buffer)), "ioctl", "TIOCSWINSZ");
 }
 
-/** The capabilities that this process may use, as a mask of 64 bits (`capget(2)`). */
+/** Returns the permitted capabilities of this process as a 64-bit mask: capget(2). */
 export function permittedCapabilities(): bigint {
-  const header = new Uint32Array([CAPABILITY_VERSION_3, 0]), data = new Uint32Array(6);
-  const result = shim.bb("capget", new Uint8Array(header.buffer), new Uint8Array(data.buffer));
-  if (result < 0) throw new SystemError("capget", "", -result);
+  const header = new Uint32Array([UAPI._LINUX_CAPABILITY_VERSION_3, 0]), data = new Uint32Array(6);
+  check(shim.bb("capget", new Uint8Array(header.buffer), new Uint8Array(data.buffer)), "capget", "");
   return BigInt(data[1] ?? 0) | BigInt(data[4] ?? 0) << 32n;
 }
 
-/** The hard limit of a resource of this process, by the resource's number (`getrlimit(2)`); -1 is no limit. */
+/** Returns the hard limit of a resource of this process, -1 for no limit: prlimit(2). */
 export function hardLimit(resource: number): number {
   const limits = new BigInt64Array(2);
   shim.iiib("prlimit64", 0, resource, 0, new Uint8Array(limits.buffer));

@@ -1,12 +1,87 @@
 /**
- * Named bits and numbers of the kernel's interfaces, as a man page names them.
+ * Constants of the kernel's interfaces (`include/uapi`) under the names of their man pages, and flag bits with their text.
  *
  * @module
  */
 
 import { ARCHITECTURE } from "../native.ts";
 
+/** The `AT_` constants of openat(2) and its relatives. */
+export const AT = {
+  FDCWD: -100,
+  SYMLINK_NOFOLLOW: 0x100,
+  REMOVEDIR: 0x200,
+  EMPTY_PATH: 0x1000,
+  RECURSIVE: 0x8000,
+} as const;
+
+/** The type bits of a file's mode (inode(7)). */
+export const S_IF = {
+  MT: 0o170000,
+  SOCK: 0o140000,
+  LNK: 0o120000,
+  REG: 0o100000,
+  BLK: 0o060000,
+  DIR: 0o040000,
+  CHR: 0o020000,
+  IFO: 0o010000,
+} as const;
+
+/** Single constants: signal(7), ioctl(2), prctl(2), fcntl(2), close_range(2), bpf(2), keyctl(2), capget(2), socket(2). */
+export const UAPI = {
+  SIGINT: 2,
+  SIGKILL: 9,
+  SIGUSR1: 10,
+  SIGTERM: 15,
+  SIGCHLD: 17,
+  SIG_SETMASK: 2,
+  TCGETS: 0x5401,
+  TIOCSCTTY: 0x540e,
+  TIOCGWINSZ: 0x5413,
+  TIOCSWINSZ: 0x5414,
+  FIONREAD: 0x541b,
+  TIOCGPTPEER: 0x5441,
+  TIOCSPTLCK: 0x40045431,
+  FICLONE: 0x40049409,
+  NS_GET_PARENT: 0xb702,
+  PR_SET_PDEATHSIG: 1,
+  PR_SET_DUMPABLE: 4,
+  PR_SET_KEEPCAPS: 8,
+  PR_SET_NO_NEW_PRIVS: 38,
+  PR_CAP_AMBIENT: 47,
+  PR_CAP_AMBIENT_RAISE: 2,
+  F_SETFD: 2,
+  F_SETFL: 4,
+  F_OFD_GETLK: 36,
+  F_OFD_SETLK: 37,
+  CLOSE_RANGE_CLOEXEC: 4,
+  BPF_PROG_LOAD: 5,
+  BPF_PROG_ATTACH: 8,
+  BPF_PROG_TYPE_CGROUP_DEVICE: 15,
+  BPF_CGROUP_DEVICE: 6,
+  BPF_F_ALLOW_MULTI: 2,
+  KEYCTL_JOIN_SESSION_KEYRING: 1,
+  _LINUX_CAPABILITY_VERSION_3: 0x20080522,
+  AF_INET: 2,
+  AF_INET6: 10,
+  AF_NETLINK: 16,
+  SOCK_STREAM: 1,
+  SOCK_DGRAM: 2,
+  SOCK_RAW: 3,
+  SOCK_CLOEXEC: 0x80000,
+  SOL_SOCKET: 1,
+  SOL_NETLINK: 270,
+  NETLINK_ROUTE: 0,
+  NETLINK_NETFILTER: 12,
+  NETLINK_CAP_ACK: 10,
+  NETLINK_EXT_ACK: 11,
+  NETLINK_GET_STRICT_CHK: 12,
+  MSG_DONTWAIT: 0x40,
+  MSG_NOSIGNAL: 0x4000,
+} as const;
+
 const SETS = {
+  AT,
   CLONE: {
     PIDFD: 0x1000,
     PARENT: 0x8000,
@@ -40,7 +115,6 @@ const SETS = {
   FSCONFIG: { SET_FLAG: 0, SET_STRING: 1, CMD_CREATE: 6 },
   FSMOUNT: { CLOEXEC: 1 },
   MOVE_MOUNT: { F_EMPTY_PATH: 4, T_SYMLINKS: 0x10, T_EMPTY_PATH: 0x40 },
-  AT: { SYMLINK_NOFOLLOW: 0x100, REMOVEDIR: 0x200, EMPTY_PATH: 0x1000, RECURSIVE: 0x8000 },
   O: {
     RDONLY: 0,
     WRONLY: 1,
@@ -61,15 +135,15 @@ const SETS = {
 
 type Sets = typeof SETS;
 
-/** A number of flag bits and how a person writes them. */
+/** A value of the kernel's interfaces and its text in the man pages' terms. */
 export interface Flags {
-  /** The bits. */
+  /** The number. */
   readonly value: number;
-  /** The bits by name, such as `MS_NOSUID|MS_NODEV`. */
+  /** The names, such as `MS_NOSUID|MS_NODEV`. */
   readonly text: string;
 }
 
-/** The bits that `names` have in `set`: `flags("MS", "NOSUID", "NODEV")`. */
+/** Combines flag bits of one set: `flags("MS", "NOSUID", "NODEV")`. */
 export function flags<S extends keyof Sets>(set: S, ...names: (keyof Sets[S] & string)[]): Flags {
   const bits: Readonly<Record<string, number>> = SETS[set];
   // Addition, not |: some bits are above 2^32.
@@ -77,11 +151,26 @@ export function flags<S extends keyof Sets>(set: S, ...names: (keyof Sets[S] & s
   return { value, text: names.map((name) => `${set}_${name}`).join("|") || "0" };
 }
 
+/** Returns a constant with its name: `constant("SIGKILL")`. */
+export function constant(name: keyof typeof UAPI): Flags {
+  return { value: UAPI[name], text: name };
+}
+
+/** Combines values of several sets; the text names all. */
+export function allOf(...parts: readonly Flags[]): Flags {
+  return { value: parts.reduce((sum, { value }) => sum + value, 0), text: parts.map(({ text }) => text).join("|") };
+}
+
+/** Returns permission bits, written in octal. */
+export function mode(value: number): Flags {
+  return { value, text: `0${value.toString(8)}` };
+}
+
 function resource(value: number, name: string): Flags {
   return { value, text: `RLIMIT_${name}` };
 }
 
-/** The resources of getrlimit(2) by the name that `ulimit` options give them. */
+/** The resources of getrlimit(2), under the names of docker's `--ulimit`. */
 export const RLIMITS = {
   cpu: resource(0, "CPU"),
   fsize: resource(1, "FSIZE"),

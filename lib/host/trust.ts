@@ -6,7 +6,8 @@
  */
 
 import { flags } from "../../ffi/program/flags.ts";
-import { AT_FDCWD, close, getXattr, openAt, S_IF } from "../../ffi/fs/fs.ts";
+import { AT_FDCWD, close, openAt, S_IF } from "../../ffi/fs/fs.ts";
+import { getXattr } from "../../ffi/fs/xattrs.ts";
 import { effectiveUser, isFolder, type Ownership, ownershipOf, readLink } from "../../ffi/fs/paths.ts";
 import { InputError } from "../errors.ts";
 

@@ -14,16 +14,14 @@ import {
   chmod,
   chownAt,
   close,
-  getXattr,
-  listXattrs,
   mkdirAt,
   openBelow,
   readNames,
-  setXattr,
   type Status,
   statusAt,
   utimesAt,
 } from "../../ffi/fs/fs.ts";
+import { getXattr, listXattrs, setXattr } from "../../ffi/fs/xattrs.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { breather } from "../host/breath.ts";
 import { impliedFolder, layerFolder, readLayer } from "./layer_paths.ts";

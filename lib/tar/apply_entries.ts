@@ -13,13 +13,13 @@ import {
   mknodAt,
   openAt,
   S_IF,
-  setXattr,
   statusAt,
   symlinkAt,
   SystemError,
   unlinkAt,
   writeAll,
 } from "../../ffi/fs/fs.ts";
+import { setXattr } from "../../ffi/fs/xattrs.ts";
 import { errnoNumber } from "../../ffi/errno.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { ImageError } from "../errors.ts";

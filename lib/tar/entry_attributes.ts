@@ -4,7 +4,8 @@
  * @module
  */
 
-import { chmod, chmodAt, chownAt, close, getXattr, readNames, setXattr, statusAt, utimesAt } from "../../ffi/fs/fs.ts";
+import { chmod, chmodAt, chownAt, close, readNames, statusAt, utimesAt } from "../../ffi/fs/fs.ts";
+import { getXattr, setXattr } from "../../ffi/fs/xattrs.ts";
 import type { TarEntry } from "./entry.ts";
 import { failedWith, openDirectory } from "./tree.ts";
 

@@ -8,19 +8,8 @@
 import { extentsOf, seekTo } from "../../ffi/fs/extents.ts";
 import { isMadeUp } from "../../ffi/fs/filesystems.ts";
 import { flags } from "../../ffi/program/flags.ts";
-import {
-  AT_FDCWD,
-  close,
-  getXattr,
-  listXattrs,
-  openAt,
-  read,
-  readLinkAt,
-  readNames,
-  S_IF,
-  type Status,
-  statusAt,
-} from "../../ffi/fs/fs.ts";
+import { AT_FDCWD, close, openAt, read, readLinkAt, readNames, S_IF, type Status, statusAt } from "../../ffi/fs/fs.ts";
+import { getXattr, listXattrs } from "../../ffi/fs/xattrs.ts";
 import { ImageError } from "../errors.ts";
 import { quoteName, type TarEntry, type TarType } from "./entry.ts";
 import { failedWith, openDirectory } from "./tree.ts";

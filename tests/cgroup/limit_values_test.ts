@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { type Limits, sharesToWeight, weightToShares } from "../../lib/cgroup/limits.ts";
-import { parseCpuList, validateLimits } from "../../lib/cgroup/limits.ts";
+import { type Limits, parseCpuList, sharesToWeight, validateLimits, weightToShares } from "../../lib/cgroup/limits.ts";
 import { InputError } from "../../lib/errors.ts";
 import { MiB, throws } from "../helpers/cgroup_hosts.ts";
 

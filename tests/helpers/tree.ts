@@ -1,17 +1,8 @@
 /** What a folder holds, to be compared. */
 
 import { createHash } from "node:crypto";
-import {
-  AT_FDCWD,
-  close,
-  getXattr,
-  listXattrs,
-  openAt,
-  readLinkAt,
-  readNames,
-  S_IF,
-  statusAt,
-} from "../../ffi/fs/fs.ts";
+import { AT_FDCWD, close, openAt, readLinkAt, readNames, S_IF, statusAt } from "../../ffi/fs/fs.ts";
+import { getXattr, listXattrs } from "../../ffi/fs/xattrs.ts";
 import { flags } from "../../ffi/program/flags.ts";
 
 /** One entry as text, by what is compared: type and mode, owner, device, time, links, size, content, attributes. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { AT_FDCWD, close, mknodAt, openAt, S_IF, setXattr, statusAt, symlinkAt, utimesAt } from "../../ffi/fs/fs.ts";
+import { AT_FDCWD, close, mknodAt, openAt, S_IF, statusAt, symlinkAt, utimesAt } from "../../ffi/fs/fs.ts";
+import { setXattr } from "../../ffi/fs/xattrs.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { ImageError } from "../../lib/errors.ts";
 import { unpackLayer, type UnpackLayerOptions } from "../../lib/store/unpack_layer.ts";

@@ -6,7 +6,7 @@
 
 import { errnoNumber } from "../../../ffi/errno.ts";
 import { execute } from "../../../ffi/program/execute.ts";
-import { type Ending, reap, sendSignal } from "../../../ffi/process/process.ts";
+import { type Ending, reap, sendSignal, SIGKILL } from "../../../ffi/process/process.ts";
 import { lazy } from "../../lazy.ts";
 import { now } from "../../host/clock.ts";
 import type { Folders } from "../../host/folders.ts";
@@ -52,7 +52,6 @@ export interface Container extends Child<RunStatus>, AsyncDisposable {
   exec(command: readonly string[], options?: ExecOptions): Promise<ExecProcess>;
 }
 
-const SIGKILL = 9;
 const reclaimed = new Set<string>();
 
 /** A container that runs. */

@@ -31,8 +31,7 @@ import {
   removeContainer,
 } from "../state/ownership.ts";
 import { refuseUnseen } from "../state/unseen.ts";
-
-const SIGKILL = 9;
+import { SIGKILL } from "../../../ffi/process/process.ts";
 
 /** Options of {@linkcode create} and {@linkcode runDetached}. */
 export interface DetachedOptions extends ContainerOptions {

@@ -29,6 +29,7 @@ import { start } from "./start.ts";
 import { parseState } from "../state/monitor_state.ts";
 import { isAbandoned, readOwnership, removeContainer } from "../state/ownership.ts";
 import { refuseUnseen } from "../state/unseen.ts";
+import { SIGKILL, SIGTERM } from "../../../ffi/process/process.ts";
 
 /** Options of {@linkcode stop}. */
 export interface StopOptions extends FolderOptions {
@@ -38,7 +39,6 @@ export interface StopOptions extends FolderOptions {
   timeout?: number;
 }
 
-const SIGTERM = 15, SIGKILL = 9;
 const PATIENCE = 10;
 const RELEASE_MS = 10_000, POLL_MS = 5;
 

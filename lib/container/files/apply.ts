@@ -5,7 +5,8 @@
  */
 
 import { flags } from "../../../ffi/program/flags.ts";
-import { AT_FDCWD, close, openAt, syncFileSystem } from "../../../ffi/fs/fs.ts";
+import { AT_FDCWD, close, openAt } from "../../../ffi/fs/fs.ts";
+import { syncFileSystem } from "../../../ffi/fs/filesystems.ts";
 import { ContainerError, messageOf } from "../../errors.ts";
 import { quoteName } from "../../tar/entry.ts";
 import { type ApplyPlan, chooseChanges, planApply } from "./apply_plan.ts";

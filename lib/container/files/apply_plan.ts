@@ -4,7 +4,8 @@
  * @module
  */
 
-import { getXattr, read, readLinkAt, readNames, S_IF, type Status, statusAt, SystemError } from "../../../ffi/fs/fs.ts";
+import { read, readLinkAt, readNames, S_IF, type Status, statusAt, SystemError } from "../../../ffi/fs/fs.ts";
+import { getXattr } from "../../../ffi/fs/xattrs.ts";
 import { InputError } from "../../errors.ts";
 import { descend } from "../../tar/descent.ts";
 import { failedWith, isSpecial, openDirectory } from "../../tar/tree.ts";

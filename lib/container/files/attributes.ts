@@ -4,7 +4,7 @@
  * @module
  */
 
-import { getXattr, listXattrs, removeXattr, setXattr } from "../../../ffi/fs/fs.ts";
+import { getXattr, listXattrs, removeXattr, setXattr } from "../../../ffi/fs/xattrs.ts";
 import { isKept } from "../../tar/entry_attributes.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;

@@ -6,7 +6,8 @@
  */
 
 import { flags } from "../../../ffi/program/flags.ts";
-import { AT_FDCWD, close, getXattr, openAt, readNames, S_IF, type Status, statusAt } from "../../../ffi/fs/fs.ts";
+import { AT_FDCWD, close, openAt, readNames, S_IF, type Status, statusAt } from "../../../ffi/fs/fs.ts";
+import { getXattr } from "../../../ffi/fs/xattrs.ts";
 import { ContainerError } from "../../errors.ts";
 import { quoteName } from "../../tar/entry.ts";
 import { descend } from "../../tar/descent.ts";

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { extentsOf, seekTo } from "../../../ffi/fs/extents.ts";
+import { getXattr, listXattrs, setXattr } from "../../../ffi/fs/xattrs.ts";
+import { copyBytes, extentsOf, seekTo, setSize, shareBlocks } from "../../../ffi/fs/extents.ts";
 import { flags } from "../../../ffi/program/flags.ts";
 import * as fs from "../../../ffi/fs/fs.ts";
 import { descend, walker } from "../../tar/descent.ts";
@@ -15,22 +16,22 @@ const BLOCK = 512;
 function copyAttributes(from: number, to: number, { uid, gid, mode }: fs.Status): void {
   fs.chownAt(to, "", uid, gid);
   fs.chmod(to, mode & 0o7777);
-  for (const name of fs.listXattrs(from)) {
-    const value = fs.getXattr(from, name);
-    if (value) fs.setXattr(to, name, value);
+  for (const name of listXattrs(from)) {
+    const value = getXattr(from, name);
+    if (value) setXattr(to, name, value);
   }
 }
 
 /** Fills the empty file `to`: with the same blocks where the file system can share them, else with a copy. */
 function copyData(from: number, to: number, { size, blocks }: fs.Status): void {
-  if (size === 0 || fs.shareBlocks(from, to)) return;
-  if (blocks * BLOCK >= size) return fs.copyBytes(from, to, size);
+  if (size === 0 || shareBlocks(from, to)) return;
+  if (blocks * BLOCK >= size) return copyBytes(from, to, size);
   for (const [offset, length] of extentsOf(from, size)) {
     seekTo(from, offset);
     seekTo(to, offset);
-    fs.copyBytes(from, to, length);
+    copyBytes(from, to, length);
   }
-  fs.setSize(to, size);
+  setSize(to, size);
 }
 
 function copyFile(source: number, target: number, name: string, status: fs.Status): void {

@@ -9,9 +9,9 @@
  */
 
 import { isFolder } from "../../../ffi/fs/paths.ts";
-import { mayShareBlocks } from "../../../ffi/fs/filesystems.ts";
+import { mayShareBlocks, syncLater } from "../../../ffi/fs/filesystems.ts";
 import { flags } from "../../../ffi/program/flags.ts";
-import { AT_FDCWD, chmodAt, chownAt, close, openAt, syncLater } from "../../../ffi/fs/fs.ts";
+import { AT_FDCWD, chmodAt, chownAt, close, openAt } from "../../../ffi/fs/fs.ts";
 import { ContainerError } from "../../errors.ts";
 import type { Image } from "../../store/image.ts";
 import type { ImageSettings } from "../../oci.ts";

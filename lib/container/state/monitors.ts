@@ -8,6 +8,7 @@ import { readLink, readSmallFile } from "../../../ffi/fs/paths.ts";
 import { signalProcess, waitForExit } from "./process_handle.ts";
 import { identifyProcess, type ProcessIdentity } from "../../host/process_identity.ts";
 import { namesIn } from "../../host/sample.ts";
+import { SIGKILL, SIGTERM } from "../../../ffi/process/process.ts";
 
 /** A monitor of this PID namespace. */
 export interface Monitor {
@@ -58,7 +59,7 @@ export function firstOf(monitor: number): ProcessIdentity | undefined {
   return first === undefined ? undefined : identifyProcess(first);
 }
 
-const SIGTERM = 15, SIGKILL = 9, PATIENCE_MS = 5000;
+const PATIENCE_MS = 5000;
 
 /**
  * Ends the container of a monitor whose folder is gone. The monitor takes away what must not stay, as at any other end;

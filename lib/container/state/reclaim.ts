@@ -36,8 +36,7 @@ import {
   takeOver,
 } from "./ownership.ts";
 import { SAMPLE } from "../../host/sample.ts";
-
-const SIGKILL = 9;
+import { SIGKILL } from "../../../ffi/process/process.ts";
 
 /** What {@linkcode reclaim} did. */
 export interface Reclaimed {

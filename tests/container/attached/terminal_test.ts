@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { hasPython, Terminal, type TerminalOptions } from "../../helpers/terminal.ts";
 import { assertUnchanged, commandLine, lookAtMachine, makeWorld, type World } from "../../helpers/world.ts";
+import { SIGKILL, SIGTERM } from "../../../ffi/process/process.ts";
 
-const SIGKILL = 9, SIGTERM = 15;
 const python = hasPython();
 if (!python) console.log("tests of terminals are ignored: they need python3");
 

@@ -3,18 +3,8 @@
 import assert from "node:assert/strict";
 import { copyFrom, copyTo } from "../../../mod.ts";
 import { flags } from "../../../ffi/program/flags.ts";
-import {
-  AT_FDCWD,
-  chownAt,
-  close,
-  linkAt,
-  mknodAt,
-  openAt,
-  S_IF,
-  setXattr,
-  symlinkAt,
-  utimesAt,
-} from "../../../ffi/fs/fs.ts";
+import { AT_FDCWD, chownAt, close, linkAt, mknodAt, openAt, S_IF, symlinkAt, utimesAt } from "../../../ffi/fs/fs.ts";
+import { setXattr } from "../../../ffi/fs/xattrs.ts";
 import { host, text } from "../../helpers/inside.ts";
 import { randomFrom } from "../../helpers/tar.ts";
 import { treeOf } from "../../helpers/tree.ts";

@@ -3,7 +3,8 @@ import { type Change, changes, copyTo } from "../../../mod.ts";
 import { readRecord, writeRecord } from "../../../lib/container/state/record.ts";
 import { findContainer } from "../../../lib/container/state/names.ts";
 import { flags } from "../../../ffi/program/flags.ts";
-import { AT_FDCWD, close, mknodAt, openAt, S_IF, setXattr } from "../../../ffi/fs/fs.ts";
+import { AT_FDCWD, close, mknodAt, openAt, S_IF } from "../../../ffi/fs/fs.ts";
+import { setXattr } from "../../../ffi/fs/xattrs.ts";
 import { converse, host, say } from "../../helpers/inside.ts";
 import { hasAlpine, lookAtMachine, makeWorld } from "../../helpers/world.ts";
 

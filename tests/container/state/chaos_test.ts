@@ -24,9 +24,9 @@ import {
 import { randomFrom } from "../../helpers/tar.ts";
 import { makeWorld } from "../../helpers/world.ts";
 import { chance, killInMidst, type Lane } from "../../helpers/kill.ts";
+import { SIGKILL } from "../../../ffi/process/process.ts";
 
 const SEED = 20_261_124, ROUNDS = 200, LANES = 4, ROUNDS_TO_GC = 5;
-const SIGKILL = 9;
 
 /** How the round's container was made. */
 interface Kind {
