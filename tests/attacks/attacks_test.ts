@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { output, run } from "../../mod.ts";
-import { commandLine, makeWorld, PROJECT, type World } from "../helpers/world.ts";
+import { commandLine, PROJECT } from "../helpers/project.ts";
+import { makeWorld, type World } from "../helpers/world.ts";
 
 const silent = { stdin: "null", stdout: "null", stderr: "null" } as const;
 

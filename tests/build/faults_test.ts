@@ -7,7 +7,7 @@ import { pruneStore, verifyImages } from "../../lib/image/manage.ts";
 import { storeFolder } from "../../lib/store/store.ts";
 import { assertApart, assertNothingLeft, leftIn, lookApart, processesWith, until } from "../helpers/life.ts";
 import { host } from "../helpers/inside.ts";
-import { randomFrom } from "../helpers/tar.ts";
+import { randomFrom } from "../helpers/random.ts";
 import { makeWorld, type World } from "../helpers/world.ts";
 import { blobs, build, built, cached, context, namesIn, say } from "../helpers/building.ts";
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { commandLine, makeWorld } from "../helpers/world.ts";
+import { commandLine } from "../helpers/project.ts";
+import { makeWorld } from "../helpers/world.ts";
 
 /** What is typed, what is wrong with it, and what to try. */
 const WRONG = [

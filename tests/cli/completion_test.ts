@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { COMMANDS } from "../../cli/args/normalize.ts";
 import { complete } from "../../cli/dispatch/complete.ts";
 import { hasPython, Terminal } from "../helpers/terminal.ts";
-import { commandLine, makeWorld, type World } from "../helpers/world.ts";
+import { commandLine } from "../helpers/project.ts";
+import { makeWorld, type World } from "../helpers/world.ts";
 
 function proposed(world: World, typed: readonly string[]): string[] {
   const before = Deno.env.get("SAUROPOD_HOME");

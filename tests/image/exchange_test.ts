@@ -10,7 +10,8 @@ import { layerFolder } from "../../lib/store/layer_paths.ts";
 import { hostPlatform } from "../../lib/oci.ts";
 import { storeFolder } from "../../lib/store/store.ts";
 import { host } from "../helpers/inside.ts";
-import { output, tar } from "../helpers/tar.ts";
+import { output } from "../helpers/host_program.ts";
+import { tar } from "../helpers/tar.ts";
 import { listTree, unpackedByUmoci } from "../helpers/umoci.ts";
 import { makeWorld } from "../helpers/world.ts";
 import {

@@ -5,7 +5,8 @@ import type { ContainerOptions } from "../../lib/container/spec/options.ts";
 import { prepare } from "../../lib/container/spec/spec.ts";
 import { explain, formatProgram } from "../../lib/program/explain.ts";
 import { compile, compileLast } from "../../lib/program/compile.ts";
-import { hasAlpine, makeWorld } from "../helpers/world.ts";
+import { hasAlpine } from "../helpers/project.ts";
+import { makeWorld } from "../helpers/world.ts";
 import { SPEC, WIRING } from "../helpers/spec.ts";
 
 const OPTIONS: readonly (readonly [flags: readonly string[], options: ContainerOptions, shows: RegExp])[] = [

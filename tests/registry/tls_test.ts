@@ -3,7 +3,7 @@ import { pullImage } from "../../lib/image/pull.ts";
 import { certificateFiles } from "../../lib/registry/certificates.ts";
 import { host } from "../helpers/inside.ts";
 import { assertApart } from "../helpers/network.ts";
-import { startRegistry } from "../helpers/registry.ts";
+import { startRegistry } from "../helpers/docker_registry.ts";
 import { makeWorld, type World } from "../helpers/world.ts";
 
 // No loopback, which is reached without TLS.

@@ -6,7 +6,8 @@ import { launch } from "../../../lib/container/attached/launch.ts";
 import { prepare, thermalFolders } from "../../../lib/container/spec/spec.ts";
 import { InputError } from "../../../mod.ts";
 import { host, inside, type InsideOptions, parseMounts, parseStatus, say, text } from "../../helpers/inside.ts";
-import { commandLine, makeWorld } from "../../helpers/world.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld } from "../../helpers/world.ts";
 
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { ContainerError, InputError, output, SpawnError } from "../../../mod.ts";
 import { converse, inside, say, text } from "../../helpers/inside.ts";
 import { containersIn } from "../../helpers/unchanged.ts";
-import { commandLine, makeWorld } from "../../helpers/world.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld } from "../../helpers/world.ts";
 
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());

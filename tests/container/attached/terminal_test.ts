@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { hasPython, Terminal, type TerminalOptions } from "../../helpers/terminal.ts";
-import { assertUnchanged, commandLine, lookAtMachine, makeWorld, type World } from "../../helpers/world.ts";
+import { assertUnchanged, lookAtMachine } from "../../helpers/leftovers.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 
 const SIGKILL = 9, SIGTERM = 15;
 const python = hasPython();

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { prepare, run, runDetached, SpawnError } from "../../../mod.ts";
 import { inside, say, text } from "../../helpers/inside.ts";
-import { commandLine, makeWorld, type Result } from "../../helpers/world.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld, type Result } from "../../helpers/world.ts";
 
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());

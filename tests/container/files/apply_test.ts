@@ -4,7 +4,9 @@ import { withRoot } from "../../../lib/container/files/rootfs_mount.ts";
 import { converse, host, say } from "../../helpers/inside.ts";
 import { hasPython, Terminal } from "../../helpers/terminal.ts";
 import { type Tree, treeOf } from "../../helpers/tree.ts";
-import { commandLine, lookAtMachine, makeWorld } from "../../helpers/world.ts";
+import { lookAtMachine } from "../../helpers/leftovers.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld } from "../../helpers/world.ts";
 
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { apply, changes } from "../../../mod.ts";
 import { host, say } from "../../helpers/inside.ts";
-import { commandLine, makeWorld } from "../../helpers/world.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld } from "../../helpers/world.ts";
 
 const world = makeWorld(), { folders, home } = world;
 Deno.test.afterAll(async () => {

@@ -5,7 +5,9 @@ import { findContainer } from "../../../lib/container/state/names.ts";
 import { flags } from "../../../ffi/program/flags.ts";
 import { AT_FDCWD, close, mknodAt, openAt, S_IF, setXattr } from "../../../ffi/fs/fs.ts";
 import { converse, host, say } from "../../helpers/inside.ts";
-import { hasAlpine, lookAtMachine, makeWorld } from "../../helpers/world.ts";
+import { lookAtMachine } from "../../helpers/leftovers.ts";
+import { hasAlpine } from "../../helpers/project.ts";
+import { makeWorld } from "../../helpers/world.ts";
 
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { boxesIn } from "../../helpers/boxes.ts";
 import { host } from "../../helpers/inside.ts";
-import { commandLine, makeWorld } from "../../helpers/world.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld } from "../../helpers/world.ts";
 
 const world = makeWorld(), { folder, stopped } = boxesIn(world);
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());

@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { output, run, type RunOptions } from "../../../mod.ts";
 import { ownOrigin } from "../../../lib/container/state/origin.ts";
 import { encodeIdentity, identifyProcess } from "../../../lib/container/state/record.ts";
-import { randomFrom } from "../../helpers/tar.ts";
+import { randomFrom } from "../../helpers/random.ts";
 import { startQuietly } from "../../helpers/kill.ts";
 import { marker, processesWith, until } from "../../helpers/life.ts";
-import { assertUnchanged, commandLine, lookAtMachine, makeWorld, type World } from "../../helpers/world.ts";
+import { assertUnchanged, lookAtMachine } from "../../helpers/leftovers.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 
 const MiB = 1024 * 1024;
 const HOUSEKEEPING = [".events", ".live", ".lock", ".names", ".names/.lock"];
