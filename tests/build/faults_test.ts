@@ -166,7 +166,7 @@ Deno.test("a full disk is named, and the store is as before", async () => {
     { containers } = world.folders,
     there = { images, containers };
   const text = "FROM scratch\nCOPY bin /bin\nWORKDIR /w\nRUN head -c 2000000 /dev/urandom > noise\nADD etc /etc/\n";
-  const folder = `${world.folders.images}/busybox`;
+  const folder = world.image;
   Deno.mkdirSync(small);
   await host("mount", "-t", "tmpfs", "-o", "size=16k", "full", small);
   try {

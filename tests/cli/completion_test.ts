@@ -31,7 +31,7 @@ async function makeBusyWorld(): Promise<World> {
   await did(world, "run", "-d", "--name", "frozen", ...apart, ...sleep);
   await did(world, "pause", "frozen");
   await did(world, "run", "--name", "done", ...apart, "busybox", "true");
-  await did(world, "images", "import", `${world.folders.images}/busybox`, "tool:3.20");
+  await did(world, "images", "import", world.image, "tool:3.20");
   await did(world, "network", "create", "backend");
   await Deno.writeTextFile(`${home}/zfile`, "");
   return {

@@ -4,9 +4,8 @@
  * @module
  */
 
+import { makeBusybox, sharedBusybox } from "./busybox.ts";
 import { ALPINE, commandLine, hasAlpine } from "./project.ts";
-
-const BUSYBOX = "/bin/busybox";
 
 /** What a command line wrote and how it ended. */
 export interface Result {
@@ -34,35 +33,31 @@ export interface World extends AsyncDisposable {
   readonly home: string;
   /** Options for the library: where images and containers live. */
   readonly folders: { images: string; containers: string };
+  /** The directory of the image `busybox`, which may be changed only if it is the world's own. */
+  readonly image: string;
   /** Runs `sauropod WORDS…` to its end. */
   cli(words: readonly string[], options?: CliOptions): Promise<Result>;
   /** Starts `sauropod WORDS…` with piped streams; the caller ends it. */
   start(words: readonly string[], options?: CliOptions): Deno.ChildProcess;
 }
 
-/** A small image made of Debian's static busybox. */
-function makeBusybox(folder: string): void {
-  for (const name of ["bin", "etc", "tmp", "root", "var"]) Deno.mkdirSync(`${folder}/${name}`, { recursive: true });
-  Deno.chmodSync(`${folder}/tmp`, 0o1777);
-  Deno.copyFileSync(BUSYBOX, `${folder}/bin/busybox`);
-  const { stdout } = new Deno.Command(BUSYBOX, { args: ["--list"] }).outputSync();
-  for (const applet of new TextDecoder().decode(stdout).trim().split("\n")) {
-    if (applet !== "busybox") Deno.symlinkSync("busybox", `${folder}/bin/${applet}`);
-  }
-  Deno.writeTextFileSync(
-    `${folder}/etc/passwd`,
-    "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000:Alice:/home/alice:/bin/sh\n",
-  );
-  Deno.writeTextFileSync(`${folder}/etc/group`, "root:x:0:\nalice:x:1000:\nstaff:x:50:alice\n");
+/** How to make a world. */
+export interface WorldOptions {
+  /** Makes an image `busybox` that the test may change. Default: false, it is one that all share, read-only. */
+  ownImage?: boolean;
 }
 
 /** Makes a world with the image `busybox`, and `alpine` where the real one is at hand. */
-export function makeWorld(): World {
+export function makeWorld({ ownImage = false }: WorldOptions = {}): World {
   const home = Deno.makeTempDirSync({ prefix: "sauropod-test-" });
   const folders = { images: `${home}/images`, containers: `${home}/containers` };
   Deno.mkdirSync(folders.images);
   Deno.mkdirSync(folders.containers);
-  makeBusybox(`${folders.images}/busybox`);
+  const image = ownImage ? `${folders.images}/busybox` : sharedBusybox();
+  if (ownImage) {
+    Deno.mkdirSync(image);
+    makeBusybox(image);
+  } else Deno.symlinkSync(image, `${folders.images}/busybox`);
   if (hasAlpine()) Deno.symlinkSync(ALPINE, `${folders.images}/alpine.tar.gz`);
 
   const command = (words: readonly string[], options: CliOptions): Deno.Command => {
@@ -79,6 +74,7 @@ export function makeWorld(): World {
   return {
     home,
     folders,
+    image,
     start: (words, options = {}) => command(words, options).spawn(),
     async cli(words, options = {}): Promise<Result> {
       const child = command(words, options).spawn();

@@ -38,7 +38,7 @@ const OPTIONS: readonly (readonly [flags: readonly string[], options: ContainerO
 
 Deno.test("explain shows every option as text and as JSON that agree, and makes nothing", async () => {
   await using world = makeWorld();
-  const lower = [`${world.folders.images}/busybox`];
+  const lower = [world.image];
   for (const [, options, shows] of OPTIONS) {
     const spec = await prepare(
       SPEC.id,

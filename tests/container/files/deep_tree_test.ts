@@ -137,7 +137,7 @@ Deno.test("apply writes and removes trees 3,000 folders deep", async () => {
   await host(
     "sh",
     "-ec",
-    `cp -a ${folders.images}/busybox ${path}; mkdir -p ${path}/opt ${path}/dev ${path}/proc ${path}/sys ${path}/run`,
+    `cp -a ${world.image} ${path}; mkdir -p ${path}/opt ${path}/dev ${path}/proc ${path}/sys ${path}/run`,
   );
   await host(
     "sh",

@@ -13,7 +13,7 @@ const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());
 
 const tree = `${world.folders.images}/tree`;
-await host("cp", "-a", `${world.folders.images}/busybox`, tree);
+await host("cp", "-a", world.image, tree);
 await host(
   "sh",
   "-ec",

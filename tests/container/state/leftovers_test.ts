@@ -403,12 +403,12 @@ Deno.test("a launch that fails in the library leaves no descriptor and no proces
 });
 
 Deno.test("gc removes what was unpacked from an archive that has changed, but not while a container uses it", async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   const archive = `${world.folders.images}/box.tar`;
   const unpacked = (): number => [...Deno.readDirSync(`${world.folders.images}/.unpacked`)].length;
   const pack = async (file: string): Promise<void> => {
-    Deno.writeTextFileSync(`${world.folders.images}/busybox/${file}`, file);
-    const args = ["-C", `${world.folders.images}/busybox`, "-cf", archive, "."];
+    Deno.writeTextFileSync(`${world.image}/${file}`, file);
+    const args = ["-C", world.image, "-cf", archive, "."];
     assert.ok((await new Deno.Command("tar", { args }).output()).success);
   };
   await pack("first");
