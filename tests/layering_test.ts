@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { PROJECT } from "./helpers/world.ts";
+import { PROJECT } from "./helpers/project.ts";
 
 // The rooms of the house from the ground up: a file may import from its own room and from those before it.
 const ROOMS = [

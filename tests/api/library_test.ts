@@ -10,7 +10,9 @@ import {
   SpawnError,
 } from "../../mod.ts";
 import { lineReader, text, until } from "../helpers/inside.ts";
-import { assertUnchanged, lookAtMachine, makeWorld, PROJECT } from "../helpers/world.ts";
+import { assertUnchanged, lookAtMachine } from "../helpers/leftovers.ts";
+import { PROJECT } from "../helpers/project.ts";
+import { makeWorld } from "../helpers/world.ts";
 
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { output, run } from "../../mod.ts";
-import { commandLine, makeWorld, PROJECT, type World } from "../helpers/world.ts";
+import { commandLine, PROJECT } from "../helpers/project.ts";
+import { makeWorld, type World } from "../helpers/world.ts";
 
 const silent = { stdin: "null", stdout: "null", stderr: "null" } as const;
 
@@ -36,7 +37,7 @@ async function isGone(pid: number): Promise<boolean> {
 
 Deno.test("device files of an image are dead, with a read-only root too", async () => {
   await using world = makeWorld();
-  const node = `${world.folders.images}/busybox/node`;
+  const node = `${world.image}/node`;
   assert.ok((await new Deno.Command("mknod", { args: [node, "c", "1", "3"] }).output()).success);
   for (const flags of [[], ["--read-only"]]) {
     const { code, stderr } = await world.cli([...flags, "--rm", "busybox", "cat", "/node"]);
@@ -104,7 +105,7 @@ Deno.test("a pending read that is cancelled reads no other file", async () => {
 
 Deno.test("a command with file capabilities dies with its caller", async () => {
   await using world = makeWorld();
-  const program = `${world.folders.images}/busybox/bin/busybox-caps`;
+  const program = `${world.image}/bin/busybox-caps`;
   await Deno.copyFile("/bin/busybox", program);
   const set = `import struct, os; os.setxattr(${
     JSON.stringify(program)
@@ -123,7 +124,7 @@ Deno.test("a command with file capabilities dies with its caller", async () => {
 
 Deno.test("the caller's umask is not the container's, and the root is the image's", async () => {
   await using world = makeWorld();
-  await Deno.chmod(`${world.folders.images}/busybox`, 0o1755);
+  await Deno.chmod(world.image, 0o1755);
   const words = quoted(commandLine(["--rm", "-u", "1000", "busybox", "stat", "-c", "%a %u", "/"]));
   const { code, stdout, stderr } = await shell(`umask 077; exec ${words}`, world);
   assert.deepEqual({ code, out: text(stdout), err: text(stderr) }, { code: 0, out: "1755 0\n", err: "" });
@@ -131,7 +132,7 @@ Deno.test("the caller's umask is not the container's, and the root is the image'
 
 Deno.test("a working directory that the image links to a descriptor makes nothing on the host", async () => {
   await using world = makeWorld();
-  await Deno.symlink("/proc/self/fd/9", `${world.folders.images}/busybox/w`);
+  await Deno.symlink("/proc/self/fd/9", `${world.image}/w`);
   await Deno.mkdir(`${world.home}/victim`);
   const words = quoted(commandLine(["--rm", "-w", "/w/made", "busybox", "true"]));
   await shell(`exec ${words} 9<victim`, world);
@@ -206,7 +207,7 @@ Deno.test("an interrupted unpacking ends at once and leaves nothing", async () =
 
 Deno.test("with init the exit codes are the same", async () => {
   await using world = makeWorld();
-  await Deno.writeTextFile(`${world.folders.images}/busybox/bin/data`, "no program");
+  await Deno.writeTextFile(`${world.image}/bin/data`, "no program");
   for (const flags of [[], ["--init"]]) {
     assert.equal((await world.cli([...flags, "--rm", "busybox", "data"])).code, 126, `data ${flags}`);
     assert.equal((await world.cli([...flags, "--rm", "busybox", "nothing"])).code, 127, `nothing ${flags}`);

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { PROJECT } from "../helpers/world.ts";
+import { PROJECT } from "../helpers/project.ts";
 import { type Evidence, type Order, runHost, type Scene, writeImage } from "./scene.ts";
 
 /** A container that runs while it is attacked. */

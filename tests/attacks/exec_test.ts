@@ -11,7 +11,8 @@ import { compileAttack } from "../helpers/attack.ts";
 import { context } from "../helpers/building.ts";
 import { host, text } from "../helpers/inside.ts";
 import { clear } from "../helpers/life.ts";
-import { makeWorld, PROJECT, type World } from "../helpers/world.ts";
+import { PROJECT } from "../helpers/project.ts";
+import { makeWorld, type World } from "../helpers/world.ts";
 
 const PRELOAD = "LD_PRELOAD=/evil.so";
 

@@ -84,7 +84,7 @@ function hasBuildah(): boolean {
 }
 
 Deno.test("what is built is what buildah builds of the same Dockerfile", { ignore: !hasBuildah() }, async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   const folder = context(world, {
     Dockerfile: COMPARED,
     "d/a": { text: "a", mode: 0o640 },
@@ -96,7 +96,7 @@ Deno.test("what is built is what buildah builds of the same Dockerfile", { ignor
     "with blank": "",
   });
   Deno.chmodSync(`${folder}/d/sub`, 0o750);
-  const root = `${world.folders.images}/busybox`;
+  const root = world.image;
   for (const name of ["dev", "proc", "sys", "run"]) Deno.mkdirSync(`${root}/${name}`);
   for (const name of ["hosts", "hostname", "resolv.conf"]) Deno.writeTextFileSync(`${root}/etc/${name}`, "");
   Deno.writeTextFileSync(`${root}/etc/passwd`, "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/:/bin/sh\n");

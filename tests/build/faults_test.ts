@@ -8,7 +8,7 @@ import { pruneStore } from "../../lib/build/remove_images.ts";
 import { storeFolder } from "../../lib/store/store.ts";
 import { assertApart, assertNothingLeft, leftIn, lookApart, processesWith, until } from "../helpers/life.ts";
 import { host } from "../helpers/inside.ts";
-import { randomFrom } from "../helpers/tar.ts";
+import { randomFrom } from "../helpers/random.ts";
 import { makeWorld, type World } from "../helpers/world.ts";
 import { blobs, build, built, cached, context, namesIn, say } from "../helpers/building.ts";
 
@@ -167,7 +167,7 @@ Deno.test("a full disk is named, and the store is as before", async () => {
     { containers } = world.folders,
     there = { images, containers };
   const text = "FROM scratch\nCOPY bin /bin\nWORKDIR /w\nRUN head -c 2000000 /dev/urandom > noise\nADD etc /etc/\n";
-  const folder = `${world.folders.images}/busybox`;
+  const folder = world.image;
   Deno.mkdirSync(small);
   await host("mount", "-t", "tmpfs", "-o", "size=16k", "full", small);
   try {

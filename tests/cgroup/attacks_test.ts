@@ -3,7 +3,8 @@ import { type ContainerOptions, output, run } from "../../mod.ts";
 import { readOwnership } from "../../lib/container/state/ownership.ts";
 import { groupOf, groupsOf, has, host } from "../helpers/groups.ts";
 import { until } from "../helpers/inside.ts";
-import { assertUnchanged, lookAtMachine, makeWorld, type World } from "../helpers/world.ts";
+import { assertUnchanged, lookAtMachine } from "../helpers/leftovers.ts";
+import { makeWorld, type World } from "../helpers/world.ts";
 
 // What a container can do to control groups through a user namespace and a cgroup namespace that it makes. The same tests
 // run on hosts of cgroup v1, hybrid ones and, by v2_test.ts, on a pure v2 one.

@@ -4,7 +4,8 @@ import { formatRule, USUAL_DEVICES } from "../../lib/cgroup/devices.ts";
 import { parseDeviceRule } from "../../lib/container/spec/parse.ts";
 import { has, host } from "../helpers/groups.ts";
 import { host as run } from "../helpers/inside.ts";
-import { commandLine, makeWorld, type Result, type World } from "../helpers/world.ts";
+import { commandLine } from "../helpers/project.ts";
+import { makeWorld, type Result, type World } from "../helpers/world.ts";
 
 // The same tests run with the devices controller of v1, without it where v2 is mounted, and, by v2_test.ts, on a pure v2
 // machine.

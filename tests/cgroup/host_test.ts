@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { CgroupHost } from "../../lib/cgroup/host.ts";
 import { parseMountinfo, visibleMounts } from "../../lib/cgroup/mountinfo.ts";
 import { CG, detect, type Files, HYBRID, IN_DOCKER, NONE, SYSTEMD_HYBRID, V2 } from "../helpers/cgroup_hosts.ts";
-import { randomFrom } from "../helpers/tar.ts";
+import { randomFrom } from "../helpers/random.ts";
 
 function where(host: CgroupHost): Record<string, string> {
   return Object.fromEntries(host.controllers.entries().map(([name, h]) => [name, `${h.version} ${h.mount} ${h.own}`]));

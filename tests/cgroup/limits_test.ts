@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { type Container, type Limits, output, run, type RunOptions, SauropodError } from "../../mod.ts";
 import { type CgroupHost, type Controller, detectCgroups } from "../../lib/cgroup/host.ts";
-import { assertUnchanged, commandLine, lookAtMachine, makeWorld, type World } from "../helpers/world.ts";
+import { assertUnchanged, lookAtMachine } from "../helpers/leftovers.ts";
+import { commandLine } from "../helpers/project.ts";
+import { makeWorld, type World } from "../helpers/world.ts";
 
 // The same tests run on hosts of cgroup v1, hybrid ones and, by v2_test.ts, on a pure v2 one.
 

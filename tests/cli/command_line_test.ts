@@ -4,7 +4,8 @@ import { translateDockerAlias } from "../../cli/args/docker_aliases.ts";
 import { EXEC_TABLE } from "../../cli/commands/exec.ts";
 import { kebab } from "../../cli/args/flag_schema.ts";
 import { FLAG_TABLE, FLAGS, SHORT } from "../../cli/args/container_flags.ts";
-import { commandLine, makeWorld } from "../helpers/world.ts";
+import { commandLine } from "../helpers/project.ts";
+import { makeWorld } from "../helpers/world.ts";
 
 // From what people type to what the parser reads
 

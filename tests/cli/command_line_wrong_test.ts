@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { commandLine, makeWorld, PROJECT } from "../helpers/world.ts";
+import { commandLine, PROJECT } from "../helpers/project.ts";
+import { makeWorld } from "../helpers/world.ts";
 
 /** What is typed, what is wrong with it, and what to try. */
 const WRONG = [
@@ -126,7 +127,7 @@ Deno.test("a file that is not there or cannot be read is named, with why", async
     [["images", "build", "-f", folder, folder], `${folder} cannot be read: it is a folder`],
   ];
   assert.equal((await world.cli(["--name", "web", "--network", "none", "busybox", "true"])).code, 0);
-  assert.equal((await world.cli(["images", "import", `${world.folders.images}/busybox`, "kept"])).code, 0);
+  assert.equal((await world.cli(["images", "import", world.image, "kept"])).code, 0);
   for (const [typed, message] of rows) {
     const { code, stdout, stderr } = await world.cli(typed);
     assert.deepEqual([code, stdout], [125, ""], typed.join(" "));

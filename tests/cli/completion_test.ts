@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { COMMANDS } from "../../cli/args/normalize.ts";
 import { complete } from "../../cli/dispatch/complete.ts";
 import { hasPython, Terminal } from "../helpers/terminal.ts";
-import { commandLine, makeWorld, type World } from "../helpers/world.ts";
+import { commandLine } from "../helpers/project.ts";
+import { makeWorld, type World } from "../helpers/world.ts";
 
 function proposed(world: World, typed: readonly string[]): string[] {
   const before = Deno.env.get("SAUROPOD_HOME");
@@ -30,7 +31,7 @@ async function makeBusyWorld(): Promise<World> {
   await did(world, "run", "-d", "--name", "frozen", ...apart, ...sleep);
   await did(world, "pause", "frozen");
   await did(world, "run", "--name", "done", ...apart, "busybox", "true");
-  await did(world, "images", "import", `${world.folders.images}/busybox`, "tool:3.20");
+  await did(world, "images", "import", world.image, "tool:3.20");
   await did(world, "network", "create", "backend");
   await Deno.writeTextFile(`${home}/zfile`, "");
   return {

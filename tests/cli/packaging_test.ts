@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { V8_FLAGS } from "../../tools/pack/pack.ts";
 import { text } from "../helpers/inside.ts";
-import { makeWorld, PROJECT } from "../helpers/world.ts";
+import { PROJECT } from "../helpers/project.ts";
+import { makeWorld } from "../helpers/world.ts";
 
 async function deno(
   args: readonly string[],

@@ -7,7 +7,7 @@ import { execute, shimFd } from "../../ffi/program/execute.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { type Argument, type Call, callerStep, type Program, register, step } from "../../ffi/program/model.ts";
 import { formatCall } from "../../lib/program/explain.ts";
-import { randomFrom } from "../helpers/tar.ts";
+import { randomFrom } from "../helpers/random.ts";
 
 function pseudo(name: Call["call"], ...args: Argument[]): Call {
   return { call: name, args };

@@ -30,7 +30,7 @@ import {
   setUp,
 } from "../../ffi/netlink/rtnetlink.ts";
 import { address } from "../helpers/addresses.ts";
-import { randomFrom } from "../helpers/tar.ts";
+import { randomFrom } from "../helpers/random.ts";
 
 const MAC = Uint8Array.of(2, 0x53, 10, 1, 2, 3);
 

@@ -5,7 +5,7 @@
  */
 
 import { host } from "./inside.ts";
-import { PROJECT } from "./world.ts";
+import { PROJECT } from "./project.ts";
 
 /** Compiles `tests/attacks/NAME.c` into the file `output`, a static program unless `flags` say otherwise. */
 export async function compileAttack(

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { commandLine, type World } from "./world.ts";
+import { commandLine } from "./project.ts";
+import type { World } from "./world.ts";
 
 /** A folder of containers of its own, in which rounds follow each other. */
 export interface Lane {

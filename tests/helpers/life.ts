@@ -6,7 +6,8 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { assertUnchanged, lookAtMachine, type Machine, type World } from "./world.ts";
+import { assertUnchanged, lookAtMachine, type Machine } from "./leftovers.ts";
+import type { World } from "./world.ts";
 
 /** What `inspect` tells of a container. */
 export interface Inspected {

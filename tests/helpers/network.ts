@@ -9,7 +9,8 @@ import assert from "node:assert/strict";
 import { type Container, run, type RunOptions } from "../../mod.ts";
 import { host, lineReader, until } from "./inside.ts";
 import type { Protocol } from "./peer.ts";
-import { PROJECT, type World } from "./world.ts";
+import { PROJECT } from "./project.ts";
+import type { World } from "./world.ts";
 
 /** The port on which peers answer. */
 export const PORT = 7000;

@@ -91,32 +91,3 @@ export function pax(values: Record<string, string | Uint8Array<ArrayBuffer>>, ty
 export function tar(...items: (Item | Uint8Array<ArrayBuffer>)[]): Uint8Array<ArrayBuffer> {
   return concat(...items.map((one) => one instanceof Uint8Array ? one : item(one)), new Uint8Array(1024));
 }
-
-/** Numbers from 0 up to 1 that are the same in each run (mulberry32). */
-export function randomFrom(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
-/** Runs a program of the host; its standard output. */
-export async function output(program: string, args: string[], stdin?: Uint8Array<ArrayBuffer>) {
-  const child = new Deno.Command(program, {
-    args,
-    stdin: stdin ? "piped" : "null",
-    stdout: "piped",
-    stderr: "piped",
-    env: { LC_ALL: "C" },
-  }).spawn();
-  const written = stdin && (async () => {
-    const writer = child.stdin.getWriter();
-    await writer.write(stdin);
-    await writer.close();
-  })();
-  const [{ success, stdout, stderr }] = await Promise.all([child.output(), written]);
-  if (!success) throw new Error(`${program} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
-  return stdout;
-}

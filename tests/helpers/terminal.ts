@@ -1,7 +1,7 @@
 /** A command on a pseudo-terminal of its own, as a user at a keyboard has it. */
 
 import assert from "node:assert/strict";
-import { PROJECT } from "./world.ts";
+import { PROJECT } from "./project.ts";
 
 /** How to start a command on a terminal. */
 export interface TerminalOptions {

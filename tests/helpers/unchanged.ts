@@ -6,7 +6,8 @@
 
 import assert from "node:assert/strict";
 import { host, inside, type InsideOptions } from "./inside.ts";
-import { assertUnchanged, lookAtMachine, type World } from "./world.ts";
+import { assertUnchanged, lookAtMachine } from "./leftovers.ts";
+import type { World } from "./world.ts";
 
 /** Everything in a folder: names, kinds, modes, owners, sizes, times and contents. */
 export async function fingerprint(folder: string): Promise<string> {

@@ -7,7 +7,8 @@
 import { AT_FDCWD, close, S_IF, statusAt } from "../../ffi/fs/fs.ts";
 import { openDirectory } from "../../lib/tar/tree.ts";
 import { unpack, type UnpackOptions } from "../../lib/tar/unpack.ts";
-import { type Item, output } from "./tar.ts";
+import { output } from "./host_program.ts";
+import type { Item } from "./tar.ts";
 
 /** A folder with `root`, to unpack to, and `outside`, which must stay as it is. */
 export async function inBox(use: (box: string) => Promise<void>): Promise<void> {

@@ -1,17 +1,11 @@
 /**
- * A place for tests to make containers in: folders of its own, images, the command line, and a look at the machine
- * before and after.
+ * A place for tests to make containers in: directories of its own, images, the command line.
  *
  * @module
  */
 
-import assert from "node:assert/strict";
-
-/** The project's folder. */
-export const PROJECT = new URL("../../", import.meta.url).pathname.replace(/\/$/, "");
-
-const ALPINE = `${PROJECT}/../shared/images/alpine-minirootfs-3.20.3-${Deno.build.arch}.tar.gz`;
-const BUSYBOX = "/bin/busybox";
+import { makeBusybox, sharedBusybox } from "./busybox.ts";
+import { ALPINE, commandLine, hasAlpine } from "./project.ts";
 
 /** What a command line wrote and how it ended. */
 export interface Result {
@@ -39,40 +33,31 @@ export interface World extends AsyncDisposable {
   readonly home: string;
   /** Options for the library: where images and containers live. */
   readonly folders: { images: string; containers: string };
+  /** The directory of the image `busybox`, which may be changed only if it is the world's own. */
+  readonly image: string;
   /** Runs `sauropod WORDS…` to its end. */
   cli(words: readonly string[], options?: CliOptions): Promise<Result>;
   /** Starts `sauropod WORDS…` with piped streams; the caller ends it. */
   start(words: readonly string[], options?: CliOptions): Deno.ChildProcess;
 }
 
-/** The command that runs Sauropod's command line. */
-export function commandLine(words: readonly string[]): string[] {
-  return [Deno.execPath(), "run", "-A", `${PROJECT}/cli.ts`, ...words];
-}
-
-/** A small image made of Debian's static busybox. */
-function makeBusybox(folder: string): void {
-  for (const name of ["bin", "etc", "tmp", "root", "var"]) Deno.mkdirSync(`${folder}/${name}`, { recursive: true });
-  Deno.chmodSync(`${folder}/tmp`, 0o1777);
-  Deno.copyFileSync(BUSYBOX, `${folder}/bin/busybox`);
-  const { stdout } = new Deno.Command(BUSYBOX, { args: ["--list"] }).outputSync();
-  for (const applet of new TextDecoder().decode(stdout).trim().split("\n")) {
-    if (applet !== "busybox") Deno.symlinkSync("busybox", `${folder}/bin/${applet}`);
-  }
-  Deno.writeTextFileSync(
-    `${folder}/etc/passwd`,
-    "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000:Alice:/home/alice:/bin/sh\n",
-  );
-  Deno.writeTextFileSync(`${folder}/etc/group`, "root:x:0:\nalice:x:1000:\nstaff:x:50:alice\n");
+/** How to make a world. */
+export interface WorldOptions {
+  /** Makes an image `busybox` that the test may change. Default: false, it is one that all share, read-only. */
+  ownImage?: boolean;
 }
 
 /** Makes a world with the image `busybox`, and `alpine` where the real one is at hand. */
-export function makeWorld(): World {
+export function makeWorld({ ownImage = false }: WorldOptions = {}): World {
   const home = Deno.makeTempDirSync({ prefix: "sauropod-test-" });
   const folders = { images: `${home}/images`, containers: `${home}/containers` };
   Deno.mkdirSync(folders.images);
   Deno.mkdirSync(folders.containers);
-  makeBusybox(`${folders.images}/busybox`);
+  const image = ownImage ? `${folders.images}/busybox` : sharedBusybox();
+  if (ownImage) {
+    Deno.mkdirSync(image);
+    makeBusybox(image);
+  } else Deno.symlinkSync(image, `${folders.images}/busybox`);
   if (hasAlpine()) Deno.symlinkSync(ALPINE, `${folders.images}/alpine.tar.gz`);
 
   const command = (words: readonly string[], options: CliOptions): Deno.Command => {
@@ -89,6 +74,7 @@ export function makeWorld(): World {
   return {
     home,
     folders,
+    image,
     start: (words, options = {}) => command(words, options).spawn(),
     async cli(words, options = {}): Promise<Result> {
       const child = command(words, options).spawn();
@@ -107,75 +93,4 @@ export function makeWorld(): World {
       await Deno.remove(home, { recursive: true });
     },
   };
-}
-
-/** Whether real Alpine is at hand. */
-export function hasAlpine(): boolean {
-  try {
-    return Deno.statSync(ALPINE).isFile;
-  } catch {
-    return false;
-  }
-}
-
-/** What containers could leave on a machine. */
-export interface Machine {
-  /** Mount points. */
-  mounts: string[];
-  /** Control groups of Sauropod's. */
-  groups: string[];
-  /** Network interfaces. */
-  links: string[];
-  /** Processes of Sauropod's shim. */
-  processes: string[];
-}
-
-function lines(path: string, column: number): string[] {
-  return Deno.readTextFileSync(path).trim().split("\n").map((line) => line.split(" ")[column] ?? "");
-}
-
-/** The links of this network namespace, but for the default network's bridge, which stays once it has been made. */
-function links(): string[] {
-  const names = [...Deno.readTextFileSync("/proc/net/dev").matchAll(/^ *([^\s:]+):/gm)].map(([, name = ""]) => name);
-  return names.filter((name) => name !== "sauropod0").sort();
-}
-
-function isContainerLink(name: string): boolean {
-  return name.startsWith("veth");
-}
-
-function groups(folder: string, depth: number): string[] {
-  return [...Deno.readDirSync(folder)].filter(({ isDirectory }) => isDirectory).flatMap(({ name }) => {
-    const path = `${folder}/${name}`;
-    if (name.startsWith("sauropod-")) return [path];
-    return depth > 0 ? groups(path, depth - 1) : [];
-  });
-}
-
-function commandOf(pid: string): string {
-  try {
-    return Deno.readTextFileSync(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim();
-  } catch {
-    return "";
-  }
-}
-
-/** Looks at the machine. */
-export function lookAtMachine(): Machine {
-  const pids = [...Deno.readDirSync("/proc")].map(({ name }) => name).filter((name) => /^\d+$/.test(name));
-  return {
-    mounts: lines("/proc/self/mountinfo", 4).sort(),
-    groups: groups("/sys/fs/cgroup", 1).sort(),
-    links: links().filter((name) => !isContainerLink(name)),
-    processes: pids.map(commandOf).filter((command) => command.startsWith("sauropod-")).sort(),
-  };
-}
-
-/** Checks that the machine is as it was. */
-export function assertUnchanged(before: Machine): void {
-  // The kernel takes the network of a container that has ended away soon, but not at once.
-  const end = Date.now() + 5000, clock = new Int32Array(new SharedArrayBuffer(4));
-  while (links().some(isContainerLink) && Date.now() < end) Atomics.wait(clock, 0, 0, 10);
-  assert.deepEqual(links().filter(isContainerLink), []);
-  assert.deepEqual(lookAtMachine(), before);
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { isoTime, now } from "../../lib/host/clock.ts";
-import { randomFrom } from "../helpers/tar.ts";
+import { randomFrom } from "../helpers/random.ts";
 
 Deno.test("times are written as Date writes them", () => {
   const edges = ["1970-01-01", "2000-02-29", "2026-12-31", "2027-01-01", "2100-02-28", "2100-03-01", "2400-02-29"];

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { AT_FDCWD, statusAt } from "../../ffi/fs/fs.ts";
 import { ImageError } from "../../lib/errors.ts";
 import { findUnpacked, staleArchives, unpackOnce } from "../../lib/image/archive.ts";
-import { bytesOf, concat, type Item, item, output, tar } from "../helpers/tar.ts";
+import { output } from "../helpers/host_program.ts";
+import { bytesOf, concat, type Item, item, tar } from "../helpers/tar.ts";
 import { type Bytes, file, folder, inBox } from "../helpers/unpacking.ts";
 
 function descriptors(): number {

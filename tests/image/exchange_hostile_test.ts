@@ -6,7 +6,8 @@ import { loadImages } from "../../lib/image/exchange/load.ts";
 import { storeFolder } from "../../lib/store/store.ts";
 import { host, until } from "../helpers/inside.ts";
 import { bytesOf, type Item, item, tar } from "../helpers/tar.ts";
-import { makeWorld, PROJECT } from "../helpers/world.ts";
+import { PROJECT } from "../helpers/project.ts";
+import { makeWorld } from "../helpers/world.ts";
 import {
   archive,
   type Bytes,

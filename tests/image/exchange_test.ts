@@ -10,7 +10,8 @@ import { layerFolder } from "../../lib/store/layer_paths.ts";
 import { hostPlatform } from "../../lib/oci.ts";
 import { storeFolder } from "../../lib/store/store.ts";
 import { host } from "../helpers/inside.ts";
-import { output, tar } from "../helpers/tar.ts";
+import { output } from "../helpers/host_program.ts";
+import { tar } from "../helpers/tar.ts";
 import { listTree, unpackedByUmoci } from "../helpers/umoci.ts";
 import { makeWorld } from "../helpers/world.ts";
 import {
@@ -42,7 +43,7 @@ import {
 
 Deno.test("a root file system is imported from a folder, an archive in any compression and a stream", async () => {
   await using world = makeWorld();
-  const { images } = world.folders, folder = `${images}/busybox`;
+  const { images } = world.folders, folder = world.image;
   const plain = own(await output("tar", ["-C", folder, "-cf", "-", "."]));
   const wanted = await listTree(folder);
   const sources = {
@@ -232,7 +233,7 @@ Deno.test("a container's changes become a layer upon its image's, or upon the fo
   const rootfs = await unpackedByUmoci(world, `${world.home}/layout`, made.name);
   assert.deepEqual((await listTree(rootfs)).map((line) => line.split(" ")[0]), ["etc", "etc/new", "link", "run"]);
 
-  const base = await commitContainer(images, { changes: [upper], lower: [`${images}/busybox`] }, "c/base");
+  const base = await commitContainer(images, { changes: [upper], lower: [world.image] }, "c/base");
   assert.equal(documents(images, base.name).manifest.layers.length, 2);
   await assert.rejects(commitContainer(images, { changes: [upper], lower: ["/"] }, "c/h"), {
     code: "commit-unsupported",

@@ -13,7 +13,7 @@ import {
   tagImage,
 } from "../../mod.ts";
 import { text } from "../helpers/inside.ts";
-import { startRegistry } from "../helpers/registry.ts";
+import { startRegistry } from "../helpers/docker_registry.ts";
 import { makeWorld } from "../helpers/world.ts";
 
 const network = "none";

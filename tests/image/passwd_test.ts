@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ImageError, InputError } from "../../lib/errors.ts";
 import { type ImageUser, lookupUser, readImageFile } from "../../lib/image/passwd.ts";
-import { output } from "../helpers/tar.ts";
+import { output } from "../helpers/host_program.ts";
 
 type Files = Readonly<Record<string, string>>;
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { ImageError, InputError } from "../../lib/errors.ts";
 import { archiveName, listImages, resolveImage } from "../../lib/image/resolve.ts";
-import { output, tar } from "../helpers/tar.ts";
+import { output } from "../helpers/host_program.ts";
+import { tar } from "../helpers/tar.ts";
 
 async function withImages(use: (images: string) => Promise<void>): Promise<void> {
   const images = await Deno.realPath(await Deno.makeTempDir({ prefix: "sauropod-images-" }));

@@ -78,7 +78,7 @@ Deno.test("entries of an image's environment without a name are left out, in run
 Deno.test("a container has the labels of its image, under the user's", async () => {
   await using world = makeWorld();
   const changes = { Labels: { vendor: "them", tier: "web" } };
-  await importImage(`${world.folders.images}/busybox`, "labelled", { ...world.folders, changes });
+  await importImage(world.image, "labelled", { ...world.folders, changes });
   await world.cli(["create", "--name", "one", "--network", "none", "-l", "tier=db", "labelled", "true"]);
   const { stdout } = await world.cli(["inspect", "-f", "{{json .options.labels}}", "one"]);
   assert.deepEqual(JSON.parse(stdout), { vendor: "them", tier: "db" });
@@ -86,7 +86,7 @@ Deno.test("a container has the labels of its image, under the user's", async () 
 
 Deno.test("completion proposes stored images by their short names, where they can stand", async () => {
   await using world = makeWorld();
-  await importImage(`${world.folders.images}/busybox`, "stored/app:2", world.folders);
+  await importImage(world.image, "stored/app:2", world.folders);
   for (const words of [["stor"], ["run", "sto"], ["images", "rm", "sto"], ["images", "tag", "sto"]]) {
     const { code, stdout } = await world.cli(["__complete", ...words]);
     assert.deepEqual([code, stdout], [0, "stored/app:2\tstored image\n"], words.join(" "));

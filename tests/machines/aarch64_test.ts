@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { V8_FLAGS } from "../../tools/pack/pack.ts";
 import { obstacle, runSections, type Section, sectionScript } from "../helpers/machine.ts";
-import { PROJECT } from "../helpers/world.ts";
+import { PROJECT } from "../helpers/project.ts";
 
 // Boots an emulated aarch64 machine with Linux 6.1 and control groups v2, and uses the packed command line there.
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { obstacle, runSections, type Section, sectionScript } from "../helpers/machine.ts";
-import { PROJECT } from "../helpers/world.ts";
+import { PROJECT } from "../helpers/project.ts";
 
 // Boots one machine whose only control groups are v2, and looks at what Sauropod does there.
 

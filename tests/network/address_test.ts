@@ -15,7 +15,7 @@ import {
   sameAddress,
   sizeOf,
 } from "../../lib/text/address.ts";
-import { randomFrom } from "../helpers/tar.ts";
+import { randomFrom } from "../helpers/random.ts";
 import { address, assertRefused, cidr } from "../helpers/addresses.ts";
 
 Deno.test("addresses are read, and written as RFC 5952 wants them", () => {

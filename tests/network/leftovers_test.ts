@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { createNetwork, listNetworks, output, removeNetwork, run } from "../../mod.ts";
 import { lineReader, say, text, until } from "../helpers/inside.ts";
 import { assertApart, awaitQuiet, containerLinks, ruleset } from "../helpers/network.ts";
-import { commandLine, lookAtMachine, makeWorld } from "../helpers/world.ts";
+import { lookAtMachine } from "../helpers/leftovers.ts";
+import { commandLine } from "../helpers/project.ts";
+import { makeWorld } from "../helpers/world.ts";
 
 assertApart();
 const world = makeWorld();

@@ -177,7 +177,7 @@ const OVERWRITE = `
 
 function makeImage(name: string, make: (folder: string) => void): string {
   const folder = `${world.folders.images}/${name}`;
-  new Deno.Command("cp", { args: ["-a", `${world.folders.images}/busybox`, folder] }).outputSync();
+  new Deno.Command("cp", { args: ["-a", world.image, folder] }).outputSync();
   make(folder);
   return folder;
 }

@@ -16,7 +16,8 @@ import {
   settleHere,
 } from "../helpers/network.ts";
 import type { Protocol } from "../helpers/peer.ts";
-import { commandLine, hasAlpine, makeWorld } from "../helpers/world.ts";
+import { commandLine, hasAlpine } from "../helpers/project.ts";
+import { makeWorld } from "../helpers/world.ts";
 
 assertApart();
 const world = makeWorld();

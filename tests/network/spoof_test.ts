@@ -14,7 +14,8 @@ import {
   settleElsewhere,
   settleHere,
 } from "../helpers/network.ts";
-import { makeWorld, PROJECT } from "../helpers/world.ts";
+import { PROJECT } from "../helpers/project.ts";
+import { makeWorld } from "../helpers/world.ts";
 
 assertApart();
 const world = makeWorld();

@@ -5,7 +5,8 @@ import type { ContainerOptions } from "../../lib/container/options.ts";
 import { prepare } from "../../lib/container/spec/spec.ts";
 import { explain, formatProgram } from "../../lib/program/explain.ts";
 import { compile, compileLast } from "../../lib/program/compile.ts";
-import { hasAlpine, makeWorld } from "../helpers/world.ts";
+import { hasAlpine } from "../helpers/project.ts";
+import { makeWorld } from "../helpers/world.ts";
 import { SPEC, WIRING } from "../helpers/spec.ts";
 
 const OPTIONS: readonly (readonly [flags: readonly string[], options: ContainerOptions, shows: RegExp])[] = [
@@ -37,7 +38,7 @@ const OPTIONS: readonly (readonly [flags: readonly string[], options: ContainerO
 
 Deno.test("explain shows every option as text and as JSON that agree, and makes nothing", async () => {
   await using world = makeWorld();
-  const lower = [`${world.folders.images}/busybox`];
+  const lower = [world.image];
   for (const [, options, shows] of OPTIONS) {
     const spec = await prepare(
       SPEC.id,

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
-import { serveFaulty, startRegistry, succeed, USER } from "../helpers/registry.ts";
+import { startRegistry, USER } from "../helpers/docker_registry.ts";
+import { succeed } from "../helpers/host_program.ts";
+import { serveFaulty } from "../helpers/registry.ts";
 import { Terminal } from "../helpers/terminal.ts";
-import { commandLine, makeWorld, type World } from "../helpers/world.ts";
+import { commandLine } from "../helpers/project.ts";
+import { makeWorld, type World } from "../helpers/world.ts";
 
 const SECRET = btoa(`${USER.username}:${USER.password}`);
 

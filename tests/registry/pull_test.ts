@@ -8,7 +8,7 @@ import { downloadBlob } from "../../lib/registry/download.ts";
 import { fetchManifest, lookUpManifest } from "../../lib/registry/manifests.ts";
 import { parseRetryAfter } from "../../lib/registry/retry.ts";
 import { type Answerer, apart, cutAfter, describe, hastyClock, noise, serveFaulty } from "../helpers/registry.ts";
-import { PROJECT } from "../helpers/world.ts";
+import { PROJECT } from "../helpers/project.ts";
 import {
   ALICE,
   asManifest,

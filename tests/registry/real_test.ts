@@ -5,7 +5,9 @@ import { openRegistry, type Registry } from "../../lib/registry/client.ts";
 import { downloadBlob } from "../../lib/registry/download.ts";
 import { fetchManifest, lookUpManifest, pushManifest } from "../../lib/registry/manifests.ts";
 import { hasBlob, pushBlob } from "../../lib/registry/upload.ts";
-import { apart, makeLayout, noise, type RealRegistry, startRegistry, succeed, USER } from "../helpers/registry.ts";
+import { type RealRegistry, startRegistry, USER } from "../helpers/docker_registry.ts";
+import { succeed } from "../helpers/host_program.ts";
+import { apart, makeLayout, noise } from "../helpers/registry.ts";
 
 // Two small layers, and one that is pushed as a stream.
 const LAYERS = [noise(10_000, 1), noise(1, 2), noise(6 * 2 ** 20, 3)];

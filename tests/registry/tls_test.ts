@@ -3,7 +3,7 @@ import { pullImage } from "../../lib/image/pull.ts";
 import { certificateFiles } from "../../lib/registry/certificates.ts";
 import { host } from "../helpers/inside.ts";
 import { assertApart } from "../helpers/network.ts";
-import { startRegistry } from "../helpers/registry.ts";
+import { startRegistry } from "../helpers/docker_registry.ts";
 import { makeWorld, type World } from "../helpers/world.ts";
 
 // No loopback, which is reached without TLS.
@@ -43,7 +43,7 @@ async function withRegistry(
     await using registry = await startRegistry({ tls, address: ADDRESS });
     const image = `${registry.host}/team/app:1`, home = `${world.home}/user`;
     await Deno.mkdir(home);
-    assert.equal((await world.cli(["images", "import", `${world.folders.images}/busybox`, image])).code, 0);
+    assert.equal((await world.cli(["images", "import", world.image, image])).code, 0);
     await work(world, { image, host: registry.host, authority, home });
   } finally {
     await host("ip", "address", "delete", `${ADDRESS}/32`, "dev", "lo");

@@ -14,8 +14,10 @@ import {
 } from "../../mod.ts";
 import { host } from "../helpers/inside.ts";
 import { assertApart } from "../helpers/network.ts";
-import { noise, type RealRegistry, startRegistry } from "../helpers/registry.ts";
-import { commandLine, makeWorld, type World } from "../helpers/world.ts";
+import { type RealRegistry, startRegistry } from "../helpers/docker_registry.ts";
+import { noise } from "../helpers/registry.ts";
+import { commandLine } from "../helpers/project.ts";
+import { makeWorld, type World } from "../helpers/world.ts";
 
 assertApart();
 

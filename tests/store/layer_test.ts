@@ -6,7 +6,9 @@ import { ImageError } from "../../lib/errors.ts";
 import { unpackLayer, type UnpackLayerOptions } from "../../lib/store/unpack_layer.ts";
 import { packLayer } from "../../lib/store/pack_layer.ts";
 import { removeTree } from "../../lib/tar/tree.ts";
-import { bytesOf, concat, type Item, item, output, pax, randomFrom, tar } from "../helpers/tar.ts";
+import { output } from "../helpers/host_program.ts";
+import { randomFrom } from "../helpers/random.ts";
+import { bytesOf, concat, type Item, item, pax, tar } from "../helpers/tar.ts";
 import { type Tree, treeOf } from "../helpers/tree.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
-import { startRegistry, succeed } from "../helpers/registry.ts";
-import { commandLine, makeWorld } from "../helpers/world.ts";
+import { startRegistry } from "../helpers/docker_registry.ts";
+import { succeed } from "../helpers/host_program.ts";
+import { commandLine } from "../helpers/project.ts";
+import { makeWorld } from "../helpers/world.ts";
 
 const MOST = 200, LAYERS = 4, LAYER_MB = 80;
 

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { ImageError } from "../../lib/errors.ts";
 import { decompress, sniff } from "../../lib/tar/decompress.ts";
 import type { TarEntry } from "../../lib/tar/entry.ts";
-import { bytesOf, concat, output } from "../helpers/tar.ts";
+import { output } from "../helpers/host_program.ts";
+import { bytesOf, concat } from "../helpers/tar.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 type Read = TarEntry & { body: string };

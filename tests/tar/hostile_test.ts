@@ -5,7 +5,9 @@ import { AT_FDCWD, S_IF, statusAt } from "../../ffi/fs/fs.ts";
 import { ImageError } from "../../lib/errors.ts";
 import { unpackLayer, type UnpackLayerOptions } from "../../lib/store/unpack_layer.ts";
 import { removeTree } from "../../lib/tar/tree.ts";
-import { bytesOf, concat, type Item, item, output, pax, randomFrom, records, tar } from "../helpers/tar.ts";
+import { output } from "../helpers/host_program.ts";
+import { randomFrom } from "../helpers/random.ts";
+import { bytesOf, concat, type Item, item, pax, records, tar } from "../helpers/tar.ts";
 import { treeOf } from "../helpers/tree.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;

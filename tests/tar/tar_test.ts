@@ -5,7 +5,9 @@ import { encodeName } from "../../ffi/fs/names.ts";
 import { ImageError } from "../../lib/errors.ts";
 import type { TarEntry } from "../../lib/tar/entry.ts";
 import { tarReader } from "../../lib/tar/read.ts";
-import { bytesOf, concat, item, output, pax, randomFrom, records, tar } from "../helpers/tar.ts";
+import { output } from "../helpers/host_program.ts";
+import { randomFrom } from "../helpers/random.ts";
+import { bytesOf, concat, item, pax, records, tar } from "../helpers/tar.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 type Read = TarEntry & { body: string };

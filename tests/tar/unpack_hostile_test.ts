@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { ImageError } from "../../lib/errors.ts";
 import type { UnpackOptions } from "../../lib/tar/unpack.ts";
-import { concat, item, pax, randomFrom, tar } from "../helpers/tar.ts";
+import { randomFrom } from "../helpers/random.ts";
+import { concat, item, pax, tar } from "../helpers/tar.ts";
 import { type Bytes, file, folder, hard, inBox, link, listing, unpackTo } from "../helpers/unpacking.ts";
 
 function descriptors(): number {

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { AT_FDCWD, S_IF, statusAt } from "../../ffi/fs/fs.ts";
 import { unpackOnce } from "../../lib/image/archive.ts";
-import { output, pax, tar } from "../helpers/tar.ts";
+import { output } from "../helpers/host_program.ts";
+import { pax, tar } from "../helpers/tar.ts";
 import { file, folder, hard, inBox, link, listing, type, unpackTo } from "../helpers/unpacking.ts";
 
 const ALPINE = "/work/shared/images/alpine-minirootfs-3.20.3-x86_64.tar.gz";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { formatSize, parseSize } from "../../lib/text/size.ts";
 import { InputError } from "../../lib/errors.ts";
-import { randomFrom } from "../helpers/tar.ts";
+import { randomFrom } from "../helpers/random.ts";
 
 const MiB = 1024 * 1024;
 

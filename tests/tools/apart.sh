@@ -1,6 +1,7 @@
 #!/bin/bash
 # apart.sh CMD [ARG...]: run CMD in pid, mount, network and, where control groups are v1 or hybrid, cgroup namespaces of its
-# own. There lo is up and the only link, /run/sauropod is empty, and everything that CMD leaves running is killed at its end.
+# own. There lo is up and the only link, /run/sauropod is empty, and everything that CMD leaves running is killed at its end,
+# also when this script is told to end, or is killed. The directory SAUROPOD_TEST_IMAGE, if set, is read-only.
 set -u
 top=/sys/fs/cgroup
 
@@ -20,6 +21,9 @@ if [ "${1-}" = --inside ]; then
   shift
   [ -e $top/cgroup.controllers ] || show_own_groups
   ip link set lo up && mkdir -p /run/sauropod && mount -t tmpfs sauropod /run/sauropod || exit 125
+  if [ -n "${SAUROPOD_TEST_IMAGE-}" ]; then
+    mount --bind "$SAUROPOD_TEST_IMAGE" "$SAUROPOD_TEST_IMAGE" && mount -o remount,bind,ro "$SAUROPOD_TEST_IMAGE" || exit 125
+  fi
   # Not exec: the shell stays as PID 1, which reaps what nobody else does.
   "$@"
   exit $?
@@ -37,11 +41,17 @@ if [ ! -e $top/cgroup.controllers ]; then
   done
 fi
 
+child=
+trap '[ -z "$child" ] || kill -KILL "$child"' TERM INT HUP
 (
   for group in "${groups[@]}"; do echo $BASHPID >"$group/cgroup.procs"; done
-  exec unshare --cgroup --mount --net --pid --fork --kill-child --mount-proc --propagation private -- "$0" --inside "$@"
-)
-code=$?
+  # A shell has what runs beside it ignore SIGINT and SIGQUIT.
+  exec setpriv --pdeathsig KILL env --default-signal=INT,QUIT \
+    unshare --cgroup --mount --net --pid --fork --kill-child --mount-proc --propagation private -- "$0" --inside "$@"
+) <&0 &
+child=$!
+# After a signal the first wait has ended early.
+{ wait $child; code=$?; [ $code -le 128 ] || { wait $child; code=$?; }; } 2>/dev/null
 
 for _ in {1..20}; do
   left=

@@ -15,7 +15,9 @@ import {
 } from "../../../mod.ts";
 import { parseStatus, text, until } from "../../helpers/inside.ts";
 import { descriptorsOf, eventsOf, leftIn, pids, wordsOf } from "../../helpers/life.ts";
-import { assertUnchanged, lookAtMachine, makeWorld, PROJECT } from "../../helpers/world.ts";
+import { assertUnchanged, lookAtMachine } from "../../helpers/leftovers.ts";
+import { PROJECT } from "../../helpers/project.ts";
+import { makeWorld } from "../../helpers/world.ts";
 
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());

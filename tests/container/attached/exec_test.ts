@@ -9,7 +9,9 @@ import { readReport } from "../../../lib/container/attached/report.ts";
 import { exec, run, SpawnError } from "../../../mod.ts";
 import { until } from "../../helpers/life.ts";
 import { Terminal } from "../../helpers/terminal.ts";
-import { assertUnchanged, commandLine, lookAtMachine, makeWorld, type World } from "../../helpers/world.ts";
+import { assertUnchanged, lookAtMachine } from "../../helpers/leftovers.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { converse, host, inside, parseMounts, say } from "../../helpers/inside.ts";
-import { assertUnchanged, hasAlpine, lookAtMachine, makeWorld } from "../../helpers/world.ts";
+import { assertUnchanged, lookAtMachine } from "../../helpers/leftovers.ts";
+import { hasAlpine } from "../../helpers/project.ts";
+import { makeWorld } from "../../helpers/world.ts";
 
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());

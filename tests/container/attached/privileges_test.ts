@@ -6,7 +6,8 @@ import { launch } from "../../../lib/container/attached/launch.ts";
 import { prepare, thermalFolders } from "../../../lib/container/spec/spec.ts";
 import { InputError } from "../../../mod.ts";
 import { host, inside, type InsideOptions, parseMounts, parseStatus, say, text } from "../../helpers/inside.ts";
-import { commandLine, makeWorld } from "../../helpers/world.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld } from "../../helpers/world.ts";
 
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());
@@ -199,7 +200,7 @@ Deno.test("thermal_throttle of all possible processors is masked where a machine
 
   // Virtual machines have none: another folder stands for it, and one that is missing is no error.
   const folder = `${world.folders.containers}/0123456789ab`, seen = "/sys/devices/system/cpu/cpu0/topology";
-  const image = { name: "busybox", kind: "folder", lower: [`${world.folders.images}/busybox`] } as const;
+  const image = { name: "busybox", kind: "folder", lower: [world.image] } as const;
   const script = `ls -A ${seen}; { echo > ${seen}/new; } 2>/dev/null || echo masked`;
   const spec = await prepare("0123456789ab", image, ["sh", "-c", script], { network: "none" }, folder);
   Deno.mkdirSync(folder);

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { ContainerError, InputError, output, SpawnError } from "../../../mod.ts";
 import { converse, inside, say, text } from "../../helpers/inside.ts";
 import { containersIn } from "../../helpers/unchanged.ts";
-import { commandLine, makeWorld } from "../../helpers/world.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld } from "../../helpers/world.ts";
 
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());
@@ -182,8 +183,8 @@ Deno.test("a file of variables that has a bad line, or is no text, is refused by
 });
 
 Deno.test("a command is looked up in the PATH of the container", async () => {
-  await using own = makeWorld();
-  const image = `${own.folders.images}/busybox`;
+  await using own = makeWorld({ ownImage: true });
+  const image = own.image;
   for (const name of ["opt/a", "opt/b", "opt/c/tool"]) Deno.mkdirSync(`${image}/${name}`, { recursive: true });
   Deno.writeTextFileSync(`${image}/opt/a/tool`, "#!/bin/sh\necho not executable\n", { mode: 0o644 });
   Deno.writeTextFileSync(`${image}/opt/b/tool`, "#!/bin/sh\necho found $0\n", { mode: 0o755 });
@@ -204,8 +205,8 @@ Deno.test("a command is looked up in the PATH of the container", async () => {
 });
 
 Deno.test("a command of PATH whose interpreter is missing may be there, which the hint says", async () => {
-  await using own = makeWorld();
-  const path = `${own.folders.images}/busybox/bin/odd`;
+  await using own = makeWorld({ ownImage: true });
+  const path = `${own.image}/bin/odd`;
   Deno.writeTextFileSync(path, "#!/missing\n", { mode: 0o755 });
   const error: unknown = await inside(own, ["odd"]).catch((error) => error);
   assert.ok(error instanceof SpawnError);

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { ImageError, output } from "../../../mod.ts";
 import { host, inside, say } from "../../helpers/inside.ts";
-import { hasAlpine, makeWorld, type World } from "../../helpers/world.ts";
+import { hasAlpine } from "../../helpers/project.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 import { refused } from "../../helpers/unchanged.ts";
 
 const world = makeWorld();

@@ -10,7 +10,7 @@ import { makeWorld, type World } from "../../helpers/world.ts";
 
 /** A world whose image has `links`, and a folder `data` and a file `zone` to mount. */
 function worldWith(links: Readonly<Record<string, string>>): World {
-  const world = makeWorld(), image = `${world.folders.images}/busybox`;
+  const world = makeWorld({ ownImage: true }), image = world.image;
   for (const [name, target] of Object.entries(links)) {
     const folder = `${image}${name.slice(0, name.lastIndexOf("/"))}`;
     Deno.mkdirSync(folder, { recursive: true });
@@ -60,8 +60,8 @@ Deno.test("run -v, --tmpfs and -w where a link leads to a folder that the image 
 });
 
 Deno.test("run -w in an image whose /etc links to a folder that it lacks", async () => {
-  await using world = makeWorld();
-  const image = `${world.folders.images}/busybox`;
+  await using world = makeWorld({ ownImage: true });
+  const image = world.image;
   Deno.removeSync(`${image}/etc`, { recursive: true });
   Deno.symlinkSync("private/etc", `${image}/etc`);
   assert.equal(await say(world, "hostname; cat /private/etc/hostname", { hostname: "box", cwd: "/etc" }), "box\nbox\n");
@@ -85,8 +85,8 @@ Deno.test("links that lead in circles, below files, or are too long are refused,
 });
 
 Deno.test("a link leads to what the image lacks and the host has: it is made in the container", async () => {
-  await using world = makeWorld();
-  const victim = `${world.home}/victim`, image = `${world.folders.images}/busybox`;
+  await using world = makeWorld({ ownImage: true });
+  const victim = `${world.home}/victim`, image = world.image;
   Deno.mkdirSync(victim);
   Deno.mkdirSync(`${world.home}/data`);
   Deno.symlinkSync(`${victim}/new`, `${image}/link`);

@@ -124,7 +124,7 @@ Deno.test("a limited container sees its own control groups, read-only and from t
 });
 
 Deno.test("writes never reach the image", async () => {
-  const image = `${world.folders.images}/busybox`;
+  const image = world.image;
   const before = await fingerprint(image);
   const script = `echo evil >> /etc/passwd; echo new > /etc/new; rm /bin/vi; chmod 777 /root; chown 1000 /tmp
     mv /etc/group /etc/moved; mkdir -p /deep/er; rm -r /var; ln -s /etc /var; touch -d @0 /bin/busybox
@@ -152,7 +152,7 @@ Deno.test("writes of a container of the image host never reach the host", async 
 
 Deno.test("a second clone of an image costs kilobytes", async () => {
   await using world = makeWorld();
-  const size = await kilobytes(`${world.folders.images}/busybox`);
+  const size = await kilobytes(world.image);
   assert.ok(size > 1000, `the image has ${size} KiB`);
   for (const script of ["true", "echo a > /a; echo b > /etc/b"]) await say(world, script, { keep: true });
   const folders = containersIn(world);
@@ -206,15 +206,15 @@ Deno.test("--tmpfs mounts memory with the options asked for, noexec unless told 
 });
 
 Deno.test("--tmpfs on /tmp hides what the image has there", async () => {
-  await using world = makeWorld();
-  Deno.writeTextFileSync(`${world.folders.images}/busybox/tmp/file`, "");
+  await using world = makeWorld({ ownImage: true });
+  Deno.writeTextFileSync(`${world.image}/tmp/file`, "");
   assert.equal(await say(world, "ls /tmp", { tmpfs: ["/tmp"] }), "");
 });
 
 for (const name of ["proc", "dev", "sys"]) {
   Deno.test(`an image whose /${name} is a symbolic link is refused by name and nothing leaks`, async () => {
-    await using world = makeWorld();
-    const image = `${world.folders.images}/busybox`;
+    await using world = makeWorld({ ownImage: true });
+    const image = world.image;
     const victim = `${world.home}/victim`;
     Deno.mkdirSync(victim);
     for (const target of ["/etc", "etc", victim, `../../../..${victim}`, "/missing"]) {
@@ -233,15 +233,15 @@ for (const name of ["proc", "dev", "sys"]) {
   });
 
   Deno.test(`an image whose /${name} is a file is refused by name`, async () => {
-    await using world = makeWorld();
-    Deno.writeTextFileSync(`${world.folders.images}/busybox/${name}`, "");
+    await using world = makeWorld({ ownImage: true });
+    Deno.writeTextFileSync(`${world.image}/${name}`, "");
     assert.match((await refused(world, SpawnError, {})).message, new RegExp(`/${name}\\b`));
   });
 }
 
 Deno.test("symbolic links in the image's own /dev, /proc and /sys are covered, not followed", async () => {
-  await using world = makeWorld();
-  const image = `${world.folders.images}/busybox`;
+  await using world = makeWorld({ ownImage: true });
+  const image = world.image;
   for (const name of ["dev", "proc", "sys/fs"]) Deno.mkdirSync(`${image}/${name}`, { recursive: true });
   for (const name of ["dev/null", "dev/pts", "dev/shm", "proc/sys", "proc/keys", "sys/fs/cgroup", "sys/firmware"]) {
     Deno.symlinkSync("/etc", `${image}/${name}`);
@@ -253,8 +253,8 @@ Deno.test("symbolic links in the image's own /dev, /proc and /sys are covered, n
 });
 
 Deno.test("device files of an image do not work", async () => {
-  await using world = makeWorld();
-  await host("mknod", "-m", "666", `${world.folders.images}/busybox/zero`, "c", "1", "5");
+  await using world = makeWorld({ ownImage: true });
+  await host("mknod", "-m", "666", `${world.image}/zero`, "c", "1", "5");
   const { code, stderr } = await inside(world, "head -c 1 /zero");
   assert.notEqual(code, 0);
   assert.match(stderr, /Permission denied/);

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { lastingGroup } from "../../../lib/cgroup/host.ts";
 import { host } from "../../helpers/groups.ts";
 import { assertApart, clear, inspect, lookApart, monitorsOf, until } from "../../helpers/life.ts";
-import { commandLine, makeWorld, type World } from "../../helpers/world.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 
 const { unified } = host;
 if (!unified) console.log("tests of sessions' control groups are ignored: v2 is not mounted here");

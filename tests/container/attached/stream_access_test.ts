@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { built, context } from "../../helpers/building.ts";
 import { text } from "../../helpers/inside.ts";
-import { commandLine, makeWorld, PROJECT } from "../../helpers/world.ts";
+import { commandLine, PROJECT } from "../../helpers/project.ts";
+import { makeWorld } from "../../helpers/world.ts";
 
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { hasPython, Terminal, type TerminalOptions } from "../../helpers/terminal.ts";
-import { assertUnchanged, commandLine, lookAtMachine, makeWorld, type World } from "../../helpers/world.ts";
+import { assertUnchanged, lookAtMachine } from "../../helpers/leftovers.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 import { SIGKILL, SIGTERM } from "../../../ffi/process/process.ts";
 
 const python = hasPython();

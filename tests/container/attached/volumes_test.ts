@@ -17,7 +17,8 @@ import type { RunOptions } from "../../../mod.ts";
 import { host, text } from "../../helpers/inside.ts";
 import { makeLayout } from "../../helpers/registry.ts";
 import { type Item, tar } from "../../helpers/tar.ts";
-import { lookAtMachine, makeWorld, type World } from "../../helpers/world.ts";
+import { lookAtMachine } from "../../helpers/leftovers.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 
 const network = "none";
 

@@ -3,12 +3,13 @@
 import assert from "node:assert/strict";
 import { prepare, run, runDetached, SpawnError } from "../../../mod.ts";
 import { inside, say, text } from "../../helpers/inside.ts";
-import { commandLine, makeWorld, type Result } from "../../helpers/world.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld, type Result } from "../../helpers/world.ts";
 
-const world = makeWorld();
+const world = makeWorld({ ownImage: true });
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());
 
-const secret = `${world.folders.images}/busybox/secret`;
+const secret = `${world.image}/secret`;
 Deno.mkdirSync(secret, { mode: 0o700 });
 const there = { cwd: "/secret", user: "alice" } as const;
 const look = ["sh", "-c", "readlink /proc/self/cwd; id -u; ls . 2>&1; true"];
@@ -60,7 +61,7 @@ Deno.test("run -d and prepare() start in a folder that the user may not enter", 
 });
 
 Deno.test("exec -u alice starts in a folder that root may not enter, but alice", async () => {
-  const alices = `${world.folders.images}/busybox/alices`;
+  const alices = `${world.image}/alices`;
   Deno.mkdirSync(alices, { mode: 0o700 });
   Deno.chownSync(alices, 1000, 1000);
   await using box = await run("busybox", ["sleep", "60"], world.folders);

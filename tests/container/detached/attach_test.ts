@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { parseDetachKeys, untilTyped } from "../../../cli/terminal/detach_keys.ts";
 import { assertApart, clear, inspect, lookApart, processesWith, until } from "../../helpers/life.ts";
 import { hasPython, Terminal } from "../../helpers/terminal.ts";
-import { commandLine, makeWorld, type World } from "../../helpers/world.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 
 const ignore = !hasPython();
 if (ignore) console.log("tests of attach at a terminal are ignored: python3 is missing");

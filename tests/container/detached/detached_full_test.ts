@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { text } from "../../helpers/inside.ts";
 import { assertApart, lookApart } from "../../helpers/life.ts";
-import { commandLine, makeWorld, type World } from "../../helpers/world.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 
 const NONE = ["--network", "none"];
 

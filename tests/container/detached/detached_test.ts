@@ -24,7 +24,8 @@ import {
   wordsOf,
 } from "../../helpers/life.ts";
 import { Terminal } from "../../helpers/terminal.ts";
-import { commandLine, makeWorld, PROJECT, type World } from "../../helpers/world.ts";
+import { commandLine, PROJECT } from "../../helpers/project.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 
 const NONE = ["--network", "none"];
 

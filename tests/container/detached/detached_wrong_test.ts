@@ -116,7 +116,7 @@ Deno.test("a container whose image is gone says so, and starts again when it is 
 });
 
 Deno.test("a start that fails leaves the container as it was, and no monitor", async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   Deno.mkdirSync(`${world.home}/source`);
   const source = `${world.home}/source`;
   const taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });

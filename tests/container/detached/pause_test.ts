@@ -7,7 +7,8 @@ import { reclaim } from "../../../lib/container/state/reclaim.ts";
 import { groupsOf, host } from "../../helpers/groups.ts";
 import { converse, host as onHost, lineReader, until } from "../../helpers/inside.ts";
 import { hasPython } from "../../helpers/terminal.ts";
-import { makeWorld, PROJECT, type World } from "../../helpers/world.ts";
+import { PROJECT } from "../../helpers/project.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 
 // The same tests run on a machine with control groups of v1 only (below), and by v2_test.ts on a pure v2 one.
 

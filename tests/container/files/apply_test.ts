@@ -4,7 +4,9 @@ import { withRoot } from "../../../lib/container/files/rootfs_mount.ts";
 import { converse, host, say } from "../../helpers/inside.ts";
 import { hasPython, Terminal } from "../../helpers/terminal.ts";
 import { type Tree, treeOf } from "../../helpers/tree.ts";
-import { commandLine, lookAtMachine, makeWorld } from "../../helpers/world.ts";
+import { lookAtMachine } from "../../helpers/leftovers.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld } from "../../helpers/world.ts";
 
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());
@@ -14,7 +16,7 @@ let made = 0;
 /** A folder that stands for this machine, an image at the same time. */
 async function machine(): Promise<{ name: string; path: string }> {
   const name = `machine${made++}`, path = `${world.folders.images}/${name}`;
-  await host("cp", "-a", `${world.folders.images}/busybox`, path);
+  await host("cp", "-a", world.image, path);
   const script =
     `cd ${path}; mkdir -p opt/full/sub opt/empty dev proc sys run; echo 1 > opt/full/a; echo 2 > opt/full/sub/b
     echo 3 > opt/file; echo 4 > opt/other; ln -s file opt/link; setfattr -n user.note -v old opt/other opt/full

@@ -6,9 +6,10 @@ import { flags } from "../../../ffi/program/flags.ts";
 import { AT_FDCWD, chownAt, close, linkAt, mknodAt, openAt, S_IF, symlinkAt, utimesAt } from "../../../ffi/fs/fs.ts";
 import { setXattr } from "../../../ffi/fs/xattrs.ts";
 import { host, text } from "../../helpers/inside.ts";
-import { randomFrom } from "../../helpers/tar.ts";
+import { randomFrom } from "../../helpers/random.ts";
 import { treeOf } from "../../helpers/tree.ts";
-import { lookAtMachine, makeWorld } from "../../helpers/world.ts";
+import { lookAtMachine } from "../../helpers/leftovers.ts";
+import { makeWorld } from "../../helpers/world.ts";
 import { boxesIn } from "../../helpers/boxes.ts";
 
 const world = makeWorld(), { folder, stopped, running, treeIn } = boxesIn(world);

@@ -5,7 +5,8 @@ import { copyFrom, copyTo } from "../../../mod.ts";
 import { AT_FDCWD, chmodAt } from "../../../ffi/fs/fs.ts";
 import { converse, text } from "../../helpers/inside.ts";
 import { treeOf } from "../../helpers/tree.ts";
-import { lookAtMachine, makeWorld } from "../../helpers/world.ts";
+import { lookAtMachine } from "../../helpers/leftovers.ts";
+import { makeWorld } from "../../helpers/world.ts";
 import { boxesIn, listed } from "../../helpers/boxes.ts";
 
 const world = makeWorld(), { folder, stopped, running } = boxesIn(world);

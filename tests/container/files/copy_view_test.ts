@@ -8,7 +8,8 @@ import { readRecord, writeRecord } from "../../../lib/container/state/record.ts"
 import { withOfflineContainer } from "../../../lib/container/state/offline_lock.ts";
 import { withRoot } from "../../../lib/container/files/rootfs_mount.ts";
 import { converse, say } from "../../helpers/inside.ts";
-import { lookAtMachine, makeWorld } from "../../helpers/world.ts";
+import { lookAtMachine } from "../../helpers/leftovers.ts";
+import { makeWorld } from "../../helpers/world.ts";
 import { boxesIn, listed } from "../../helpers/boxes.ts";
 
 const world = makeWorld(), { folder, stopped, running } = boxesIn(world);

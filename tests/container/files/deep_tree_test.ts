@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { apply, changes } from "../../../mod.ts";
 import { host, say } from "../../helpers/inside.ts";
-import { commandLine, makeWorld } from "../../helpers/world.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld } from "../../helpers/world.ts";
 
 const world = makeWorld(), { folders, home } = world;
 Deno.test.afterAll(async () => {
@@ -136,7 +137,7 @@ Deno.test("apply writes and removes trees 3,000 folders deep", async () => {
   await host(
     "sh",
     "-ec",
-    `cp -a ${folders.images}/busybox ${path}; mkdir -p ${path}/opt ${path}/dev ${path}/proc ${path}/sys ${path}/run`,
+    `cp -a ${world.image} ${path}; mkdir -p ${path}/opt ${path}/dev ${path}/proc ${path}/sys ${path}/run`,
   );
   await host(
     "sh",

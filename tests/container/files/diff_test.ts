@@ -6,13 +6,15 @@ import { flags } from "../../../ffi/program/flags.ts";
 import { AT_FDCWD, close, mknodAt, openAt, S_IF } from "../../../ffi/fs/fs.ts";
 import { setXattr } from "../../../ffi/fs/xattrs.ts";
 import { converse, host, say } from "../../helpers/inside.ts";
-import { hasAlpine, lookAtMachine, makeWorld } from "../../helpers/world.ts";
+import { lookAtMachine } from "../../helpers/leftovers.ts";
+import { hasAlpine } from "../../helpers/project.ts";
+import { makeWorld } from "../../helpers/world.ts";
 
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());
 
 const tree = `${world.folders.images}/tree`;
-await host("cp", "-a", `${world.folders.images}/busybox`, tree);
+await host("cp", "-a", world.image, tree);
 await host(
   "sh",
   "-ec",

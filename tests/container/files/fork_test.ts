@@ -14,7 +14,8 @@ import {
   start,
   stop,
 } from "../../../mod.ts";
-import { assertUnchanged, lookAtMachine, makeWorld, type World } from "../../helpers/world.ts";
+import { assertUnchanged, lookAtMachine } from "../../helpers/leftovers.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 

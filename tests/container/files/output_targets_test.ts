@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { boxesIn } from "../../helpers/boxes.ts";
 import { host } from "../../helpers/inside.ts";
-import { commandLine, makeWorld } from "../../helpers/world.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld } from "../../helpers/world.ts";
 
 const world = makeWorld(), { folder, stopped } = boxesIn(world);
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());
@@ -82,7 +83,7 @@ Deno.test("a folder with a FIFO is copied a second time over the first copy", as
 
 Deno.test("export -o and images save -o write to devices, FIFOs, links and /dev/stdout, and replace only regular files, at once", async () => {
   const box = await stopped("echo x > /f");
-  assert.equal((await world.cli(["images", "import", `${world.folders.images}/busybox`, "tool:1"])).code, 0);
+  assert.equal((await world.cli(["images", "import", world.image, "tool:1"])).code, 0);
   for (const words of [["export", box], ["images", "save", "tool:1"]]) {
     const at = await special(), before = await kinds(at), line = `${SAUROPOD} ${words.join(" ")} -o`;
     // Longer than any archive here: what is written over has an end of its own.

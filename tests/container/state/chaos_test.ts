@@ -21,7 +21,7 @@ import {
   until,
   wordsOf,
 } from "../../helpers/life.ts";
-import { randomFrom } from "../../helpers/tar.ts";
+import { randomFrom } from "../../helpers/random.ts";
 import { makeWorld } from "../../helpers/world.ts";
 import { chance, killInMidst, type Lane } from "../../helpers/kill.ts";
 import { SIGKILL } from "../../../ffi/process/process.ts";

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { clear, cli, marker, monitorsOf, processesWith, until } from "../../helpers/life.ts";
-import { commandLine, makeWorld, type Result, type World } from "../../helpers/world.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld, type Result, type World } from "../../helpers/world.ts";
 
 const NONE = ["--network", "none"] as const;
 

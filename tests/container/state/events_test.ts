@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { type ContainerEvent, recordEvent } from "../../../lib/container/state/event.ts";
 import { parseEvent, parseFilters, readEvents } from "../../../lib/container/state/events.ts";
 import { makeContainer, now } from "../../helpers/log.ts";
-import { makeWorld, PROJECT, type World } from "../../helpers/world.ts";
+import { PROJECT } from "../../helpers/project.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 
 const ID = "0123456789ab";
 const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));

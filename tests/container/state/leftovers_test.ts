@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { output, run, type RunOptions } from "../../../mod.ts";
 import { encodeIdentity, identifyProcess, ownOrigin } from "../../../lib/host/process_identity.ts";
-import { randomFrom } from "../../helpers/tar.ts";
+import { randomFrom } from "../../helpers/random.ts";
 import { startQuietly } from "../../helpers/kill.ts";
 import { marker, processesWith, until } from "../../helpers/life.ts";
-import { assertUnchanged, commandLine, lookAtMachine, makeWorld, type World } from "../../helpers/world.ts";
+import { assertUnchanged, lookAtMachine } from "../../helpers/leftovers.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 
 const MiB = 1024 * 1024;
 const HOUSEKEEPING = [".events", ".live", ".lock", ".names", ".names/.lock"];
@@ -400,12 +402,12 @@ Deno.test("a launch that fails in the library leaves no descriptor and no proces
 });
 
 Deno.test("gc removes what was unpacked from an archive that has changed, but not while a container uses it", async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   const archive = `${world.folders.images}/box.tar`;
   const unpacked = (): number => [...Deno.readDirSync(`${world.folders.images}/.unpacked`)].length;
   const pack = async (file: string): Promise<void> => {
-    Deno.writeTextFileSync(`${world.folders.images}/busybox/${file}`, file);
-    const args = ["-C", `${world.folders.images}/busybox`, "-cf", archive, "."];
+    Deno.writeTextFileSync(`${world.image}/${file}`, file);
+    const args = ["-C", world.image, "-cf", archive, "."];
     assert.ok((await new Deno.Command("tar", { args }).output()).success);
   };
   await pack("first");

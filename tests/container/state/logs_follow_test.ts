@@ -4,8 +4,10 @@ import assert from "node:assert/strict";
 import { copyLog, type LogLoss, type LogOptions, readLog } from "../../../lib/container/state/log.ts";
 import { encodeIdentity, identifyProcess } from "../../../lib/host/process_identity.ts";
 import { makeContainer, writeLog } from "../../helpers/log.ts";
-import { concat, randomFrom } from "../../helpers/tar.ts";
-import { commandLine, makeWorld, PROJECT, type World } from "../../helpers/world.ts";
+import { randomFrom } from "../../helpers/random.ts";
+import { concat } from "../../helpers/tar.ts";
+import { commandLine, PROJECT } from "../../helpers/project.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 import { text } from "../../helpers/inside.ts";
 import { contents, ID, makeLog, pause } from "../../helpers/log_reading.ts";
 

@@ -24,7 +24,7 @@ import {
   until,
   wordsOf,
 } from "../../helpers/life.ts";
-import { randomFrom } from "../../helpers/tar.ts";
+import { randomFrom } from "../../helpers/random.ts";
 import { makeWorld, type World } from "../../helpers/world.ts";
 import { killInMidst, type Lane } from "../../helpers/kill.ts";
 

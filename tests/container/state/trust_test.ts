@@ -1,7 +1,8 @@
 /** Whose folders are taken: nobody but root and we may be able to change them, or what is above them. */
 
 import assert from "node:assert/strict";
-import { commandLine, makeWorld, PROJECT, type Result } from "../../helpers/world.ts";
+import { commandLine, PROJECT } from "../../helpers/project.ts";
+import { makeWorld, type Result } from "../../helpers/world.ts";
 import { until } from "../../helpers/life.ts";
 
 async function sauropod(cwd: string, home: string, ...words: readonly string[]): Promise<Result> {

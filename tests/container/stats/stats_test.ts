@@ -7,7 +7,8 @@ import { requireRunning, type Running } from "../../../lib/container/state/runti
 import { HOLD, host } from "../../helpers/groups.ts";
 import { converse, lineReader, until } from "../../helpers/inside.ts";
 import { hasPython, Terminal } from "../../helpers/terminal.ts";
-import { commandLine, makeWorld, type World } from "../../helpers/world.ts";
+import { commandLine } from "../../helpers/project.ts";
+import { makeWorld, type World } from "../../helpers/world.ts";
 
 // The same tests run on hosts of cgroup v1, hybrid ones and, by v2_test.ts, on a pure v2 one.
 
