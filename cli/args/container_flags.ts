@@ -1,5 +1,5 @@
 /**
- * The flags of `run` and `explain`: what can be said of a container, and what it means to the library.
+ * Flags of `run`, `create`, `fork` and `explain`, and the container options that they set.
  *
  * @module
  */
@@ -8,88 +8,28 @@ import type { Limits } from "../../lib/cgroup/limits.ts";
 import type { ContainerOptions, HealthCheck } from "../../lib/container/options.ts";
 import type { PullPolicy } from "../../lib/store/image.ts";
 import { InputError } from "../../lib/errors.ts";
-import type { FolderOptions, Folders } from "../../lib/host/folders.ts";
+import type { Folders } from "../../lib/host/folders.ts";
 import { lazy } from "../../lib/lazy.ts";
 import { parseDuration } from "../../lib/text/duration.ts";
 import { parseRate, parseSize } from "../../lib/text/size.ts";
 import type { FlagTable } from "./normalize.ts";
-import { type Flags, many, number, one, readFlags, tableOf, UsageError, word, yes } from "./flag_schema.ts";
+import { type Flag, many, number, one, readFlags, tableOf, UsageError, word, yes } from "./flag_schema.ts";
 
-/** Everything that can be said of a container to `run` and `explain`. */
-export interface ContainerFlags extends FolderOptions {
-  /** See the brief of each in {@linkcode FLAGS}. */
-  readonly name?: string;
-  readonly label?: readonly string[];
-  readonly cidfile?: string;
-  readonly entrypoint?: string;
-  readonly pull?: PullPolicy;
-  readonly platform?: string;
-  readonly hostname?: string;
-  readonly env?: readonly string[];
-  readonly envFile?: readonly string[];
-  readonly workdir?: string;
-  readonly user?: string;
-  readonly groupAdd?: readonly string[];
-  readonly init?: boolean;
-  readonly stopSignal?: string;
-  readonly stopTimeout?: number;
-  readonly cpu?: number;
-  readonly cpuShares?: number;
-  readonly cpus?: number;
-  readonly cpuQuota?: number;
-  readonly cpuPeriod?: number;
-  readonly cpusetCpus?: string;
-  readonly cpusetMems?: string;
-  readonly mem?: number;
-  readonly memory?: number;
-  readonly memorySwap?: number;
-  readonly memoryReservation?: number;
-  readonly pidsLimit?: number;
-  readonly ulimit?: readonly string[];
-  readonly sysctl?: readonly string[];
-  readonly oomScoreAdj?: number;
-  readonly network?: readonly string[];
-  readonly net?: readonly string[];
-  readonly networkAlias?: readonly string[];
-  readonly containerAddr?: string;
-  readonly ip?: string;
-  readonly bridgeAddr?: string;
-  readonly publish?: readonly string[];
-  readonly publishAll?: boolean;
-  readonly expose?: readonly string[];
-  readonly dns?: readonly string[];
-  readonly dnsSearch?: readonly string[];
-  readonly dnsOption?: readonly string[];
-  readonly addHost?: readonly string[];
-  readonly netRate?: number;
-  readonly volume?: readonly string[];
-  readonly mount?: readonly string[];
-  readonly tmpfs?: readonly string[];
-  readonly device?: readonly string[];
-  readonly deviceCgroupRule?: readonly string[];
-  readonly readOnly?: boolean;
-  readonly shmSize?: number;
-  readonly capAdd?: readonly string[];
-  readonly capDrop?: readonly string[];
-  readonly privileged?: boolean;
-  readonly securityOpt?: readonly string[];
-  readonly cgroupParent?: string;
-  readonly rm?: boolean;
-  readonly detach?: boolean;
-  readonly interactive?: boolean;
-  readonly tty?: boolean;
-  readonly restart?: string;
-  readonly logDriver?: string;
-  readonly logOpt?: readonly string[];
-  readonly healthCmd?: string;
-  readonly healthInterval?: number;
-  readonly healthTimeout?: number;
-  readonly healthRetries?: number;
-  readonly healthStartPeriod?: number;
-  readonly noHealthcheck?: boolean;
-  readonly json?: boolean;
-  /** Show the values of environment variables, as `explain` does. */
-  readonly showEnv?: boolean;
+/** A flag that may set a container option by itself. */
+interface OptionFlag<T> extends Flag<T> {
+  /** Sets the option, if the flag was given. Default: {@linkcode containerOptions} reads the flag. */
+  set?(options: ContainerOptions, value?: T): void;
+}
+
+function option<K extends keyof ContainerOptions, T extends NonNullable<ContainerOptions[K]>>(
+  name: K,
+  flag: Flag<T>,
+): OptionFlag<T> {
+  return { ...flag, set: (options, value) => void (value !== undefined && (options[name] = value)) };
+}
+
+function limit<K extends keyof Limits, T extends NonNullable<Limits[K]>>(name: K, flag: Flag<T>): OptionFlag<T> {
+  return { ...flag, set: (options, value) => void (value !== undefined && ((options.limits ??= {})[name] = value)) };
 }
 
 function pullPolicy(text: string): PullPolicy {
@@ -97,97 +37,111 @@ function pullPolicy(text: string): PullPolicy {
   throw new Error(`${JSON.stringify(text)} is not always, missing or never`);
 }
 
-function folder(text: string): string {
+function directory(text: string): string {
   if (!text.startsWith("-")) return text;
-  throw new InputError("that is no folder", { code: "bad-folder", hint: "docker's -i is --interactive here, or -it" });
+  throw new InputError(`invalid directory ${JSON.stringify(text)}`, {
+    code: "bad-folder",
+    hint: "write docker's -i as --interactive, or as -it",
+  });
 }
 
-/** The flags. */
-export const FLAGS: Flags<ContainerFlags> = {
-  images: one("DIR", "Folder of images [default: see doctor]", folder),
-  containers: word("DIR", "Folder of containers [default: see doctor]"),
-  name: word("NAME", "Name of the container"),
-  label: many("NAME=VALUE", "Note about it, which ps --filter label=NAME finds"),
-  cidfile: word("FILE", "New file that gets the container's id"),
-  entrypoint: word("PROGRAM", "What is executed before the command; empty for nothing [default: the image's]"),
-  pull: one("POLICY", "Pull the image: always, missing or never [default: missing]", pullPolicy),
-  platform: word("OS/ARCH", "Kind of machine that the image is for [default: this one]"),
-  hostname: word("NAME", "Host name [default: the container's id]"),
-  env: many("NAME=VALUE", "Environment variable; NAME alone takes the caller's value"),
-  envFile: many("FILE", "File of environment variables, one a line"),
-  workdir: word("DIR", "Working directory, made if missing [default: /]"),
-  user: word("USER[:GROUP]", "User and group, by name or number [default: root]"),
-  groupAdd: many("GROUP", "One more group of the user, by name or number"),
-  init: yes("Put a PID 1 in front that forwards signals and reaps orphans"),
-  stopSignal: word("SIGNAL", "Signal that asks the command to end [default: the image's, else TERM]"),
-  stopTimeout: one("SECONDS", "Time to end before it is killed; -1 for ever [default: 10]", number),
-  cpu: one("SHARES", "Same as --cpu-shares", number),
-  cpuShares: one("SHARES", "Relative weight of CPU time [the kernel's default: 1024]", number),
-  cpus: one("N", "CPU time at most, in CPUs", number),
-  cpuQuota: one("MICROSECONDS", "The same as time in each --cpu-period", number),
-  cpuPeriod: one("MICROSECONDS", "What --cpu-quota is part of [default: 100000]", number),
-  cpusetCpus: word("0-3,5", "CPUs that may be used"),
-  cpusetMems: word("0,1", "Memory nodes that may be used"),
-  mem: one("SIZE", "Same as --memory", parseSize),
-  memory: one("SIZE", "Memory at most, with b, k, m or g", parseSize),
-  memorySwap: one(
-    "SIZE",
-    "Memory and swap together at most; -1 for no limit",
-    (text) => text === "-1" ? -1 : parseSize(text),
+function swapSize(text: string): number {
+  return text === "-1" ? -1 : parseSize(text);
+}
+
+/** The flags, each with the option it sets; those without one are read by {@linkcode containerOptions} or the command. */
+export const FLAGS = {
+  images: one("DIR", "Directory of images [default: see doctor]", directory),
+  containers: word("DIR", "Directory of containers [default: see doctor]"),
+  name: option("name", word("NAME", "Assign a name to the container")),
+  label: many("NAME=VALUE", "Set a label, for ps --filter label=NAME"),
+  cidfile: word("FILE", "Write the container ID to a new file"),
+  entrypoint: option("entrypoint", word("PROGRAM", "Override the image's entry point; empty for none")),
+  pull: option("pull", one("POLICY", "Pull the image: always, missing or never [default: missing]", pullPolicy)),
+  platform: option("platform", word("OS/ARCH", "Set the image's platform [default: this machine's]")),
+  hostname: option("hostname", word("NAME", "Set the host name [default: the container ID]")),
+  env: many("NAME=VALUE", "Set an environment variable; NAME alone copies the caller's"),
+  envFile: many("FILE", "Read environment variables from a file, one a line"),
+  workdir: option("cwd", word("DIR", "Set the working directory, created if missing [default: /]")),
+  user: option("user", word("USER[:GROUP]", "Set user and group, by name or ID [default: root]")),
+  groupAdd: option("groups", many("GROUP", "Add a supplementary group, by name or ID")),
+  init: option("init", yes("Run an init that forwards signals and reaps processes")),
+  stopSignal: option("stopSignal", word("SIGNAL", "Set the stop signal [default: the image's, else TERM]")),
+  stopTimeout: option("stopTimeout", one("SECONDS", "Set the time before stop kills; -1 never [default: 10]", number)),
+  cpu: limit("cpuShares", one("SHARES", "Same as --cpu-shares", number)),
+  cpuShares: limit("cpuShares", one("SHARES", "Set the relative CPU weight [kernel default: 1024]", number)),
+  cpus: limit("cpus", one("N", "Limit CPU time to N CPUs", number)),
+  cpuQuota: one("MICROSECONDS", "Limit CPU time in each --cpu-period", number),
+  cpuPeriod: one("MICROSECONDS", "Set the period of --cpu-quota [default: 100000]", number),
+  cpusetCpus: limit("cpusetCpus", word("0-3,5", "Limit execution to these CPUs")),
+  cpusetMems: limit("cpusetMems", word("0,1", "Limit execution to these memory nodes")),
+  mem: limit("memory", one("SIZE", "Same as --memory", parseSize)),
+  memory: limit("memory", one("SIZE", "Limit memory, with b, k, m or g", parseSize)),
+  memorySwap: limit("memorySwap", one("SIZE", "Limit memory plus swap; -1 for unlimited", swapSize)),
+  memoryReservation: limit("memoryReservation", one("SIZE", "Set the soft limit of memory", parseSize)),
+  pidsLimit: limit("pids", one("N", "Limit processes; 0 or -1 for unlimited [default: 4096]", number)),
+  ulimit: option("ulimits", many("NAME=SOFT[:HARD]", "Set a resource limit, such as nofile=1024:4096")),
+  sysctl: many("NAME=VALUE", "Set a namespaced sysctl: net.*, fs.mqueue.*, kernel.sem and such"),
+  oomScoreAdj: option("oomScoreAdj", one("N", "Set the OOM score adjustment, -1000 to 1000", number)),
+  network: many(
+    "NAME",
+    "Join a network: a bridged one, none, host or container:NAME [default: bridge, that is sauropod0]",
   ),
-  memoryReservation: one("SIZE", "Memory that the kernel tries to leave it", parseSize),
-  pidsLimit: one("N", "Processes at most; 0 or -1 for no limit [default: 4096]", number),
-  ulimit: many("NAME=SOFT[:HARD]", "Resource limit, such as nofile=1024:4096"),
-  sysctl: many(
-    "NAME=VALUE",
-    "Setting of the kernel's for this container alone: net.*, fs.mqueue.*, kernel.sem and such",
-  ),
-  oomScoreAdj: one("N", "How likely it is killed for lack of memory, from -1000 to 1000", number),
-  network: many("NAME", "Network: a bridged one, none, host or container:NAME [default: bridge, that is sauropod0]"),
   net: many("NAME", "Same as --network"),
-  networkAlias: many("NAME", "Name by which siblings on its networks find it"),
-  containerAddr: word("ADDRESS", "Its address on its first network [default: the next that is free]"),
-  ip: word("ADDRESS", "Same as --container-addr"),
-  bridgeAddr: word("ADDRESS/PREFIX", "This machine's address on sauropod0, replaces it [default: 10.10.10.1/24]"),
-  publish: many("[IP:][HOST:]PORT[/udp]", "Port of this machine that leads to one of the container's"),
-  publishAll: yes("Publish all exposed ports on free ports of this machine"),
-  expose: many("PORT[/udp]", "Port for --publish-all"),
-  dns: many("ADDRESS", "Name server [default: this machine's]"),
-  dnsSearch: many("DOMAIN", "Domain in which to look for names [default: this machine's]"),
-  dnsOption: many("OPTION", "Option of resolv.conf [default: this machine's]"),
-  addHost: many("NAME:ADDRESS", "Line for /etc/hosts; host-gateway is this machine's address"),
-  netRate: one("RATE", "Bits a second that may go each way, as 10mbit", parseRate),
-  volume: many("[SOURCE:]TARGET[:ro]", "Folder or file of the host, or a folder of the container's own"),
-  mount: many(
-    "type=TYPE,…",
-    "The same in words: type=bind,source=SOURCE,target=TARGET,readonly; also volume and tmpfs",
+  networkAlias: option("networkAliases", many("NAME", "Add a name for peers on its networks")),
+  ip: option("containerAddress", word("ADDRESS", "Same as --container-addr")),
+  containerAddr: option(
+    "containerAddress",
+    word("ADDRESS", "Set the address on the first network [default: a free one]"),
   ),
-  tmpfs: many("TARGET[:OPTIONS]", "Folder in memory, such as /run:size=16m,mode=755"),
-  device: many("PATH[:TARGET][:rwm]", "Device of the host"),
-  deviceCgroupRule: many("RULE", "Devices that it may use beside, such as 'c 189:* rwm'"),
-  readOnly: yes("Mount the container's root read-only"),
-  shmSize: one("SIZE", "Size of /dev/shm [default: 64m]", parseSize),
-  capAdd: many("CAP", "Capability to add, such as NET_ADMIN, or ALL"),
-  capDrop: many("CAP", "Capability to take away, or ALL"),
-  privileged: yes("All capabilities and devices, nothing hidden: the container may own the machine"),
-  securityOpt: many("OPTION", "no-new-privileges=false lets set-user-id programs gain privileges"),
-  cgroupParent: word("PATH", "Existing control group to make the container's in"),
-  rm: yes("Remove the container when it has ended"),
-  detach: yes("Let it run in the background, and print its id"),
-  interactive: yes("With --detach: keep standard input open for attach"),
-  tty: yes("Give the container a terminal [default: if standard input is one]"),
-  restart: word("POLICY", "With --detach: no, on-failure[:TIMES], always or unless-stopped [default: no]"),
-  logDriver: word("DRIVER", "With --detach: none for no log [default: json-file, in files]"),
-  logOpt: many("NAME=VALUE", "With --detach: max-size=10m, the size of a log file; max-file=3, how many"),
-  healthCmd: word("COMMAND", "With --detach: for /bin/sh -c in it; ends with 0 if the container is well"),
-  healthInterval: one("TIME", "Time between two checks [default: 30s]", parseDuration),
-  healthTimeout: one("TIME", "Time after which a check has failed [default: 30s]", parseDuration),
-  healthRetries: one("N", "Failures in a row that make it unhealthy [default: 3]", number),
-  healthStartPeriod: one("TIME", "Time after the start in which failures do not count [default: 0s]", parseDuration),
-  noHealthcheck: yes("Nobody asks whether it is well"),
+  bridgeAddr: option(
+    "bridgeAddress",
+    word("ADDRESS/PREFIX", "Replace the host's address on sauropod0 [default: 10.10.10.1/24]"),
+  ),
+  publish: option("publish", many("[IP:][HOST:]PORT[/udp]", "Publish a container port on the host")),
+  publishAll: option("publishAll", yes("Publish all exposed ports on free host ports")),
+  expose: option("expose", many("PORT[/udp]", "Expose a port to --publish-all")),
+  dns: option("dns", many("ADDRESS", "Set a name server [default: the host's]")),
+  dnsSearch: option("dnsSearch", many("DOMAIN", "Set a DNS search domain [default: the host's]")),
+  dnsOption: option("dnsOptions", many("OPTION", "Set a resolv.conf option [default: the host's]")),
+  addHost: option("addHosts", many("NAME:ADDRESS", "Add a line to /etc/hosts; host-gateway is the host")),
+  netRate: option("netRate", one("RATE", "Limit bits per second each way, as 10mbit", parseRate)),
+  volume: option("volumes", many("[SOURCE:]TARGET[:ro]", "Bind mount a host path, or create a volume")),
+  mount: many("type=TYPE,…", "Mount bind, volume or tmpfs: type=bind,source=SOURCE,target=TARGET,readonly"),
+  tmpfs: option("tmpfs", many("TARGET[:OPTIONS]", "Mount a tmpfs, such as /run:size=16m,mode=755")),
+  device: option("devices", many("PATH[:TARGET][:rwm]", "Add a host device")),
+  deviceCgroupRule: option("deviceRules", many("RULE", "Allow more devices, such as 'c 189:* rwm'")),
+  readOnly: option("readOnly", yes("Mount the root filesystem read-only")),
+  shmSize: option("shmSize", one("SIZE", "Set the size of /dev/shm [default: 64m]", parseSize)),
+  capAdd: option("capAdd", many("CAP", "Add a capability, such as NET_ADMIN, or ALL")),
+  capDrop: option("capDrop", many("CAP", "Drop a capability, or ALL")),
+  privileged: option("privileged", yes("Give all capabilities and devices: control of the host")),
+  securityOpt: many("OPTION", "Set no-new-privileges=false to allow set-user-ID programs"),
+  cgroupParent: option("cgroupParent", word("PATH", "Set an existing parent cgroup")),
+  rm: yes("Remove the container when it exits"),
+  detach: yes("Run in the background, print the container ID"),
+  interactive: option("interactive", yes("With --detach, keep standard input open for attach")),
+  tty: option("tty", yes("Allocate a terminal [default: if standard input is one]")),
+  restart: option(
+    "restart",
+    word("POLICY", "With --detach, restart: no, on-failure[:TIMES], always or unless-stopped [default: no]"),
+  ),
+  logDriver: word("DRIVER", "With --detach, set none for no log [default: json-file]"),
+  logOpt: many("NAME=VALUE", "With --detach, set max-size=10m or max-file=3 of the log"),
+  healthCmd: word("COMMAND", "With --detach, check health by a shell command"),
+  healthInterval: one("TIME", "Set the time between checks [default: 30s]", parseDuration),
+  healthTimeout: one("TIME", "Set the timeout of a check [default: 30s]", parseDuration),
+  healthRetries: one("N", "Set the failures that make it unhealthy [default: 3]", number),
+  healthStartPeriod: one("TIME", "Ignore failures after the start [default: 0s]", parseDuration),
+  noHealthcheck: yes("Disable the health check"),
   json: yes("Print JSON (explain only)"),
   showEnv: yes("Show values of environment variables (explain only)"),
 };
+
+type Values = { [K in keyof typeof FLAGS]: (typeof FLAGS)[K] extends Flag<infer T> ? T : never };
+
+/** Values of {@linkcode FLAGS}; those not given are absent. */
+export type ContainerFlags = Partial<Values>;
 
 /** The short forms of {@linkcode FLAGS}. */
 export const SHORT = {
@@ -206,11 +160,11 @@ export const SHORT = {
   d: "detach",
 } as const;
 
-/** What `arrange` must know of the flags. */
+/** The flags as `normalizeArgs` needs them. */
 export const FLAG_TABLE: FlagTable = tableOf(FLAGS, SHORT);
 
 /**
- * Reads arranged words: flags, then `--`, the image, and the command.
+ * Reads normalized words: flags, then `--`, the image, and the command.
  *
  * @throws {UsageError}
  */
@@ -218,102 +172,60 @@ export function readWords(
   words: readonly string[],
   name = "run",
 ): { flags: ContainerFlags; image: string; command: string[] } {
-  const { values: flags, rest: [image, ...command] } = readFlags(name, FLAGS, words);
+  const { values: flags, rest: [image, ...command] } = readFlags<Values>(name, FLAGS, words);
   if (image !== undefined) return { flags, image, command };
   throw new UsageError(name, { kind: "missing", names: [name === "fork" ? "CONTAINER" : "IMAGE"] });
 }
 
-// What lifts restrictions that containers do not have here is true already.
+// Restrictions that no container has here are lifted already.
 const SECURITY = /^(no-new-privileges([=:](true|false))?|(seccomp|apparmor)[=:]unconfined|label[=:]disable)$/;
 
 function allowsNewPrivileges(options: readonly string[]): boolean {
   const unknown = options.find((option) => !SECURITY.test(option));
   if (unknown === undefined) return options.some((option) => option.endsWith("false"));
-  throw new InputError(`unknown --security-opt ${unknown}`, {
+  throw new InputError(`invalid --security-opt ${JSON.stringify(unknown)}`, {
     code: "bad-security-opt",
     facts: { option: unknown },
-    hint: "no-new-privileges=true (the default) or no-new-privileges=false",
+    hint: "use no-new-privileges=true (the default) or no-new-privileges=false",
   });
 }
 
-async function environment({ env = [], envFile = [] }: ContainerFlags): Promise<Record<string, string>> {
-  if (env.length + envFile.length === 0) return {};
-  return (await lazy.environment()).readEnvironment(env, envFile);
-}
+const DEFAULT_PERIOD = 100_000;
 
-async function labels({ label }: ContainerFlags): Promise<Pick<ContainerOptions, "labels">> {
-  if (label === undefined) return {};
-  const { parseLabels } = await lazy.labels();
-  return { labels: parseLabels(label) };
-}
-
-async function mounts({ volume, tmpfs, mount }: ContainerFlags): Promise<Pick<ContainerOptions, "volumes" | "tmpfs">> {
-  if (mount === undefined) return { volumes: volume, tmpfs };
-  const { readMounts } = await lazy.mountOption(), more = readMounts(mount);
-  return { volumes: [...volume ?? [], ...more.volumes], tmpfs: [...tmpfs ?? [], ...more.tmpfs] };
-}
-
-async function sysctls({ sysctl }: ContainerFlags): Promise<Pick<ContainerOptions, "sysctls">> {
-  if (sysctl === undefined) return {};
-  const { parseSysctls } = await lazy.kernelSettings();
-  return { sysctls: parseSysctls(sysctl) };
-}
-
-const USUAL_PERIOD = 100_000;
-
-/** CPU time as docker's older flags have it. */
-function cpus({ cpus, cpuQuota, cpuPeriod = USUAL_PERIOD }: ContainerFlags): number | undefined {
-  if (cpuQuota === undefined || cpuQuota < 0) return cpus;
+/** Returns the CPU limit of docker's older flags. */
+function quotaOf({ cpus, cpuQuota, cpuPeriod = DEFAULT_PERIOD }: ContainerFlags): number | undefined {
+  if (cpuQuota === undefined || cpuQuota < 0) return undefined;
   if (cpus === undefined && cpuPeriod > 0) return cpuQuota / cpuPeriod;
-  throw new InputError("--cpus and --cpu-quota say the same: give one of them, and a --cpu-period above 0", {
+  throw new InputError("--cpus and --cpu-quota cannot be combined, and --cpu-period must be above 0", {
     code: "bad-cpus",
-    hint: "--cpus 1.5",
+    hint: "use --cpus 1.5",
   });
 }
 
-/** The limits that flags ask for. */
-export function limitsOf(flags: ContainerFlags): Limits {
-  return {
-    cpuShares: flags.cpuShares ?? flags.cpu,
-    cpus: cpus(flags),
-    cpusetCpus: flags.cpusetCpus,
-    cpusetMems: flags.cpusetMems,
-    memory: flags.memory ?? flags.mem,
-    memorySwap: flags.memorySwap,
-    memoryReservation: flags.memoryReservation,
-    pids: flags.pidsLimit,
-  };
-}
-
-// What docker and podman call logs in files.
+// docker's and podman's names for logs in files.
 const FILES = "json-file", LOG_DRIVERS: readonly string[] = [FILES, "local", "k8s-file"];
 
-/** What is asked of the log: docker's names for it. */
-function logOptions(
-  { logDriver = FILES, logOpt = [] }: ContainerFlags,
-): Pick<ContainerOptions, "logSize" | "logFiles"> {
-  if (logDriver === "none") return { logSize: 0 };
-  if (!LOG_DRIVERS.includes(logDriver)) {
-    throw new InputError(`there is no log driver ${JSON.stringify(logDriver)}`, {
+function setLog(options: ContainerOptions, { logDriver = FILES, logOpt = [] }: ContainerFlags): void {
+  if (logDriver === "none") options.logSize = 0;
+  else if (!LOG_DRIVERS.includes(logDriver)) {
+    throw new InputError(`invalid --log-driver ${JSON.stringify(logDriver)}`, {
       code: "bad-log-driver",
       facts: { logDriver },
-      hint: "none for no log; without --log-driver it is in files",
+      hint: "use none for no log, or leave it out for a log in files",
     });
   }
-  const options: Pick<ContainerOptions, "logSize" | "logFiles"> = {};
-  for (const option of logOpt) {
+  for (const option of logDriver === "none" ? [] : logOpt) {
     const [, name, value = ""] = /^(max-size|max-file)=(.+)$/.exec(option) ?? [];
     if (name === "max-size") options.logSize = parseSize(value);
     else if (name === "max-file" && /^[1-9]\d{0,3}$/.test(value)) options.logFiles = Number(value);
     else {
-      throw new InputError(`--log-opt ${option} is not known`, {
+      throw new InputError(`invalid --log-opt ${JSON.stringify(option)}`, {
         code: "bad-log-option",
         facts: { option },
-        hint: "max-size=10m, max-file=3",
+        hint: "use max-size=10m or max-file=3",
       });
     }
   }
-  return options;
 }
 
 function healthCheck(flags: ContainerFlags): HealthCheck | undefined {
@@ -327,68 +239,43 @@ function healthCheck(flags: ContainerFlags): HealthCheck | undefined {
   };
 }
 
-/** What only a container that outlives the command can have. */
-function detachedOptions(flags: ContainerFlags): Partial<ContainerOptions> {
-  const health = healthCheck(flags);
-  return {
-    interactive: flags.interactive,
-    tty: flags.tty,
-    restart: flags.restart,
-    ...logOptions(flags),
-    ...(health ? { health } : {}),
-  };
+function setAll<V>(
+  flags: { readonly [K in keyof V]: OptionFlag<V[K]> },
+  values: Partial<V>,
+  options: ContainerOptions,
+): void {
+  for (const name in flags) flags[name].set?.(options, values[name]);
 }
 
-function networkOptions(flags: ContainerFlags): Partial<ContainerOptions> {
-  return {
-    network: [...flags.network ?? [], ...flags.net ?? []],
-    networkAliases: flags.networkAlias,
-    containerAddress: flags.containerAddr ?? flags.ip,
-    bridgeAddress: flags.bridgeAddr,
-    publish: flags.publish,
-    publishAll: flags.publishAll,
-    expose: flags.expose,
-    dns: flags.dns,
-    dnsSearch: flags.dnsSearch,
-    dnsOptions: flags.dnsOption,
-    addHosts: flags.addHost,
-    netRate: flags.netRate,
-  };
+/** Returns the limits that flags set. */
+export function limitsOf(flags: ContainerFlags): Limits {
+  const limits: Limits = { cpus: quotaOf(flags) };
+  setAll<Values>(FLAGS, flags, { limits });
+  return limits;
 }
 
-/** What the flags ask of the library. Throws {@linkcode InputError} for what it cannot read. */
+/**
+ * Returns the container options that flags set.
+ *
+ * @throws {InputError} for values that cannot be read.
+ */
 export async function containerOptions(flags: ContainerFlags, folders: Folders): Promise<ContainerOptions> {
-  return {
-    images: folders.images,
-    containers: folders.containers,
-    name: flags.name,
-    entrypoint: flags.entrypoint,
-    pull: flags.pull,
-    platform: flags.platform,
-    hostname: flags.hostname,
-    env: await environment(flags),
-    cwd: flags.workdir,
-    user: flags.user,
-    groups: flags.groupAdd,
-    init: flags.init,
-    stopSignal: flags.stopSignal,
-    stopTimeout: flags.stopTimeout,
-    ...await labels(flags),
-    limits: limitsOf(flags),
-    ulimits: flags.ulimit,
-    ...await sysctls(flags),
-    oomScoreAdj: flags.oomScoreAdj,
-    ...networkOptions(flags),
-    ...await mounts(flags),
-    devices: flags.device,
-    deviceRules: flags.deviceCgroupRule,
-    readOnly: flags.readOnly,
-    shmSize: flags.shmSize,
-    capAdd: flags.capAdd,
-    capDrop: flags.capDrop,
-    privileged: flags.privileged,
-    allowNewPrivileges: flags.securityOpt && allowsNewPrivileges(flags.securityOpt),
-    cgroupParent: flags.cgroupParent,
-    ...detachedOptions(flags),
-  };
+  const { env = [], envFile = [], label, sysctl, network = [], net = [], mount, securityOpt } = flags;
+  const options: ContainerOptions = { limits: { cpus: quotaOf(flags) } }, health = healthCheck(flags);
+  setAll<Values>(FLAGS, flags, options);
+  options.images = folders.images;
+  options.containers = folders.containers;
+  if (env.length + envFile.length > 0) options.env = await (await lazy.environment()).readEnvironment(env, envFile);
+  if (label) options.labels = (await lazy.labels()).parseLabels(label);
+  if (sysctl) options.sysctls = (await lazy.kernelSettings()).parseSysctls(sysctl);
+  if (network.length + net.length > 0) options.network = [...network, ...net];
+  if (mount) {
+    const { volumes, tmpfs } = (await lazy.mountOption()).readMounts(mount);
+    options.volumes = [...options.volumes ?? [], ...volumes];
+    options.tmpfs = [...options.tmpfs ?? [], ...tmpfs];
+  }
+  if (securityOpt) options.allowNewPrivileges = allowsNewPrivileges(securityOpt);
+  setLog(options, flags);
+  if (health) options.health = health;
+  return options;
 }

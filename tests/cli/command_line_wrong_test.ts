@@ -29,7 +29,7 @@ const WRONG = [
   ["create -i --name web alpine", "--images --name: that is no folder", "docker's -i is --interactive here, or -it"],
   ["run --memory", "--memory needs a value: SIZE", "Memory at most, with b, k, m or g"],
   ["logs --follow=perhaps web", `--follow perhaps: "perhaps" is not true or false`, "Follow the log while …"],
-  ["run --rm=perhaps host", `--rm perhaps: "perhaps" is not true or false`, "Remove the container when it has ended"],
+  ["run --rm=perhaps host", `--rm perhaps: "perhaps" is not true or false`, "Remove the container when it exits"],
   ["stop -t x web", `--time x: "x" is not a number`, "Time before it is killed; …"],
   ["run --cpus x host", `--cpus x: "x" is not a number`, "CPU time at most, in CPUs"],
   ["update --memory x web", `--memory x: "x" is not a size`, "Write a number and a unit, like 512k, 64m or 1.5g."],

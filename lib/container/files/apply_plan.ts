@@ -11,7 +11,8 @@ import { descend } from "../../tar/descent.ts";
 import { failedWith, isSpecial, openDirectory } from "../../tar/tree.ts";
 import { atPlace, inFolder, splitPath, withContent } from "./apply_write.ts";
 import { sameXattrs } from "./attributes.ts";
-import { type Change, lookUp } from "./changes.ts";
+import type { Change } from "./changes.ts";
+import { lookUp } from "./file_state.ts";
 
 /** What speaks against a change. */
 export interface Conflict {

@@ -147,10 +147,15 @@ export async function resolveFork(containers: string, query: string): Promise<Im
   };
 }
 
-/** Of which two containers cannot have the same. */
+/** Options that two containers cannot share. */
 const OWN = ["publish", "publishAll", "containerAddress", "hostname", "networkAliases"] as const;
 
-/** The options of a container's fork: its own, under those that are given, but for what only one can have. */
+function given(options: object): Record<string, unknown> {
+  const isGiven = (value: unknown): boolean => value !== undefined && !(Array.isArray(value) && value.length === 0);
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => isGiven(value)));
+}
+
+/** Returns the options of a container's fork: `options`, and the container's own where they are not given. */
 export function forkOptions<Options extends ContainerOptions>(
   containers: string,
   query: string,
@@ -158,9 +163,6 @@ export function forkOptions<Options extends ContainerOptions>(
 ): Options {
   const inherited: ContainerOptions = { ...findContainer(containers, query).options };
   for (const name of OWN) delete inherited[name];
-  const given = Object.entries(options).filter(([, value]) =>
-    value !== undefined && !(Array.isArray(value) && value.length === 0)
-  );
-  const limits = { ...inherited.limits, ...options.limits };
-  return { ...inherited, ...options, ...Object.fromEntries(given), limits };
+  const limits = { ...inherited.limits, ...given(options.limits ?? {}) };
+  return { ...options, ...inherited, ...given(options), limits };
 }

@@ -5,6 +5,7 @@
  */
 
 import { isControlGroup } from "../../../ffi/fs/filesystems.ts";
+import type { ContainerRecord } from "./record.ts";
 
 type Test = (value: unknown) => boolean;
 
@@ -35,7 +36,8 @@ const object = (must: Fields, may?: Fields): Test => (value) => faultIn(value, m
 
 const texts = list(text), word = either(text, number);
 
-const OPTIONS = {
+/** The options that a record keeps, and a test of each. The compiler asks for a line of every option. */
+export const RECORDED_OPTIONS: Readonly<Record<keyof ContainerRecord["options"], Test>> = {
   hostname: text,
   env: dictionary(text),
   cwd: text,
@@ -73,6 +75,7 @@ const OPTIONS = {
   volumes: texts,
   tmpfs: texts,
   devices: texts,
+  deviceRules: texts,
   readOnly: flag,
   shmSize: number,
   capAdd: texts,
@@ -120,7 +123,7 @@ export function recordFault(value: unknown, id: string): string | undefined {
     image: text,
     lower: list(path),
     command: texts,
-    options: object({}, OPTIONS),
+    options: object({}, RECORDED_OPTIONS),
     created: text,
     keep: flag,
     cgroups: list(ownGroup(id)),

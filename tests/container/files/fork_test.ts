@@ -124,8 +124,17 @@ Deno.test("a fork has the options of the original, but for its name and ports, u
     await forkDetached("a", [], { ...options, name: "b", env: { B: "2" } });
     const script = "echo $A$B; pwd; id -un; touch /x 2>/dev/null || echo read-only; grep -c ' /scratch ' /proc/mounts";
     assert.equal(await say(world, "b", script), "12\n/tmp\nalice\nread-only\n1\n");
-    const { code, stdout } = await world.cli(["fork", "--rm", "--network", "none", "a", "sh", "-c", "echo $A; exit 7"]);
-    assert.deepEqual([code, stdout], [7, "1\n"]);
+    const { code, stdout } = await world.cli([
+      "fork",
+      "--rm",
+      "--network",
+      "none",
+      "a",
+      "sh",
+      "-c",
+      `${script}; exit 7`,
+    ]);
+    assert.deepEqual([code, stdout], [7, "11\n/tmp\nalice\nread-only\n1\n"]);
   });
 });
 
