@@ -19,7 +19,7 @@ const detached = (): Promise<typeof import("./cli/commands/create.ts")> => load(
 const TABLES = { run: FLAG_TABLE, create: FLAG_TABLE, fork: FLAG_TABLE, explain: FLAG_TABLE, exec: EXEC_TABLE };
 
 /** Runs one command line and returns its exit code. */
-async function main(words: readonly string[]): Promise<number> {
+export async function main(words: readonly string[]): Promise<number> {
   try {
     const [name = "--help", ...rest] = words[0] === "__complete"
       ? words
