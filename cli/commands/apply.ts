@@ -15,13 +15,9 @@ import { printError, printJson, printOut, showName } from "../output/output.ts";
 
 /** The flags of `apply`. */
 export interface ApplyFlags extends FolderOptions {
-  /** Only show. */
   readonly dryRun?: boolean;
-  /** Do not ask. */
   readonly yes?: boolean;
-  /** Override conflicts. */
   readonly force?: boolean;
-  /** Print JSON. */
   readonly json?: boolean;
 }
 

@@ -16,13 +16,9 @@ import { printBytes, printError } from "../output/output.ts";
 
 /** The flags of `attach`. */
 export interface AttachFlags extends FolderOptions {
-  /** Only show what the container writes. */
   readonly noStdin?: boolean;
-  /** Pass signals on. Default: true. */
   readonly sigProxy?: boolean;
-  /** Do not. */
   readonly noSigProxy?: boolean;
-  /** The keys that disconnect. */
   readonly detachKeys?: string;
 }
 

@@ -10,33 +10,21 @@ import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { lazy } from "../../lib/lazy.ts";
 import { interruptible } from "./images.ts";
 import { progressView } from "../output/progress.ts";
-import { printBytes, printError, printJson, printOut, sayError } from "../output/output.ts";
+import { printBytes, printError, printJson, printOut, reportError } from "../output/output.ts";
 
 /** The flags of `images build`. */
 export interface BuildFlags extends FolderOptions {
-  /** Names. */
   readonly tag?: readonly string[];
-  /** The Dockerfile. */
   readonly file?: string;
-  /** Values of ARGs. */
   readonly buildArg?: readonly string[];
-  /** The stage. */
   readonly target?: string;
-  /** Do all steps again. */
   readonly noCache?: boolean;
-  /** When to pull images. */
   readonly pull?: PullPolicy;
-  /** The kind of machine. */
   readonly platform?: string;
-  /** The network of commands. */
   readonly network?: string;
-  /** Bytes of memory. */
   readonly memory?: number;
-  /** CPU time. */
   readonly cpus?: number;
-  /** Say nothing but the digest. */
   readonly quiet?: boolean;
-  /** Print JSON. */
   readonly json?: boolean;
 }
 
@@ -106,7 +94,7 @@ export async function build(flags: BuildFlags, context: string): Promise<number>
   } catch (error) {
     if (!(error instanceof ImageError) || error.code !== "run-failed") throw error;
     for (const bytes of unsaid) printBytes("stderr", bytes);
-    sayError(error);
+    reportError(error);
     return Number(error.facts.exitCode);
   }
 }

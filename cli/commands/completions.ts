@@ -72,7 +72,7 @@ complete -c sauropod -f -a '(__sauropod)'
 export function completions(_flags: object, shell: string): void {
   const [, script] = Object.entries(SCRIPTS).find(([name]) => name === shell) ?? [];
   if (script === undefined) {
-    const cause = new Error(`${JSON.stringify(shell)} is not bash, zsh or fish`);
+    const cause = new Error("expected bash, zsh or fish");
     throw new UsageError("completions", { kind: "bad-word", value: shell }, cause);
   }
   printOut(script);

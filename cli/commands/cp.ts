@@ -20,11 +20,8 @@ import { printBytes, printError, showName } from "../output/output.ts";
 
 /** The flags of `cp`. */
 export interface CpFlags extends FolderOptions {
-  /** Keep owners and attributes. */
   readonly archive?: boolean;
-  /** Follow the source, if it is a link. */
   readonly followLink?: boolean;
-  /** Say nothing. */
   readonly quiet?: boolean;
 }
 
@@ -79,7 +76,6 @@ export async function cp(flags: CpFlags, from: string, to: string): Promise<void
 
 /** The flags of `export`. */
 export interface ExportFlags extends FolderOptions {
-  /** The file to write. */
   readonly output?: string;
 }
 

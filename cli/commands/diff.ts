@@ -10,7 +10,6 @@ import { printJson, printOut, showName } from "../output/output.ts";
 
 /** The flags of `diff`. */
 export interface DiffFlags extends FolderOptions {
-  /** Print JSON. */
   readonly json?: boolean;
 }
 

@@ -5,7 +5,7 @@
  */
 
 import { SauropodError } from "../../lib/errors.ts";
-import { printOut, sayError } from "../output/output.ts";
+import { printOut, reportError } from "../output/output.ts";
 
 /** How {@linkcode forEach} takes errors. */
 export interface EachOptions {
@@ -30,7 +30,7 @@ export async function forEach(
       printOut(`${await work(query) ?? query}\n`);
     } catch (error) {
       if (!(error instanceof SauropodError)) throw error;
-      sayError(error);
+      reportError(error);
       if (!harmless.includes(error.code)) status = statusOf(error);
     }
   }

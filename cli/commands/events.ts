@@ -12,13 +12,9 @@ import { printError, printOut } from "../output/output.ts";
 
 /** The flags of `events`. */
 export interface EventsFlags extends FolderOptions {
-  /** The time from which on. */
   readonly since?: string;
-  /** The time up to which. */
   readonly until?: string;
-  /** Which ones. */
   readonly filter?: readonly string[];
-  /** Print JSON. */
   readonly json?: boolean;
 }
 

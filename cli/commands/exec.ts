@@ -13,7 +13,6 @@ import { passSignals } from "../terminal/signals.ts";
 
 /** The flags of `exec`. */
 export interface ExecFlags extends FolderOptions {
-  /** See the brief of each in {@linkcode EXEC_FLAGS}. */
   readonly env?: readonly string[];
   readonly envFile?: readonly string[];
   readonly workdir?: string;

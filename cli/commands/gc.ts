@@ -12,9 +12,7 @@ import { printError, printJson, printOut } from "../output/output.ts";
 
 /** The flags of `gc`. */
 export interface GcFlags extends FolderOptions {
-  /** Print JSON. */
   readonly json?: boolean;
-  /** End containers whose folder somebody has removed. */
   readonly orphans?: boolean;
 }
 

@@ -18,15 +18,12 @@ import { ago, printError, printJson, printOut, table } from "../output/output.ts
 
 /** The flags of commands that list. */
 export interface ListFlags extends FolderOptions {
-  /** Print JSON. */
   readonly json?: boolean;
 }
 
 /** The flags of `images pull`. */
 export interface PullFlags extends FolderOptions {
-  /** The kind of machine. */
   readonly platform?: string;
-  /** Say nothing but the digest. */
   readonly quiet?: boolean;
 }
 
@@ -154,19 +151,12 @@ export async function verify(flags: ListFlags): Promise<number> {
 
 /** The flags of `images import` and `commit`. */
 export interface ChangeFlags extends FolderOptions {
-  /** The entry point. */
   readonly entrypoint?: string;
-  /** The command. */
   readonly cmd?: string;
-  /** Variables. */
   readonly env?: readonly string[];
-  /** The working directory. */
   readonly workdir?: string;
-  /** The user. */
   readonly user?: string;
-  /** A remark. */
   readonly message?: string;
-  /** The author. */
   readonly author?: string;
 }
 
@@ -213,9 +203,7 @@ export async function load(flags: FolderOptions & { input?: string }): Promise<v
 
 /** The flags of `images save`. */
 export interface SaveFlags extends FolderOptions {
-  /** The file. */
   readonly output?: string;
-  /** The format. */
   readonly format?: "oci" | "docker";
 }
 

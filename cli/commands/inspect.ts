@@ -11,7 +11,6 @@ import { printJson, printOut } from "../output/output.ts";
 
 /** The flags of `inspect`. */
 export interface InspectFlags extends FolderOptions {
-  /** What to write of each. */
   readonly format?: string;
 }
 

@@ -25,11 +25,8 @@ function each(containers: readonly string[], work: (container: string) => Promis
 
 /** The flags of `start`. */
 export interface StartFlags extends FolderOptions {
-  /** Connect with it. */
   readonly attach?: boolean;
-  /** Connect standard input, too. */
   readonly interactive?: boolean;
-  /** The keys that disconnect. */
   readonly detachKeys?: string;
 }
 
@@ -47,9 +44,7 @@ export async function start(flags: StartFlags, ...containers: string[]): Promise
 
 /** The flags of `stop` and `restart`. */
 export interface StopFlags extends FolderOptions {
-  /** Seconds. */
   readonly time?: number;
-  /** A signal. */
   readonly signal?: string;
 }
 
@@ -69,7 +64,6 @@ export async function restart(flags: StopFlags, ...containers: string[]): Promis
 
 /** The flags of `kill`. */
 export interface KillFlags extends FolderOptions {
-  /** A signal. */
   readonly signal?: string;
 }
 

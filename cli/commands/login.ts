@@ -10,11 +10,8 @@ import { printError } from "../output/output.ts";
 
 /** The flags of `login`. */
 export interface LoginFlags {
-  /** The name of the user. */
   readonly username?: string;
-  /** The password. */
   readonly password?: string;
-  /** Read the password from standard input. */
   readonly passwordStdin?: boolean;
 }
 

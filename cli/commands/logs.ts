@@ -15,17 +15,11 @@ import { printBytes, printError, printOut } from "../output/output.ts";
 
 /** The flags of `logs`. */
 export interface LogsFlags extends FolderOptions {
-  /** Wait for more. */
   readonly follow?: boolean;
-  /** The time from which on. */
   readonly since?: string;
-  /** The time up to which. */
   readonly until?: string;
-  /** How many lines from the end, or all. */
   readonly tail?: string;
-  /** Print the time of each line. */
   readonly timestamps?: boolean;
-  /** Print JSON. */
   readonly json?: boolean;
 }
 

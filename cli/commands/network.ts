@@ -6,19 +6,14 @@
 
 import type { FolderOptions } from "../../lib/host/folders.ts";
 import { createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "../../lib/network/manage.ts";
-import { printJson, printOut, sayError, table } from "../output/output.ts";
+import { printJson, printOut, reportError, table } from "../output/output.ts";
 
 /** The flags of `network create`. */
 export interface CreateFlags extends FolderOptions {
-  /** Subnets. */
   readonly subnet?: readonly string[];
-  /** The host's addresses in them. */
   readonly gateway?: readonly string[];
-  /** The largest packet in bytes. */
   readonly mtu?: number;
-  /** Whether it leads nowhere. */
   readonly internal?: boolean;
-  /** Whether it has IPv6. */
   readonly ipv6?: boolean;
 }
 
@@ -31,7 +26,7 @@ export async function create(flags: CreateFlags, name: string): Promise<void> {
 
 /** Lists networks. */
 export function ls(flags: FolderOptions & { json?: boolean; quiet?: boolean }): void {
-  const networks = listNetworks(flags, sayError);
+  const networks = listNetworks(flags, reportError);
   if (flags.json) return printJson(networks);
   if (flags.quiet) return printOut(networks.map(({ name }) => name + "\n").join(""));
   const rows = networks.map(({ name, subnets, bridge, up, internal, containers }) => [
@@ -59,6 +54,6 @@ export async function rm(flags: FolderOptions, ...names: string[]): Promise<void
 
 /** Removes all that no container uses and prints their names. */
 export async function prune(flags: FolderOptions): Promise<void> {
-  const names = await pruneNetworks(flags, sayError);
+  const names = await pruneNetworks(flags, reportError);
   printOut(names.map((name) => name + "\n").join(""));
 }

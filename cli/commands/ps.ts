@@ -17,21 +17,13 @@ import { ago, printJson, printOut, span, table } from "../output/output.ts";
 
 /** The flags of `ps`. */
 export interface PsFlags extends FolderOptions {
-  /** Also containers that have ended. */
   readonly all?: boolean;
-  /** Ids only. */
   readonly quiet?: boolean;
-  /** `KEY=VALUE`: only those that are so. */
   readonly filter?: readonly string[];
-  /** Only so many, those that were made last. */
   readonly last?: number;
-  /** Only the one that was made last. */
   readonly latest?: boolean;
-  /** Commands whole. */
   readonly noTrunc?: boolean;
-  /** What to write of each. */
   readonly format?: string;
-  /** Print JSON. */
   readonly json?: boolean;
 }
 

@@ -14,9 +14,7 @@ import { forEach } from "./each.ts";
 
 /** The flags of `rm`. */
 export interface RmFlags extends FolderOptions {
-  /** Kill those that run. */
   readonly force?: boolean;
-  /** Every container that has ended. */
   readonly all?: boolean;
 }
 

@@ -17,13 +17,9 @@ import { printControl, printOut, table } from "../output/output.ts";
 
 /** The flags of `stats`. */
 export interface StatsFlags extends FolderOptions {
-  /** Also containers that do not run. */
   readonly all?: boolean;
-  /** Say it once. */
   readonly noStream?: boolean;
-  /** Seconds between two looks. */
   readonly interval?: number;
-  /** Print JSON, a line for each container and look. */
   readonly json?: boolean;
 }
 

@@ -10,7 +10,6 @@ import { printJson, printOut, table } from "../output/output.ts";
 
 /** The flags of `top`. */
 export interface TopFlags extends FolderOptions {
-  /** Print JSON. */
   readonly json?: boolean;
 }
 

@@ -14,23 +14,14 @@ import { printError } from "../output/output.ts";
 
 /** The flags of `update`, as `run` has them. */
 export interface UpdateFlags extends FolderOptions {
-  /** Relative weight of CPU time. */
   readonly cpuShares?: number;
-  /** CPU time at most, in CPUs. */
   readonly cpus?: number;
-  /** CPUs. */
   readonly cpusetCpus?: string;
-  /** Memory nodes. */
   readonly cpusetMems?: string;
-  /** Memory at most, in bytes. */
   readonly memory?: number;
-  /** Memory and swap together at most, in bytes. */
   readonly memorySwap?: number;
-  /** Memory that the kernel tries to leave it, in bytes. */
   readonly memoryReservation?: number;
-  /** Processes at most. */
   readonly pidsLimit?: number;
-  /** When to start them again. */
   readonly restart?: string;
 }
 

@@ -131,12 +131,12 @@ async function bundleParts(sources: string, directory: string, parts: Record<Par
 
 async function pack(directory: string, room: string): Promise<void> {
   const sources = `${room}/sources`, loaded = copySources(sources), fromSources = await train(`${project}cli.ts`, room);
-  const parts = Object.groupBy(loaded, (path) => fromSources.partOf(`${project}${path}`));
+  const parts = Object.groupBy(loaded, (path) => fromSources?.partOf(`${project}${path}`) ?? "rest");
   await bundleParts(sources, directory, { sauropod: [], more: [], rest: [], ...parts });
   for (const path of WORKERS) await bundle([`${sources}/${path}`], directory);
-  const packed = await train(`${directory}/sauropod.js`, room);
+  const packed = fromSources && await train(`${directory}/sauropod.js`, room);
   for (const path of ["sauropod", "more"].map((part) => `${directory}/${part}.js`)) {
-    Deno.writeTextFileSync(path, compileEagerly(Deno.readTextFileSync(path), packed.isUsed(path)));
+    Deno.writeTextFileSync(path, compileEagerly(Deno.readTextFileSync(path), packed?.isUsed(path)));
   }
   Deno.writeTextFileSync(`${directory}/sauropod`, launcher(Deno.realPathSync(`${directory}/sauropod.js`)));
   Deno.chmodSync(`${directory}/sauropod`, 0o755);

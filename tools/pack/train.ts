@@ -43,7 +43,7 @@ interface Coverage {
 export interface Training {
   /** Returns the part that the module `path` belongs to. */
   partOf(path: string): Part;
-  /** Returns which functions of the module they called; all, where containers cannot be run. */
+  /** Returns which functions of the module they called. */
   isUsed(path: string): IsUsed;
 }
 
@@ -59,7 +59,12 @@ function readCoverage(path: string): Coverage {
 
 /** Runs the commands. Returns what they complained of if one failed. */
 async function runCommands(cli: string, room: string): Promise<string | undefined> {
-  const env = { cli, room, PATH: `${Deno.execPath().replace(/\/[^/]*$/, "")}:${Deno.env.get("PATH") ?? ""}` };
+  const env = {
+    cli,
+    room,
+    NO_COLOR: "1",
+    PATH: `${Deno.execPath().replace(/\/[^/]*$/, "")}:${Deno.env.get("PATH") ?? ""}`,
+  };
   const unshare = new Deno.Command("unshare", { args: [...APART, SCRIPT], env, stdin: "null", stdout: "null" });
   try {
     const { success, stderr } = await unshare.output();
@@ -69,12 +74,12 @@ async function runCommands(cli: string, room: string): Promise<string | undefine
   }
 }
 
-/** Runs the commands with the command line `cli`, and files in `room`. */
-export async function train(cli: string, room: string): Promise<Training> {
+/** Runs the commands with the command line `cli`, and files in `room`. Returns undefined where containers cannot be run. */
+export async function train(cli: string, room: string): Promise<Training | undefined> {
   const complaint = await runCommands(cli, room);
   if (complaint !== undefined) {
     console.error(`packed without training, which starts later: ${complaint}\n  pack as root to train`);
-    return { partOf: () => "rest", isUsed: () => () => true };
+    return undefined;
   }
   const used = { sauropod: new Map<string, Set<number>>(), more: new Map<string, Set<number>>() };
   for (const part of ["more", "sauropod"] as const) {
