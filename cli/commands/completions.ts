@@ -1,6 +1,6 @@
 /**
- * `sauropod completions`: scripts for shells, which ask `sauropod __complete WORDS…` for what can follow: a word, a tab and
- * its meaning on each line, and `:files` if files can, too.
+ * `sauropod completions`: shell scripts that ask `sauropod __complete WORDS…` for candidates: a word, a tab and a
+ * description on each line, and `:files` if paths fit, too.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * `sauropod diff`: what a container has changed.
+ * `sauropod diff`: changes of a container's filesystem.
  *
  * @module
  */
@@ -13,7 +13,7 @@ export interface DiffFlags extends FolderOptions {
   readonly json?: boolean;
 }
 
-/** The letters of docker. */
+/** Docker's letters. */
 export const LETTERS = { added: "A", changed: "C", deleted: "D" } as const;
 
 /** Prints changes. */

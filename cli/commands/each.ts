@@ -1,5 +1,5 @@
 /**
- * Commands that do the same with several containers.
+ * Commands that take several containers.
  *
  * @module
  */
@@ -7,17 +7,17 @@
 import { SauropodError } from "../../lib/errors.ts";
 import { printOut, reportError } from "../output/output.ts";
 
-/** How {@linkcode forEach} takes errors. */
+/** Error handling of {@linkcode forEach}. */
 export interface EachOptions {
-  /** Codes of errors that do not count as failures. Default: none. */
+  /** Codes of errors that are not failures. Default: none. */
   readonly harmless?: readonly string[];
-  /** The exit status for an error. Default: 1. */
+  /** Returns the exit status for an error. Default: 1. */
   readonly statusOf?: (error: SauropodError) => number;
 }
 
 /**
- * Does something with each of what was named and prints its name, or what `work` returns. One that fails does not keep
- * the others from it. Returns the exit status: 0, or that of the last failure.
+ * Runs `work` for each name and prints the name, or what `work` returns. Continues after a failure. Returns the exit
+ * status: 0, or that of the last failure.
  */
 export async function forEach(
   queries: readonly string[],

@@ -1,5 +1,5 @@
 /**
- * `sauropod network`: making, listing and removing networks.
+ * `sauropod network`.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export interface CreateFlags extends FolderOptions {
   readonly ipv6?: boolean;
 }
 
-/** Makes a network and prints its name. */
+/** Creates a network and prints its name. */
 export async function create(flags: CreateFlags, name: string): Promise<void> {
   const { subnet, gateway, ...rest } = flags;
   await createNetwork(name, { ...rest, subnets: subnet, gateways: gateway });
@@ -39,7 +39,7 @@ export function ls(flags: FolderOptions & { json?: boolean; quiet?: boolean }): 
   printOut(table(["NAME", "SUBNET", "BRIDGE", "INTERNAL", "CONTAINERS"], rows));
 }
 
-/** Prints what is known of networks. */
+/** Prints networks as JSON. */
 export function inspect(flags: FolderOptions, ...names: string[]): void {
   printJson(names.map((name) => inspectNetwork(name, flags)));
 }
@@ -52,7 +52,7 @@ export async function rm(flags: FolderOptions, ...names: string[]): Promise<void
   }
 }
 
-/** Removes all that no container uses and prints their names. */
+/** Removes unused networks and prints their names. */
 export async function prune(flags: FolderOptions): Promise<void> {
   const names = await pruneNetworks(flags, reportError);
   printOut(names.map((name) => name + "\n").join(""));

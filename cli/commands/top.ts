@@ -1,5 +1,5 @@
 /**
- * `sauropod top`: the processes of a container.
+ * `sauropod top`: processes of a container.
  *
  * @module
  */
@@ -13,7 +13,7 @@ export interface TopFlags extends FolderOptions {
   readonly json?: boolean;
 }
 
-/** A time of today as hours and minutes, another one as a day. */
+/** Formats a time of the last day as hours and minutes, another one as a date. */
 function shortTime(time: string): string {
   const date = new Date(time);
   if (Date.now() - date.getTime() > 86_400_000) return time.slice(0, 10);

@@ -1,5 +1,5 @@
 /**
- * `sauropod update`: other limits for containers, and when they are started again.
+ * `sauropod update`: limits and restart policies of containers.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export interface UpdateFlags extends FolderOptions {
   readonly restart?: string;
 }
 
-/** Changes containers, all that can be; ends with 1 if one could not. */
+/** Updates containers. Returns 1 if one could not be updated. */
 export async function update(flags: UpdateFlags, ...queries: string[]): Promise<number> {
   const { containers } = findFolders(flags);
   await reclaim(containers);
@@ -33,7 +33,7 @@ export async function update(flags: UpdateFlags, ...queries: string[]): Promise<
     const { uncounted } = updateContainer(containers, query, { ...limitsOf(flags), restart: flags.restart });
     if (uncounted === undefined) return;
     printError(
-      `sauropod: ${query} uses ${formatSize(uncounted)} already, which its new limit on memory does not count`,
+      `sauropod: the new memory limit of ${query} does not count ${formatSize(uncounted)} that it uses already`,
     );
   });
 }
