@@ -1,72 +1,75 @@
 /**
- * Commands as data: what each is called, takes and does.
+ * Commands as data: name, help, flags, arguments and action.
  *
  * @module
  */
 
 import { type Flags, type Read, readFlags, UsageError } from "./flag_schema.ts";
 
-/** A word that a command takes besides flags. */
+/** A positional argument of a command. */
 export interface Word {
-  /** What stands for it in the usage line, such as `CONTAINER`. */
+  /** Name in the usage line, such as `CONTAINER`. */
   readonly name: string;
-  /** What it is. */
+  /** Help text. */
   readonly brief: string;
-  /** Whether it can be left out. */
+  /** Whether it may be omitted. */
   readonly optional?: boolean;
-  /** Whether more of the same can follow; only of the last word. */
+  /** Whether it can be repeated; only the last one. */
   readonly repeated?: boolean;
 }
 
-/** What help says of a command or a group. */
+/** Help texts of a command or a group. */
 interface Texts {
   /** One line, for lists of commands. */
   readonly brief: string;
-  /** More of it, and examples. */
+  /** Description and examples. */
   readonly description: string;
 }
 
-/** What a command does with its flags and words. Resolves to its exit status, 0 if that is undefined. */
+/** Runs a command. Resolves to its exit status; undefined is 0. */
 export type Action<Values> = (flags: Read<Values>, ...words: string[]) => number | void | Promise<number | void>;
 
 /** A command. */
 export interface Command extends Texts {
-  /** Its flags. */
+  /** Flags. */
   readonly flags: Flags<Record<string, unknown>>;
-  /** The letters of flags, with their names. */
+  /** Short flags and the names of their long ones. */
   readonly short: Readonly<Record<string, string>>;
-  /** The words that it takes. */
+  /** Positional arguments. */
   readonly words: readonly Word[];
-  /** Reads arranged flags and calls the command; undefined for those that `cli.ts` calls itself. */
+  /** Parses normalized arguments and runs the command; undefined for commands that `cli.ts` runs itself. */
   readonly call?: (name: string, arranged: readonly string[]) => Promise<number>;
 }
 
 /** A name with commands below it, such as `images`. */
 export interface CommandGroup extends Texts {
-  /** The commands, by name. */
+  /** Commands by name. */
   readonly commands: Readonly<Record<string, Target>>;
-  /** What the name alone calls. Default: its help is printed. */
+  /** Command that the name alone runs. Default: prints help. */
   readonly fallback?: Command;
 }
 
-/** What words can name. */
+/** A command or a group of commands. */
 export type Target = Command | CommandGroup;
 
-/** How a command is defined: see {@linkcode Command}. */
+/** Definition of a {@linkcode Command}. */
 export interface Definition<Values> extends Texts {
-  /** Its flags. */
+  /** Flags. */
   readonly flags: Flags<Values>;
-  /** The letters of flags, with their names. Default: none. */
+  /** Short flags beside `-i` and `-c` of the directories. Default: none. */
   readonly short?: Readonly<Record<string, string>>;
-  /** The words that it takes. Default: none. */
+  /** Positional arguments. Default: none. */
   readonly words?: readonly Word[];
-  /** Loads what it does. */
+  /** Loads its action. */
   readonly load: () => Promise<Action<Values>>;
 }
 
-/** Returns a command; its module is loaded when it is called. */
+const FOLDER_LETTERS = { i: "images", c: "containers" };
+
+/** Creates a command, whose module is loaded when it runs. */
 export function command<Values extends object>(definition: Definition<Values>): Command {
-  const { brief, description, flags, short = {}, words = [], load } = definition;
+  const { brief, description, flags, words = [], load } = definition;
+  const short = { ...(Object.hasOwn(flags, "containers") ? FOLDER_LETTERS : {}), ...definition.short };
   return {
     brief,
     description,
@@ -82,14 +85,14 @@ export function command<Values extends object>(definition: Definition<Values>): 
   };
 }
 
-function isNeeded({ optional = false }: Word): boolean {
+function isRequired({ optional = false }: Word): boolean {
   return !optional;
 }
 
 function checkWords(name: string, words: readonly Word[], given: readonly string[]): void {
-  const needed = words.filter(isNeeded);
-  if (given.length < needed.length) {
-    throw new UsageError(name, { kind: "missing", names: needed.slice(given.length).map(({ name }) => name) });
+  const required = words.filter(isRequired);
+  if (given.length < required.length) {
+    throw new UsageError(name, { kind: "missing", names: required.slice(given.length).map(({ name }) => name) });
   }
   const surplus = given[words.length];
   if (surplus !== undefined && !words.at(-1)?.repeated) {
@@ -97,13 +100,13 @@ function checkWords(name: string, words: readonly Word[], given: readonly string
   }
 }
 
-/** Returns whether there are commands below `target`. */
+/** Returns whether `target` is a group of commands. */
 export function isGroup(target: Target): target is CommandGroup {
   return "commands" in target;
 }
 
-/** Returns how a word is shown in a usage line: `[PATH…]`. */
+/** Formats an argument for the usage line: `[PATH…]`. */
 export function showWord(word: Word): string {
   const text = word.repeated ? `${word.name}…` : word.name;
-  return isNeeded(word) ? text : `[${text}]`;
+  return isRequired(word) ? text : `[${text}]`;
 }

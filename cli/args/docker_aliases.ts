@@ -1,5 +1,5 @@
 /**
- * What docker calls the commands.
+ * Docker's names of commands.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { InputError } from "../../lib/errors.ts";
 import { COMMANDS } from "./normalize.ts";
 import { UsageError } from "./flag_schema.ts";
 
-/** Docker's words for commands that have others here. */
+/** Docker's names for commands that have another name here. */
 export const DOCKER_ALIASES: Readonly<Record<string, readonly string[]>> = {
   build: ["images", "build"],
   history: ["images", "history"],
@@ -26,15 +26,20 @@ export const DOCKER_ALIASES: Readonly<Record<string, readonly string[]>> = {
 
 const LISTS = ["ls", "list"];
 
-/** Commands of docker's that are none here, and what to do instead. An image of that name is meant only behind `run`. */
-const OTHERS: Readonly<Record<string, string>> = {
-  search: "the registry's web pages can search",
-  system: "sauropod gc takes away what was left, sauropod images prune what no container needs",
-  volume: "volumes are folders of this machine (-v ./data:/data), or a container's own (-v /data)",
-  compose: "a script can start several containers: see examples/",
+/** Unsupported commands of docker, and hints. An image of that name needs `run`. */
+const UNSUPPORTED: Readonly<Record<string, string>> = {
+  search: "search on the registry's web site",
+  system: "use sauropod gc, and sauropod images prune",
+  volume: "use directories of this machine (-v ./data:/data), or of the container (-v /data)",
+  compose: "start several containers from a script: see examples/",
 };
 
-/** The words for a command line that may be docker's. Throws {@linkcode InputError} `no-command`, or {@linkcode UsageError}, for what is none here. */
+/**
+ * Translates a command line that may be docker's.
+ *
+ * @throws {InputError} `no-command` for an unsupported command.
+ * @throws {UsageError}
+ */
 export function translateDockerAlias(words: readonly string[]): readonly string[] {
   const [first = "", second = "", ...rest] = words;
   if (first === "container") {
@@ -43,10 +48,10 @@ export function translateDockerAlias(words: readonly string[]): readonly string[
     throw new UsageError("container", { kind: "unknown-command", name: second, known: [...COMMANDS] });
   }
   if (Object.hasOwn(DOCKER_ALIASES, first)) return [...DOCKER_ALIASES[first] ?? [], ...words.slice(1)];
-  if (!Object.hasOwn(OTHERS, first)) return words;
-  throw new InputError(`there is no command ${first}, and for an image of that name write: sauropod run ${first}`, {
+  if (!Object.hasOwn(UNSUPPORTED, first)) return words;
+  throw new InputError(`unknown command "${first}"; to run an image of that name: sauropod run ${first}`, {
     code: "no-command",
     facts: { command: first },
-    hint: OTHERS[first],
+    hint: UNSUPPORTED[first],
   });
 }

@@ -1,25 +1,25 @@
 /**
- * Flags as data, and reading them.
+ * Flags as data, and their parser.
  *
  * @module
  */
 
 import type { FlagTable } from "./normalize.ts";
 
-/** One flag: how it is read and what it is for. */
+/** A flag: its help and its parser. */
 export interface Flag<T> {
-  /** What it is for. */
+  /** Help text. */
   readonly brief: string;
-  /** What stands for its value. Default: it has none. */
+  /** Name of its value in help. Default: it takes none. */
   readonly placeholder?: string;
-  /** Its value, given the text and the value that it had before. */
+  /** Parses a value, given the one before. */
   read(text: string, before?: T): T;
 }
 
-/** The flags of a command, by what their values are called in code. */
+/** The flags of a command, by the camel-case names of their values. */
 export type Flags<Values> = { readonly [K in keyof Values]-?: Flag<Exclude<Values[K], undefined>> };
 
-/** What can be wrong with the words of a command. */
+/** A problem with the arguments of a command. */
 export type UsageProblem =
   | { readonly kind: "unknown-flag"; readonly flag: string; readonly known: readonly string[] }
   | { readonly kind: "no-value"; readonly flag: string; readonly brief: string; readonly placeholder: string }
@@ -29,15 +29,15 @@ export type UsageProblem =
   | { readonly kind: "too-many"; readonly value: string }
   | { readonly kind: "unknown-command"; readonly name: string; readonly known: readonly string[] };
 
-/** The words of `command` are wrong. `wrong.ts` says how, which most commands need not load. */
+/** Invalid arguments of `command`. `usage_error.ts` formats it, which most commands need not load. */
 export class UsageError extends Error {
-  /** Makes an error of a fact. */
+  /** Creates an error. */
   constructor(readonly command: string, readonly wrong: UsageProblem, cause?: unknown) {
     super(`${command}: ${wrong.kind}`, { cause });
   }
 }
 
-/** A flag whose value `read` reads. */
+/** Returns a flag whose value `read` parses. */
 export function one<T>(placeholder: string, brief: string, read: (text: string) => T): Flag<T> {
   return { brief, placeholder, read };
 }
@@ -52,32 +52,32 @@ function added(text: string, before: readonly string[] = []): readonly string[] 
 
 function truth(text: string): boolean {
   if (text === "true" || text === "false") return text === "true";
-  throw new Error(`${JSON.stringify(text)} is not true or false`);
+  throw new Error("expected true or false");
 }
 
-/** A flag whose value is a word. */
+/** Returns a flag that takes a word. */
 export function word(placeholder: string, brief: string): Flag<string> {
   return { brief, placeholder, read: asIs };
 }
 
-/** A flag that can be repeated. */
+/** Returns a flag that can be repeated. */
 export function many(placeholder: string, brief: string): Flag<readonly string[]> {
   return { brief: `${brief}; can be repeated`, placeholder, read: added };
 }
 
-/** A flag without a value. */
+/** Returns a flag without a value. */
 export function yes(brief: string): Flag<boolean> {
   return { brief, placeholder: undefined, read: truth };
 }
 
-/** Reads a number. */
+/** Parses a number. */
 export function number(text: string): number {
   const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value)) throw new Error(`${JSON.stringify(text)} is not a number`);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new Error("expected a number");
   return value;
 }
 
-/** A flag's name as it is typed: `cpuShares` is `cpu-shares`. */
+/** Returns a flag's name as it is typed: `cpuShares` is `cpu-shares`. */
 export function kebab(name: string): string {
   return [...name].map((letter) => letter.toLowerCase() === letter ? letter : `-${letter.toLowerCase()}`).join("");
 }
@@ -87,7 +87,7 @@ function camel(typed: string): string {
   return first + others.map((part) => part.slice(0, 1).toUpperCase() + part.slice(1)).join("");
 }
 
-/** What `arrange` must know of flags and their short forms. */
+/** Returns the table of flags that `normalizeArgs` takes. */
 export function tableOf<Values>(flags: Flags<Values>, short: Readonly<Record<string, string>>): FlagTable {
   return {
     takesValue(typed) {
@@ -105,7 +105,7 @@ function isNameOf<T extends object>(flags: T, name: string): name is keyof T & s
   return Object.hasOwn(flags, name);
 }
 
-/** What was read of the flags of a command. */
+/** Parsed flags of a command. */
 export type Read<Values> = { -readonly [K in keyof Values]?: Exclude<Values[K], undefined> };
 
 function set<Values, K extends keyof Values & string>(
@@ -124,7 +124,7 @@ function set<Values, K extends keyof Values & string>(
 }
 
 /**
- * Reads arranged words: `--name=value` or `--name`, then `--`, then the words that are returned as `rest`.
+ * Parses normalized arguments: `--name=value` or `--name`, then `--`, then the positional ones, which are `rest`.
  *
  * @throws {UsageError}
  */

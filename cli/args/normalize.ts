@@ -1,15 +1,15 @@
 /**
- * From what people type to what is read: flags in full, then `--`, then all other words. `run` is the command if none is
- * named; long flags may have one dash, as with Go's flag package.
+ * Argument normalization: long flags, then `--`, then positional arguments. The default command is `run`; long flags may
+ * have one dash, as with Go's flag package.
  *
  * @module
  */
 
-/** What must be known of a command's flags to find where they end. */
+/** The facts about a command's flags that tell where they end. */
 export interface FlagTable {
-  /** Whether a value follows the flag of this long name, in kebab case; undefined if there is none. */
+  /** Returns whether the flag of this long name takes a value; undefined if there is no such flag. */
   takesValue(name: string): boolean | undefined;
-  /** The long name of the flag of one letter; undefined if there is none. */
+  /** Returns the long name of a short flag; undefined if there is none. */
   long(letter: string): string | undefined;
 }
 
@@ -43,7 +43,7 @@ export const COMMANDS: ReadonlySet<string> = new Set(
 
 const HELP = ["--help", "-help"];
 
-/** A flag's long name, and the value that is glued to it. */
+/** A flag's long name, and the value attached to it. */
 type Typed = readonly [name: string, value?: string];
 
 function split(text: string): Typed {
@@ -51,7 +51,7 @@ function split(text: string): Typed {
   return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** The flags in a word: `--name`, `-name`, `--name=value`, or letters, the last with its value: `-dp8080:80`, `-n=20`. */
+/** Splits a word into flags: `--name`, `-name`, `--name=value`, or letters, the last with its value: `-dp8080:80`, `-n=20`. */
 function flagsIn(word: string, table: FlagTable): Typed[] | undefined {
   const full = word.startsWith("--"), typed = split(word.slice(full ? 2 : 1));
   if (full || typed[0].length > 1 && table.takesValue(typed[0]) !== undefined) {
@@ -69,17 +69,16 @@ function flagsIn(word: string, table: FlagTable): Typed[] | undefined {
   return flags;
 }
 
-// To run, -i is the original's alone, and docker's among other letters.
+// Alone, -i of run is --images; among other letters it is --interactive, as in docker's -it.
 function longOf(letter: string, isAmong: boolean, table: FlagTable): string | undefined {
   const docker = letter === "i" && isAmong && table.takesValue("interactive") !== undefined;
   return docker ? "interactive" : table.long(letter);
 }
 
 /**
- * Puts the flags of a command before `--` and the other words behind it, so that they cannot be mistaken for each other.
- * A flag that is none is left as it is.
+ * Puts the flags of a command before `--` and its positional arguments after it. Leaves unknown flags as they are.
  *
- * @param mixed Whether flags can also stand behind other words.
+ * @param mixed Whether flags may follow positional arguments.
  */
 export function normalizeArgs(words: readonly string[], table: FlagTable, mixed = false): string[] {
   const flags: string[] = [], others: string[] = [];
@@ -107,7 +106,7 @@ export function normalizeArgs(words: readonly string[], table: FlagTable, mixed 
   return others.length > 0 ? [...flags, "--", ...others] : flags;
 }
 
-/** The words of the command line, arranged if `tables` has the command. */
+/** Normalizes a command line; the arguments only of commands that `tables` has. */
 export function normalize(
   words: readonly string[],
   tables: Readonly<Record<string, FlagTable>> & { readonly run: FlagTable },

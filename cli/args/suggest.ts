@@ -1,10 +1,10 @@
 /**
- * What may be meant by a word that is misspelled.
+ * Suggestions for misspelled words.
  *
  * @module
  */
 
-/** How many letters must be added, left out, replaced, or changed with the next one, to make `a` of `b`. */
+/** Returns the edit distance: letters added, omitted, replaced, or swapped with the next one. */
 function distance(a: string, b: string): number {
   const rows = [[...Array(b.length + 1).keys()]];
   const at = (i: number, j: number): number => rows[i]?.[j] ?? Infinity;
@@ -24,7 +24,7 @@ function distance(a: string, b: string): number {
   return at(a.length, b.length);
 }
 
-/** Those of `known` that `word` is likely meant for, at most three: the nearest, else those that it begins. */
+/** Returns at most three of `known` that `word` may mean: the nearest, else those that start with it. */
 export function nearest(word: string, known: readonly string[]): string[] {
   const { length } = word.replace(/^-+/, "");
   if (length === 0) return [];

@@ -1,5 +1,5 @@
 /**
- * `sauropod apply`: writes what a container of the image `host` has changed to this machine.
+ * `sauropod apply`: the changes of a container of `host`, written to this machine.
  *
  * @module
  */
@@ -15,20 +15,16 @@ import { printError, printJson, printOut, showName } from "../output/output.ts";
 
 /** The flags of `apply`. */
 export interface ApplyFlags extends FolderOptions {
-  /** Only show. */
   readonly dryRun?: boolean;
-  /** Do not ask. */
   readonly yes?: boolean;
-  /** Override conflicts. */
   readonly force?: boolean;
-  /** Print JSON. */
   readonly json?: boolean;
 }
 
 const octal = (mode: number): string => mode.toString(8).padStart(4, "0");
 const owner = ({ uid, gid }: FileState): string => `${uid}:${gid}`;
 
-/** What differs, or for a new file what it is. */
+/** Formats the differences; for a new or deleted file its attributes. */
 function describe({ before, after }: Change): string {
   const now = after ?? before;
   if (!now) return "";
@@ -51,14 +47,14 @@ function show({ changes, leftOut }: ApplyPlan): void {
   printOut(
     changes.map((change, i) => `${LETTERS[change.kind]} ${names[i]?.padEnd(width)}  ${describe(change)}\n`).join(""),
   );
-  if (leftOut.length > 0) printError(`left out: ${leftOut.length} below /dev, /proc, /run and /sys`);
+  if (leftOut.length > 0) printError(`skipped: ${leftOut.length} below /dev, /proc, /run and /sys`);
 }
 
 function ask(question: string): boolean {
   if (!Deno.stdin.isTerminal()) {
-    throw new InputError("apply asks before it writes, and there is no terminal to ask on", {
+    throw new InputError("cannot ask for confirmation: standard input is not a terminal", {
       code: "no-terminal",
-      hint: "--yes answers for you; --dry-run only shows",
+      hint: "use --yes, or --dry-run to show the changes only",
     });
   }
   Deno.stderr.writeSync(new TextEncoder().encode(`${question} [y/N] `));
@@ -66,7 +62,7 @@ function ask(question: string): boolean {
   return /^y(es)?\s*$/i.test(new TextDecoder().decode(answer.subarray(0, n)));
 }
 
-/** Applies changes; ends with 1 if something speaks against it, or the answer was no. */
+/** Applies changes. Returns 1 after a conflict or a refusal. */
 export async function apply(flags: ApplyFlags, container: string, ...paths: string[]): Promise<number> {
   const { dryRun, force, json, yes } = flags;
   let shown = false;
@@ -90,7 +86,7 @@ export async function apply(flags: ApplyFlags, container: string, ...paths: stri
   if (conflicts.length > 0 && !shown) {
     const hopeless = conflicts.some(({ forcible }) => !forcible);
     printError(
-      `sauropod: nothing was written\n  name the paths to write${hopeless ? "" : ", or --force what was changed here"}`,
+      `sauropod: nothing was written\n  name the paths to write${hopeless ? "" : ", or use --force"}`,
     );
   } else if (!dryRun) printError("sauropod: nothing was written");
   return dryRun && conflicts.length === 0 ? 0 : 1;

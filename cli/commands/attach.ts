@@ -1,5 +1,5 @@
 /**
- * `sauropod attach`, and `sauropod start --attach`: this terminal and a detached container.
+ * `sauropod attach` and `sauropod start --attach`: this terminal connected to a detached container.
  *
  * @module
  */
@@ -16,17 +16,13 @@ import { printBytes, printError } from "../output/output.ts";
 
 /** The flags of `attach`. */
 export interface AttachFlags extends FolderOptions {
-  /** Only show what the container writes. */
   readonly noStdin?: boolean;
-  /** Pass signals on. Default: true. */
   readonly sigProxy?: boolean;
-  /** Do not. */
   readonly noSigProxy?: boolean;
-  /** The keys that disconnect. */
   readonly detachKeys?: string;
 }
 
-/** Gives the container this terminal's size, now and when it changes; returns what ends that. */
+/** Resizes the container's terminal with this one. Returns a function that stops it. */
 function followSize(resize: NonNullable<AttachedContainer["resize"]>): () => void {
   const update = (): void => resize(Deno.consoleSize());
   Deno.addSignalListener("SIGWINCH", update);
@@ -35,14 +31,13 @@ function followSize(resize: NonNullable<AttachedContainer["resize"]>): () => voi
 }
 
 /**
- * Passes on what is typed or read until either ends, or the user disconnects. Returns what sets the terminal right
- * again.
+ * Forwards input until either side ends, or the user detaches. Returns a function that restores the terminal.
  */
 async function passInput(
   { input, resize }: AttachedContainer,
   { keys, disconnected }: Session,
 ): Promise<() => Promise<void>> {
-  // When the container ends first, nobody is there to read the rest.
+  // An error means that the container has ended, and the rest of the input has no reader.
   const pass = (source: ReadableStream<Uint8Array>): void => void (input && source.pipeTo(input).catch(() => {}));
   const stop = untilTyped(keys, () => disconnected.abort());
   if (!resize || !Deno.stdin.isTerminal()) {
@@ -58,14 +53,14 @@ async function passInput(
   };
 }
 
-/** What all parts of a connection must know. */
+/** Options and state of a connection. */
 interface Session {
   readonly container: string;
   readonly folders: Folders;
   readonly flags: AttachFlags;
-  /** The keys that disconnect. */
+  /** The detach keys. */
   readonly keys: readonly number[];
-  /** Aborted when they have been typed. */
+  /** Aborted when they are typed. */
   readonly disconnected: AbortController;
 }
 
@@ -82,7 +77,7 @@ function passSignalsTo({ container, folders }: Session): void {
   passSignals().connect({ kill: pass });
 }
 
-/** The input of a container that has just been started, which may have ended already. */
+/** Opens the input of a container that was just started, and may have ended. */
 async function inputOfStarted(container: string, folders: FolderOptions = {}): Promise<AttachedContainer> {
   try {
     return await attachInput(container, folders);
@@ -93,7 +88,7 @@ async function inputOfStarted(container: string, folders: FolderOptions = {}): P
   }
 }
 
-/** Connects until the container has ended, or the user disconnects. Returns the exit code. */
+/** Stays connected until the container ends, or the user detaches. Returns the exit status. */
 async function connect(
   session: Session,
   output: Promise<void>,
@@ -110,7 +105,7 @@ async function connect(
     await restore?.();
   }
   if (disconnected.signal.aborted) {
-    printError("\nsauropod: disconnected; the container goes on");
+    printError("\nsauropod: detached; the container is still running");
     return 0;
   }
   return await end().catch((error) => {
@@ -119,34 +114,34 @@ async function connect(
   });
 }
 
-function follow({ container, folders, disconnected }: Session, begun?: () => boolean): Promise<void> {
+function follow({ container, folders, disconnected }: Session, started?: () => boolean): Promise<void> {
   const output = followOutput(container, printBytes, {
     ...folders,
     signal: disconnected.signal,
-    ...(begun ? { begun } : {}),
-    onLoss: () => printError("sauropod: output is missing here: it came faster than it could be shown"),
+    ...(started ? { begun: started } : {}),
+    onLoss: () => printError("sauropod: output is missing here: it came faster than it could be read"),
   });
-  // It is awaited when we are connected; until then an error must not count as unhandled.
+  // Awaited once connected; an error before must not count as unhandled.
   output.catch(() => {});
   return output;
 }
 
-/** Connects with a running container; returns its exit code. */
+/** Attaches to a running container. Returns its exit status. */
 export async function attach(flags: AttachFlags, container: string): Promise<number> {
   const session = sessionOf(container, flags);
   const end = watchEnd(container, session.folders);
   return await connect(session, follow(session), end, () => attachInput(container, session.folders));
 }
 
-/** Starts a container and connects with it; returns its exit code. */
+/** Starts a container and attaches to it. Returns its exit status. */
 export async function startAttached(container: string, flags: AttachFlags): Promise<number> {
   const session = sessionOf(container, flags);
   const inputs: number[] = [];
-  let begun = false;
-  const end = watchEnd(container, session.folders), output = follow(session, () => begun);
+  let started = false;
+  const end = watchEnd(container, session.folders), output = follow(session, () => started);
   const takeInput = (fd: number): void => void inputs.push(fd);
   await start(container, { ...session.folders, ...(flags.noStdin ? {} : { takeInput }) });
-  begun = true;
+  started = true;
   const [input] = inputs;
   return await connect(
     session,

@@ -10,43 +10,33 @@ import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { lazy } from "../../lib/lazy.ts";
 import { interruptible } from "./images.ts";
 import { progressView } from "../output/progress.ts";
-import { printBytes, printError, printJson, printOut, sayError } from "../output/output.ts";
+import { printBytes, printError, printJson, printOut, reportError } from "../output/output.ts";
 
 /** The flags of `images build`. */
 export interface BuildFlags extends FolderOptions {
-  /** Names. */
   readonly tag?: readonly string[];
-  /** The Dockerfile. */
   readonly file?: string;
-  /** Values of ARGs. */
   readonly buildArg?: readonly string[];
-  /** The stage. */
   readonly target?: string;
-  /** Do all steps again. */
   readonly noCache?: boolean;
-  /** When to pull images. */
   readonly pull?: PullPolicy;
-  /** The kind of machine. */
   readonly platform?: string;
-  /** The network of commands. */
   readonly network?: string;
-  /** Bytes of memory. */
   readonly memory?: number;
-  /** CPU time. */
   readonly cpus?: number;
-  /** Say nothing but the digest. */
   readonly quiet?: boolean;
-  /** Print JSON. */
   readonly json?: boolean;
 }
 
-const MOST_KEPT = 1 << 16;
+const MAX_KEPT = 1 << 16;
 
 async function readArgs(words: readonly string[] = []): Promise<Record<string, string>> {
   const { nameOfVariable, parseEnv } = await lazy.environment();
   const bad = words.find((word) => !/^[A-Za-z_][A-Za-z0-9_]*(=|$)/.test(word));
   if (bad !== undefined) {
-    throw new InputError(`--build-arg ${nameOfVariable(bad)} is not NAME=VALUE`, { code: "bad-flag" });
+    throw new InputError(`invalid --build-arg ${nameOfVariable(bad)}: expected NAME=VALUE`, {
+      code: "bad-flag",
+    });
   }
   return parseEnv(words);
 }
@@ -56,28 +46,28 @@ async function dockerfileOf(file: string | undefined): Promise<{ file?: string; 
   return file === undefined ? {} : { file };
 }
 
-/** Keeps the last of what a step writes, for the case that it fails. */
-function quietly(unsaid: Uint8Array[]) {
+/** Keeps the end of a step's output, in case it fails. */
+function quietly(kept: Uint8Array[]) {
   let size = 0;
   return {
     onProgress(): void {
-      unsaid.length = size = 0;
+      kept.length = size = 0;
     },
     onOutput(bytes: Uint8Array): void {
-      unsaid.push(bytes.slice());
+      kept.push(bytes.slice());
       size += bytes.length;
-      while (size > MOST_KEPT && unsaid.length > 1) size -= unsaid.shift()?.length ?? 0;
+      while (size > MAX_KEPT && kept.length > 1) size -= kept.shift()?.length ?? 0;
     },
   };
 }
 
-/** Builds an image and prints its digest. Returns the exit code of a RUN that failed. */
+/** Builds an image and prints its digest. Returns the exit status of a failed RUN. */
 export async function build(flags: BuildFlags, context: string): Promise<number> {
   const { tag: names, target, pull, platform, network, memory, cpus, quiet = false } = flags;
   const buildArgs = await readArgs(flags.buildArg), dockerfile = await dockerfileOf(flags.file);
   const { buildImage } = await lazy.buildImage();
-  const view = quiet ? undefined : progressView(), unsaid: Uint8Array[] = [];
-  const heard = quiet ? quietly(unsaid) : {
+  const view = quiet ? undefined : progressView(), kept: Uint8Array[] = [];
+  const callbacks = quiet ? quietly(kept) : {
     onPull: view?.update,
     onProgress: ({ step, steps, text, cached }: { step: number; steps: number; text: string; cached: boolean }): void =>
       printError(`[${step}/${steps}] ${text}${cached ? " (cached)" : ""}`),
@@ -88,7 +78,7 @@ export async function build(flags: BuildFlags, context: string): Promise<number>
     const { names: full, descriptor } = await interruptible((signal) =>
       buildImage(findFolders(flags), context, {
         ...dockerfile,
-        ...heard,
+        ...callbacks,
         names,
         buildArgs,
         target,
@@ -105,8 +95,8 @@ export async function build(flags: BuildFlags, context: string): Promise<number>
     return 0;
   } catch (error) {
     if (!(error instanceof ImageError) || error.code !== "run-failed") throw error;
-    for (const bytes of unsaid) printBytes("stderr", bytes);
-    sayError(error);
+    for (const bytes of kept) printBytes("stderr", bytes);
+    reportError(error);
     return Number(error.facts.exitCode);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * `sauropod completions`: scripts for shells, which ask `sauropod __complete WORDS…` for what can follow: a word, a tab and
- * its meaning on each line, and `:files` if files can, too.
+ * `sauropod completions`: shell scripts that ask `sauropod __complete WORDS…` for candidates: a word, a tab and a
+ * description on each line, and `:files` if paths fit, too.
  *
  * @module
  */
@@ -72,7 +72,7 @@ complete -c sauropod -f -a '(__sauropod)'
 export function completions(_flags: object, shell: string): void {
   const [, script] = Object.entries(SCRIPTS).find(([name]) => name === shell) ?? [];
   if (script === undefined) {
-    const cause = new Error(`${JSON.stringify(shell)} is not bash, zsh or fish`);
+    const cause = new Error("expected bash, zsh or fish");
     throw new UsageError("completions", { kind: "bad-word", value: shell }, cause);
   }
   printOut(script);

@@ -1,5 +1,5 @@
 /**
- * `sauropod cp` and `sauropod export`: files of containers, in and out.
+ * `sauropod cp` and `sauropod export`.
  *
  * @module
  */
@@ -20,31 +20,28 @@ import { printBytes, printError, showName } from "../output/output.ts";
 
 /** The flags of `cp`. */
 export interface CpFlags extends FolderOptions {
-  /** Keep owners and attributes. */
   readonly archive?: boolean;
-  /** Follow the source, if it is a link. */
   readonly followLink?: boolean;
-  /** Say nothing. */
   readonly quiet?: boolean;
 }
 
 const STREAM = "-", SHOWN = 10;
 
-/** `CONTAINER:PATH`, or a path of this machine: one that begins with `/` or `.`, or has no colon in its first component. */
+/** Parses `CONTAINER:PATH`, or a path of this machine: starts with `/` or `.`, or has no colon in its first component. */
 export function parsePlace(text: string): FilePlace {
   const [, container, path = ""] = /^([^/.:][^/:]*):(.*)$/s.exec(text) ?? [];
   return container === undefined ? { path: text } : { container, path };
 }
 
-function refuse(message: string, code: string, hint?: string): never {
+function throwInvalid(message: string, code: string, hint?: string): never {
   throw new InputError(message, { code, hint });
 }
 
-function told({ entries, bytes, leftOut }: CopyResult, flags: CpFlags): void {
+function report({ entries, bytes, leftOut }: CopyResult, flags: CpFlags): void {
   if (flags.quiet) return;
   if (leftOut.length > 0) {
     const names = leftOut.slice(0, SHOWN).map(showName).join(", ");
-    printError(`sauropod: left out: ${names}${leftOut.length > SHOWN ? ` and ${leftOut.length - SHOWN} more` : ""}`);
+    printError(`sauropod: skipped: ${names}${leftOut.length > SHOWN ? ` and ${leftOut.length - SHOWN} more` : ""}`);
   }
   if (Deno.stderr.isTerminal()) {
     printError(`copied ${entries} ${entries === 1 ? "entry" : "entries"}, ${formatSize(bytes)}`);
@@ -53,7 +50,7 @@ function told({ entries, bytes, leftOut }: CopyResult, flags: CpFlags): void {
 
 async function toOutput(archive: AsyncIterable<Uint8Array<ArrayBuffer>>): Promise<void> {
   if (Deno.stdout.isTerminal()) {
-    refuse("an archive is not written to a terminal", "bad-target", "redirect the output, or name a file with -o");
+    throwInvalid("cannot write an archive to a terminal", "bad-target", "redirect the output, or use -o FILE");
   }
   for await (const chunk of archive) printBytes("stdout", chunk);
 }
@@ -64,26 +61,25 @@ export async function cp(flags: CpFlags, from: string, to: string): Promise<void
   const options: CopyOptions = { archive: flags.archive, followLink: flags.followLink };
   const source = parsePlace(from), target = parsePlace(to);
   if (source.container === undefined && target.container === undefined) {
-    refuse(
-      `neither ${from} nor ${to} is a container's`,
+    throwInvalid(
+      `cannot copy ${from} to ${to}: neither is in a container`,
       "no-container",
-      "write CONTAINER:PATH for one: sauropod cp web:/etc/hosts .",
+      "name a container: sauropod cp web:/etc/hosts .",
     );
   }
   if (to === STREAM) return await withArchive(containers, source, options, toOutput);
   const result = from === STREAM
     ? await unpackInto(containers, Deno.stdin.readable, target, options)
     : await copyFiles(containers, source, target, options);
-  told(result, flags);
+  report(result, flags);
 }
 
 /** The flags of `export`. */
 export interface ExportFlags extends FolderOptions {
-  /** The file to write. */
   readonly output?: string;
 }
 
-/** Writes the whole root file system of a container as an archive. */
+/** Writes the root filesystem of a container as an archive. */
 export async function exportContainer(flags: ExportFlags, container: string): Promise<void> {
   const { containers } = findFolders(flags), { output } = flags;
   await withArchive(containers, { container, path: "/" }, { oneMount: true }, async (archive) => {

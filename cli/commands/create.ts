@@ -1,5 +1,5 @@
 /**
- * `sauropod create`, and `sauropod run --detach`: containers that outlive the command.
+ * `sauropod create` and `sauropod run --detach`.
  *
  * @module
  */
@@ -7,11 +7,11 @@
 import { create as createStopped, runDetached } from "../../lib/container/detached/start.ts";
 import { findFolders } from "../../lib/host/folders.ts";
 import { type ContainerFlags, containerOptions } from "../args/container_flags.ts";
-import { idFileFor, inherited } from "./run.ts";
+import { idFileFor, inheritOptions } from "./run.ts";
 import { passSignals } from "../terminal/signals.ts";
 import { printOut } from "../output/output.ts";
 
-/** Makes the container, starts it unless it is only to be made, and prints its id. Returns the exit code. */
+/** Creates a container, starts it unless `how` is `create`, and prints its ID. Returns the exit status. */
 export async function create(
   how: string,
   flags: ContainerFlags,
@@ -19,7 +19,7 @@ export async function create(
   command: readonly string[],
 ): Promise<number> {
   const { interrupted } = passSignals();
-  const options = await inherited(image, await containerOptions(flags, findFolders(flags)), flags);
+  const options = await inheritOptions(image, await containerOptions(flags, findFolders(flags)), flags);
   const make = how === "create" ? createStopped : runDetached;
   using idFile = await idFileFor(flags);
   const id = await make(image, command, { ...options, keep: !flags.rm, signal: interrupted() });

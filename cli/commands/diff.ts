@@ -1,5 +1,5 @@
 /**
- * `sauropod diff`: what a container has changed.
+ * `sauropod diff`: changes of a container's filesystem.
  *
  * @module
  */
@@ -10,11 +10,10 @@ import { printJson, printOut, showName } from "../output/output.ts";
 
 /** The flags of `diff`. */
 export interface DiffFlags extends FolderOptions {
-  /** Print JSON. */
   readonly json?: boolean;
 }
 
-/** The letters of docker. */
+/** Docker's letters. */
 export const LETTERS = { added: "A", changed: "C", deleted: "D" } as const;
 
 /** Prints changes. */

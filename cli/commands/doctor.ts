@@ -1,5 +1,5 @@
 /**
- * `sauropod doctor`: what works here.
+ * `sauropod doctor`: prerequisites on this machine.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { examine } from "../../lib/api/doctor.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { printJson, printOut, table } from "../output/output.ts";
 
-/** Prints what works; ends with 1 if a container cannot be run. */
+/** Prints what works. Returns 1 if containers cannot be run. */
 export async function doctor(flags: FolderOptions & { json?: boolean }): Promise<number> {
   const findings = await examine(findFolders(flags));
   if (flags.json) printJson(findings);

@@ -1,23 +1,23 @@
 /**
- * Commands that do the same with several containers.
+ * Commands that take several containers.
  *
  * @module
  */
 
 import { SauropodError } from "../../lib/errors.ts";
-import { printOut, sayError } from "../output/output.ts";
+import { printOut, reportError } from "../output/output.ts";
 
-/** How {@linkcode forEach} takes errors. */
+/** Error handling of {@linkcode forEach}. */
 export interface EachOptions {
-  /** Codes of errors that do not count as failures. Default: none. */
+  /** Codes of errors that are not failures. Default: none. */
   readonly harmless?: readonly string[];
-  /** The exit status for an error. Default: 1. */
+  /** Returns the exit status for an error. Default: 1. */
   readonly statusOf?: (error: SauropodError) => number;
 }
 
 /**
- * Does something with each of what was named and prints its name, or what `work` returns. One that fails does not keep
- * the others from it. Returns the exit status: 0, or that of the last failure.
+ * Runs `work` for each name and prints the name, or what `work` returns. Continues after a failure. Returns the exit
+ * status: 0, or that of the last failure.
  */
 export async function forEach(
   queries: readonly string[],
@@ -30,7 +30,7 @@ export async function forEach(
       printOut(`${await work(query) ?? query}\n`);
     } catch (error) {
       if (!(error instanceof SauropodError)) throw error;
-      sayError(error);
+      reportError(error);
       if (!harmless.includes(error.code)) status = statusOf(error);
     }
   }

@@ -1,5 +1,5 @@
 /**
- * `sauropod events`: what happens with containers.
+ * `sauropod events`.
  *
  * @module
  */
@@ -12,28 +12,24 @@ import { printError, printOut } from "../output/output.ts";
 
 /** The flags of `events`. */
 export interface EventsFlags extends FolderOptions {
-  /** The time from which on. */
   readonly since?: string;
-  /** The time up to which. */
   readonly until?: string;
-  /** Which ones. */
   readonly filter?: readonly string[];
-  /** Print JSON. */
   readonly json?: boolean;
 }
 
 function formatEvent({ time, action, id, ...attributes }: ContainerEvent): string {
-  const told = Object.entries(attributes).filter(([, value]) => value !== undefined && value !== false);
-  const words = told.sort(([a], [b]) => a < b ? -1 : 1);
+  const known = Object.entries(attributes).filter(([, value]) => value !== undefined && value !== false);
+  const words = known.sort(([a], [b]) => a < b ? -1 : 1);
   const details = words.map(([key, value]) => `${key}=${printable(String(value))}`).join(", ");
   return `${time} container ${action} ${id}${details === "" ? "" : ` (${details})`}`;
 }
 
-/** Prints events as they come. */
+/** Prints events as they happen. */
 export async function events(flags: EventsFlags): Promise<void> {
   const { containers } = findFolders(flags);
   const onLoss = (): void =>
-    printError("sauropod: events may be missing here: their file was rotated faster than it could be read");
+    printError("sauropod: events may be missing here: the file was rotated faster than it could be read");
   const { since, until, filter } = flags;
   for await (const event of readEvents(containers, { since, until, filters: filter, onLoss })) {
     printOut((flags.json ? printableJson(event) : formatEvent(event)) + "\n");

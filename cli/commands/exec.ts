@@ -1,5 +1,5 @@
 /**
- * `sauropod exec`: one more command in a running container.
+ * `sauropod exec`: a command in a running container.
  *
  * @module
  */
@@ -13,7 +13,6 @@ import { passSignals } from "../terminal/signals.ts";
 
 /** The flags of `exec`. */
 export interface ExecFlags extends FolderOptions {
-  /** See the brief of each in {@linkcode EXEC_FLAGS}. */
   readonly env?: readonly string[];
   readonly envFile?: readonly string[];
   readonly workdir?: string;
@@ -26,16 +25,16 @@ export interface ExecFlags extends FolderOptions {
 
 /** The flags. */
 export const EXEC_FLAGS: Flags<ExecFlags> = {
-  images: word("DIR", "Folder of images [default: see doctor]"),
-  containers: word("DIR", "Folder of containers [default: see doctor]"),
-  env: many("NAME=VALUE", "Environment variable beside the container's; NAME alone takes the caller's value"),
-  envFile: many("FILE", "File of environment variables, one a line"),
+  images: word("DIR", "Images directory [default: see doctor]"),
+  containers: word("DIR", "Containers directory [default: see doctor]"),
+  env: many("NAME=VALUE", "Environment variable; NAME alone takes yours"),
+  envFile: many("FILE", "File of environment variables"),
   workdir: word("DIR", "Working directory [default: the container's]"),
   user: word("USER[:GROUP]", "User and group, by name or number [default: the container's]"),
-  privileged: yes("All capabilities"),
-  detach: yes("Do not wait for its end"),
+  privileged: yes("Grant all capabilities"),
+  detach: yes("Run in the background"),
   interactive: yes("Connect standard input"),
-  tty: yes("Give the command a terminal"),
+  tty: yes("Allocate a terminal"),
 };
 
 /** The short forms of {@linkcode EXEC_FLAGS}. */
@@ -49,7 +48,7 @@ export const EXEC_SHORT = {
   w: "workdir",
 } as const;
 
-/** What `arrange` must know of the flags. */
+/** The table of flags that `normalizeArgs` takes. */
 export const EXEC_TABLE: FlagTable = tableOf(EXEC_FLAGS, EXEC_SHORT);
 
 async function environment({ env = [], envFile = [] }: ExecFlags): Promise<Record<string, string>> {
@@ -57,7 +56,7 @@ async function environment({ env = [], envFile = [] }: ExecFlags): Promise<Recor
   return (await lazy.environment()).readEnvironment(env, envFile);
 }
 
-/** Runs the command that arranged words name to its end. Returns its exit code. */
+/** Runs a command, given normalized arguments. Returns its exit status. */
 export async function exec(words: readonly string[]): Promise<number> {
   const { values: flags, rest: [container, ...command] } = readFlags("exec", EXEC_FLAGS, words);
   if (container === undefined || command.length === 0) {
@@ -79,7 +78,7 @@ export async function exec(words: readonly string[]): Promise<number> {
     stdin: flags.interactive && !detach ? "inherit" : "null",
     stdout: output,
     stderr: output,
-    terminal: flags.tty && !detach ? true : false,
+    terminal: Boolean(flags.tty) && !detach,
   });
   if (detach) return 0;
   connect(process);

@@ -1,5 +1,5 @@
 /**
- * `sauropod explain`: the program that `run` would run.
+ * `sauropod explain`: the system calls that `run` would make.
  *
  * @module
  */
@@ -18,8 +18,8 @@ import type { ContainerSpec } from "../../lib/program/spec.ts";
 import { type ContainerFlags, containerOptions } from "../args/container_flags.ts";
 import { printJson, printOut } from "../output/output.ts";
 
-/** The container's place on bridged networks, and what is done for it on the host. */
-async function place(
+/** Plans the container's interfaces on bridged networks, and what is set up for them on the host. */
+async function planNetwork(
   id: string,
   options: ContainerOptions,
   containers: string,
@@ -47,13 +47,13 @@ async function place(
   };
 }
 
-/** Prints the program. Returns the exit code. */
+/** Prints the program. Returns the exit status. */
 export async function explain(flags: ContainerFlags, image: string, asked: readonly string[]): Promise<number> {
   const folders = findFolders(flags);
   const id = newId();
   const wishes = { ...await containerOptions(flags, folders), keep: !flags.rm };
   if (image.startsWith(FORK)) {
-    throw new InputError("explain takes an image: what a fork is made of is only known when it is made", {
+    throw new InputError("cannot explain a fork: its layers are known only once it exists", {
       code: "explain-unsupported",
       hint: "name the container's image",
     });
@@ -62,7 +62,7 @@ export async function explain(flags: ContainerFlags, image: string, asked: reado
   found.release?.();
   const { command, options } = await completeFromImage(found, asked, wishes);
   const apart = await prepare(id, found, command, options, `${folders.containers}/${id}`);
-  const { change, host } = await place(id, options, folders.containers);
+  const { change, host } = await planNetwork(id, options, folders.containers);
   const spec = { ...apart, ...change };
   const { program, last } = planLaunch(spec, flags.tty ?? Deno.stdin.isTerminal());
   if (flags.json) {
@@ -74,9 +74,9 @@ export async function explain(flags: ContainerFlags, image: string, asked: reado
     });
     return 0;
   }
-  if (host.length) printOut(`On the host, as far as it has not been done yet:\n\n${host.join("\n")}\n\nThen:\n\n`);
+  if (host.length) printOut(`On the host, unless it is set up already:\n\n${host.join("\n")}\n\nThen:\n\n`);
   printOut(formatProgram(program, flags));
-  const who = options.init ? "Init runs this in its child" : "The shim, which is that process now, runs this";
-  printOut(`\n${who}:\n\n${formatProgram(last, flags)}`);
+  const runner = options.init ? "Init runs this in its child" : "The shim, which is that process now, runs this";
+  printOut(`\n${runner}:\n\n${formatProgram(last, flags)}`);
   return 0;
 }

@@ -1,5 +1,5 @@
 /**
- * `sauropod gc`: takes away what killed commands left.
+ * `sauropod gc`: cleanup after killed commands.
  *
  * @module
  */
@@ -12,13 +12,11 @@ import { printError, printJson, printOut } from "../output/output.ts";
 
 /** The flags of `gc`. */
 export interface GcFlags extends FolderOptions {
-  /** Print JSON. */
   readonly json?: boolean;
-  /** End containers whose folder somebody has removed. */
   readonly orphans?: boolean;
 }
 
-/** Reclaims and says what. */
+/** Reclaims resources and prints them. */
 export async function gc(flags: GcFlags): Promise<void> {
   const { images, containers } = findFolders(flags);
   const result = await reclaim(containers);
@@ -30,13 +28,15 @@ export async function gc(flags: GcFlags): Promise<void> {
   for (const path of archives) printOut(`removed ${path}\n`);
   for (const id of result.ended) printOut(`marked as ended ${id}\n`);
   for (const { id, reason } of result.failed) {
-    printError(`sauropod: ${containers}/${id} cannot be taken away: ${reason}`);
+    printError(`sauropod: cannot remove ${containers}/${id}: ${reason}`);
   }
-  for (const id of orphans) printOut(`ended ${id}, whose folder was gone\n`);
+  for (const id of orphans) printOut(`killed ${id}, whose directory is gone\n`);
   for (const { id, folder } of flags.orphans ? [] : findOrphans()) {
-    printError(`sauropod: container ${id} runs, but its folder ${folder} is gone; sauropod gc --orphans ends it`);
+    printError(
+      `sauropod: container ${id} is running, but its directory ${folder} is gone; kill it with sauropod gc --orphans`,
+    );
   }
   for (const id of result.damaged) {
-    printError(`sauropod: container ${id} is damaged and was left alone; sauropod rm -f ${id} ends and removes it`);
+    printError(`sauropod: container ${id} is damaged; kill and remove it with sauropod rm -f ${id}`);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * `sauropod images`: the images that there are, and everything that is done with them.
+ * `sauropod images` and `sauropod commit`.
  *
  * @module
  */
@@ -18,15 +18,12 @@ import { ago, printError, printJson, printOut, table } from "../output/output.ts
 
 /** The flags of commands that list. */
 export interface ListFlags extends FolderOptions {
-  /** Print JSON. */
   readonly json?: boolean;
 }
 
 /** The flags of `images pull`. */
 export interface PullFlags extends FolderOptions {
-  /** The kind of machine. */
   readonly platform?: string;
-  /** Say nothing but the digest. */
   readonly quiet?: boolean;
 }
 
@@ -59,12 +56,11 @@ export async function ls(flags: ListFlags & { quiet?: boolean }): Promise<void> 
   printOut(table(["IMAGE", "KIND", "SIZE", "CREATED", "PATH OR DIGEST"], rows));
 }
 
-/** Runs `work` with an abort signal that SIGINT and SIGTERM raise. */
+/** Runs `work` with an abort signal that SIGINT and SIGTERM trigger. */
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
   const signals = ["SIGINT", "SIGTERM"] as const;
-  const abort = (): void =>
-    controller.abort(new Error("interrupted; what has been done so far stays for the next time"));
+  const abort = (): void => controller.abort(new Error("interrupted; the next attempt resumes here"));
   for (const signal of signals) Deno.addSignalListener(signal, abort);
   try {
     return await work(controller.signal);
@@ -98,14 +94,14 @@ export async function push(flags: FolderOptions, name: string, to?: string): Pro
   printOut(digest + "\n");
 }
 
-/** Prints what images consist of, as JSON. */
+/** Prints images as JSON. */
 export async function inspect(flags: FolderOptions, ...names: string[]): Promise<void> {
   const { inspectImage } = await lazy.imageManage();
   const { images } = findFolders(flags);
   printJson(names.map((name) => inspectImage(images, name)));
 }
 
-/** Prints how an image was made. */
+/** Prints the history of an image. */
 export async function history(flags: ListFlags, name: string): Promise<void> {
   const { historyOf } = await lazy.imageManage();
   const lines = historyOf(findFolders(flags).images, name);
@@ -119,13 +115,13 @@ export async function history(flags: ListFlags, name: string): Promise<void> {
   printOut(table(["CREATED", "CREATED BY", "SIZE", "COMMENT"], rows));
 }
 
-/** Gives an image another name. */
+/** Adds a name to an image. */
 export async function tag(flags: FolderOptions, name: string, other: string): Promise<void> {
   const { tagImage } = await lazy.imageManage();
   tagImage(findFolders(flags).images, name, other);
 }
 
-/** Removes images, all that can be; ends with 1 if one could not. */
+/** Removes images. Returns 1 if one could not be removed. */
 export async function rm(flags: FolderOptions & { force?: boolean }, ...names: string[]): Promise<number> {
   const { images } = findFolders(flags);
   const { removeImage } = await lazy.removeImages();
@@ -134,7 +130,7 @@ export async function rm(flags: FolderOptions & { force?: boolean }, ...names: s
   });
 }
 
-/** Takes away what no image and no container needs; with `all` images that no container is made of, too. */
+/** Removes unused blobs and layers; with `all` also images that no container uses. */
 export async function prune(flags: ListFlags & { all?: boolean }): Promise<void> {
   const { pruneStore } = await lazy.removeImages();
   const pruned = await pruneStore(findFolders(flags).images, flags.all);
@@ -143,7 +139,7 @@ export async function prune(flags: ListFlags & { all?: boolean }): Promise<void>
   printOut(`${pruned.layers.length} layers and ${pruned.blobs.length} blobs, ${formatSize(pruned.bytes)}\n`);
 }
 
-/** Reads everything again; ends with 1 if something is wrong. */
+/** Verifies every blob and layer. Returns 1 if one is damaged. */
 export async function verify(flags: ListFlags): Promise<number> {
   const { verifyImages } = await lazy.imageManage();
   const damage = await verifyImages(findFolders(flags).images);
@@ -154,19 +150,12 @@ export async function verify(flags: ListFlags): Promise<number> {
 
 /** The flags of `images import` and `commit`. */
 export interface ChangeFlags extends FolderOptions {
-  /** The entry point. */
   readonly entrypoint?: string;
-  /** The command. */
   readonly cmd?: string;
-  /** Variables. */
   readonly env?: readonly string[];
-  /** The working directory. */
   readonly workdir?: string;
-  /** The user. */
   readonly user?: string;
-  /** A remark. */
   readonly message?: string;
-  /** The author. */
   readonly author?: string;
 }
 
@@ -177,13 +166,13 @@ function words(text: string | undefined): readonly string[] | undefined {
   try {
     value = JSON.parse(text);
   } catch {
-    // Told below, like other values that are no list of words.
+    // Reported below, like other invalid values.
   }
   if (Array.isArray(value) && value.every((word) => typeof word === "string")) return value;
-  throw new InputError(`${text} is no list of words`, {
+  throw new InputError(`invalid command ${JSON.stringify(text)}: expected a JSON list of strings`, {
     code: "bad-words",
     facts: { text },
-    hint: 'a JSON list such as ["/bin/app", "-v"], or a line for /bin/sh that does not begin with [',
+    hint: 'write a list such as ["/bin/app", "-v"], or a line for /bin/sh',
   });
 }
 
@@ -192,7 +181,7 @@ function changes({ entrypoint, cmd, env, workdir, user }: ChangeFlags): ImageSet
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 }
 
-/** Makes an image of a folder, an archive or standard input, and prints its name. */
+/** Creates an image from a directory, an archive or standard input, and prints its name. */
 export async function importImage(flags: ChangeFlags, source: string, name: string): Promise<void> {
   const { importImage } = await lazy.importImage();
   const from = source === "-" ? Deno.stdin.readable : source;
@@ -203,7 +192,7 @@ export async function importImage(flags: ChangeFlags, source: string, name: stri
   printOut(familiar(image.name) + "\n");
 }
 
-/** Loads the images of an archive, and prints their names. */
+/** Loads images from an archive and prints their names. */
 export async function load(flags: FolderOptions & { input?: string }): Promise<void> {
   const { loadImages } = await lazy.loadImages();
   const from = flags.input ?? Deno.stdin.readable;
@@ -213,29 +202,27 @@ export async function load(flags: FolderOptions & { input?: string }): Promise<v
 
 /** The flags of `images save`. */
 export interface SaveFlags extends FolderOptions {
-  /** The file. */
   readonly output?: string;
-  /** The format. */
   readonly format?: "oci" | "docker";
 }
 
 /** Saves images as an archive. */
 export async function save(flags: SaveFlags, ...names: string[]): Promise<void> {
   if (flags.output === undefined && Deno.stdout.isTerminal()) {
-    throw new InputError("an archive is not written to a terminal", {
+    throw new InputError("cannot write an archive to a terminal", {
       code: "bad-target",
-      hint: "name a file with -o, or redirect the output",
+      hint: "redirect the output, or use -o FILE",
     });
   }
   const { saveImages } = await lazy.saveImages();
   await saveImages(findFolders(flags).images, names, flags.output ?? Deno.stdout.writable, flags.format ?? "docker");
 }
 
-/** `sauropod commit`: makes an image of a container. */
+/** Creates an image from a container. */
 export async function commit(flags: ChangeFlags, container: string, name: string): Promise<void> {
   const options = { changes: changes(flags), message: flags.message, author: flags.author };
   const { commitContainer } = await lazy.commit();
-  // A signal is heard of when nothing is being copied: a container that was frozen for it runs again by then.
+  // Signals are handled after copying, when a container that was frozen for it runs again.
   passSignals();
   const image = await commitContainer(findFolders(flags), container, name, options);
   printOut(familiar(image.name) + "\n");

@@ -1,5 +1,5 @@
 /**
- * `sauropod inspect`: the records of containers.
+ * `sauropod inspect`: records of containers.
  *
  * @module
  */
@@ -11,11 +11,10 @@ import { printJson, printOut } from "../output/output.ts";
 
 /** The flags of `inspect`. */
 export interface InspectFlags extends FolderOptions {
-  /** What to write of each. */
   readonly format?: string;
 }
 
-/** What scripts ask docker for most, by docker's names. */
+/** Fields that scripts read most, by docker's names. */
 const DOCKER: Readonly<Record<string, (container: ContainerInfo) => unknown>> = {
   "Id": ({ id }) => id,
   "Name": ({ name = "" }) => name,
@@ -36,7 +35,7 @@ const DOCKER: Readonly<Record<string, (container: ContainerInfo) => unknown>> = 
   "NetworkSettings.IPAddress": ({ networks }) => networks?.[0]?.addresses[0]?.split("/")[0] ?? "",
 };
 
-/** What a container may lack. */
+/** Optional fields of a container. */
 const OPTIONAL = /^(name|imageDigest|layers|line|pid|ended|networks|ports|state|detached)$/;
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -47,7 +46,7 @@ function descend(value: unknown, path: readonly string[]): unknown {
   return path.reduce((at, part) => isObject(at) && Object.hasOwn(at, part) ? at[part] : undefined, value);
 }
 
-/** What is at `path` in a record, else what docker calls so; null if it could be there. */
+/** Returns the field at `path`, else docker's field of that name; null if it is optional and missing. */
 function lookup(container: ContainerInfo, path: readonly string[]): unknown {
   const value = descend(container, path);
   if (value !== undefined) return value;
@@ -58,10 +57,10 @@ function lookup(container: ContainerInfo, path: readonly string[]): unknown {
   }
 }
 
-/** Prints what is known of containers. */
+/** Prints containers as JSON, or formatted. */
 export function inspect(flags: InspectFlags, ...queries: string[]): void {
   const { containers } = findFolders(flags);
-  const known = `a part of the JSON, as .options.env, or one of ${Object.keys(DOCKER).join(", ")}`;
+  const known = `a field of the JSON, such as .options.env, or one of ${Object.keys(DOCKER).join(", ")}`;
   const write = flags.format === undefined ? undefined : parseTemplate(flags.format, lookup, known);
   const found = queries.map((query) => inspectOne(containers, query));
   if (write) printOut(found.map((container) => write(container) + "\n").join(""));

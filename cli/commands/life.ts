@@ -1,5 +1,5 @@
 /**
- * `sauropod start`, `stop`, `kill`, `wait`, `restart`, `rename`: the life of containers that outlive a command.
+ * `sauropod start`, `stop`, `kill`, `wait`, `restart` and `rename`.
  *
  * @module
  */
@@ -18,18 +18,15 @@ import { startAttached } from "./attach.ts";
 import { forEach } from "./each.ts";
 import { exitCodeOf } from "../output/output.ts";
 
-/** Does `work` with each container. Of one alone, the exit status tells what went wrong. */
+/** Runs `work` for each container. With a single one, the exit status is that of its error. */
 function each(containers: readonly string[], work: (container: string) => Promise<string | void>): Promise<number> {
   return forEach(containers, work, { statusOf: containers.length === 1 ? exitCodeOf : undefined });
 }
 
 /** The flags of `start`. */
 export interface StartFlags extends FolderOptions {
-  /** Connect with it. */
   readonly attach?: boolean;
-  /** Connect standard input, too. */
   readonly interactive?: boolean;
-  /** The keys that disconnect. */
   readonly detachKeys?: string;
 }
 
@@ -37,7 +34,7 @@ export interface StartFlags extends FolderOptions {
 export async function start(flags: StartFlags, ...containers: string[]): Promise<number> {
   const [first = "", ...others] = containers;
   if (flags.attach) {
-    if (others.length > 0) throw new InputError("only one container can be attached to", { code: "bad-attach" });
+    if (others.length > 0) throw new InputError("cannot attach to more than one container", { code: "bad-attach" });
     return await startAttached(first, { ...flags, noStdin: !flags.interactive });
   }
   return await each(containers, async (container) => {
@@ -47,20 +44,18 @@ export async function start(flags: StartFlags, ...containers: string[]): Promise
 
 /** The flags of `stop` and `restart`. */
 export interface StopFlags extends FolderOptions {
-  /** Seconds. */
   readonly time?: number;
-  /** A signal. */
   readonly signal?: string;
 }
 
-/** Ends containers. */
+/** Stops containers. */
 export async function stop(flags: StopFlags, ...containers: string[]): Promise<number> {
   return await each(containers, async (container) => {
     await stopContainer(container, { ...findFolders(flags), timeout: flags.time, signal: flags.signal });
   });
 }
 
-/** Ends containers and starts them again. */
+/** Restarts containers. */
 export async function restart(flags: StopFlags, ...containers: string[]): Promise<number> {
   return await each(containers, async (container) => {
     await restartContainer(container, { ...findFolders(flags), timeout: flags.time, signal: flags.signal });
@@ -69,7 +64,6 @@ export async function restart(flags: StopFlags, ...containers: string[]): Promis
 
 /** The flags of `kill`. */
 export interface KillFlags extends FolderOptions {
-  /** A signal. */
   readonly signal?: string;
 }
 
@@ -80,12 +74,12 @@ export async function kill(flags: KillFlags, ...containers: string[]): Promise<n
   });
 }
 
-/** Waits for the end of containers and prints their exit codes. */
+/** Waits for containers and prints their exit statuses. */
 export async function wait(flags: FolderOptions, ...containers: string[]): Promise<number> {
   return await each(containers, async (container) => String(await awaitContainer(container, findFolders(flags))));
 }
 
-/** Gives a container another name. */
+/** Renames a container. */
 export function rename(flags: FolderOptions, container: string, name: string): void {
   renameContainer(findFolders(flags).containers, container, name);
 }

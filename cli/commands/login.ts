@@ -11,18 +11,15 @@ import { SIGINT } from "../../ffi/process/process.ts";
 
 /** The flags of `login`. */
 export interface LoginFlags {
-  /** The name of the user. */
   readonly username?: string;
-  /** The password. */
   readonly password?: string;
-  /** Read the password from standard input. */
   readonly passwordStdin?: boolean;
 }
 
 const ENTER = ["\r", "\n"], ERASE = ["\x7f", "\b"], INTERRUPT = "\x03", END = "\x04";
 
-/** Asks for a line that is not shown. */
-function askUnseen(question: string): string {
+/** Asks for a line without echo. */
+function promptHidden(question: string): string {
   const put = (text: string): number => Deno.stderr.writeSync(new TextEncoder().encode(text));
   const decoder = new TextDecoder(), buffer = new Uint8Array(256);
   let answer: string[] = [], interrupted = false;
@@ -48,29 +45,29 @@ function askUnseen(question: string): string {
 async function readPassword({ password, passwordStdin }: LoginFlags): Promise<string> {
   if (password !== undefined) return password;
   if (passwordStdin) return (await new Response(Deno.stdin.readable).text()).replace(/\r?\n$/, "");
-  if (Deno.stdin.isTerminal()) return askUnseen("Password: ");
-  throw new InputError("the password is not known, and there is no terminal to ask at", {
+  if (Deno.stdin.isTerminal()) return promptHidden("Password: ");
+  throw new InputError("password required", {
     code: "no-password",
-    hint: "sauropod login -u NAME --password-stdin REGISTRY <FILE",
+    hint: "use --password-stdin: sauropod login -u NAME --password-stdin REGISTRY <FILE",
   });
 }
 
 function readUsername({ username, passwordStdin }: LoginFlags): string {
   const name = username ?? (passwordStdin || !Deno.stdin.isTerminal() ? null : prompt("Username:"));
   if (name) return name;
-  throw new InputError("the name of the user is not known", { code: "no-username", hint: "--username NAME" });
+  throw new InputError("username required", { code: "no-username", hint: "use --username NAME" });
 }
 
-/** Tries credentials and keeps them. */
+/** Tries credentials and stores them. */
 export async function login(flags: LoginFlags, server?: string): Promise<void> {
   const registry = registryOf(server), username = readUsername(flags), password = await readPassword(flags);
   if (password === "") throw new InputError("the password is empty", { code: "no-password" });
   const where = await logIn(registry, { username, password });
-  const open = where.includes("/") ? ", which is not encrypted" : "";
-  printError(`logged in to ${registry} as ${username}; the password is kept in ${where}${open}`);
+  const plain = where.includes("/") ? " unencrypted" : "";
+  printError(`logged in to ${registry} as ${username}; password stored${plain} in ${where}`);
 }
 
-/** Forgets credentials. */
+/** Removes credentials. */
 export async function logout(_flags: object, server?: string): Promise<void> {
   const registry = registryOf(server);
   printError(await logOut(registry) ? `logged out of ${registry}` : `not logged in to ${registry}`);

@@ -1,5 +1,5 @@
 /**
- * `sauropod logs`: what a container has written.
+ * `sauropod logs`: output of a detached container.
  *
  * @module
  */
@@ -15,17 +15,11 @@ import { printBytes, printError, printOut } from "../output/output.ts";
 
 /** The flags of `logs`. */
 export interface LogsFlags extends FolderOptions {
-  /** Wait for more. */
   readonly follow?: boolean;
-  /** The time from which on. */
   readonly since?: string;
-  /** The time up to which. */
   readonly until?: string;
-  /** How many lines from the end, or all. */
   readonly tail?: string;
-  /** Print the time of each line. */
   readonly timestamps?: boolean;
-  /** Print JSON. */
   readonly json?: boolean;
 }
 
@@ -37,14 +31,14 @@ const LOSSES: Readonly<Record<LogLoss, string>> = {
 function parseTail(text: string): number | undefined {
   if (text === "all") return undefined;
   if (/^\d+$/.test(text)) return Number(text);
-  throw new InputError(`${JSON.stringify(text)} is not a number of lines`, {
+  throw new InputError(`invalid --tail ${JSON.stringify(text)}`, {
     code: "bad-tail",
     facts: { text },
-    hint: "write a number, such as --tail 100, or all",
+    hint: "use a number of lines, or all",
   });
 }
 
-/** What was written as text, or in base64 where it is not UTF-8. */
+/** Formats a record as JSON, in base64 if it is not UTF-8. */
 function formatRecord({ time, stream, text, partial }: LogRecord): string {
   const record = { time, stream, partial };
   try {
@@ -54,7 +48,7 @@ function formatRecord({ time, stream, text, partial }: LogRecord): string {
   }
 }
 
-/** Prints what a container has written, each stream to our own. */
+/** Prints the log of a container, each stream to its counterpart. */
 export async function logs(flags: LogsFlags, query: string): Promise<void> {
   const { containers } = findFolders(flags);
   const record = findContainer(containers, query), { id } = record;

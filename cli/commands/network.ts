@@ -1,28 +1,23 @@
 /**
- * `sauropod network`: making, listing and removing networks.
+ * `sauropod network`.
  *
  * @module
  */
 
 import type { FolderOptions } from "../../lib/host/folders.ts";
 import { createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "../../lib/network/manage.ts";
-import { printJson, printOut, sayError, table } from "../output/output.ts";
+import { printJson, printOut, reportError, table } from "../output/output.ts";
 
 /** The flags of `network create`. */
 export interface CreateFlags extends FolderOptions {
-  /** Subnets. */
   readonly subnet?: readonly string[];
-  /** The host's addresses in them. */
   readonly gateway?: readonly string[];
-  /** The largest packet in bytes. */
   readonly mtu?: number;
-  /** Whether it leads nowhere. */
   readonly internal?: boolean;
-  /** Whether it has IPv6. */
   readonly ipv6?: boolean;
 }
 
-/** Makes a network and prints its name. */
+/** Creates a network and prints its name. */
 export async function create(flags: CreateFlags, name: string): Promise<void> {
   const { subnet, gateway, ...rest } = flags;
   await createNetwork(name, { ...rest, subnets: subnet, gateways: gateway });
@@ -31,7 +26,7 @@ export async function create(flags: CreateFlags, name: string): Promise<void> {
 
 /** Lists networks. */
 export function ls(flags: FolderOptions & { json?: boolean; quiet?: boolean }): void {
-  const networks = listNetworks(flags, sayError);
+  const networks = listNetworks(flags, reportError);
   if (flags.json) return printJson(networks);
   if (flags.quiet) return printOut(networks.map(({ name }) => name + "\n").join(""));
   const rows = networks.map(({ name, subnets, bridge, up, internal, containers }) => [
@@ -44,7 +39,7 @@ export function ls(flags: FolderOptions & { json?: boolean; quiet?: boolean }): 
   printOut(table(["NAME", "SUBNET", "BRIDGE", "INTERNAL", "CONTAINERS"], rows));
 }
 
-/** Prints what is known of networks. */
+/** Prints networks as JSON. */
 export function inspect(flags: FolderOptions, ...names: string[]): void {
   printJson(names.map((name) => inspectNetwork(name, flags)));
 }
@@ -57,8 +52,8 @@ export async function rm(flags: FolderOptions, ...names: string[]): Promise<void
   }
 }
 
-/** Removes all that no container uses and prints their names. */
+/** Removes unused networks and prints their names. */
 export async function prune(flags: FolderOptions): Promise<void> {
-  const names = await pruneNetworks(flags, sayError);
+  const names = await pruneNetworks(flags, reportError);
   printOut(names.map((name) => name + "\n").join(""));
 }

@@ -9,14 +9,14 @@ import { pauseContainer, unpauseContainer } from "../../lib/container/detached/p
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { forEach } from "./each.ts";
 
-/** Pauses containers, all that can be; ends with 1 if one could not. */
+/** Pauses containers. Returns 1 if one could not be paused. */
 export async function pause(flags: FolderOptions, ...queries: string[]): Promise<number> {
   const { containers } = findFolders(flags);
   await reclaim(containers);
   return await forEach(queries, (query) => pauseContainer(containers, query));
 }
 
-/** Lets paused containers run again, all that can; ends with 1 if one could not. */
+/** Resumes paused containers. Returns 1 if one could not be resumed. */
 export async function unpause(flags: FolderOptions, ...queries: string[]): Promise<number> {
   const { containers } = findFolders(flags);
   await reclaim(containers);

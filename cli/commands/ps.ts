@@ -1,5 +1,5 @@
 /**
- * `sauropod ps`: the list of containers.
+ * `sauropod ps`: list of containers.
  *
  * @module
  */
@@ -17,21 +17,13 @@ import { ago, printJson, printOut, span, table } from "../output/output.ts";
 
 /** The flags of `ps`. */
 export interface PsFlags extends FolderOptions {
-  /** Also containers that have ended. */
   readonly all?: boolean;
-  /** Ids only. */
   readonly quiet?: boolean;
-  /** `KEY=VALUE`: only those that are so. */
   readonly filter?: readonly string[];
-  /** Only so many, those that were made last. */
   readonly last?: number;
-  /** Only the one that was made last. */
   readonly latest?: boolean;
-  /** Commands whole. */
   readonly noTrunc?: boolean;
-  /** What to write of each. */
   readonly format?: string;
-  /** Print JSON. */
   readonly json?: boolean;
 }
 
@@ -48,8 +40,8 @@ function state({ ended, state, detached, elsewhere }: ContainerInfo, status: Sho
 
 const WIDTH = 40;
 
-/** A command in one line, short unless `whole`. */
-function shown(command: readonly string[], whole: boolean): string {
+/** Formats a command in one line, truncated unless `whole`. */
+function formatCommand(command: readonly string[], whole: boolean): string {
   const line = printable(command.join(" ").replace(/\s+/g, " "));
   return line.length > WIDTH && !whole ? line.slice(0, WIDTH - 1) + "…" : line;
 }
@@ -59,7 +51,7 @@ function formatPort({ hostAddress, hostPort, containerPort, protocol }: Publishe
   return `${address}:${hostPort}->${containerPort}/${protocol}`;
 }
 
-/** What a container can be doing. */
+/** Values of `--filter status=`. */
 export const STATUSES: readonly ShownStatus[] = [
   "created",
   "running",
@@ -69,7 +61,7 @@ export const STATUSES: readonly ShownStatus[] = [
   "elsewhere",
   "damaged",
 ];
-/** How a container can be. */
+/** Values of `--filter health=`. */
 export const HEALTH: readonly string[] = ["starting", "healthy", "unhealthy", "none"];
 
 const ofImage: Test<ContainerInfo> = ({ image }, value) => image === value || image.replace(/[:@][^/]*$/, "") === value;
@@ -91,20 +83,20 @@ const FILTERS: Filters<ContainerInfo> = {
   exited: ({ ended }, value) => ended !== undefined && String(ended.code) === value,
 };
 
-function shownPorts({ status, ports = [] }: ContainerInfo): string {
+function formatPorts({ status, ports = [] }: ContainerInfo): string {
   return status === "exited" ? "" : ports.map(formatPort).join(", ");
 }
 
-/** Docker's names of what is in the list. */
+/** Fields of `--format`, by docker's names. */
 const FIELDS: Readonly<Record<string, (container: ContainerInfo, whole: boolean) => string>> = {
   ID: ({ id }) => id,
   Image: ({ image }) => image,
-  Command: ({ command }, whole) => shown(command, whole),
+  Command: ({ command }, whole) => formatCommand(command, whole),
   CreatedAt: ({ created }) => created,
   RunningFor: ({ created }) => ago(created),
   Status: (container) => state(container, container.status),
   State: ({ status }) => status,
-  Ports: shownPorts,
+  Ports: formatPorts,
   Names: ({ name = "" }) => name,
   Networks: ({ networks = [] }) => networks.map(({ network }) => network).join(","),
   Labels: ({ options: { labels = {} } }) => Object.entries(labels).map(([name, value]) => `${name}=${value}`).join(","),
@@ -128,7 +120,7 @@ function fieldOf(whole: boolean): Lookup<ContainerInfo> {
   };
 }
 
-/** Without the values of environment variables, which are often secrets: `inspect` shows them. */
+/** Omits the values of environment variables, which are often secrets; `inspect` shows them. */
 function withoutValues({ options: { env, ...options }, ...container }: ContainerInfo): unknown {
   return { ...container, options: { ...options, ...(env ? { env: Object.keys(env) } : {}) } };
 }
@@ -136,7 +128,7 @@ function withoutValues({ options: { env, ...options }, ...container }: Container
 const TABLE = /^table\b\s*/;
 const USUAL = Object.values(COLUMNS).map((name) => `{{.${name}}}`).join("\t");
 
-/** The list as `format` says; after the word `table` its columns, which tabs end, have headings. */
+/** Formats the list; after the word `table`, columns separated by tabs have headings. */
 function formatted(listed: readonly ContainerInfo[], format: string, whole: boolean): string {
   const text = format.replace(TABLE, "") || USUAL;
   const write = parseTemplate(text, fieldOf(whole), `one of ${Object.keys(FIELDS).join(", ")}`);
@@ -147,7 +139,7 @@ function formatted(listed: readonly ContainerInfo[], format: string, whole: bool
   return table(cells(headings), lines.map(cells));
 }
 
-/** The last containers that were made, if only so many are wanted. */
+/** Applies `--last` and `--latest`. */
 function lastOf(listed: readonly ContainerInfo[], { last, latest }: PsFlags): readonly ContainerInfo[] {
   const count = latest ? 1 : last ?? -1;
   return count < 0 ? listed : listed.slice(Math.max(0, listed.length - count));
@@ -159,7 +151,7 @@ export async function ps(flags: PsFlags): Promise<void> {
   const isWanted = parseFilters(FILTERS, filter, "containers");
   const { containers } = findFolders(flags);
   await reclaim(containers);
-  // Who asks for a status, for an exit code or for the last ones, means all.
+  // Filtering by status or exit code, or limiting to the last N, implies --all (as in docker).
   const all = flags.all || flags.latest || (flags.last ?? -1) >= 0 ||
     filter.some((text) => /^(status|exited)=/.test(text));
   const listed = lastOf(listAll(containers).filter((one) => (all || one.status !== "exited") && isWanted(one)), flags);

@@ -1,5 +1,5 @@
 /**
- * `sauropod rm`: removes containers.
+ * `sauropod rm`.
  *
  * @module
  */
@@ -14,16 +14,17 @@ import { forEach } from "./each.ts";
 
 /** The flags of `rm`. */
 export interface RmFlags extends FolderOptions {
-  /** Kill those that run. */
   readonly force?: boolean;
-  /** Every container that has ended. */
   readonly all?: boolean;
 }
 
-/** Removes containers, all that can be; ends with 1 if one could not. By force, one that is not there is none of these. */
+/** Removes containers. Returns 1 if one could not be removed; with `force`, a missing one is no failure. */
 export async function rm(flags: RmFlags, ...queries: string[]): Promise<number> {
   if (queries.length === 0 && !flags.all) {
-    throw new InputError("rm needs the name or id of a container", { code: "no-container", hint: "or --all" });
+    throw new InputError("rm requires CONTAINER or --all", {
+      code: "no-container",
+      hint: "for example: sauropod rm web",
+    });
   }
   const folders = findFolders(flags);
   const { containers } = folders;

@@ -1,5 +1,5 @@
 /**
- * `sauropod run`: a command in a new container.
+ * `sauropod run`: a command in a new container, in the foreground.
  *
  * @module
  */
@@ -14,8 +14,8 @@ import { formatSize } from "../../lib/text/size.ts";
 import { type ContainerFlags, containerOptions } from "../args/container_flags.ts";
 import { passSignals } from "../terminal/signals.ts";
 
-/** With the options of the container that is forked, if one is. */
-export async function inherited(
+/** Adds the options of the container to be forked, if `image` names one. */
+export async function inheritOptions(
   image: string,
   options: ContainerOptions,
   flags: ContainerFlags,
@@ -25,20 +25,20 @@ export async function inherited(
   return forkOptions(findFolders(flags).containers, image.slice(FORK.length), options);
 }
 
-/** The file that is to get the container's id, if one is. */
+/** Opens the file for the container's ID, if `--cidfile` names one. */
 export async function idFileFor({ cidfile }: ContainerFlags): Promise<IdFile | undefined> {
   if (cidfile === undefined) return undefined;
   const { openIdFile } = await lazy.idFile();
   return openIdFile(cidfile);
 }
 
-/** Runs the command to its end. Returns its exit code, and what the user should know beside. */
+/** Runs the command. Returns its exit status, and a warning for the user. */
 export async function run(
   flags: ContainerFlags,
   image: string,
   command: readonly string[],
 ): Promise<{ code: number; warning?: string }> {
-  const options = await inherited(image, await containerOptions(flags, findFolders(flags)), flags);
+  const options = await inheritOptions(image, await containerOptions(flags, findFolders(flags)), flags);
   const { interrupted, connect } = passSignals();
   using idFile = await idFileFor(flags);
   await using container = await runUnless(interrupted, image, command, {

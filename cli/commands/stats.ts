@@ -1,5 +1,5 @@
 /**
- * `sauropod stats`: what containers use.
+ * `sauropod stats`: resource usage of containers.
  *
  * @module
  */
@@ -17,13 +17,9 @@ import { printControl, printOut, table } from "../output/output.ts";
 
 /** The flags of `stats`. */
 export interface StatsFlags extends FolderOptions {
-  /** Also containers that do not run. */
   readonly all?: boolean;
-  /** Say it once. */
   readonly noStream?: boolean;
-  /** Seconds between two looks. */
   readonly interval?: number;
-  /** Print JSON, a line for each container and look. */
   readonly json?: boolean;
 }
 
@@ -50,7 +46,7 @@ function row({ id, name = "" }: Pick<Sample, "id" | "name">, sample: Sample | un
   ];
 }
 
-/** As much of a table as a terminal shows, over what it showed before. */
+/** Formats a table to overwrite the one before, cut to the terminal's size. */
 function screen(text: string): string {
   const { columns, rows } = Deno.consoleSize();
   const lines = text.trimEnd().split("\n");
@@ -65,7 +61,7 @@ function running(containers: string, records: readonly ContainerRecord[]): Runni
   });
 }
 
-/** Shows what containers use: those that are named, until all of them have ended, or whichever there are. */
+/** Prints resource usage: of the named containers until all have ended, else of all containers. */
 export async function stats(flags: StatsFlags, ...queries: string[]): Promise<void> {
   const { containers } = findFolders(flags);
   await reclaim(containers);
@@ -83,7 +79,7 @@ export async function stats(flags: StatsFlags, ...queries: string[]): Promise<vo
     const records = listContainers(containers).filter(isAsked);
     const samples = new Map(sample(running(containers, records)).map((one) => [one.id, one]));
     if (ids.size > 0 && samples.size === 0 && !flags.all) return;
-    // The share of CPU time is that since the first look.
+    // CPU usage is measured since the first sample.
     if (terminal || !first) {
       const shown = flags.all ? records : records.filter(({ id }) => samples.has(id));
       const text = flags.json

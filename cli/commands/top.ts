@@ -1,5 +1,5 @@
 /**
- * `sauropod top`: the processes of a container.
+ * `sauropod top`: processes of a container.
  *
  * @module
  */
@@ -10,11 +10,10 @@ import { printJson, printOut, table } from "../output/output.ts";
 
 /** The flags of `top`. */
 export interface TopFlags extends FolderOptions {
-  /** Print JSON. */
   readonly json?: boolean;
 }
 
-/** A time of today as hours and minutes, another one as a day. */
+/** Formats a time of the last day as hours and minutes, another one as a date. */
 function shortTime(time: string): string {
   const date = new Date(time);
   if (Date.now() - date.getTime() > 86_400_000) return time.slice(0, 10);

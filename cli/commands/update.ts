@@ -1,5 +1,5 @@
 /**
- * `sauropod update`: other limits for containers, and when they are started again.
+ * `sauropod update`: limits and restart policies of containers.
  *
  * @module
  */
@@ -14,27 +14,18 @@ import { printError } from "../output/output.ts";
 
 /** The flags of `update`, as `run` has them. */
 export interface UpdateFlags extends FolderOptions {
-  /** Relative weight of CPU time. */
   readonly cpuShares?: number;
-  /** CPU time at most, in CPUs. */
   readonly cpus?: number;
-  /** CPUs. */
   readonly cpusetCpus?: string;
-  /** Memory nodes. */
   readonly cpusetMems?: string;
-  /** Memory at most, in bytes. */
   readonly memory?: number;
-  /** Memory and swap together at most, in bytes. */
   readonly memorySwap?: number;
-  /** Memory that the kernel tries to leave it, in bytes. */
   readonly memoryReservation?: number;
-  /** Processes at most. */
   readonly pidsLimit?: number;
-  /** When to start them again. */
   readonly restart?: string;
 }
 
-/** Changes containers, all that can be; ends with 1 if one could not. */
+/** Updates containers. Returns 1 if one could not be updated. */
 export async function update(flags: UpdateFlags, ...queries: string[]): Promise<number> {
   const { containers } = findFolders(flags);
   await reclaim(containers);
@@ -42,7 +33,7 @@ export async function update(flags: UpdateFlags, ...queries: string[]): Promise<
     const { uncounted } = updateContainer(containers, query, { ...limitsOf(flags), restart: flags.restart });
     if (uncounted === undefined) return;
     printError(
-      `sauropod: ${query} uses ${formatSize(uncounted)} already, which its new limit on memory does not count`,
+      `sauropod: the new memory limit of ${query} does not count ${formatSize(uncounted)} that it uses already`,
     );
   });
 }

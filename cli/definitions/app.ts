@@ -7,7 +7,7 @@
 import type { FolderOptions } from "../../lib/host/folders.ts";
 import { type Command, command, type CommandGroup, type Word } from "../args/command.ts";
 import { EXEC_FLAGS, EXEC_SHORT } from "../commands/exec.ts";
-import { many, one, yes } from "../args/flag_schema.ts";
+import { many, one, word, yes } from "../args/flag_schema.ts";
 import { FLAGS, SHORT } from "../args/container_flags.ts";
 import { life } from "./life.ts";
 import { apply, cp, diff, exportContainer } from "./files.ts";
@@ -16,7 +16,7 @@ import { login, logout } from "./login.ts";
 import { events, logs } from "./logs.ts";
 import { network } from "./network.ts";
 import { pause, port, stats, top, unpause, update } from "./resources.ts";
-import { CONTAINER, CONTAINERS, folderFlags, folderLetters, json, template } from "../args/shared_flags.ts";
+import { CONTAINER, CONTAINERS, folderFlags, json } from "../args/shared_flags.ts";
 import type { GcFlags } from "../commands/gc.ts";
 import type { InspectFlags } from "../commands/inspect.ts";
 import type { PsFlags } from "../commands/ps.ts";
@@ -91,7 +91,7 @@ const explain: Command = {
 
 function count(text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new Error(`${JSON.stringify(text)} is not a number of containers`);
+  throw new Error("expected a number of containers");
 }
 
 const ps = command<PsFlags>({
@@ -109,11 +109,11 @@ const ps = command<PsFlags>({
     last: one("N", "Show the N containers created last", count),
     latest: yes("Show the container created last"),
     noTrunc: yes("Show commands whole"),
-    format: template("Template: '{{.Names}} {{.Status}}', 'table {{.ID}}\\t{{.Image}}', json"),
+    format: word("TEXT", "Template: '{{.Names}} {{.Status}}', 'table {{.ID}}\\t{{.Image}}', json"),
     quiet: yes("Print IDs only"),
     json,
   },
-  short: { ...folderLetters, a: "all", f: "filter", l: "latest", n: "last", q: "quiet" },
+  short: { a: "all", f: "filter", l: "latest", n: "last", q: "quiet" },
   load: async () => (await import("../commands/ps.ts")).ps,
 });
 
@@ -121,7 +121,7 @@ const rm = command<RmFlags>({
   brief: "Remove containers",
   description: "  sauropod rm web 3f2a\n  sauropod rm --all",
   flags: { ...folderFlags, force: yes("Kill it if it runs"), all: yes("Remove every container that has ended") },
-  short: { ...folderLetters, f: "force" },
+  short: { f: "force" },
   words: [{ ...CONTAINERS, optional: true }],
   load: async () => (await import("../commands/rm.ts")).rm,
 });
@@ -133,8 +133,8 @@ const inspect = command<InspectFlags>({
     "  sauropod inspect --format '{{.State.Pid}} {{.NetworkSettings.IPAddress}}' web",
     "  sauropod inspect --format '{{json .options.env}}' web",
   ].join("\n"),
-  flags: { ...folderFlags, format: template("Template: '{{.pid}} {{json .networks}}'") },
-  short: { ...folderLetters, f: "format" },
+  flags: { ...folderFlags, format: word("TEXT", "Template: '{{.pid}} {{json .networks}}'") },
+  short: { f: "format" },
   words: [CONTAINERS],
   load: async () => (await import("../commands/inspect.ts")).inspect,
 });
@@ -143,7 +143,6 @@ const gc = command<GcFlags>({
   brief: "Clean up after commands that were killed",
   description: "Always safe to run; other commands do the same in passing.\n\n  sauropod gc\n  sauropod gc --orphans",
   flags: { ...folderFlags, json, orphans: yes("End containers whose directory was removed") },
-  short: folderLetters,
   load: async () => (await import("../commands/gc.ts")).gc,
 });
 
@@ -151,7 +150,6 @@ const doctor = command<FolderOptions & { json?: boolean }>({
   brief: "Check what this machine can do",
   description: "Ends with 1 if containers cannot be run at all.\n\n  sauropod doctor",
   flags: { ...folderFlags, json },
-  short: folderLetters,
   load: async () => (await import("../commands/doctor.ts")).doctor,
 });
 

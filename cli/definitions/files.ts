@@ -9,7 +9,7 @@ import { type Command, command } from "../args/command.ts";
 import type { CpFlags, ExportFlags } from "../commands/cp.ts";
 import type { DiffFlags } from "../commands/diff.ts";
 import { word, yes } from "../args/flag_schema.ts";
-import { CONTAINER, folderFlags, folderLetters, json } from "../args/shared_flags.ts";
+import { CONTAINER, folderFlags, json } from "../args/shared_flags.ts";
 
 /** `sauropod cp`. */
 export const cp: Command = command<CpFlags>({
@@ -30,7 +30,7 @@ export const cp: Command = command<CpFlags>({
     quiet: yes("Print no summary"),
   },
   // -L is docker's letter.
-  short: { ...folderLetters, a: "archive", L: "followLink", q: "quiet" },
+  short: { a: "archive", L: "followLink", q: "quiet" },
   words: [
     { name: "SOURCE", brief: "CONTAINER:PATH, a path of this machine, or - for an archive" },
     { name: "DESTINATION", brief: "Where to copy it, likewise" },
@@ -43,7 +43,6 @@ export const diff: Command = command<DiffFlags>({
   brief: "List the files that a container has changed",
   description: "A is added, C changed, D deleted; of a deleted directory only itself is shown.\n\n  sauropod diff web",
   flags: { ...folderFlags, json },
-  short: folderLetters,
   words: [CONTAINER],
   load: async () => (await import("../commands/diff.ts")).diff,
 });
@@ -54,7 +53,7 @@ export const exportContainer: Command = command<ExportFlags>({
   description:
     "What is mounted in it is left out.\n\n  sauropod export -o web.tar web\n  sauropod export web | sauropod images import - web:copy",
   flags: { ...folderFlags, output: word("FILE", "Archive to write [default: standard output]") },
-  short: { ...folderLetters, o: "output" },
+  short: { o: "output" },
   words: [CONTAINER],
   load: async () => (await import("../commands/cp.ts")).exportContainer,
 });
@@ -77,7 +76,7 @@ export const apply: Command = command<ApplyFlags>({
     force: yes("Overwrite what has changed here, too"),
     json,
   },
-  short: { ...folderLetters, y: "yes", f: "force" },
+  short: { y: "yes", f: "force" },
   words: [CONTAINER, {
     name: "PATH",
     brief: "What to write [default: everything]",

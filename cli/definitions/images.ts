@@ -10,7 +10,7 @@ import type { BuildFlags } from "../commands/build.ts";
 import type { ChangeFlags, ListFlags, PullFlags, SaveFlags } from "../commands/images.ts";
 import { many, word, yes } from "../args/flag_schema.ts";
 import { FLAGS } from "../args/container_flags.ts";
-import { CONTAINER, folderFlags, folderLetters, json, oneOf } from "../args/shared_flags.ts";
+import { CONTAINER, folderFlags, json, oneOf } from "../args/shared_flags.ts";
 
 const IMAGE: Word = { name: "IMAGE", brief: "Name, such as alpine:3.20, or a prefix of its digest" };
 const IMAGES: Word = { ...IMAGE, repeated: true };
@@ -48,7 +48,7 @@ const build = command<BuildFlags>({
     quiet: yes("Print the digest only"),
     json,
   },
-  short: { ...folderLetters, t: "tag", f: "file", q: "quiet", m: "memory" },
+  short: { t: "tag", f: "file", q: "quiet", m: "memory" },
   words: [{ name: "CONTEXT", brief: "Directory of the files that COPY takes" }],
   load: async () => (await import("../commands/build.ts")).build,
 });
@@ -57,7 +57,7 @@ const ls = command<ListFlags & { quiet?: boolean }>({
   brief: "List images",
   description: "  sauropod images\n  sauropod images ls --json",
   flags: { ...folderFlags, json, quiet: yes("Print digests only") },
-  short: { ...folderLetters, q: "quiet" },
+  short: { q: "quiet" },
   load: async () => (await loadActions()).ls,
 });
 
@@ -65,7 +65,7 @@ const pull = command<PullFlags>({
   brief: "Pull images from a registry",
   description: "  sauropod images pull alpine:3.20\n  sauropod images pull --platform linux/arm64 ghcr.io/owner/name",
   flags: { ...folderFlags, platform, quiet: yes("Print the digest only") },
-  short: { ...folderLetters, q: "quiet" },
+  short: { q: "quiet" },
   words: [{ name: "IMAGE", brief: "Such as alpine:3.20 or ghcr.io/owner/name@sha256:…", repeated: true }],
   load: async () => (await loadActions()).pull,
 });
@@ -74,7 +74,6 @@ const push = command<FolderOptions>({
   brief: "Push an image to a registry",
   description: "  sauropod images push ghcr.io/owner/app:1\n  sauropod images push app:1 registry.lan:5000/app:1",
   flags: folderFlags,
-  short: folderLetters,
   words: [IMAGE, { name: "REFERENCE", brief: "Where to push it [default: its name]", optional: true }],
   load: async () => (await loadActions()).push,
 });
@@ -89,7 +88,7 @@ const CHANGE_FLAGS = {
   message: word("TEXT", "Comment for the history"),
   author: word("TEXT", "Author"),
 } as const;
-const CHANGE_LETTERS = { ...folderLetters, m: "message", a: "author", e: "env", w: "workdir", u: "user" } as const;
+const CHANGE_LETTERS = { m: "message", a: "author", e: "env", w: "workdir", u: "user" } as const;
 
 const importImage = command<ChangeFlags>({
   brief: "Make an image from a directory or archive",
@@ -104,7 +103,7 @@ const load = command<FolderOptions & { input?: string }>({
   brief: "Load images from an archive of docker, podman or skopeo",
   description: "  sauropod images load -i app.tar\n  docker save app:1 | sauropod images load",
   flags: { ...folderFlags, input: word("FILE", "Archive to read [default: standard input]") },
-  short: { c: "containers", i: "input" },
+  short: { i: "input" },
   load: async () => (await loadActions()).load,
 });
 
@@ -116,7 +115,7 @@ const save = command<SaveFlags>({
     output: word("FILE", "Archive to write [default: standard output]"),
     format: oneOf("FORMAT", "oci or docker [default: docker]", ["oci", "docker"]),
   },
-  short: { ...folderLetters, o: "output" },
+  short: { o: "output" },
   words: [IMAGES],
   load: async () => (await loadActions()).save,
 });
@@ -125,7 +124,6 @@ const inspect = command<FolderOptions>({
   brief: "Print images as JSON",
   description: "  sauropod images inspect app:1",
   flags: folderFlags,
-  short: folderLetters,
   words: [IMAGES],
   load: async () => (await loadActions()).inspect,
 });
@@ -134,7 +132,6 @@ const history = command<ListFlags>({
   brief: "Print how an image was made",
   description: "  sauropod images history app:1",
   flags: { ...folderFlags, json },
-  short: folderLetters,
   words: [IMAGE],
   load: async () => (await loadActions()).history,
 });
@@ -143,7 +140,6 @@ const tag = command<FolderOptions>({
   brief: "Give an image one more name",
   description: "  sauropod images tag app:1 ghcr.io/owner/app:1",
   flags: folderFlags,
-  short: folderLetters,
   words: [IMAGE, NAME],
   load: async () => (await loadActions()).tag,
 });
@@ -152,7 +148,7 @@ const rm = command<FolderOptions & { force?: boolean }>({
   brief: "Remove images",
   description: "  sauropod images rm app:1",
   flags: { ...folderFlags, force: yes("Remove it even if containers use it") },
-  short: { ...folderLetters, f: "force" },
+  short: { f: "force" },
   words: [IMAGES],
   load: async () => (await loadActions()).rm,
 });
@@ -161,7 +157,7 @@ const prune = command<ListFlags & { all?: boolean }>({
   brief: "Remove what no image and no container needs",
   description: "  sauropod images prune\n  sauropod images prune --all",
   flags: { ...folderFlags, json, all: yes("Remove unused images, too") },
-  short: { ...folderLetters, a: "all" },
+  short: { a: "all" },
   load: async () => (await loadActions()).prune,
 });
 
@@ -169,7 +165,6 @@ const verify = command<ListFlags>({
   brief: "Check every stored file; ends with 1 if one is damaged",
   description: "  sauropod images verify",
   flags: { ...folderFlags, json },
-  short: folderLetters,
   load: async () => (await loadActions()).verify,
 });
 

@@ -10,7 +10,7 @@ import { type Command, command } from "../args/command.ts";
 import { DETACH_KEYS } from "../terminal/detach_keys.ts";
 import { number, one, word, yes } from "../args/flag_schema.ts";
 import type { KillFlags, StartFlags, StopFlags } from "../commands/life.ts";
-import { CONTAINER, CONTAINERS, folderFlags, folderLetters } from "../args/shared_flags.ts";
+import { CONTAINER, CONTAINERS, folderFlags } from "../args/shared_flags.ts";
 
 const loadActions = () => import("../commands/life.ts");
 const signal = word("SIGNAL", "Signal to send, by name or number");
@@ -21,7 +21,7 @@ const STOP_FLAGS = {
   time: one("SECONDS", "Time before it is killed; -1 for ever [default: 10]", number),
   signal,
 };
-const STOP_LETTERS = { ...folderLetters, t: "time", s: "signal" } as const;
+const STOP_LETTERS = { t: "time", s: "signal" } as const;
 
 const start = command<StartFlags>({
   brief: "Start containers that were created or have ended",
@@ -33,7 +33,7 @@ const start = command<StartFlags>({
     interactive: yes("With --attach, connect standard input"),
     detachKeys,
   },
-  short: { c: "containers", a: "attach", i: "interactive" },
+  short: { a: "attach", i: "interactive" },
   words: [CONTAINERS],
   load: async () => (await loadActions()).start,
 });
@@ -54,7 +54,6 @@ const attach = command<AttachFlags>({
     noSigProxy: yes("Do not pass signals on"),
     detachKeys,
   },
-  short: folderLetters,
   words: [CONTAINER],
   load: async () => (await import("../commands/attach.ts")).attach,
 });
@@ -82,7 +81,7 @@ const kill = command<KillFlags>({
   brief: "Send a signal to containers",
   description: "Sends SIGKILL unless another is named.\n\n  sauropod kill web\n  sauropod kill -s HUP web",
   flags: { ...folderFlags, signal },
-  short: { ...folderLetters, s: "signal" },
+  short: { s: "signal" },
   words: [CONTAINERS],
   load: async () => (await loadActions()).kill,
 });
@@ -91,7 +90,6 @@ const wait = command<FolderOptions>({
   brief: "Wait for containers to end and print their exit statuses",
   description: "  sauropod wait job",
   flags: folderFlags,
-  short: folderLetters,
   words: [CONTAINERS],
   load: async () => (await loadActions()).wait,
 });
@@ -100,7 +98,6 @@ const rename = command<FolderOptions>({
   brief: "Rename a container",
   description: "  sauropod rename web old-web",
   flags: folderFlags,
-  short: folderLetters,
   words: [CONTAINER, { name: "NAME", brief: "Its new name" }],
   load: async () => (await loadActions()).rename,
 });

@@ -8,7 +8,7 @@ import { type Command, command } from "../args/command.ts";
 import type { EventsFlags } from "../commands/events.ts";
 import { many, word, yes } from "../args/flag_schema.ts";
 import type { LogsFlags } from "../commands/logs.ts";
-import { CONTAINER, folderFlags, folderLetters } from "../args/shared_flags.ts";
+import { CONTAINER, folderFlags } from "../args/shared_flags.ts";
 
 const times = {
   since: word("TIME", "How long ago (90s, 1h30m), a date, or seconds since 1970"),
@@ -33,7 +33,7 @@ export const logs: Command = command<LogsFlags>({
     timestamps: yes("Begin each line with its time"),
     json: yes("Print a JSON object for each record"),
   },
-  short: { ...folderLetters, f: "follow", n: "tail", t: "timestamps" },
+  short: { f: "follow", n: "tail", t: "timestamps" },
   words: [CONTAINER],
   load: async () => (await import("../commands/logs.ts")).logs,
 });
@@ -54,6 +54,6 @@ export const events: Command = command<EventsFlags>({
     filter: many("KEY=VALUE", "container=NAME, action=create|start|die|destroy or image=NAME"),
     json: yes("Print a JSON object for each event"),
   },
-  short: { ...folderLetters, f: "filter" },
+  short: { f: "filter" },
   load: async () => (await import("../commands/events.ts")).events,
 });

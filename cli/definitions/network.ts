@@ -8,7 +8,7 @@ import type { FolderOptions } from "../../lib/host/folders.ts";
 import { command, type CommandGroup, type Word } from "../args/command.ts";
 import { many, one, yes } from "../args/flag_schema.ts";
 import type { CreateFlags } from "../commands/network.ts";
-import { folderFlags, folderLetters, json } from "../args/shared_flags.ts";
+import { folderFlags, json } from "../args/shared_flags.ts";
 
 const loadActions = () => import("../commands/network.ts");
 const NETWORK: Word = { name: "NETWORK", brief: "Name of the network" };
@@ -16,7 +16,7 @@ const NETWORKS: Word = { ...NETWORK, repeated: true };
 
 function bytes(text: string): number {
   if (/^\d+$/.test(text)) return Number(text);
-  throw new Error(`${JSON.stringify(text)} is not a number of bytes`);
+  throw new Error("expected a number of bytes");
 }
 
 const create = command<CreateFlags>({
@@ -30,7 +30,6 @@ const create = command<CreateFlags>({
     internal: yes("Connect its containers only to each other"),
     ipv6: yes("Give it IPv6 addresses, too"),
   },
-  short: folderLetters,
   words: [NETWORK],
   load: async () => (await loadActions()).create,
 });
@@ -39,7 +38,7 @@ const ls = command<FolderOptions & { json?: boolean; quiet?: boolean }>({
   brief: "List networks",
   description: "  sauropod network ls",
   flags: { ...folderFlags, json, quiet: yes("Print names only") },
-  short: { ...folderLetters, q: "quiet" },
+  short: { q: "quiet" },
   load: async () => (await loadActions()).ls,
 });
 
@@ -47,7 +46,6 @@ const inspect = command<FolderOptions>({
   brief: "Print networks and their containers as JSON",
   description: "  sauropod network inspect backend",
   flags: folderFlags,
-  short: folderLetters,
   words: [NETWORKS],
   load: async () => (await loadActions()).inspect,
 });
@@ -56,7 +54,6 @@ const rm = command<FolderOptions>({
   brief: "Remove networks",
   description: "  sauropod network rm backend",
   flags: folderFlags,
-  short: folderLetters,
   words: [NETWORKS],
   load: async () => (await loadActions()).rm,
 });
@@ -65,7 +62,6 @@ const prune = command<FolderOptions>({
   brief: "Remove unused networks",
   description: "  sauropod network prune",
   flags: folderFlags,
-  short: folderLetters,
   load: async () => (await loadActions()).prune,
 });
 

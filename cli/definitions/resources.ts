@@ -8,7 +8,7 @@ import type { FolderOptions } from "../../lib/host/folders.ts";
 import { type Command, command } from "../args/command.ts";
 import { one, word, yes } from "../args/flag_schema.ts";
 import { FLAGS } from "../args/container_flags.ts";
-import { CONTAINER, CONTAINERS, folderFlags, folderLetters, json } from "../args/shared_flags.ts";
+import { CONTAINER, CONTAINERS, folderFlags, json } from "../args/shared_flags.ts";
 import type { StatsFlags } from "../commands/stats.ts";
 import type { TopFlags } from "../commands/top.ts";
 import type { UpdateFlags } from "../commands/update.ts";
@@ -18,7 +18,6 @@ export const pause: Command = command<FolderOptions>({
   brief: "Pause all processes of containers",
   description: "  sauropod pause web\n  sauropod ps; sauropod unpause web",
   flags: folderFlags,
-  short: folderLetters,
   words: [CONTAINERS],
   load: async () => (await import("../commands/pause.ts")).pause,
 });
@@ -28,7 +27,6 @@ export const unpause: Command = command<FolderOptions>({
   brief: "Resume paused containers",
   description: "  sauropod unpause web db",
   flags: folderFlags,
-  short: folderLetters,
   words: [CONTAINERS],
   load: async () => (await import("../commands/pause.ts")).unpause,
 });
@@ -58,7 +56,7 @@ export const update: Command = command<UpdateFlags>({
     pidsLimit,
     restart: word("POLICY", "no, on-failure[:TIMES], always or unless-stopped"),
   },
-  short: { ...folderLetters, m: "memory" },
+  short: { m: "memory" },
   words: [CONTAINERS],
   load: async () => (await import("../commands/update.ts")).update,
 });
@@ -66,7 +64,7 @@ export const update: Command = command<UpdateFlags>({
 function seconds(text: string): number {
   const value = Number(text);
   if (text.trim() !== "" && value >= 0.1 && value <= 86_400) return value;
-  throw new Error(`${JSON.stringify(text)} is not a number of seconds from 0.1 to 86400`);
+  throw new Error("expected seconds from 0.1 to 86400");
 }
 
 /** `sauropod stats`. */
@@ -87,7 +85,7 @@ export const stats: Command = command<StatsFlags>({
     interval: one("SECONDS", "Time between two samples [default: 1]", seconds),
     json: yes("Print a JSON object for each container and sample"),
   },
-  short: { ...folderLetters, a: "all" },
+  short: { a: "all" },
   words: [{ ...CONTAINERS, optional: true }],
   load: async () => (await import("../commands/stats.ts")).stats,
 });
@@ -97,7 +95,6 @@ export const port: Command = command<FolderOptions>({
   brief: "Print published ports of a container",
   description: "  sauropod port web\n  sauropod port web 80",
   flags: folderFlags,
-  short: folderLetters,
   words: [CONTAINER, { name: "PORT", brief: "PORT[/tcp|udp] [default: all]", optional: true }],
   load: async () => (await import("../commands/port.ts")).port,
 });
@@ -108,7 +105,6 @@ export const top: Command = command<TopFlags>({
   description:
     "PID and PPID are numbers in the container, HPID those on this machine.\n\n  sauropod top web\n  sauropod top --json web",
   flags: { ...folderFlags, json },
-  short: folderLetters,
   words: [CONTAINER],
   load: async () => (await import("../commands/top.ts")).top,
 });

@@ -1,5 +1,5 @@
 /**
- * What can follow the words typed so far; the completion scripts ask it.
+ * Shell completion: candidates for the word being typed.
  *
  * @module
  */
@@ -12,13 +12,13 @@ import { find } from "./dispatch.ts";
 import { DOCKER_ALIASES, translateDockerAlias } from "../args/docker_aliases.ts";
 import { type Flags, kebab, tableOf } from "../args/flag_schema.ts";
 
-// Stands for the word that is being typed: no flag, and nothing that anybody types.
+// Placeholder of the word being typed: not a flag, and impossible to type.
 const MARK = "-\0";
-// Behind their first word stands what belongs to another command.
+// Commands whose arguments after the first one belong to another command.
 const OUTER: readonly string[] = ["run", "create", "fork", "explain", "exec"];
 
 function dockerWords(): Choice[] {
-  return Object.entries(DOCKER_ALIASES).map(([word, ours]) => ({ word, brief: `docker's word for ${ours.join(" ")}` }));
+  return Object.entries(DOCKER_ALIASES).map(([word, ours]) => ({ word, brief: `docker's name for ${ours.join(" ")}` }));
 }
 
 function valueOf(name: string, command: string, flags: Flags<Record<string, unknown>>, typed: string): Choices {
@@ -26,12 +26,12 @@ function valueOf(name: string, command: string, flags: Flags<Record<string, unkn
   return flag?.placeholder === undefined ? NOTHING : ofFlag(command, found ?? "", flag.placeholder, typed);
 }
 
-/** What can follow `before`, the words behind the name of a command. */
+/** Returns the candidates after `before`, the arguments of a command so far. */
 function inCommand(name: string, command: Command, before: readonly string[], typed: string): Choices {
   const { flags, short, words: takes } = command;
-  const arranged = normalizeArgs([...before, MARK], tableOf(flags, short), !OUTER.includes(name));
-  const end = arranged.includes("--") ? arranged.indexOf("--") : arranged.length;
-  const typedFlags = arranged.slice(0, end), others = arranged.slice(end + 1).filter((word) => word !== MARK);
+  const normalized = normalizeArgs([...before, MARK], tableOf(flags, short), !OUTER.includes(name));
+  const end = normalized.includes("--") ? normalized.indexOf("--") : normalized.length;
+  const typedFlags = normalized.slice(0, end), others = normalized.slice(end + 1).filter((word) => word !== MARK);
   const open = typedFlags.find((word) => word.endsWith(`=${MARK}`));
   if (open !== undefined) return valueOf(open.slice(2, -MARK.length - 1), name, flags, typed);
   if (typedFlags.includes(MARK) && typed.startsWith("-")) {
@@ -50,7 +50,7 @@ function inCommand(name: string, command: Command, before: readonly string[], ty
   return { ...choices, words: choices.words.filter(({ word }) => !others.includes(word)) };
 }
 
-function allThatFollow(words: readonly string[], typed: string): Choices {
+function candidates(words: readonly string[], typed: string): Choices {
   const before = words.slice(0, -1), { path, target, rest } = find(before);
   if (!isGroup(target)) return inCommand(path.join(" "), target, rest, typed);
   const commands = Object.entries(target.commands).map(([word, { brief }]) => ({ word, brief }));
@@ -64,13 +64,13 @@ function allThatFollow(words: readonly string[], typed: string): Choices {
   return isGroup(run) ? NOTHING : inCommand("run", run, rest, typed);
 }
 
-/** What can follow `words`, the last of which is being typed. */
+/** Returns the candidates for the last of `words`. */
 export function complete(words: readonly string[]): Choices {
   const typed = words.at(-1) ?? "";
   const [first = ""] = words;
   const ours = words.length > 1 && Object.hasOwn(DOCKER_ALIASES, first) ? translateDockerAlias(words) : words;
-  const { words: all, files } = allThatFollow(first === "help" && words.length > 1 ? ours.slice(1) : ours, typed);
-  // A name that cannot be shown is not typed for anybody; shells show what words mean.
+  const { words: all, files } = candidates(first === "help" && words.length > 1 ? ours.slice(1) : ours, typed);
+  // Names with control characters are not offered, and briefs are printed by the shell.
   const shown = all.filter(({ word }) => word.startsWith(typed) && word === printable(word));
   return { words: shown.map(({ word, brief }) => ({ word, brief: printable(brief) })), files };
 }

@@ -1,5 +1,5 @@
 /**
- * What can stand for the values of flags and the other words of commands, for the completion.
+ * Completion candidates: values of flags and arguments of commands.
  *
  * @module
  */
@@ -14,30 +14,30 @@ import { DEFAULT_NETWORK } from "../../lib/network/selection.ts";
 import { familiarReference, parseReference } from "../../lib/registry/reference.ts";
 import { HEALTH, STATUSES } from "../commands/ps.ts";
 
-/** One word that can stand somewhere, and what it means. */
+/** A candidate. */
 export interface Choice {
-  /** The word; one that ends with `:` or `=` goes on. */
+  /** The word; after one that ends with `:` or `=` no space follows. */
   readonly word: string;
-  /** What it means. */
+  /** Its description. */
   readonly brief: string;
 }
 
-/** What can stand somewhere. */
+/** Candidates for a word. */
 export interface Choices {
   /** The words. */
   readonly words: readonly Choice[];
-  /** Whether files of this machine can, too. */
+  /** Whether paths of this machine fit, too. */
   readonly files?: boolean;
 }
 
-/** Nothing can. */
+/** No candidates. */
 export const NOTHING: Choices = { words: [] };
-/** Files of this machine can. */
+/** Paths of this machine. */
 export const FILES: Choices = { words: [], files: true };
 
 type Values = (command: string) => Choices;
 
-/** These words can, of which more need not be said. */
+/** Returns words with the same description. */
 export function words(brief: string, ...all: readonly string[]): Choices {
   return { words: all.map((word) => ({ word, brief })) };
 }
@@ -45,7 +45,7 @@ export function words(brief: string, ...all: readonly string[]): Choices {
 const isUp = ({ status }: ContainerInfo): boolean => status === "running" || status === "paused";
 const runs = ({ status }: ContainerInfo): boolean => status === "running";
 
-// All others take containers in any state.
+// Other commands take containers in any state.
 const IN_STATE: Readonly<Record<string, (container: ContainerInfo) => boolean>> = {
   ...{ exec: runs, attach: isUp, pause: runs, unpause: ({ status }) => status === "paused", top: isUp },
   ...{ stop: ({ ended }) => !ended, kill: isUp, wait: ({ ended }) => !ended },
@@ -53,7 +53,7 @@ const IN_STATE: Readonly<Record<string, (container: ContainerInfo) => boolean>> 
   apply: ({ ended }) => ended !== undefined,
 };
 
-/** Containers in a state in which `command` can do something with them. By id too, if they have no name or it is typed. */
+/** Returns the containers in a state that `command` accepts, by ID only if they have no name or something is typed. */
 function containers(command: string, typed: string): Choice[] {
   const fits = Object.hasOwn(IN_STATE, command) ? IN_STATE[command] : undefined;
   return listAll(findFolders().containers).filter((container) => fits?.(container) ?? true).flatMap((container) => {
@@ -70,22 +70,22 @@ function storedImages(): Choice[] {
   }));
 }
 
-/** Images that containers can be made of. */
+/** Returns the images that containers can be created from. */
 export function images(): Choice[] {
   const local = listImages(findFolders().images).map(({ name, kind }) => ({ word: name, brief: kind }));
   const found = [...local, ...storedImages()];
-  return [{ word: "host", brief: "this machine's own files" }, ...found.filter(({ word }) => word !== "host")];
+  return [{ word: "host", brief: "root filesystem of this machine" }, ...found.filter(({ word }) => word !== "host")];
 }
 
 function networks(): Choice[] {
   const made = networkNames(findFolders().containers).map((word) => ({ word, brief: "network" }));
-  return [{ word: DEFAULT_NETWORK, brief: "the default network" }, ...made];
+  return [{ word: DEFAULT_NETWORK, brief: "default network" }, ...made];
 }
 
 const SPECIAL_NETWORKS: readonly Choice[] = [
-  { word: "none", brief: "a network of its own, with lo only" },
-  { word: "host", brief: "this machine's network" },
-  { word: "container:", brief: "the network of a container" },
+  { word: "none", brief: "own network namespace with loopback only" },
+  { word: "host", brief: "network namespace of this machine" },
+  { word: "container:", brief: "network namespace of a container" },
 ];
 
 function networkOf(typed: string): Choices {
@@ -94,12 +94,12 @@ function networkOf(typed: string): Choices {
 }
 
 const STATES = [...STATUSES.map((status) => `status=${status}`), ...HEALTH.map((health) => `health=${health}`)];
-const HAPPENS = ["create", "start", "rename", "pause", "unpause", "die", "destroy"].map((what) => `action=${what}`);
+const ACTIONS = ["create", "start", "rename", "pause", "unpause", "die", "destroy"].map((action) => `action=${action}`);
 const capabilities = (): Choices => words("capability", "ALL", ...CAPABILITIES);
 const signals = (): Choices => words("signal", "TERM", "KILL", "INT", "HUP", "QUIT", "USR1", "USR2", "WINCH");
 const policies = (): Choices => words("policy", "no", "on-failure", "on-failure:", "always", "unless-stopped");
 
-/** What can be the value of a flag, by its name in code. */
+/** Values of flags, by camel-case name. */
 const OF_FLAGS: Readonly<Record<string, (command: string, typed: string) => Choices>> = {
   pull: () => words("policy", "always", "missing", "never"),
   restart: policies,
@@ -115,10 +115,10 @@ const OF_FLAGS: Readonly<Record<string, (command: string, typed: string) => Choi
   logDriver: () => words("driver", "json-file", "none"),
   logOpt: () => words("option", "max-size=", "max-file="),
   securityOpt: () => words("option", "no-new-privileges=true", "no-new-privileges=false"),
-  platform: () => words("kind of machine", "linux/amd64", "linux/arm64"),
+  platform: () => words("platform", "linux/amd64", "linux/arm64"),
   filter: (command) =>
     command === "events"
-      ? words("filter", "container=", "image=", ...HAPPENS)
+      ? words("filter", "container=", "image=", ...ACTIONS)
       : words("filter", ...STATES, "name=", "label=", "image=", "network=", "id=", "exited="),
 };
 
@@ -128,7 +128,7 @@ const place: Values = (command) =>
     files: true,
   };
 
-/** What can stand where the help has these words. */
+/** Values of placeholders in help. */
 const OF_PLACEHOLDERS: Readonly<Record<string, (command: string, typed: string) => Choices>> = {
   CONTAINER: (command, typed) => ({ words: containers(command, typed) }),
   IMAGE: (command) => ({ words: command.startsWith("images ") ? storedImages() : images() }),
@@ -140,13 +140,13 @@ const OF_PLACEHOLDERS: Readonly<Record<string, (command: string, typed: string) 
   ),
 };
 
-/** What can be the value of a flag, of which `typed` is there. */
+/** Returns the candidates for the value of a flag, given the typed part. */
 export function ofFlag(command: string, name: string, placeholder: string, typed: string): Choices {
   const values = Object.hasOwn(OF_FLAGS, name) ? OF_FLAGS[name] : undefined;
   return values?.(command, typed) ?? ofPlaceholder(command, placeholder, typed);
 }
 
-/** What can stand for `placeholder`, of which `typed` is there. */
+/** Returns the candidates for `placeholder`, given the typed part. */
 export function ofPlaceholder(command: string, placeholder: string, typed: string): Choices {
   const values = Object.hasOwn(OF_PLACEHOLDERS, placeholder) ? OF_PLACEHOLDERS[placeholder] : undefined;
   if (values) return values(command, typed);

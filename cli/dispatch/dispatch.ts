@@ -1,5 +1,5 @@
 /**
- * Finding the command that is typed, and calling it.
+ * Command lookup and invocation.
  *
  * @module
  */
@@ -9,17 +9,17 @@ import { normalizeArgs } from "../args/normalize.ts";
 import { isGroup, showWord, type Target } from "../args/command.ts";
 import { readFlags, tableOf, UsageError } from "../args/flag_schema.ts";
 
-/** What words name. */
+/** A command found by its name. */
 export interface Found {
-  /** The words that are the command's name; none for Sauropod itself. */
+  /** The command's name, in words; empty for Sauropod itself. */
   readonly path: readonly string[];
-  /** The command. */
+  /** The command or group. */
   readonly target: Target;
-  /** The words behind its name. */
+  /** The arguments after its name. */
   readonly rest: readonly string[];
 }
 
-/** Finds the command that `words` begin with the name of. */
+/** Finds the command whose name `words` start with. */
 export function find(words: readonly string[]): Found {
   let target: Target = root, depth = 0;
   for (; isGroup(target); depth++) {
@@ -41,7 +41,7 @@ export function usage({ path, target }: Found): string {
 }
 
 /**
- * Calls a command with what is typed behind its name. Returns its exit status; undefined if its help is asked for.
+ * Runs a command with its arguments. Returns its exit status; undefined if help is requested.
  *
  * @throws {UsageError}
  */
@@ -51,8 +51,8 @@ export async function call({ path, target, rest }: Found): Promise<number | unde
     throw new UsageError(name, { kind: "unknown-command", name: first, known: Object.keys(target.commands) });
   }
   const command = isGroup(target) ? target.fallback : target;
-  const arranged = normalizeArgs(rest, tableOf(command?.flags ?? {}, command?.short ?? {}), true);
-  if (arranged[0] === "--help") return undefined;
-  if (!command) readFlags(name, {}, arranged);
-  return await command?.call?.(name, arranged);
+  const args = normalizeArgs(rest, tableOf(command?.flags ?? {}, command?.short ?? {}), true);
+  if (args[0] === "--help") return undefined;
+  if (!command) readFlags(name, {}, args);
+  return await command?.call?.(name, args);
 }

@@ -1,5 +1,5 @@
 /**
- * What `--help` prints.
+ * Text of `--help`.
  *
  * @module
  */
@@ -10,9 +10,9 @@ import { kebab } from "../args/flag_schema.ts";
 
 const WIDTH = 110, NARROWEST = 50;
 
-type Row = readonly [what: string, brief: string];
+type Row = readonly [term: string, brief: string];
 
-/** A text in lines of at most `width`. */
+/** Wraps a text to lines of at most `width`. */
 function wrapped(text: string, width: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(" ")) {
@@ -25,14 +25,14 @@ function wrapped(text: string, width: number): string[] {
 
 function section(heading: string, rows: readonly Row[]): string[] {
   if (rows.length === 0) return [];
-  const column = Math.max(...rows.map(([what]) => what.length)) + 2;
-  const lines = rows.flatMap(([what, brief]) =>
-    wrapped(brief, Math.max(NARROWEST, WIDTH - column)).map((line, i) => (i === 0 ? what : "").padEnd(column) + line)
+  const column = Math.max(...rows.map(([term]) => term.length)) + 2;
+  const lines = rows.flatMap(([term, brief]) =>
+    wrapped(brief, Math.max(NARROWEST, WIDTH - column)).map((line, i) => (i === 0 ? term : "").padEnd(column) + line)
   );
   return ["", heading, ...lines.map((line) => `  ${line}`)];
 }
 
-const HELP: Row = ["    --help", "Print this"];
+const HELP: Row = ["    --help", "Print help"];
 const OF_ALL: readonly Row[] = [HELP, ["    --version", "Print the version"]];
 
 function flagRows({ target }: Found): Row[] {
@@ -45,7 +45,7 @@ function flagRows({ target }: Found): Row[] {
   });
 }
 
-/** The help of a command. */
+/** Formats the help of a command. */
 export function help(found: Found): string {
   const { path, target } = found;
   const commands = isGroup(target) ? Object.entries(target.commands) : [];

@@ -1,5 +1,5 @@
 /**
- * Everything but a plain `run`: the other commands, help, completion, and what to say of errors.
+ * Dispatch of all commands but a plain `run` and `exec`: help, completion, errors.
  *
  * @module
  */
@@ -10,11 +10,11 @@ import { call, find } from "./dispatch.ts";
 import { explain } from "../commands/explain.ts";
 import { UsageError } from "../args/flag_schema.ts";
 import { help } from "./help.ts";
-import { Interrupted, takeUserSignal } from "../terminal/signals.ts";
-import { exitCodeOf, printError, printOut, sayError } from "../output/output.ts";
-import { toInputError, withMeant } from "./usage_error.ts";
+import { handleUserSignal, Interrupted } from "../terminal/signals.ts";
+import { exitCodeOf, printError, printOut, reportError } from "../output/output.ts";
+import { toInputError, withSuggestion } from "./usage_error.ts";
 
-/** Runs a command, or prints help. Returns the exit code. */
+/** Runs a command, or prints help. Returns the exit status. */
 export async function parse(words: readonly string[]): Promise<number> {
   if (words[0] === "--version") {
     printOut(`${VERSION}\n`);
@@ -26,25 +26,25 @@ export async function parse(words: readonly string[]): Promise<number> {
     printOut(found.map(({ word, brief }) => `${word}\t${brief}\n`).join("") + (files ? ":files\n" : ""));
     return 0;
   }
-  // It ends the command, as it does any other, and opens no debugger of Deno's.
-  takeUserSignal();
+  // SIGUSR1 ends the command, like any other; Deno would open a debugger.
+  handleUserSignal();
   const found = find(words), code = await call(found);
   if (code === undefined) printOut(help(found));
   return code ?? 0;
 }
 
-/** Says what went wrong with what was typed. Returns the exit code. */
+/** Prints an error of the command line `typed`. Returns the exit status. */
 export function report(error: unknown, typed: readonly string[]): number {
   if (error instanceof Interrupted) return error.exitCode;
-  // Leaving a scope has failed, too: that hides what it was left for.
+  // Disposal has failed, too, which hides the first error.
   if (error instanceof SuppressedError) return report(error.suppressed, typed);
-  sayError(error instanceof UsageError ? toInputError(error) : withMeant(error, typed));
+  reportError(error instanceof UsageError ? toInputError(error) : withSuggestion(error, typed));
   return exitCodeOf(error);
 }
 
-/** Says that folders which were there have not been used. */
-export function sayPassedOver({ path, why }: Distrust): void {
-  printError(`sauropod: ./images and ./containers were not used: ${path} ${why}`);
+/** Warns that the directories of a checkout are not used. */
+export function warnUntrusted({ path, why }: Distrust): void {
+  printError(`sauropod: ignoring ./images and ./containers: ${path} ${why}`);
 }
 
 export { explain, printError };

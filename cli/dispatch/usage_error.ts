@@ -1,5 +1,5 @@
 /**
- * What is said of wrong words: the same for every command.
+ * Messages of usage errors, for all commands alike.
  *
  * @module
  */
@@ -14,10 +14,6 @@ import { showName } from "../output/output.ts";
 
 function list(names: readonly string[]): string {
   return names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
-}
-
-function shown(value: string): string {
-  return value === "" ? '""' : showName(value);
 }
 
 function usageOf(command: string): string {
@@ -35,43 +31,43 @@ function meant(name: string, known: readonly string[]): string {
   return near.length === 0 ? "" : `did you mean ${near.join(" or ")}? `;
 }
 
-/** What is wrong, and what to try. */
-function sentences(command: string, wrong: UsageProblem, cause: unknown): [message: string, hint: string] {
+/** Returns the message and the hint. */
+function describe(command: string, wrong: UsageProblem, cause: unknown): [message: string, hint: string] {
   switch (wrong.kind) {
     case "unknown-flag": {
       const known = wrong.known.map((name) => `--${kebab(name)}`);
-      const all = `sauropod ${command} --help lists all flags`;
-      return [`there is no flag ${showName(wrong.flag)}`, meant(wrong.flag.replace(/^--?/, "--"), known) + all];
+      const all = `run sauropod ${command} --help`;
+      return [`unknown flag ${showName(wrong.flag)}`, meant(wrong.flag.replace(/^--?/, "--"), known) + all];
     }
     case "no-value":
-      return [`${wrong.flag} needs a value: ${wrong.placeholder}`, wrong.brief];
+      return [`${wrong.flag} requires a value: ${wrong.placeholder}`, wrong.brief];
     case "bad-flag":
       return [
-        `${wrong.flag} ${shown(wrong.value)}: ${messageOf(cause)}`,
+        `invalid ${wrong.flag} ${JSON.stringify(wrong.value)}: ${messageOf(cause)}`,
         cause instanceof SauropodError && cause.hint !== undefined ? cause.hint : wrong.brief,
       ];
     case "bad-word":
-      return [`${command} ${shown(wrong.value)}: ${messageOf(cause)}`, usageOf(command)];
+      return [`invalid argument ${JSON.stringify(wrong.value)} of ${command}: ${messageOf(cause)}`, usageOf(command)];
     case "missing":
-      return [`${command} needs ${list(wrong.names)}`, example(command)];
+      return [`${command} requires ${list(wrong.names)}`, example(command)];
     case "too-many":
-      return [`one argument too many for ${command}: ${JSON.stringify(wrong.value)}`, usageOf(command)];
+      return [`too many arguments for ${command}: ${JSON.stringify(wrong.value)}`, usageOf(command)];
     case "unknown-command":
       return [
-        `there is no command ${command} ${shown(wrong.name)}`,
-        `${meant(wrong.name, wrong.known)}sauropod ${command} --help lists all`,
+        `unknown command ${JSON.stringify(`${command} ${wrong.name}`)}`,
+        `${meant(wrong.name, wrong.known)}run sauropod ${command} --help`,
       ];
   }
 }
 
-/** Says what is wrong with the words of a command. */
+/** Converts a usage error to one with a message and a hint. */
 export function toInputError({ command, wrong, cause }: UsageError): InputError {
-  const [message, hint] = sentences(command, wrong, cause);
+  const [message, hint] = describe(command, wrong, cause);
   return new InputError(message, { code: wrong.kind, facts: { command, ...wrong }, hint, cause });
 }
 
-/** An error of an image that is none, if its name is nearly that of a command: with which may be meant. */
-export function withMeant(error: unknown, [first]: readonly string[]): unknown {
+/** Adds a suggestion to the error of an unknown image whose name is nearly that of a command. */
+export function withSuggestion(error: unknown, [first]: readonly string[]): unknown {
   if (!(error instanceof SauropodError) || error.code !== "image-not-found" || error.facts.name !== first) return error;
   const near = nearest(String(first), [...COMMANDS, ...Object.keys(DOCKER_ALIASES)]);
   if (near.length === 0) return error;

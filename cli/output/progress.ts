@@ -1,5 +1,5 @@
 /**
- * How long work on an image's layers goes on: bars on a terminal, plain lines elsewhere.
+ * Progress of layers: bars on a terminal, plain lines elsewhere.
  *
  * @module
  */
@@ -8,11 +8,11 @@ import type { LayerProgress } from "../../lib/store/ensure_layers.ts";
 import { formatSize } from "../../lib/text/size.ts";
 import { printError } from "./output.ts";
 
-/** Shows progress on standard error. */
+/** Progress on standard error. */
 export interface ProgressView {
-  /** Takes note of a layer's progress. */
+  /** Records the progress of a layer. */
   update(progress: LayerProgress): void;
-  /** Draws the last state. */
+  /** Draws the final state. */
   finish(): void;
 }
 
@@ -67,7 +67,7 @@ function inLines(): ProgressView {
   };
 }
 
-/** Bars on a terminal, lines elsewhere. */
+/** Returns bars on a terminal, lines elsewhere. */
 export function progressView(): ProgressView {
   return Deno.stderr.isTerminal() ? onTerminal() : inLines();
 }

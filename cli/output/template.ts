@@ -1,5 +1,5 @@
 /**
- * `--format`: texts with placeholders, the part of docker's templates that scripts use.
+ * Templates of `--format`: the subset of docker's Go templates that scripts use.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { InputError } from "../../lib/errors.ts";
 import { printable, printableJson } from "../../lib/text/printable.ts";
 
-/** The value of a placeholder `.PATH`, given the parts of the path; undefined if there is no such thing. */
+/** Returns the value of a placeholder `.PATH`, given the parts of the path; undefined if it does not exist. */
 export type Lookup<T> = (thing: T, path: readonly string[]) => unknown;
 
 type Part<T> = string | ((thing: T) => string);
@@ -16,11 +16,11 @@ type Part<T> = string | ((thing: T) => string);
 const PLACEHOLDER = /^(json\s+)?\.([\w.-]*)(?:\s+"([^"]*)")?$/;
 const ESCAPES: Readonly<Record<string, string>> = { "\\t": "\t", "\\n": "\n" };
 
-function refuse(format: string, placeholder: string, known: string): never {
-  throw new InputError(`--format ${format}: {{${placeholder}}} is not known`, {
+function throwUnknown(format: string, placeholder: string, known: string): never {
+  throw new InputError(`invalid --format ${JSON.stringify(format)}: unknown placeholder {{${placeholder}}}`, {
     code: "bad-format",
     facts: { format, placeholder },
-    hint: `{{.NAME}} and {{json .NAME}} are, where NAME is ${known}`,
+    hint: `use {{.NAME}} or {{json .NAME}}, where NAME is ${known}`,
   });
 }
 
@@ -31,12 +31,12 @@ function show(value: unknown): string {
 
 function placeholderIn<T>(format: string, inner: string, lookup: Lookup<T>, known: string): (thing: T) => string {
   const [whole, json, path = "", argument] = PLACEHOLDER.exec(inner) ?? [];
-  if (whole === undefined) refuse(format, inner, known);
+  if (whole === undefined) throwUnknown(format, inner, known);
   const parts = path.split(".").filter((part) => part !== "");
   if (argument !== undefined) parts.push(argument);
   return (thing) => {
     const value = lookup(thing, parts);
-    if (value === undefined) refuse(format, inner, known);
+    if (value === undefined) throwUnknown(format, inner, known);
     return json ? printableJson(value) : show(value);
   };
 }
@@ -49,10 +49,10 @@ function partsOf<T>(format: string, lookup: Lookup<T>, known: string): Part<T>[]
 }
 
 /**
- * The function that writes a thing as `format` says: text with `{{.PATH}}` and `{{json .PATH}}`, or `json` for all of it.
+ * Returns a function that formats a value: text with `{{.PATH}}` and `{{json .PATH}}`, or `json` for the whole value.
  *
- * @param known What placeholders there are, for the message.
- * @throws {InputError} `bad-format` for placeholders that are unknown; the function throws it for those without a value.
+ * @param known The known placeholders, for the message.
+ * @throws {InputError} `bad-format` for an invalid placeholder; the function throws it for one without a value.
  */
 export function parseTemplate<T>(format: string, lookup: Lookup<T>, known: string): (thing: T) => string {
   const parts = partsOf(format === "json" ? "{{json .}}" : format, lookup, known);

@@ -1,19 +1,18 @@
 /**
- * The keys that disconnect from a container, as `docker attach --detach-keys` has them.
+ * Detach keys, as in `docker attach --detach-keys`.
  *
  * @module
  */
 
 import { InputError } from "../../lib/errors.ts";
 
-/** Control-P, control-Q. */
+/** The default: control-P, control-Q. */
 export const DETACH_KEYS = "ctrl-p,ctrl-q";
 
 const CONTROL_MASK = 0x1f;
 
 /**
- * Reads `ctrl-p,ctrl-q` or `ctrl-a,d`: characters, and control characters by name. Nothing is no keys: nothing that is
- * typed disconnects.
+ * Parses `ctrl-p,ctrl-q` or `ctrl-a,d`: characters, and control characters by name. With an empty text nothing detaches.
  *
  * @throws {InputError} `bad-keys`.
  */
@@ -23,15 +22,15 @@ export function parseDetachKeys(text: string): number[] {
     if (/^[!-~]$/.test(key)) return key.charCodeAt(0);
     const [, name] = /^ctrl-([a-zA-Z@[\\\]^_])$/.exec(key) ?? [];
     if (name !== undefined) return name.toUpperCase().charCodeAt(0) & CONTROL_MASK;
-    throw new InputError(`${JSON.stringify(key)} is no key`, {
+    throw new InputError(`invalid --detach-keys ${JSON.stringify(text)}: ${JSON.stringify(key)} is not a key`, {
       code: "bad-keys",
       facts: { keys: text },
-      hint: "characters and ctrl-CHARACTER, with commas between them: --detach-keys ctrl-a,d",
+      hint: "separate characters and ctrl-CHARACTER by commas: --detach-keys ctrl-a,d",
     });
   });
 }
 
-/** Passes on what is typed until the keys are, which are not passed on. */
+/** Forwards input up to the detach keys, which it drops; then calls `disconnect`. */
 export function untilTyped(keys: readonly number[], disconnect: () => void): TransformStream<Uint8Array, Uint8Array> {
   let met = 0, done = false;
   return new TransformStream({

@@ -1,5 +1,5 @@
 /**
- * Passing signals on to what runs in a container.
+ * Signal forwarding to a container.
  *
  * @module
  */
@@ -9,44 +9,43 @@ import { divertUserSignal, signalNumber } from "../../lib/host/signals.ts";
 const FORWARDED = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT"] as const;
 const PATIENCE = 3;
 
-/** A signal came before there was a process to pass it to. */
+/** A signal that arrived before there was a process to forward it to. */
 export class Interrupted extends Error {
-  /** Makes the error, with the exit code that tells a shell of the signal. */
+  /** Creates the error with the exit status for the signal. */
   constructor(readonly exitCode: number) {
     super(`interrupted by signal ${exitCode - 128}`);
   }
 }
 
-/** What signals are passed to. */
+/** A process that gets signals. */
 interface Target {
-  /** Sends one. */
+  /** Sends a signal. */
   kill(signal: Deno.Signal): boolean;
 }
 
-/** What becomes of signals. */
-interface Passing {
-  /** For what takes long before the process runs: a signal interrupts it. Who never asks for this starts sooner. */
+/** Signal forwarding in progress. */
+interface Forwarding {
+  /** Returns a signal that aborts long work before the process runs. Not calling it saves start-up time. */
   interrupted(): AbortSignal;
-  /** From now on signals are passed to it. */
+  /** Forwards signals to `target` from now on. */
   connect(target: Target): void;
 }
 
 let onUserSignal = (): void => Deno.exit(128 + signalNumber("SIGUSR1"));
 let taken = false;
 
-/** From now on SIGUSR1 ends this process, as it does others, or is passed on; Deno would open a debugger. */
-export function takeUserSignal(): void {
+/** Makes SIGUSR1 end this process or be forwarded; Deno would open a debugger. */
+export function handleUserSignal(): void {
   if (taken) return;
   taken = true;
   Deno.addSignalListener(divertUserSignal(), () => onUserSignal());
 }
 
 /**
- * Passes signals on once there is something to pass them to; the third request to stop kills one that ignores them.
- * Until then they interrupt what asks for it, or end the command when it comes to its event loop, with the exit code
- * that tells a shell of the signal.
+ * Forwards signals once there is a target; the third SIGINT or SIGTERM kills it. Before, a signal aborts work that asked
+ * for an `AbortSignal`, or else ends the command in its event loop with the exit status for the signal.
  */
-export function passSignals(): Passing {
+export function passSignals(): Forwarding {
   let requests = 0;
   let before: AbortController | undefined;
   let target: Target | undefined;
@@ -62,7 +61,7 @@ export function passSignals(): Passing {
     if (signal !== "SIGUSR1") Deno.addSignalListener(signal, pass);
     else {
       onUserSignal = pass;
-      takeUserSignal();
+      handleUserSignal();
     }
   }
   return {

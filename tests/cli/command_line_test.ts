@@ -120,7 +120,7 @@ Deno.test("every short flag of run stands for its long one", () => {
   }
 });
 
-Deno.test("docker's words for commands mean ours, and those of commands that are none here are refused, not pulled", async () => {
+Deno.test("docker's names: aliases run Sauropod's commands, and unsupported commands are refused, not pulled", async () => {
   for (
     const [typed, meant] of [
       ["pull alpine", "images pull alpine"],
@@ -140,7 +140,7 @@ Deno.test("docker's words for commands mean ours, and those of commands that are
     const { code, stdout, stderr } = await world.cli([word, "ls"]);
     assert.deepEqual([code, stdout], [125, ""]);
     assert.ok(
-      stderr.startsWith(`sauropod: there is no command ${word}, and for an image of that name write: `),
+      stderr.startsWith(`sauropod: unknown command "${word}"; to run an image of that name: `),
       stderr,
     );
   }
@@ -181,7 +181,7 @@ const MISTAKES = [
   [["run"], /image|argument/i],
   [["busybox"], /no command/],
   [["--rm=perhaps", "busybox", "true"], /rm/],
-  [["--cpu-shares", "many", "busybox", "true"], /"many" is not a number/],
+  [["--cpu-shares", "many", "busybox", "true"], /invalid --cpu-shares "many": expected a number/],
   [["--network", "moon", "busybox", "true"], /there is no network moon/],
   [["--memory"], /memory/],
   [["--name", "a/b", "busybox", "true"], /container name/],
@@ -232,7 +232,7 @@ Deno.test("a reader that goes away early ends the program quietly", async () => 
   const script = `${commandLine(["explain", "host", "/bin/true"]).join(" ")} | head -n 1; echo \${PIPESTATUS[0]}`;
   const { stdout, stderr } = await new Deno.Command("bash", { args: ["-c", script], cwd: world.home }).output();
   const [text, complaints] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  assert.deepEqual([text, complaints], ["On the host, as far as it has not been done yet:\n0\n", ""]);
+  assert.deepEqual([text, complaints], ["On the host, unless it is set up already:\n0\n", ""]);
 });
 
 Deno.test("ps shows every command in one short line, whatever is in it", async () => {

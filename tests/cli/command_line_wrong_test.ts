@@ -7,72 +7,92 @@ const WRONG = [
   // flags that are none
   [
     "images build --no-cach .",
-    "there is no flag --no-cach",
-    "did you mean --no-cache? sauropod images build --help lists all flags",
+    "unknown flag --no-cach",
+    "did you mean --no-cache? run sauropod images build --help",
   ],
-  ["images build --noCache .", "there is no flag --noCache", "did you mean --no-cache? sauropod images build --help …"],
-  ["ps --al", "there is no flag --al", "did you mean --all? sauropod ps --help lists all flags"],
-  ["ps --zzzzzz", "there is no flag --zzzzzz", "sauropod ps --help lists all flags"],
-  ["ps -ax", "there is no flag -ax", "sauropod ps --help lists all flags"],
-  ["run --nam x host", "there is no flag --nam", "did you mean --name? sauropod run --help lists all flags"],
-  ["--memroy 64m host", "there is no flag --memroy", "did you mean --memory? sauropod run --help lists all flags"],
-  ["exec --usr x web sh", "there is no flag --usr", "did you mean --user? sauropod exec --help lists all flags"],
-  ["network --frob", "there is no flag --frob", "sauropod network --help lists all flags"],
-  ["pull --quite x", "there is no flag --quite", "did you mean --quiet? sauropod images pull --help lists all flags"],
-  ["ps --=x", "there is no flag --", "sauropod ps --help lists all flags"],
-  ["ps --a\x1b[2J\n", "there is no flag --a\\x1b[2J\\n", "sauropod ps --help lists all flags"],
+  ["images build --noCache .", "unknown flag --noCache", "did you mean --no-cache? run sauropod images build --help"],
+  ["ps --al", "unknown flag --al", "did you mean --all? run sauropod ps --help"],
+  ["ps --zzzzzz", "unknown flag --zzzzzz", "run sauropod ps --help"],
+  ["ps -ax", "unknown flag -ax", "run sauropod ps --help"],
+  ["run --nam x host", "unknown flag --nam", "did you mean --name? run sauropod run --help"],
+  ["--memroy 64m host", "unknown flag --memroy", "did you mean --memory? run sauropod run --help"],
+  ["exec --usr x web sh", "unknown flag --usr", "did you mean --user? run sauropod exec --help"],
+  ["network --frob", "unknown flag --frob", "run sauropod network --help"],
+  ["pull --quite x", "unknown flag --quite", "did you mean --quiet? run sauropod images pull --help"],
+  ["ps --=x", "unknown flag --", "run sauropod ps --help"],
+  ["ps --a\x1b[2J\n", "unknown flag --a\\x1b[2J\\n", "run sauropod ps --help"],
   // values
-  ["stop --time= web", `--time "": "" is not a number`, "Time before it is killed; …"],
-  ["stop --time=\n web", `--time \\n: "\\n" is not a number`, "Time before it is killed; …"],
-  ["logs web --tail", "--tail needs a value: N", "Number of lines from the end [default: all]"],
-  ["logs -n", "--tail needs a value: N", "Number of lines from the end [default: all]"],
-  ["create -i --name web alpine", "--images --name: that is no folder", "docker's -i is --interactive here, or -it"],
-  ["run --memory", "--memory needs a value: SIZE", "Memory at most, with b, k, m or g"],
-  ["logs --follow=perhaps web", `--follow perhaps: "perhaps" is not true or false`, "Follow the log while …"],
-  ["run --rm=perhaps host", `--rm perhaps: "perhaps" is not true or false`, "Remove the container when it exits"],
-  ["stop -t x web", `--time x: "x" is not a number`, "Time before it is killed; …"],
-  ["run --cpus x host", `--cpus x: "x" is not a number`, "CPU time at most, in CPUs"],
-  ["update --memory x web", `--memory x: "x" is not a size`, "Write a number and a unit, like 512k, 64m or 1.5g."],
-  ["run --memory x host", `--memory x: "x" is not a size`, "Write a number and a unit, like 512k, 64m or 1.5g."],
-  ["build --pull maybe .", `--pull maybe: "maybe" is not always, missing or never`, "Pull the image: always, …"],
-  ["save --format zip x", `--format zip: "zip" is not oci or docker`, "oci or docker …"],
-  ["network create --mtu x a", `--mtu x: "x" is not a number of bytes`, "Largest packet [default: the uplink's]"],
+  ["stop --time= web", `invalid --time "": expected a number`, "Time before it is killed; …"],
+  ["stop --time=\n web", `invalid --time "\\n": expected a number`, "Time before it is killed; …"],
+  ["logs web --tail", "--tail requires a value: N", "Number of lines from the end [default: all]"],
+  ["logs -n", "--tail requires a value: N", "Number of lines from the end [default: all]"],
+  [
+    "create -i --name web alpine",
+    `invalid --images "--name": that is no folder`,
+    "docker's -i is --interactive here, or -it",
+  ],
+  ["run --memory", "--memory requires a value: SIZE", "Memory at most, with b, k, m or g"],
+  ["logs --follow=perhaps web", `invalid --follow "perhaps": expected true or false`, "Follow the log while …"],
+  ["run --rm=perhaps host", `invalid --rm "perhaps": expected true or false`, "Remove the container when it exits"],
+  ["stop -t x web", `invalid --time "x": expected a number`, "Time before it is killed; …"],
+  ["run --cpus x host", `invalid --cpus "x": expected a number`, "CPU time at most, in CPUs"],
+  [
+    "update --memory x web",
+    `invalid --memory "x": "x" is not a size`,
+    "Write a number and a unit, like 512k, 64m or 1.5g.",
+  ],
+  [
+    "run --memory x host",
+    `invalid --memory "x": "x" is not a size`,
+    "Write a number and a unit, like 512k, 64m or 1.5g.",
+  ],
+  [
+    "build --pull maybe .",
+    `invalid --pull "maybe": "maybe" is not always, missing or never`,
+    "Pull the image: always, …",
+  ],
+  ["save --format zip x", `invalid --format "zip": expected oci or docker`, "oci or docker …"],
+  [
+    "network create --mtu x a",
+    `invalid --mtu "x": expected a number of bytes`,
+    "Largest packet [default: the uplink's]",
+  ],
   [
     "stats --interval 0",
-    `--interval 0: "0" is not a number of seconds from 0.1 to 86400`,
+    `invalid --interval "0": expected seconds from 0.1 to 86400`,
     "Time between two samples [default: 1]",
   ],
   // words
-  ["cp", "cp needs SOURCE and DESTINATION", "for example: sauropod cp ./src web:/srv"],
-  ["cp web:/x", "cp needs DESTINATION", "for example: sauropod cp ./src web:/srv"],
-  ["cp a b c", `one argument too many for cp: "c"`, "usage: sauropod cp [OPTIONS] SOURCE DESTINATION"],
-  ["stop", "stop needs CONTAINER", "for example: sauropod stop web"],
-  ["stop -t 1", "stop needs CONTAINER", "for example: sauropod stop web"],
-  ["apply", "apply needs CONTAINER", "for example: sauropod apply --dry-run try"],
-  ["images build", "images build needs CONTEXT", "for example: sauropod images build -t app:1 ."],
-  ["build a b", `one argument too many for images build: "b"`, "usage: sauropod images build [OPTIONS] CONTEXT"],
-  ["gc now", `one argument too many for gc: "now"`, "usage: sauropod gc [OPTIONS]"],
-  ["ps web", `one argument too many for ps: "web"`, "usage: sauropod ps [OPTIONS]"],
-  ["run", "run needs IMAGE", "for example: sauropod run --rm alpine ls -l /"],
-  ["fork", "fork needs CONTAINER", "for example: sauropod fork -d --name web2 -p 8081:80 web"],
-  ["exec", "exec needs CONTAINER and COMMAND", "for example: sauropod exec -it web sh"],
-  ["exec web", "exec needs COMMAND", "for example: sauropod exec -it web sh"],
+  ["cp", "cp requires SOURCE and DESTINATION", "for example: sauropod cp ./src web:/srv"],
+  ["cp web:/x", "cp requires DESTINATION", "for example: sauropod cp ./src web:/srv"],
+  ["cp a b c", `too many arguments for cp: "c"`, "usage: sauropod cp [OPTIONS] SOURCE DESTINATION"],
+  ["stop", "stop requires CONTAINER", "for example: sauropod stop web"],
+  ["stop -t 1", "stop requires CONTAINER", "for example: sauropod stop web"],
+  ["apply", "apply requires CONTAINER", "for example: sauropod apply --dry-run try"],
+  ["images build", "images build requires CONTEXT", "for example: sauropod images build -t app:1 ."],
+  ["build a b", `too many arguments for images build: "b"`, "usage: sauropod images build [OPTIONS] CONTEXT"],
+  ["gc now", `too many arguments for gc: "now"`, "usage: sauropod gc [OPTIONS]"],
+  ["ps web", `too many arguments for ps: "web"`, "usage: sauropod ps [OPTIONS]"],
+  ["run", "run requires IMAGE", "for example: sauropod run --rm alpine ls -l /"],
+  ["fork", "fork requires CONTAINER", "for example: sauropod fork -d --name web2 -p 8081:80 web"],
+  ["exec", "exec requires CONTAINER and COMMAND", "for example: sauropod exec -it web sh"],
+  ["exec web", "exec requires COMMAND", "for example: sauropod exec -it web sh"],
   [
     "completions tcsh",
-    `completions tcsh: "tcsh" is not bash, zsh or fish`,
+    `invalid argument "tcsh" of completions: expected bash, zsh or fish`,
     "usage: sauropod completions bash|zsh|fish",
   ],
   // commands
-  ["network creat x", "there is no command network creat", "did you mean create? sauropod network --help lists all"],
-  ["images pul x", "there is no command images pul", "did you mean pull? sauropod images --help lists all"],
-  ["images zzz", "there is no command images zzz", "sauropod images --help lists all"],
-  ["container prune", "there is no command container prune", "sauropod container --help lists all"],
+  ["network creat x", 'unknown command "network creat"', "did you mean create? run sauropod network --help"],
+  ["images pul x", 'unknown command "images pul"', "did you mean pull? run sauropod images --help"],
+  ["images zzz", 'unknown command "images zzz"', "run sauropod images --help"],
+  ["container prune", 'unknown command "container prune"', "run sauropod container --help"],
   [
     "container exce web sh",
-    "there is no command container exce",
-    "did you mean exec? sauropod container --help lists all",
+    'unknown command "container exce"',
+    "did you mean exec? run sauropod container --help",
   ],
-  ["images zzz --help", "there is no command images zzz", "sauropod images --help lists all"],
+  ["images zzz --help", 'unknown command "images zzz"', "run sauropod images --help"],
 ] as const;
 
 /** How a line of stderr is expected to look, `…` standing for anything. */
@@ -80,7 +100,7 @@ function like(expected: string): RegExp {
   return new RegExp(`^${RegExp.escape(expected).replace("…", ".*")}$`);
 }
 
-Deno.test("wrong words are answered in one voice, whichever command they are for", async () => {
+Deno.test("usage errors: every command reports them alike, with a hint", async () => {
   await using world = makeWorld();
   for (const [typed, message, hint] of WRONG) {
     const { code, stdout, stderr } = await world.cli(typed.split(" "));
@@ -93,7 +113,7 @@ Deno.test("wrong words are answered in one voice, whichever command they are for
   assert.deepEqual([...Deno.readDirSync(world.folders.containers)], []);
 });
 
-Deno.test("a command that is misspelled is taken for an image, and what may be meant is said", async () => {
+Deno.test("run: an unknown image whose name is nearly a command's suggests that command", async () => {
   await using world = makeWorld();
   const { code, stderr } = await world.cli(["--pull", "never", "stp", "web"]);
   assert.equal(code, 125);
@@ -110,7 +130,7 @@ function offline(folder: string): string {
   return path;
 }
 
-Deno.test("a file that is not there or cannot be read is named, with why", async () => {
+Deno.test("run, exec, images, export, cp: an error names the file that is missing or cannot be read", async () => {
   await using world = makeWorld();
   const missing = `${world.home}/missing`, folder = world.home;
   const rows: [string[], string][] = [
@@ -138,7 +158,7 @@ Deno.test("a file that is not there or cannot be read is named, with why", async
 
 // Help
 
-Deno.test("usage lines say what a command takes, in the order in which it takes it", async () => {
+Deno.test("--help: the usage line lists arguments in order", async () => {
   await using world = makeWorld();
   const rows = [
     ["run", "[OPTIONS] IMAGE [COMMAND…]"],
@@ -164,7 +184,7 @@ Deno.test("usage lines say what a command takes, in the order in which it takes 
   assert.equal((await world.cli(["--help"])).stdout.split("\n")[1], "  sauropod [OPTIONS] IMAGE [COMMAND…]");
 });
 
-Deno.test("the help of every command has an example, and lines that fit on a screen", async () => {
+Deno.test("--help: every command has an example, and lines fit on a screen", async () => {
   await using world = makeWorld();
   const commands = async (path: string[]): Promise<string[][]> => {
     const { stdout } = await world.cli([...path, "--help"]);

@@ -129,7 +129,7 @@ Deno.test("__complete prints a word and its meaning on each line, and whether fi
   assert.deepEqual(await world.cli(["__complete", "expl"]), { code: 0, stdout: said, stderr: "" });
   assert.equal((await world.cli(["__complete", "busybox", "l"])).stdout, "");
   assert.equal((await world.cli(["__complete", "cp", "."])).stdout, ":files\n");
-  assert.match((await world.cli(["__complete", "pus"])).stdout, /^push\tdocker's word for images push\n$/);
+  assert.match((await world.cli(["__complete", "pus"])).stdout, /^push\tdocker's name for images push\n$/);
 });
 
 // In the shells themselves

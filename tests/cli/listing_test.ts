@@ -147,7 +147,7 @@ Deno.test("inspect writes what a format names, by our names and docker's", async
   assert.equal(await format("[{{.pid}}] [{{.Config.Labels.a}}] [{{.Config.Labels.none}}]"), "[] [b] []\n");
   const { code, stderr } = await world.cli(["inspect", "-f", "{{.Nothing}}", "one"]);
   assert.equal(code, 125);
-  assert.match(stderr, /\{\{\.Nothing\}\} is not known/);
+  assert.match(stderr, /unknown placeholder \{\{\.Nothing\}\}/);
 });
 
 Deno.test("a fork has the labels of its container, under its own", async () => {

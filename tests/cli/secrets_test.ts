@@ -67,7 +67,7 @@ Deno.test("run -d, exec, -e, --env-file and --build-arg with a mistake show no s
     [["run", "--env-file", "rest", "busybox", "true"], /--env-file rest: line 2 is not NAME=VALUE/],
     [["run", "--env-file", "yaml", "busybox", "true"], /--env-file yaml: line 2 is not NAME=VALUE/],
     [["run", "--env-file", "export", "busybox", "true"], /--env-file export: line 1 is not NAME=VALUE/],
-    [["build", "--build-arg", `a b=${SECRET}`, "context"], /--build-arg "a…" is not NAME=VALUE/],
+    [["build", "--build-arg", `a b=${SECRET}`, "context"], /invalid --build-arg "a…": expected NAME=VALUE/],
     [["build", "context"], /ENV has a word that is not NAME=VALUE/],
   ];
   for (const [words, says] of commands) {

@@ -134,7 +134,7 @@ Deno.test("port says where the ports of a container are published, and one that 
   const none = await port("53");
   assert.deepEqual([none.code, none.stdout], [125, ""]);
   assert.match(none.stderr, /^sauropod: port 53 of container box is not published\n/);
-  assert.match((await port("http")).stderr, /is no port/);
+  assert.match((await port("http")).stderr, /invalid port "http"/);
 });
 
 Deno.test("a port published on one address is not reached by another", async () => {

@@ -1,36 +1,50 @@
 /**
- * Finds out which functions of packed files commands use: they are worth being kept compiled, and no others.
+ * Training: runs usual commands with coverage, which tells the modules they load and the functions they call.
  *
  * @module
  */
 
 import type { IsUsed } from "./eager.ts";
 
-/** What is run, apart from the machine's networks and what they have below /run. The last takes away what may be left. */
-const COMMANDS = [
-  ["run", "--rm", "host", "true"],
-  ["run", "--rm", "--network", "none", "--memory", "64m", "host", "true"],
-  ["run", "--detach", "--name", "trained", "--network", "none", "host", "sleep", "100"],
-  ["exec", "trained", "true"],
-  ["rm", "--force", "trained"],
-] as const;
-const APART = [
-  "--net",
-  "--mount",
-  "--propagation",
-  "private",
-  "sh",
-  "-c",
-  `mount -t tmpfs none /run && exec "$@"`,
-  "sh",
-];
+/**
+ * The commands, in a network namespace without the machine's bridges. The first one sets up the bridge, and the last one
+ * cleans up: neither is usual.
+ */
+const SCRIPT = `
+mount -t tmpfs none /run
+sauropod() { command=$1; shift; deno run -A "$cli" "$command" --images "$room/images" --containers "$room/containers" "$@"; }
+sauropod run --rm host true
+export DENO_COVERAGE_DIR="$room/coverage/more"
+sauropod run --rm host true
+sauropod run --rm --network none --memory 64m host true
+sauropod run --detach --name trained --network none host sleep 100
+export DENO_COVERAGE_DIR="$room/coverage/sauropod"
+sauropod run --rm --network none host true
+sauropod exec trained true
+unset DENO_COVERAGE_DIR
+sauropod rm --force trained
+`;
+const APART = ["--net", "--mount", "--propagation", "private", "sh", "-ec"];
 
-/** What V8 tells of one script. */
+/** The parts of the packed command, each loaded after the one before. */
+export const PARTS = ["sauropod", "more", "rest"] as const;
+/** A part of the packed command. */
+export type Part = typeof PARTS[number];
+
+/** The coverage of one script, as V8 writes it. */
 interface Coverage {
   readonly url: string;
   readonly functions: readonly {
     readonly ranges: readonly { readonly startOffset: number; readonly count: number }[];
   }[];
+}
+
+/** What the commands used. */
+export interface Training {
+  /** Returns the part that the module `path` belongs to. */
+  partOf(path: string): Part;
+  /** Returns which functions of the module they called. */
+  isUsed(path: string): IsUsed;
 }
 
 function isCoverage(value: unknown): value is Coverage {
@@ -40,12 +54,18 @@ function isCoverage(value: unknown): value is Coverage {
 function readCoverage(path: string): Coverage {
   const value: unknown = JSON.parse(Deno.readTextFileSync(path));
   if (isCoverage(value)) return value;
-  throw new Error(`${path} is no coverage`);
+  throw new Error(`invalid coverage ${path}`);
 }
 
-/** Runs a command apart; returns what it complained of if it failed. */
-async function complaintOf(words: readonly string[]): Promise<string | undefined> {
-  const unshare = new Deno.Command("unshare", { args: [...APART, ...words], stdin: "null", stdout: "null" });
+/** Runs the commands. Returns what they complained of if one failed. */
+async function runCommands(cli: string, room: string): Promise<string | undefined> {
+  const env = {
+    cli,
+    room,
+    NO_COLOR: "1",
+    PATH: `${Deno.execPath().replace(/\/[^/]*$/, "")}:${Deno.env.get("PATH") ?? ""}`,
+  };
+  const unshare = new Deno.Command("unshare", { args: [...APART, SCRIPT], env, stdin: "null", stdout: "null" });
   try {
     const { success, stderr } = await unshare.output();
     return success ? undefined : new TextDecoder().decode(stderr).trim();
@@ -54,30 +74,25 @@ async function complaintOf(words: readonly string[]): Promise<string | undefined
   }
 }
 
-/**
- * Runs the packed `command` in `room`. Returns for each file, by its path, which of its functions were used; all are
- * where containers cannot be run.
- */
-export async function train(command: string, room: string): Promise<(path: string) => IsUsed> {
-  const folders = ["--images", `${room}/images`, "--containers", `${room}/containers`], coverage = `${room}/coverage`;
-  const deno = [Deno.execPath(), "run", "-A", `--coverage=${coverage}`, command];
-  const complaints: string[] = [];
-  for (const [name, ...words] of COMMANDS) {
-    const complaint = await complaintOf([...deno, name, ...folders, ...words]);
-    if (complaint !== undefined) complaints.push(`sauropod ${name}: ${complaint}`);
+/** Runs the commands with the command line `cli`, and files in `room`. Returns undefined where containers cannot be run. */
+export async function train(cli: string, room: string): Promise<Training | undefined> {
+  const complaint = await runCommands(cli, room);
+  if (complaint !== undefined) {
+    console.error(`packed without training, which starts later: ${complaint}\n  pack as root to train`);
+    return undefined;
   }
-  if (complaints.length > 0) {
-    console.error(
-      `packed for all uses alike, which starts a little later: ${complaints[0]}\n  pack as root to do better`,
-    );
-    return () => () => true;
+  const used = { sauropod: new Map<string, Set<number>>(), more: new Map<string, Set<number>>() };
+  for (const part of ["more", "sauropod"] as const) {
+    for (const { name } of Deno.readDirSync(`${room}/coverage/${part}`)) {
+      const { url, functions } = readCoverage(`${room}/coverage/${part}/${name}`), path = new URL(url).pathname;
+      const starts = used[part].get(path) ?? new Set();
+      for (const { ranges: [whole] } of functions) if (whole && whole.count > 0) starts.add(whole.startOffset);
+      used[part].set(path, starts);
+    }
   }
-  const used = new Map<string, Set<number>>();
-  for (const { name } of Deno.readDirSync(coverage)) {
-    const { url, functions } = readCoverage(`${coverage}/${name}`);
-    const starts = used.get(url) ?? new Set();
-    for (const { ranges: [whole] } of functions) if (whole && whole.count > 0) starts.add(whole.startOffset);
-    used.set(url, starts);
-  }
-  return (path) => (start) => used.get(`file://${path}`)?.has(start) ?? false;
+  const { sauropod, more } = used;
+  return {
+    partOf: (path) => sauropod.has(path) ? "sauropod" : more.has(path) ? "more" : "rest",
+    isUsed: (path) => (start) => [sauropod, more].some((part) => part.get(path)?.has(start) ?? false),
+  };
 }

@@ -210,7 +210,7 @@ Deno.test("a file that nobody may remove holds up neither the monitor nor any ot
     assert.equal(await cli(world, "run", ...NONE, "--rm", "busybox", "echo", "ran"), "ran");
     assert.match(await cli(world, "ps", "-a"), /^ID.*$/);
     const { code, stderr } = await world.cli(["gc"]);
-    assert.deepEqual([code, /cannot be taken away: .*not permitted/.test(stderr)], [0, true], stderr);
+    assert.deepEqual([code, /cannot remove .*not permitted/.test(stderr)], [0, true], stderr);
     const other = await runShell(world, "exit 0");
     assert.equal(await cli(world, "rm", "-f", other), other);
   } finally {

@@ -259,7 +259,7 @@ Deno.test("sauropod apply shows, asks, and writes to this machine what a contain
 
   const unasked = await world.cli(["apply", "try", here]);
   assert.equal(unasked.code, 125);
-  assert.match(unasked.stderr, /no terminal to ask on\n {2}--yes/);
+  assert.match(unasked.stderr, /standard input is not a terminal\n {2}use --yes/);
 
   const json = await world.cli(["apply", "--json", "--dry-run", "try", here]);
   assert.deepEqual(JSON.parse(json.stdout).changes.map(({ kind }: { kind: string }) => kind).sort(), [

@@ -43,8 +43,8 @@ Deno.test("mistakes of cp and export end with 125, say what is wrong and leave t
   const box = await stopped("echo x > /f"), from = folder();
   Deno.writeTextFileSync(`${from}/f`, "x");
   const table: [string[], RegExp][] = [
-    [["cp", "a", "b"], /neither a nor b is a container's\n {2}write CONTAINER:PATH/],
-    [["cp", `${box}:/f`], /cp needs DESTINATION/],
+    [["cp", "a", "b"], /cannot copy a to b: neither is in a container\n {2}name a container/],
+    [["cp", `${box}:/f`], /cp requires DESTINATION/],
     [["cp", `${box}:/nothing`, from], /there is no "\/nothing" in the container box/],
     [["cp", `${box}:/f`, `${from}/none/x`], /there is no ".*none"/],
     [["cp", `${from}/nothing`, `${box}:/`], /there is no ".*nothing"\n/],

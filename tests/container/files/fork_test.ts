@@ -198,7 +198,7 @@ Deno.test("forks that are refused are told why", async () => {
     await create("busybox", SLEEP, { ...options, name: "a" });
     const { code, stderr } = await world.cli(["fork"]);
     assert.equal(code, 125);
-    assert.match(stderr, /fork needs CONTAINER/);
+    assert.match(stderr, /fork requires CONTAINER/);
     await forkDetached("a", [], { ...options, name: "b" });
     assert.equal(await say(world, "b", "cat /proc/1/cmdline | tr '\\0' ' '"), "sleep 1000 ");
   });

@@ -173,13 +173,16 @@ Deno.test("gc --orphans ends a container whose home was removed while it ran; gc
   removeAll(lost.folders.containers);
   const told = (await quick(world, "gc")).stderr;
   for (const one of [id, rm]) {
-    assert(told.includes(`container ${one} runs, but its folder ${lost.folders.containers}/${one} is gone`), told);
+    assert(
+      told.includes(`container ${one} is running, but its directory ${lost.folders.containers}/${one} is gone`),
+      told,
+    );
   }
   assert.match((await quick(world, "doctor")).stdout, new RegExp(`containers without a folder .*${id}`));
   assert.equal(sleeping(seconds), 2, "nobody has asked to end them");
   const { code, stdout, stderr } = await quick(world, "gc", "--orphans");
   assert.deepEqual([code, stderr], [0, ""]);
-  for (const one of [id, rm]) assert(stdout.includes(`ended ${one}, whose folder was gone\n`), stdout);
+  for (const one of [id, rm]) assert(stdout.includes(`killed ${one}, whose directory is gone\n`), stdout);
   assert.equal(processesWith(seconds).length, 0);
   assert.deepEqual(groupsOf([id, rm]), []);
   assert.doesNotMatch((await quick(world, "network", "inspect", "sauropod0")).stdout, new RegExp(id));

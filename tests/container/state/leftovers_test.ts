@@ -277,7 +277,7 @@ Deno.test("a damaged record is reported and left alone, and disturbs no other co
   const gc = await world.cli(["gc"]);
   assert.equal(gc.code, 0);
   for (const id of Object.keys(damaged)) {
-    assert.match(gc.stderr, new RegExp(`container ${id} is damaged and was left alone`));
+    assert.match(gc.stderr, new RegExp(`container ${id} is damaged; kill and remove it`));
     assert.equal(Deno.readTextFileSync(`${containers}/${id}/upper/precious`), "mine");
   }
   const inspected = await world.cli(["inspect", "0123456789ab"]);

@@ -209,7 +209,7 @@ Deno.test("what makes no sense is refused, and a container without a log is told
     [["db"], /container db has no log: .*\n.*--detach/],
     [["nobody"], /no container nobody/],
     [["--tail", "-3", "web"], /tail|-3/],
-    [["--tail", "few", "web"], /"few" is not a number of lines/],
+    [["--tail", "few", "web"], /invalid --tail "few"/],
     [["--since", "dawn", "web"], /"dawn" is not a time/],
     [[], /CONTAINER/],
   ];

@@ -60,7 +60,7 @@ Deno.test("ps as root in a folder that another user has planted takes nothing of
       [code, stderr],
       [
         0,
-        `sauropod: ./images and ./containers were not used: ${folder}/images belongs to user 1000\n`.replace(
+        `sauropod: ignoring ./images and ./containers: ${folder}/images belongs to user 1000\n`.replace(
           "/images b",
           " b",
         ),

@@ -166,7 +166,7 @@ Deno.test("stats prints a table once, JSON by lines, and ends when those that we
     const [words, status, reason] of [
       [["stats", "done"], 125, /does not run/],
       [["stats", "nobody"], 125, /no container nobody/],
-      [["stats", "--interval", "0"], 125, /is not a number of seconds/],
+      [["stats", "--interval", "0"], 125, /expected seconds from 0.1 to 86400/],
     ] as const
   ) {
     const { code, stdout, stderr } = await world.cli(words);
