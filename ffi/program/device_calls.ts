@@ -4,7 +4,7 @@
  * @module
  */
 
-import { describeMessages, encodeMessages, type Message } from "../netlink/netlink.ts";
+import { describeMessages, encodeMessages, type Message } from "../netlink/messages.ts";
 import { allOf, constant, flags, UAPI } from "./flags.ts";
 import { type Argument, type Bytes, type Call, call, type Descriptor, little, type Register } from "./model.ts";
 
