@@ -4,18 +4,8 @@
  * @module
  */
 
-import {
-  ask,
-  type Attribute,
-  attributeList,
-  decodeAttributes,
-  type Message,
-  NetlinkError,
-  NLM_F,
-  readBe32,
-  request,
-  withNetlink,
-} from "./netlink.ts";
+import { ask, NetlinkError, request, withNetlink } from "./netlink.ts";
+import { type Attribute, attributeList, decodeAttributes, type Message, NLM_F, readBe32 } from "./messages.ts";
 
 const SUBSYSTEM = 1 << 8, GET = SUBSYSTEM | 1, DELETE = SUBSYSTEM | 2;
 const SOURCE_CHANGED = 0x10, DESTINATION_CHANGED = 0x20;

@@ -4,20 +4,19 @@
  * @module
  */
 
+import { ask, orNothing } from "./netlink.ts";
 import {
-  ask,
   type Attribute,
   type Attributes,
   be16,
   decodeAttributes,
   type Message,
   NLM_F,
-  orNothing,
   readBe32,
   readText,
   type Received,
   text,
-} from "./netlink.ts";
+} from "./messages.ts";
 
 /** The number of nf_tables among the parts of netfilter. */
 export const SUBSYSTEM = 10;

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { type Attribute, be32, type Message, NLM_F, text } from "./netlink.ts";
+import { type Attribute, be32, type Message, NLM_F, text } from "./messages.ts";
 import {
   CHAIN,
   type ChainPlace,

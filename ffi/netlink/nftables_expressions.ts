@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Attribute, be16, be32, text, u32, u8 } from "./netlink.ts";
+import { type Attribute, be16, be32, text, u32, u8 } from "./messages.ts";
 import { interfaceName } from "./nftables.ts";
 
 /** A match or a statement of a rule. */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Attribute, be16, be32, text, u8 } from "./netlink.ts";
+import { type Attribute, be16, be32, text, u8 } from "./messages.ts";
 import { BASE, compare, expression, meta, META_KEY, payload, REGISTER, type RulePart } from "./nftables_expressions.ts";
 
 const ETHER = { saddr: 6, type: 12, length: 6 } as const;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { be32, type Message, NLM_F, text, u32 } from "./netlink.ts";
+import { be32, type Message, NLM_F, text, u32 } from "./messages.ts";
 import { elementAttribute, ELEMENTS, message, type SetPlace } from "./nftables.ts";
 
 /** What elements of sets are made of: its number in `nft(8)`, and how many bytes of registers it fills. */

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { ask, decodeAttributes, type Message, NLM_F, orNothing, readU32 } from "./netlink.ts";
+import { ask, orNothing } from "./netlink.ts";
+import { decodeAttributes, type Message, NLM_F, readU32 } from "./messages.ts";
 
 const GETROUTE = 26;
 const RTA = { DST: 1, OIF: 4, PRIORITY: 6 } as const;

@@ -4,19 +4,18 @@
  * @module
  */
 
+import { ask, orNothing } from "./netlink.ts";
 import {
-  ask,
   type Attribute,
   decodeAttributes,
   type Message,
   NLM_F,
-  orNothing,
   readText,
   readU32,
   text,
   u16,
   u32,
-} from "./netlink.ts";
+} from "./messages.ts";
 
 const RTM = {
   NEWLINK: 16,

@@ -7,7 +7,7 @@
 import { encode, type Encoded } from "./encode.ts";
 import { close, writeAll } from "../fs/fs.ts";
 import { cString, shim, shimFd } from "../native.ts";
-import { readU32, refusalIn } from "../netlink/netlink.ts";
+import { readU32, refusalIn } from "../netlink/messages.ts";
 import type { Cell, Program, Step } from "./model.ts";
 
 /** How a program ended: what its registers hold, or which step failed and with which error number. */

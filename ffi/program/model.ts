@@ -1,5 +1,5 @@
 /**
- * A program of system calls as data: the steps that make a container, in order, each run by the process it names.
+ * Programs of system calls as data: the steps that create a container, in order, each run by the process that it names.
  *
  * @module
  */
@@ -8,16 +8,16 @@ import type { ErrnoName } from "../errno.ts";
 import type { Flags } from "./flags.ts";
 import type { SyscallName } from "./syscalls.ts";
 
-/** Which process runs a step: the one that asked for the container, or the container's own. */
+/** The process that runs a step: the one that creates the container, or the container's first. */
 export type Actor = "caller" | "container";
 
-/** The value of a register: what the step that saved it returned. */
+/** The value of a register: the result of the step that saved it. */
 export interface Register {
   /** The register's name. */
   readonly register: string;
-  /** Added to the value, inside of {@linkcode Words} only: for structures that pack more into one word. Default: 0. */
+  /** Is added to the value; only within {@linkcode Words}, for structures with several fields in a word. Default: 0. */
   readonly plus?: bigint;
-  /** The register whose value is in the upper 32 bits, inside of {@linkcode Words} only. Default: none. */
+  /** The register for the upper 32 bits; only within {@linkcode Words}. Default: none. */
   readonly high?: string;
 }
 
@@ -27,23 +27,23 @@ export interface Cell {
   readonly cell: string;
 }
 
-/** A pointer to bytes that are part of the program; the same array in two steps is the same memory. */
+/** A pointer to bytes within the program; steps with the same array share the memory. */
 export interface Bytes {
   /** The bytes. */
   readonly bytes: Uint8Array;
-  /** What a person reads instead. Default: their number. */
+  /** The text that `explain` prints. Default: the number of bytes. */
   readonly text?: string;
 }
 
-/** A pointer to 64-bit words, which may be arguments themselves: most of the kernel's structures. */
+/** A pointer to 64-bit words, which can be arguments themselves: most structures of the kernel. */
 export interface Words {
   /** The words, in order. */
   readonly words: readonly Argument[];
-  /** What a person reads instead. Default: the words. */
+  /** The text that `explain` prints. Default: the words. */
   readonly text?: string;
 }
 
-/** Anything that a step can pass: integers, strings and arrays of strings (by pointer), and the kinds above. */
+/** An argument of a call; strings and arrays of strings are passed by pointer. */
 export type Argument =
   | number
   | bigint
@@ -56,7 +56,10 @@ export type Argument =
   | Bytes
   | Words;
 
-/** What the shim does itself, beside system calls. */
+/** A descriptor: its number, or the register that holds it. */
+export type Descriptor = number | Register;
+
+/** A function of the shim itself (ffi/shim/program.c). */
 export type PseudoCall =
   | "store"
   | "expect"
@@ -78,42 +81,61 @@ export interface Call {
 
 /** One step of a program. */
 export interface Step extends Call {
-  /** What it is for, to a person: `mount proc on /proc`. */
+  /** Its purpose, as `explain` and errors print it: `mount proc on /proc`. */
   readonly label: string;
-  /** Which process runs it. */
+  /** The process that runs it. */
   readonly actor: Actor;
-  /** The register that keeps the result. Default: none. */
+  /** The register that receives the result. Default: none. */
   readonly save?: string;
-  /** Run only if this register holds no error. Default: always. */
+  /** Runs the step only if this register holds no error. Default: always. */
   readonly when?: string;
-  /** Errors that are no failure, at most four. Default: none. */
+  /** Ignored errors, at most four. Default: none. */
   readonly ignore?: readonly ErrnoName[];
 }
 
-/** How a step differs from a plain one. */
+/** The optional properties of a step. */
 export type StepOptions = Pick<Step, "save" | "when" | "ignore">;
 
-/** Steps in the order in which they run. */
+/** Steps in execution order. */
 export type Program = readonly Step[];
 
-// Named fields instead of spreads: every step has the same shape, and a program has more than a hundred.
+// No spreads: with named fields all of the more than a hundred steps have one hidden class.
 function stepOf(label: string, actor: Actor, { call, args }: Call, { save, when, ignore }: StepOptions): Step {
   return { label, actor, call, args, save, when, ignore };
 }
 
 const PLAIN: StepOptions = {};
 
-/** A step that the container's process runs. */
+/** Creates a step of the container's process. */
 export function step(label: string, call: Call, options: StepOptions = PLAIN): Step {
   return stepOf(label, "container", call, options);
 }
 
-/** A step that the calling process runs. */
+/** Creates a step of the calling process. */
 export function callerStep(label: string, call: Call, options: StepOptions = PLAIN): Step {
   return stepOf(label, "caller", call, options);
 }
 
-/** The value of the register `name`. */
+/** Returns the value of the register `name` as an argument. */
 export function register(name: string): Register {
   return { register: name };
+}
+
+/** Returns a system call with its arguments. */
+export function call(name: SyscallName, ...args: Argument[]): Call {
+  return { call: name, args };
+}
+
+const encoder = new TextEncoder();
+
+/** Returns a text and its length in bytes. */
+export function counted(text: string): [string, number] {
+  return [text, encoder.encode(text).length];
+}
+
+/** Returns `size` bytes with 32-bit values at offsets: the kernel's smaller structures. */
+export function little(size: number, values: readonly (readonly [offset: number, value: number])[]): Uint8Array {
+  const view = new DataView(new ArrayBuffer(size));
+  for (const [offset, value] of values) view.setUint32(offset, value, true);
+  return new Uint8Array(view.buffer);
 }

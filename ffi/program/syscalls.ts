@@ -4,7 +4,7 @@
  * @module
  */
 
-/** `name: [x86_64, aarch64]`. */
+/** The numbers by name: `[x86_64, aarch64]`. */
 export const SYSCALLS = {
   bind: [49, 200],
   bpf: [321, 280],
@@ -143,5 +143,5 @@ export const SYSCALLS = {
   write: [1, 64],
 } as const;
 
-/** The name of a system call that this table knows. */
+/** The name of a system call in {@linkcode SYSCALLS}. */
 export type SyscallName = keyof typeof SYSCALLS;

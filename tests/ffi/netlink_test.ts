@@ -19,7 +19,7 @@ import {
   u16,
   u32,
   u8,
-} from "../../ffi/netlink/netlink.ts";
+} from "../../ffi/netlink/messages.ts";
 import {
   deleteLink,
   newAddress,

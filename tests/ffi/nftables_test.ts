@@ -1,13 +1,7 @@
 import assert from "node:assert/strict";
 import { close } from "../../ffi/fs/fs.ts";
-import {
-  describeMessages,
-  type Message,
-  NetlinkError,
-  openNetlink,
-  request,
-  withNetlink,
-} from "../../ffi/netlink/netlink.ts";
+import { NetlinkError, openNetlink, request, withNetlink } from "../../ffi/netlink/netlink.ts";
+import { describeMessages, type Message } from "../../ffi/netlink/messages.ts";
 import { findTable, listChains, listRules, type Rule } from "../../ffi/netlink/nftables.ts";
 import { batch, deleteRule, deleteTable, newChain, newRule, newTable } from "../../ffi/netlink/nftables_changes.ts";
 import { accept, connectionState, daddr, saddr } from "../../ffi/netlink/nftables_expressions.ts";

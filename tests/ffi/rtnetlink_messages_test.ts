@@ -1,6 +1,7 @@
 /** What is sent of links, addresses and routes is what ip and tc send, and does what was meant. */
 
 import assert from "node:assert/strict";
+import { withNetlink } from "../../ffi/netlink/netlink.ts";
 import {
   attributeList,
   decodeAttributes,
@@ -8,8 +9,7 @@ import {
   encodeMessages,
   type Message,
   readU32,
-  withNetlink,
-} from "../../ffi/netlink/netlink.ts";
+} from "../../ffi/netlink/messages.ts";
 import {
   deleteAddress,
   deleteLink,

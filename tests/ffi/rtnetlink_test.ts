@@ -1,7 +1,8 @@
 /** What the kernel refuses and tells of links, addresses and routes. */
 
 import assert from "node:assert/strict";
-import { ask, type Message, NLM_F, u32, u8, withNetlink } from "../../ffi/netlink/netlink.ts";
+import { ask, withNetlink } from "../../ffi/netlink/netlink.ts";
+import { type Message, NLM_F, u32, u8 } from "../../ffi/netlink/messages.ts";
 import { listRoutes } from "../../ffi/netlink/routes.ts";
 import {
   deleteLink,
