@@ -98,14 +98,14 @@ Deno.test({
     for (const flags of [[], ["--privileged", "--cap-drop", "SYS_PTRACE"]]) {
       const { said, pid } = await killCaller(world, flags);
       assert.equal(said, "refused", flags.join(" "));
-      await until("it has died with its caller", () => !isAlive(pid), 5);
+      await until("it has died with its caller", () => !isAlive(pid));
     }
     const { said, pid } = await killCaller(world, ["--cap-add", "SYS_PTRACE"]);
     assert.equal(said, "cleared");
     await new Promise((resolve) => setTimeout(resolve, 300));
     assert(isAlive(pid), "CAP_SYS_PTRACE does not suffice any more: README says that it does");
     await world.cli(["ps"]);
-    await until("the next command has ended it", () => !isAlive(pid), 5);
+    await until("the next command has ended it", () => !isAlive(pid));
     await clear(world);
   },
 });

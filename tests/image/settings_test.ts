@@ -37,7 +37,6 @@ Deno.test("signals are named in all of Docker's ways", () => {
 
 Deno.test("the signal that stops a container is the user's, else the image's", async () => {
   await using world = makeWorld();
-  const { images } = world.folders;
   await importImage(world.image, "web", { ...world.folders, changes: { StopSignal: "SIGQUIT" } });
   await importImage(world.image, "bad", { ...world.folders, changes: { StopSignal: "SIGNONE" } });
   assert.equal(await keptSignal(world, "busybox"), undefined);
@@ -59,7 +58,6 @@ Deno.test("the signal that stops a container is the user's, else the image's", a
 
 Deno.test("entries of an image's environment without a name are left out, in runs, builds and forks", async () => {
   await using world = makeWorld();
-  const { images } = world.folders;
   const Env = ["A=1", "B", "=x"];
   await importImage(world.image, "odd", { ...world.folders, changes: { Env } });
   const [odd] = JSON.parse((await world.cli(["images", "inspect", "odd"])).stdout);
