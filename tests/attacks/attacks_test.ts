@@ -104,7 +104,7 @@ Deno.test("a pending read that is cancelled reads no other file", async () => {
 });
 
 Deno.test("a command with file capabilities dies with its caller", async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   const program = `${world.image}/bin/busybox-caps`;
   await Deno.copyFile("/bin/busybox", program);
   const set = `import struct, os; os.setxattr(${

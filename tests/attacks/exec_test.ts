@@ -20,8 +20,7 @@ const PRELOAD = "LD_PRELOAD=/evil.so";
 const WAYS: readonly string[] = ["/proc/self/exe", "/script", "/interpreted"];
 
 /** An image with what deno needs to run, a library that does harm when it is loaded, and what leads to /proc/self/exe. */
-async function makeEvilImage({ folders }: World): Promise<void> {
-  const image = `${folders.images}/busybox`;
+async function makeEvilImage({ image }: World): Promise<void> {
   const needed = (await host("ldd", Deno.execPath())).matchAll(/(\/\S+) \(0x/g);
   for (const [, path = ""] of needed) {
     await Deno.mkdir(image + path.slice(0, path.lastIndexOf("/")), { recursive: true });
@@ -86,7 +85,7 @@ async function assertHarmless(victim: Victim, words: readonly string[]): Promise
 }
 
 Deno.test("an image that executes /proc/self/exe in run, run --init and run -d gets nothing of the host's deno", async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   await makeEvilImage(world);
   const victim = await makeVictim(world);
   const run = ["run", "-A", "--quiet", `${PROJECT}/cli.ts`, "run", "--network", "none", "-e", PRELOAD];
@@ -99,7 +98,7 @@ Deno.test("an image that executes /proc/self/exe in run, run --init and run -d g
 });
 
 Deno.test("an image that executes /proc/self/exe in a build's RUN gets nothing of the host's deno", async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   await makeEvilImage(world);
   const victim = await makeVictim(world);
   for (const way of WAYS) {
@@ -110,7 +109,7 @@ Deno.test("an image that executes /proc/self/exe in a build's RUN gets nothing o
 });
 
 Deno.test("an image that executes /proc/self/exe in output(), prepare() and exec() gets nothing of the host's deno", async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   await makeEvilImage(world);
   const victim = await makeVictim(world);
   const options = JSON.stringify({ ...world.folders, network: "none", env: { LD_PRELOAD: "/evil.so" } });
@@ -162,8 +161,8 @@ Deno.test("a program that Deno walks itself executes nothing but the sealed shim
 });
 
 Deno.test("root in a container with init and SYS_PTRACE cannot change the shim, nor take it away from its caller", async () => {
-  await using world = makeWorld();
-  await compileAttack("shim_thief", `${world.folders.images}/busybox/shim_thief`);
+  await using world = makeWorld({ ownImage: true });
+  await compileAttack("shim_thief", `${world.image}/shim_thief`);
   const options = { ...world.folders, network: "none", init: true } as const;
   const capAdd = ["SYS_PTRACE"];
   const { stdout } = await output("busybox", ["/shim_thief", "/proc/1/exe"], { ...options, capAdd });
@@ -177,7 +176,7 @@ Deno.test("root in a container with init and SYS_PTRACE cannot change the shim, 
 });
 
 Deno.test("who executes the shim in a container, as whatever it can be, gets nothing but an error of it", async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   const options = { ...world.folders, network: "none", init: true, capAdd: ["SYS_PTRACE"] } as const;
   const script = `cp /proc/1/exe /tmp/shim || exit 1
     for words in "sauropod-init 3 4" "sauropod-join 3 4" "sauropod-monitor 3" "sauropod-pump 0 1 3 4" "sauropod-init" "x"; do

@@ -40,8 +40,8 @@ function assertPoor(lines: readonly string[]): void {
 }
 
 Deno.test("a container with --cap-add SYS_PTRACE that stops health checks and exec gets no privilege or descriptor of theirs", async () => {
-  await using world = makeWorld();
-  await compileAttack("tracer", `${world.folders.images}/busybox/tracer`);
+  await using world = makeWorld({ ownImage: true });
+  await compileAttack("tracer", `${world.image}/tracer`);
   const id = await runDetached("busybox", ["/tracer", "30"], {
     ...world.folders,
     network: "none",
@@ -93,19 +93,19 @@ Deno.test({
   name: "root in a container with --init cannot make it outlive its caller; with SYS_PTRACE the next command ends it",
   ignore: !X86,
   fn: async () => {
-    await using world = makeWorld();
-    await compileAttack("death_signal", `${world.folders.images}/busybox/death_signal`);
+    await using world = makeWorld({ ownImage: true });
+    await compileAttack("death_signal", `${world.image}/death_signal`);
     for (const flags of [[], ["--privileged", "--cap-drop", "SYS_PTRACE"]]) {
       const { said, pid } = await killCaller(world, flags);
       assert.equal(said, "refused", flags.join(" "));
-      await until("it has died with its caller", () => !isAlive(pid), 5);
+      await until("it has died with its caller", () => !isAlive(pid));
     }
     const { said, pid } = await killCaller(world, ["--cap-add", "SYS_PTRACE"]);
     assert.equal(said, "cleared");
     await new Promise((resolve) => setTimeout(resolve, 300));
     assert(isAlive(pid), "CAP_SYS_PTRACE does not suffice any more: README says that it does");
     await world.cli(["ps"]);
-    await until("the next command has ended it", () => !isAlive(pid), 5);
+    await until("the next command has ended it", () => !isAlive(pid));
     await clear(world);
   },
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type Container, type Limits, output, run, type RunOptions, SauropodError } from "../../mod.ts";
 import { type CgroupHost, type Controller, detectCgroups } from "../../lib/cgroup/host.ts";
+import { until } from "../helpers/until.ts";
 import { assertUnchanged, lookAtMachine } from "../helpers/leftovers.ts";
 import { commandLine } from "../helpers/project.ts";
 import { makeWorld, type World } from "../helpers/world.ts";
@@ -39,13 +40,6 @@ function cpuTime(pid: number): number {
   const text = Deno.readTextFileSync(`/proc/${pid}/stat`);
   const [user, system] = text.slice(text.lastIndexOf(")") + 2).split(" ").slice(11, 13).map(Number);
   return ((user ?? NaN) + (system ?? NaN)) / 100;
-}
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 60_000; !condition();) {
-    assert(Date.now() < end, `in a minute, not ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 function busy(world: World, limits: Limits): Promise<Container> {

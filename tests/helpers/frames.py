@@ -3,11 +3,11 @@
 They go through the interface that PORT names; by default eth0.
 
 frames.py send MAC ADDRESS ADDRESS6 OTHER_MAC OTHER_ADDRESS OTHER_ADDRESS6   sends one frame of each kind, twice
-frames.py hear SECONDS                                                       prints the kinds of those that arrive
+frames.py hear            prints the kinds of those that have arrived when its standard input ends
 frames.py flood COUNT                                                        sends frames from COUNT senders
 frames.py claim OWN_MAC VICTIM_MAC VICTIM GATEWAY VICTIM6 GATEWAY6           tells the victim that it is the gateway
 """
-import ipaddress, os, socket, struct, sys, time
+import ipaddress, os, select, socket, struct, sys, time
 
 ARP, IP, IP6, VLAN, ALL = 0x0806, 0x0800, 0x86DD, 0x8100, b"\xff" * 6
 MARK = b"forged frame: "
@@ -120,13 +120,17 @@ def main(what, *words):
     packets.bind((os.environ.get("PORT", "eth0"), 3 if what == "hear" else 0))
     if what == "hear":
         print("ready", flush=True)
-        heard, end = set(), time.time() + float(words[0])
-        while (left := end - time.time()) > 0:
-            packets.settimeout(left)
-            try:
-                frame = packets.recv(2000)
-            except TimeoutError:
+        # Until standard input ends: all has been sent by then, and lies in the socket's queue.
+        heard, packets_only, end = set(), False, time.time() + 300
+        while time.time() < end:
+            ready = select.select([packets] if packets_only else [packets, sys.stdin], [], [], 0.5 if packets_only else 10)[0]
+            if sys.stdin in ready:
+                packets_only, end = True, time.time() + 5
+            if packets_only and not ready:
                 break
+            if packets not in ready:
+                continue
+            frame = packets.recv(2000)
             if MARK in frame:
                 heard.add(frame.split(MARK)[-1].rstrip(b"\0").decode())
         print("\n".join(sorted(heard)))

@@ -8,6 +8,8 @@ import assert from "node:assert/strict";
 import { type Container, output, run, type RunOptions } from "../../mod.ts";
 import type { Result, World } from "./world.ts";
 
+export { until } from "./until.ts";
+
 /** A command: its words, or a script for `/bin/sh`. */
 export type Script = string | readonly string[];
 
@@ -123,15 +125,6 @@ export function parseStatus(status: string): Map<string, string> {
       return [line.slice(0, at), line.slice(at + 1).trim().replaceAll("\t", " ")];
     }),
   );
-}
-
-/** Waits until `condition` holds, at most five seconds, and fails with `what` if it never does. */
-export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 5000;
-  while (!await condition()) {
-    assert.ok(Date.now() < end, `within five seconds: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 /** Runs a program of the host that must succeed. */

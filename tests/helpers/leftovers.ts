@@ -62,7 +62,7 @@ export function lookAtMachine(): Machine {
 /** Checks that the machine is as it was. */
 export function assertUnchanged(before: Machine): void {
   // The kernel takes the network of a container that has ended away soon, but not at once.
-  const end = Date.now() + 5000, clock = new Int32Array(new SharedArrayBuffer(4));
+  const end = Date.now() + 60_000, clock = new Int32Array(new SharedArrayBuffer(4));
   while (links().some(isContainerLink) && Date.now() < end) Atomics.wait(clock, 0, 0, 10);
   assert.deepEqual(links().filter(isContainerLink), []);
   assert.deepEqual(lookAtMachine(), before);

@@ -7,7 +7,10 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { assertUnchanged, lookAtMachine, type Machine } from "./leftovers.ts";
+import { until } from "./until.ts";
 import type { World } from "./world.ts";
+
+export { until };
 
 /** What `inspect` tells of a container. */
 export interface Inspected {
@@ -38,18 +41,6 @@ export interface Inspected {
   readonly ports?: readonly { readonly hostPort: number }[];
 }
 
-/** Waits until `condition` holds; fails after `seconds`. */
-export async function until(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  seconds = 20,
-): Promise<void> {
-  for (const end = Date.now() + seconds * 1000; !await condition();) {
-    assert(Date.now() < end, `in ${seconds} s, not ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
 /** Runs the command line, which must succeed; what it printed, without the last newline. */
 export async function cli(world: World, ...words: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await world.cli(words);
@@ -62,6 +53,14 @@ let next = 400_000_000 + Deno.pid * 10_000;
 /** A number of seconds to sleep by which a container's process is known. */
 export function marker(): string {
   return String(next++);
+}
+
+/** Starts `sauropod wait CONTAINER`; when this returns it waits, so that it hears of whatever end comes after. */
+export async function startWaiting(world: World, container: string): Promise<Deno.ChildProcess> {
+  const child = world.start(["wait", container]);
+  // It waits for nothing but the end of a process that it has opened.
+  await until("waiting", () => descriptorsOf(child.pid).values().some((path) => path === "anon_inode:[pidfd]"));
+  return child;
 }
 
 /** What `inspect` tells. */

@@ -7,15 +7,23 @@
  */
 
 import { createSocket } from "node:dgram";
+import { readFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
+import { availableParallelism } from "node:os";
 import { stdin } from "node:process";
 import { createInterface } from "node:readline";
 
 /** A transport protocol; `tcp6` is TCP over IPv6, also where a name leads to both. */
 export type Protocol = "tcp" | "tcp6" | "udp";
 
-/** How long an answer may take. */
+/** How long an answer may take where each process has a processor. */
 const PATIENCE_MS = 1500;
+
+/** Returns how many times longer things take now, as more processes want a processor than there are. */
+function delay(): number {
+  const runnable = Number(readFileSync("/proc/loadavg", "utf8").split(" ")[3]?.split("/")[0]);
+  return Math.max(1, 2 * runnable / availableParallelism());
+}
 
 const DNS = 53;
 
@@ -71,12 +79,16 @@ function askUdp(address: string, port: number, answer: (text: string) => void): 
 /** What the peer at an address answers: `NAME from ADDRESS`, or `nothing`. */
 export function ask(protocol: Protocol, address: string, port: number): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
-  const timer = setTimeout(() => resolve("nothing"), PATIENCE_MS);
+  let patience = PATIENCE_MS;
+  const timer = setInterval(() => {
+    patience -= 100 / delay();
+    if (patience <= 0) resolve("nothing");
+  }, 100);
   const end = protocol === "udp"
     ? askUdp(address, port, resolve)
     : askTcp(address, port, resolve, protocol === "tcp6" ? 6 : undefined);
   return promise.finally(() => {
-    clearTimeout(timer);
+    clearInterval(timer);
     end();
   });
 }

@@ -22,7 +22,7 @@ Deno.test("a script makes an image, pushes it, pulls it again and runs it", asyn
   await using world = makeWorld();
   await using registry = await startRegistry();
   const { folders } = world, name = `${registry.host}/team/app:1`;
-  const made = await importImage(`${folders.images}/busybox`, "app", {
+  const made = await importImage(world.image, "app", {
     ...folders,
     changes: { Cmd: ["/bin/echo", "it works"] },
   });

@@ -24,14 +24,14 @@ const RESERVED = [
 Deno.test("images tag, import, build -t, pull and commit give no image a name that means something else", async () => {
   await using world = makeWorld();
   const { home, folders } = world;
-  assert.equal((await world.cli(["images", "import", `${folders.images}/busybox`, "good"])).code, 0);
+  assert.equal((await world.cli(["images", "import", world.image, "good"])).code, 0);
   const ran = await world.cli(["run", "--name", "box", "--network", "none", "good", "/bin/true"]);
   assert.equal(ran.code, 0, ran.stderr);
   const folder = context(world, { Dockerfile: "FROM scratch\nCOPY Dockerfile /\n" });
   for (const name of ["host", "scratch", "container:box"]) {
     const rows = [
       await world.cli(["images", "tag", "good", name]),
-      await world.cli(["images", "import", `${folders.images}/busybox`, name]),
+      await world.cli(["images", "import", world.image, name]),
       await build(world, "-t", name, folder),
       await world.cli(["images", "pull", name]),
       await world.cli(["commit", "box", name]),

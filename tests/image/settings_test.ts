@@ -37,9 +37,8 @@ Deno.test("signals are named in all of Docker's ways", () => {
 
 Deno.test("the signal that stops a container is the user's, else the image's", async () => {
   await using world = makeWorld();
-  const { images } = world.folders;
-  await importImage(`${images}/busybox`, "web", { ...world.folders, changes: { StopSignal: "SIGQUIT" } });
-  await importImage(`${images}/busybox`, "bad", { ...world.folders, changes: { StopSignal: "SIGNONE" } });
+  await importImage(world.image, "web", { ...world.folders, changes: { StopSignal: "SIGQUIT" } });
+  await importImage(world.image, "bad", { ...world.folders, changes: { StopSignal: "SIGNONE" } });
   assert.equal(await keptSignal(world, "busybox"), undefined);
   assert.equal(await keptSignal(world, "web"), "SIGQUIT");
   assert.equal(await keptSignal(world, "web", 12), 12);
@@ -59,9 +58,8 @@ Deno.test("the signal that stops a container is the user's, else the image's", a
 
 Deno.test("entries of an image's environment without a name are left out, in runs, builds and forks", async () => {
   await using world = makeWorld();
-  const { images } = world.folders;
   const Env = ["A=1", "B", "=x"];
-  await importImage(`${images}/busybox`, "odd", { ...world.folders, changes: { Env } });
+  await importImage(world.image, "odd", { ...world.folders, changes: { Env } });
   const [odd] = JSON.parse((await world.cli(["images", "inspect", "odd"])).stdout);
   assert.ok(JSON.stringify(odd).includes('"=x"'), "the image lost it before");
   const words = ["sh", "-c", 'echo "$A-$B"; env | grep -c ^=; true'];

@@ -64,10 +64,11 @@ function identity(peer: Inhabitant): string[] {
 
 /** The kinds of frames that a peer hears of those that `send` sends. */
 async function hear(peer: Inhabitant, send: () => Promise<unknown>): Promise<string[]> {
-  const listener = await peer.container.exec([...FRAMES, "hear", "1.5"], PIPED);
+  const listener = await peer.container.exec([...FRAMES, "hear"], { ...PIPED, stdin: "piped" });
   const next = lineReader(listener.stdout);
   assert.equal(await next(), "ready");
   await send();
+  await listener.stdin.close();
   const heard: string[] = [];
   for (let line = await next(); line !== undefined; line = await next()) heard.push(line);
   assert.equal((await listener.status).code, 0, text(await new Response(listener.stderr).bytes()));

@@ -29,7 +29,7 @@ Deno.test("who logs in pulls and pushes, with skopeo too, until they log out", a
   await using real = await startRegistry({ password: true });
   await using world = makeHome();
   const { env } = world, { host } = real;
-  assert.equal((await world.cli(["images", "import", "images/busybox", `${host}/app:1`], { env })).code, 0);
+  assert.equal((await world.cli(["images", "import", world.image, `${host}/app:1`], { env })).code, 0);
   const refused = await world.cli(["push", `${host}/app:1`], { env });
   assert.deepEqual(
     [refused.code, /wants credentials.*\n *[^\n]*sauropod login/.test(refused.stderr)],

@@ -34,7 +34,7 @@ async function makeSource(folder: string, megabytes: number): Promise<string> {
 /** An image of several layers in a registry; its name. */
 async function pushLayers(world: World, registry: RealRegistry, layers: number, size: number): Promise<string> {
   const { folders, home } = world, name = `${registry.host}/faults:1`;
-  await importImage(`${folders.images}/busybox`, "layer0", folders);
+  await importImage(world.image, "layer0", folders);
   for (let i = 1; i < layers; i++) {
     await Deno.writeFile(`${home}/noise`, noise(size, i));
     const script = `cp /noise /bin/noise${i}; mkdir /d${i}; for n in $(seq 200); do echo $n >/d${i}/$n; done`;
@@ -233,7 +233,7 @@ Deno.test("a store on a file system that can only be read is run from, read and 
   await host("mount", "-t", "tmpfs", "-o", "size=32m", "read", `${home}/read`);
   try {
     await Deno.mkdir(images);
-    await importImage(`${own}/busybox`, "app", { images: own, changes: { Cmd: ["/bin/sh", "-c", "echo ran"] } });
+    await importImage(world.image, "app", { images: own, changes: { Cmd: ["/bin/sh", "-c", "echo ran"] } });
     await saveImages(["app"], `${home}/app.tar`, { images: own });
     await loadImages(`${home}/app.tar`, { images });
     await host("mount", "-o", "remount,ro", `${home}/read`);
@@ -242,7 +242,7 @@ Deno.test("a store on a file system that can only be read is run from, read and 
     await saveImages(["app"], `${home}/saved.tar`, { images });
     await pushImage("app", { images, to: `${registry.host}/app:1` });
     assert.equal((await loadImages(`${home}/saved.tar`, { images: own })).length, 1);
-    await assert.rejects(importImage(`${own}/busybox`, "other", { images }), /EROFS|Read-only/);
+    await assert.rejects(importImage(world.image, "other", { images }), /EROFS|Read-only/);
   } finally {
     await host("umount", `${home}/read`);
   }

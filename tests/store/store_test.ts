@@ -130,7 +130,7 @@ Deno.test("a damaged blob is found, and pulled again", async () => {
 Deno.test("a wrong byte in a layer is found and named when it is saved and read again, and only damage is", async () => {
   await using world = makeWorld();
   const image = await pulled(world), { images } = world.folders;
-  assert.equal((await world.cli(["images", "import", "images/busybox", "own:1"])).code, 0);
+  assert.equal((await world.cli(["images", "import", world.image, "own:1"])).code, 0);
   const fresh = await world.cli(["images", "verify"]);
   assert.deepEqual([fresh.code, fresh.stdout], [0, ""], "that a layer is not unpacked yet is no damage");
   const [layer] = inspectImage(images, image).manifest.layers;

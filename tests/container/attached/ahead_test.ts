@@ -297,9 +297,8 @@ async function orphan(wishes: RunOptions): Promise<string> {
 }
 
 Deno.test("an image's own words hold for its command: entrypoint and variables", async () => {
-  const { code, stderr } = await world.cli(["images", "build", "-t", "talker", "-f", "-", world.home], {
-    stdin:
-      'FROM scratch\nCOPY images/busybox /\nENV WHO=world\nENTRYPOINT ["/bin/sh", "-c", "echo $0 $WHO $1"]\nCMD ["bye"]\n',
+  const { code, stderr } = await world.cli(["images", "build", "-t", "talker", "-f", "-", world.image], {
+    stdin: 'FROM scratch\nCOPY . /\nENV WHO=world\nENTRYPOINT ["/bin/sh", "-c", "echo $0 $WHO $1"]\nCMD ["bye"]\n',
   });
   assert.equal(code, 0, stderr);
   await using ready = await prepare("talker", options({ env: { WHO: "you" } }));

@@ -19,6 +19,7 @@ import {
   monitorsOf,
   pids,
   processesWith,
+  startWaiting,
   stateOf,
   until,
   wordsOf,
@@ -28,6 +29,9 @@ import { commandLine, PROJECT } from "../../helpers/project.ts";
 import { makeWorld, type World } from "../../helpers/world.ts";
 
 const NONE = ["--network", "none"];
+
+/** Waits in a container until the test has made the file `now` in the volume /go. */
+const WAIT_FOR_GO = "until [ -e /go/now ]; do sleep 0.02; done\n";
 
 /** Runs a shell script in the background; the container's id. */
 function runShell(world: World, script: string, ...options: readonly string[]): Promise<string> {
@@ -178,14 +182,20 @@ Deno.test("with --rm all is gone after the end, also deep and large trees; wait 
   const before = lookApart();
   const names = ["short", "deep", "many"];
   const scripts = [
-    "sleep 0.6; exit 3",
+    "exit 3",
     "deep() { mkdir $1; cd $1; i=0; while [ $i -lt 1500 ]; do mkdir d; cd d || exit 9; i=$((i+1)); done; pwd; }\n" +
     "first=$(deep /a); second=$(deep /b); mv /b $first || exit 9; exit 4",
     "mkdir /m; cd /m; i=0; while [ $i -lt 40 ]; do mkdir $i; (cd $i; seq 1 500 | xargs touch); i=$((i+1)); done; exit 5",
   ];
-  const ids = await Promise.all(scripts.map((script, i) => runShell(world, script, "--rm", "--name", names[i] ?? "")));
-  const codes = await Promise.all(names.map((name) => cli(world, "wait", name)));
-  assert.deepEqual(codes, ["3", "4", "5"]);
+  const go = `${world.home}/go`, options = ["--rm", "-v", `${go}:/go`];
+  Deno.mkdirSync(go);
+  const ids = await Promise.all(
+    scripts.map((script, i) => runShell(world, `${WAIT_FOR_GO}${script}`, ...options, "--name", names[i] ?? "")),
+  );
+  const waits = await Promise.all(names.map((name) => startWaiting(world, name)));
+  Deno.writeTextFileSync(`${go}/now`, "");
+  const codes = await Promise.all(waits.map(async (wait) => text((await wait.output()).stdout)));
+  assert.deepEqual(codes, ["3\n", "4\n", "5\n"]);
   assert.equal(await cli(world, "gc"), "");
   assertNothingLeft(world);
   assert.equal((await world.cli(["inspect", ids[0] ?? ""])).code, 125);

@@ -1,19 +1,13 @@
 import assert from "node:assert/strict";
 import { type ContainerEvent, recordEvent } from "../../../lib/container/state/event.ts";
 import { parseEvent, parseFilters, readEvents } from "../../../lib/container/state/events.ts";
+import { until } from "../../helpers/until.ts";
 import { makeContainer, now } from "../../helpers/log.ts";
 import { PROJECT } from "../../helpers/project.ts";
 import { makeWorld, type World } from "../../helpers/world.ts";
 
 const ID = "0123456789ab";
 const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 20_000; !condition();) {
-    assert(Date.now() < end, `in 20 s, not ${what}`);
-    await pause(2);
-  }
-}
 
 /** What `sauropod events --since … --until 0s --json` prints. */
 async function past(world: World, flags: readonly string[] = []): Promise<ContainerEvent[]> {

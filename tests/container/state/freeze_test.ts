@@ -49,7 +49,7 @@ function countOf(world: World, id: string): number {
 
 async function goesOn(world: World, id: string): Promise<void> {
   const before = countOf(world, id);
-  await until("it counts on", () => countOf(world, id) > before, 5);
+  await until("it counts on", () => countOf(world, id) > before);
 }
 
 async function stands(world: World, id: string): Promise<boolean> {

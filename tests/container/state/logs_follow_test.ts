@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { copyLog, type LogLoss, type LogOptions, readLog } from "../../../lib/container/state/log.ts";
 import { encodeIdentity, identifyProcess } from "../../../lib/host/process_identity.ts";
+import { until } from "../../helpers/until.ts";
 import { makeContainer, writeLog } from "../../helpers/log.ts";
 import { randomFrom } from "../../helpers/random.ts";
 import { concat } from "../../helpers/tar.ts";
@@ -10,13 +11,6 @@ import { commandLine, PROJECT } from "../../helpers/project.ts";
 import { makeWorld, type World } from "../../helpers/world.ts";
 import { text } from "../../helpers/inside.ts";
 import { contents, ID, makeLog, pause } from "../../helpers/log_reading.ts";
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 20_000; !condition();) {
-    assert(Date.now() < end, `in 20 s, not ${what}`);
-    await pause(2);
-  }
-}
 
 const T = "2026-11-24T06:15:12.699123456Z";
 
