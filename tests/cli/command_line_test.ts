@@ -181,7 +181,7 @@ const MISTAKES = [
   [["busybox"], /no command/],
   [["--rm=perhaps", "busybox", "true"], /rm/],
   [["--cpu-shares", "many", "busybox", "true"], /"many" is not a number/],
-  [["--network", "moon", "busybox", "true"], /there is no network moon/],
+  [["--network", "moon", "busybox", "true"], /no such network: moon/],
   [["--memory"], /memory/],
   [["--name", "a/b", "busybox", "true"], /container name/],
   [["--security-opt", "magic", "busybox", "true"], /no-new-privileges/],
