@@ -83,7 +83,7 @@ export type { ContainerProcess } from "./lib/container/stats/top.ts";
 export type { Updated } from "./lib/container/detached/update.ts";
 export type { StreamOptions } from "./lib/container/attached/streams.ts";
 export type { ContainerNetworkOptions } from "./lib/network/options.ts";
-export type { Attachment } from "./lib/network/reserve.ts";
+export type { Attachment } from "./lib/network/allocate.ts";
 export type { PublishedPort } from "./lib/network/ports.ts";
 export type { NetworkOptions } from "./lib/network/definition.ts";
 export type { NetworkInfo } from "./lib/network/manage.ts";

@@ -67,7 +67,7 @@ export const lazy = {
   stats: (): Promise<typeof import("./container/stats/stats.ts")> => load("./container/stats/stats.ts"),
   top: (): Promise<typeof import("./container/stats/top.ts")> => load("./container/stats/top.ts"),
   update: (): Promise<typeof import("./container/detached/update.ts")> => load("./container/detached/update.ts"),
-  networkAttach: (): Promise<typeof import("./network/reserve.ts")> => load("./network/reserve.ts"),
+  networkReserve: (): Promise<typeof import("./network/reserve.ts")> => load("./network/reserve.ts"),
   bridgeSetup: (): Promise<typeof import("./network/bridge_setup.ts")> => load("./network/bridge_setup.ts"),
   networkJoin: (): Promise<typeof import("./container/spec/join_network.ts")> =>
     load("./container/spec/join_network.ts"),

@@ -26,9 +26,9 @@ async function planNetwork(
 ): Promise<{ change: Partial<ContainerSpec>; host: string[] }> {
   const request = selectNetwork(options);
   if (request.mode !== "bridge") return { change: {}, host: [] };
-  const { planPlace, describeNetwork, describePorts } = await lazy.networkDescribe();
+  const { planNetworks, describeNetwork, describePorts } = await lazy.networkDescribe();
   const { memberships } = request;
-  const plan = planPlace({
+  const plan = planNetworks({
     id,
     name: options.name,
     hostname: hostnameOf(id, options),

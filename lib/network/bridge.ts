@@ -9,7 +9,15 @@ import { findLink, type Link, listAddresses } from "../../ffi/netlink/rtnetlink.
 import { InputError, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import { type Cidr, formatCidr, networkOf, parseCidr, sameAddress } from "../text/address.ts";
-import { checkHostAddress, DEFAULT_ADDRESS, defaultNetwork, type Network, parseSubnet } from "./definition.ts";
+import {
+  checkHostAddress,
+  DEFAULT_ADDRESS,
+  defaultNetwork,
+  type Network,
+  networkNames,
+  parseSubnet,
+  readNetwork,
+} from "./definition.ts";
 import { installRules } from "./filter.ts";
 import { DEFAULT_NETWORK } from "./selection.ts";
 import { hostResolver } from "./resolver.ts";
@@ -45,6 +53,21 @@ export function findDefaultNetwork(wanted?: string): Network {
     const present = link ? listAddresses(fd, link.index).find(({ address }) => address.length === 4) : undefined;
     const network = present ? defaultNetwork(present) : usual;
     return present && link?.kind === "bridge" ? { ...network, link } : network;
+  });
+}
+
+/**
+ * Returns the network called `name`.
+ *
+ * @throws {NetworkError} `network-not-found`.
+ */
+export function findNetwork(containers: string, name: string, bridgeAddress?: string): Network {
+  const found = name === DEFAULT_NETWORK ? findDefaultNetwork(bridgeAddress) : readNetwork(containers, name);
+  if (found) return found;
+  throw new NetworkError(`no such network: ${name}`, {
+    code: "network-not-found",
+    facts: { name, networks: [DEFAULT_NETWORK, ...networkNames(containers)] },
+    hint: `create it with: sauropod network create ${name}, or list networks with: sauropod network ls`,
   });
 }
 

@@ -1,12 +1,13 @@
 /**
- * What would be done for a container's networks, and nothing of it.
+ * Dry run of a container's networks for `explain`.
  *
  * @module
  */
 
 import type { Message } from "../../ffi/netlink/netlink.ts";
-import { chooseAll, filesOf, findNetwork, type NetworkRequest, type NetworkReservation } from "./reserve.ts";
-import type { Bridge } from "./bridge.ts";
+import { allocateAll, filesOf, type NetworkRequest } from "./allocate.ts";
+import type { NetworkReservation } from "./reserve.ts";
+import { type Bridge, findNetwork } from "./bridge.ts";
 import { addressMessages, bridgeMessages, lookAtBridge, settingsOf } from "./bridge_setup.ts";
 import { ruledNetworks } from "./filter.ts";
 import { guardElements, guardRules } from "./guard.ts";
@@ -16,26 +17,24 @@ import { parseExposed, parsePort } from "./ports.ts";
 import { hostResolver } from "./resolver.ts";
 import { networkRules, publishedRules } from "./rules.ts";
 
-/**
- * The place that a container would get now, the networks that it would be on, and what lets it send there. Nothing is made.
- */
-export function planPlace(
-  tenant: NetworkRequest,
+/** Returns the interfaces and files that a container would get now, its networks, and the guard rules. Changes nothing. */
+export function planNetworks(
+  request: NetworkRequest,
 ): Pick<NetworkReservation, "network" | "files"> & { bridges: readonly Bridge[]; guards: readonly string[] } {
-  const { memberships, containers, options } = tenant;
+  const { memberships, containers, options } = request;
   const bridges = memberships.map(({ network }) =>
     lookAtBridge(findNetwork(containers, network, options.bridgeAddress))
   );
   const leases = readLeases().filter((lease) => !isDead(lease));
-  const choices = chooseAll(tenant, bridges, leases);
-  const networks = choices.map(({ lease }) => lease.network);
+  const allocations = allocateAll(request, bridges, leases);
+  const networks = allocations.map(({ lease }) => lease.network);
   const siblings = leases.filter(({ network }) => networks.includes(network));
   return {
-    network: { mode: "own", interfaces: choices.map(({ spec }) => spec) },
-    files: filesOf(tenant, choices, siblings),
+    network: { mode: "own", interfaces: allocations.map(({ spec }) => spec) },
+    files: filesOf(request, allocations, siblings),
     bridges,
     guards: bridges.flatMap((bridge, i) => {
-      const [first] = choices[i]?.spec.addresses ?? [];
+      const [first] = allocations[i]?.spec.addresses ?? [];
       return first ? texts(guardElements(bridge, [first.address])) : [];
     }),
   };
@@ -45,7 +44,7 @@ function texts(messages: readonly Message[]): string[] {
   return messages.map(({ text }) => text ?? "");
 }
 
-/** What sets a network up, where it is not. */
+/** Describes the commands that set a network up. */
 export function describeNetwork({ network, mtu }: Bridge): string[] {
   return [
     ...texts([...bridgeMessages(network, mtu), ...addressMessages(network, 0)]),
@@ -55,7 +54,7 @@ export function describeNetwork({ network, mtu }: Bridge): string[] {
   ];
 }
 
-/** What leads ports of the host to a container's address. A port of 0 is one that is free. */
+/** Describes the rules that forward host ports to a container's address. Port 0 stands for any free port. */
 export function describePorts(
   id: string,
   publish: readonly string[],

@@ -117,26 +117,26 @@ export function tellOfJoined(siblings: readonly Lease[], joined: Lease): void {
   }
 }
 
-/** What siblings are to know of those who join, each on its own network. */
-export interface News {
-  /** Tells them, once. */
-  readonly tell: () => void;
-  /** Tells them that it was not true, if they have been told. */
-  readonly takeBack: () => void;
+/** A change of the peers' `/etc/hosts`, made at most once. */
+export interface HostsUpdate {
+  /** Adds the lines of those who join. */
+  readonly apply: () => void;
+  /** Removes them if they have been added. */
+  readonly revert: () => void;
 }
 
-/** That these join. */
-export function prepareHostsUpdate(joining: readonly Lease[], siblings: readonly Lease[]): News {
+/** Prepares adding those who join to the `/etc/hosts` of the peers on their networks. */
+export function prepareHostsUpdate(joining: readonly Lease[], siblings: readonly Lease[]): HostsUpdate {
   const near = ({ network }: Lease): Lease[] => siblings.filter((sibling) => sibling.network === network);
-  let told = false;
+  let applied = false;
   return {
-    tell() {
-      if (!told) joining.forEach((one) => tellOfJoined(near(one), one));
-      told = true;
+    apply() {
+      if (!applied) joining.forEach((one) => tellOfJoined(near(one), one));
+      applied = true;
     },
-    takeBack() {
-      if (told) joining.forEach((one) => removeFromPeers(near(one), [one]));
-      told = false;
+    revert() {
+      if (applied) joining.forEach((one) => removeFromPeers(near(one), [one]));
+      applied = false;
     },
   };
 }

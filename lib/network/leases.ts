@@ -49,18 +49,6 @@ function folder(): string {
   return own = `${RUN}/net-${link.slice(link.indexOf("[") + 1, -1)}`;
 }
 
-let last: Promise<unknown> = Promise.resolve();
-
-/**
- * Runs `work` while nobody else changes networks: neither another process nor another part of this one. It is given the
- * descriptor of the lock, which another process that has got it holds, too.
- */
-export function withLock<T>(work: (lock: number) => Promise<T>): Promise<T> {
-  const turn = last.then(() => whileLocked(work));
-  last = turn.catch(() => {});
-  return turn;
-}
-
 function openLock(): number {
   const path = `${folder()}/lock`;
   const how = flags("O", "RDWR", "CREAT", "NOFOLLOW", "NONBLOCK");
@@ -82,15 +70,27 @@ function openLock(): number {
   }
 }
 
-// Waiting must not stop the event loop, on which other containers of this process live.
-async function whileLocked<T>(work: (lock: number) => Promise<T>): Promise<T> {
+let last = Promise.resolve();
+
+/** The lock on networks, held until the end of its scope. */
+export interface NetworkLock extends Disposable {
+  /** Its descriptor; another process that is given it holds the lock as well. */
+  readonly fd: number;
+}
+
+/** Locks networks against other processes and other tasks of this one. Waits without blocking the event loop. */
+export async function lockNetworks(): Promise<NetworkLock> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const before = last;
+  last = promise;
+  await before;
+  using held = new DisposableStack();
+  held.defer(resolve);
   const fd = openLock();
-  try {
-    while (!lock(fd, "exclusive", false)) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    return await work(fd);
-  } finally {
-    close(fd);
-  }
+  held.defer(() => close(fd));
+  while (!lock(fd, "exclusive", false)) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  const kept = held.move();
+  return { fd, [Symbol.dispose]: () => kept.dispose() };
 }
 
 function isTexts(value: unknown): boolean {

@@ -11,7 +11,7 @@ import { isAlive, isUnseen } from "../host/process_identity.ts";
 import { InputError, NetworkError } from "../errors.ts";
 import { findFolders, type FolderOptions } from "../host/folders.ts";
 import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseAddress } from "../text/address.ts";
-import { findNetwork } from "./reserve.ts";
+import { findNetwork } from "./bridge.ts";
 import { bringUp } from "./bridge.ts";
 import { freeSubnet, portsOf, routedSubnets, tearDown } from "./bridge_setup.ts";
 import {
@@ -28,7 +28,7 @@ import {
   writeNetwork,
 } from "./definition.ts";
 import { guard } from "./guard.ts";
-import { type Lease, readLeases, withLock } from "./leases.ts";
+import { type Lease, lockNetworks, readLeases } from "./leases.ts";
 import { DEFAULT_NETWORK, networkName } from "./selection.ts";
 
 /** A network and who is on it. */
@@ -152,32 +152,30 @@ function checkDefined(subnets: readonly Cidr[], others: readonly Network[], take
  */
 export async function createNetwork(name: string, options: NetworkOptions & FolderOptions = {}): Promise<NetworkInfo> {
   const { containers } = findFolders(options);
-  const network = await withLock(async () => {
-    checkNew(containers, name);
-    const others = [findNetwork(containers, DEFAULT_NETWORK), ...readNetworks(containers)];
-    const routed = withNetlink("ROUTE", (fd) => routedSubnets(fd));
-    const taken = [...routed, ...others.flatMap(({ subnets }) => subnets.map(({ subnet }) => subnet))];
-    const subnets = chooseSubnets(options, taken);
-    checkDefined(subnets, others, taken);
-    const network: Network = {
-      name,
-      bridge: `sp-${randomBytes(4).toHex()}`,
-      subnets: chooseGateways(subnets, options.gateways),
-      ...(options.mtu === undefined ? {} : { mtu: options.mtu }),
-      internal: options.internal ?? false,
-      created: new Date().toISOString(),
-    };
-    checkMtu(network);
-    writeNetwork(containers, network);
-    try {
-      guard(await bringUp(network));
-    } catch (error) {
-      removeNetworkFile(containers, name);
-      await tearDown(network).catch(() => {});
-      throw error;
-    }
-    return network;
-  });
+  using _lock = await lockNetworks();
+  checkNew(containers, name);
+  const others = [findNetwork(containers, DEFAULT_NETWORK), ...readNetworks(containers)];
+  const routed = withNetlink("ROUTE", (fd) => routedSubnets(fd));
+  const taken = [...routed, ...others.flatMap(({ subnets }) => subnets.map(({ subnet }) => subnet))];
+  const subnets = chooseSubnets(options, taken);
+  checkDefined(subnets, others, taken);
+  const network: Network = {
+    name,
+    bridge: `sp-${randomBytes(4).toHex()}`,
+    subnets: chooseGateways(subnets, options.gateways),
+    ...(options.mtu === undefined ? {} : { mtu: options.mtu }),
+    internal: options.internal ?? false,
+    created: new Date().toISOString(),
+  };
+  checkMtu(network);
+  writeNetwork(containers, network);
+  try {
+    guard(await bringUp(network));
+  } catch (error) {
+    removeNetworkFile(containers, name);
+    await tearDown(network).catch(() => {});
+    throw error;
+  }
   return describe(network, readLeases());
 }
 
@@ -273,38 +271,36 @@ async function remove(containers: string, name: string): Promise<void> {
  *
  * @throws {NetworkError} `network-not-found`, `network-in-use`.
  */
-export function removeNetwork(name: string, options: FolderOptions = {}): Promise<void> {
+export async function removeNetwork(name: string, options: FolderOptions = {}): Promise<void> {
   const { containers } = findFolders(options);
-  return withLock(async () => {
-    try {
-      await remove(containers, networkName(name));
-    } catch (error) {
-      if (!isDamaged(error)) throw error;
-      await removeDamaged(containers, name);
-    }
-  });
+  using _lock = await lockNetworks();
+  try {
+    await remove(containers, networkName(name));
+  } catch (error) {
+    if (!isDamaged(error)) throw error;
+    await removeDamaged(containers, name);
+  }
 }
 
 /**
  * Removes all networks that were made and that no container uses. Returns their names. The error of one whose definition
  * is damaged, which stays, goes to `damaged`.
  */
-export function pruneNetworks(
+export async function pruneNetworks(
   options: FolderOptions = {},
   damaged: (error: NetworkError) => void = () => {},
 ): Promise<string[]> {
   const { containers } = findFolders(options);
-  return withLock(async () => {
-    const removed: string[] = [];
-    for (const name of networkNames(containers)) {
-      try {
-        await remove(containers, name);
-        removed.push(name);
-      } catch (error) {
-        if (isDamaged(error)) damaged(error);
-        else if (!(error instanceof NetworkError) || error.code !== "network-in-use") throw error;
-      }
+  using _lock = await lockNetworks();
+  const removed: string[] = [];
+  for (const name of networkNames(containers)) {
+    try {
+      await remove(containers, name);
+      removed.push(name);
+    } catch (error) {
+      if (isDamaged(error)) damaged(error);
+      else if (!(error instanceof NetworkError) || error.code !== "network-in-use") throw error;
     }
-    return removed;
-  });
+  }
+  return removed;
 }

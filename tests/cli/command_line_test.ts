@@ -182,7 +182,7 @@ const MISTAKES = [
   [["busybox"], /no command/],
   [["--rm=perhaps", "busybox", "true"], /rm/],
   [["--cpu-shares", "many", "busybox", "true"], /invalid --cpu-shares "many": expected a number/],
-  [["--network", "moon", "busybox", "true"], /there is no network moon/],
+  [["--network", "moon", "busybox", "true"], /no such network: moon/],
   [["--memory"], /memory/],
   [["--name", "a/b", "busybox", "true"], /container name/],
   [["--security-opt", "magic", "busybox", "true"], /no-new-privileges/],

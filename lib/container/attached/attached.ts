@@ -10,7 +10,7 @@ import { type Ending, reap, sendSignal, SIGKILL } from "../../../ffi/process/pro
 import { lazy } from "../../lazy.ts";
 import { now } from "../../host/clock.ts";
 import type { Folders } from "../../host/folders.ts";
-import type { Attachment } from "../../network/reserve.ts";
+import type { Attachment } from "../../network/allocate.ts";
 import type { PublishedPort } from "../../network/ports.ts";
 import { signalNumber } from "../../host/signals.ts";
 import { removeAtOnce } from "../../program/monitor_programs.ts";
@@ -100,8 +100,8 @@ export async function undo(containers: string, { launched, streams, spec, record
 /** Gives its addresses back. */
 export async function leaveNetworks({ id, networks = [] }: ContainerRecord): Promise<void> {
   if (networks.length === 0) return;
-  const { leave } = await lazy.networkAttach();
-  await leave([id]);
+  const { releaseLeases } = await lazy.networkReserve();
+  await releaseLeases([id]);
 }
 
 /** Takes what it wants of the folder of a container that has ended well and that is not kept. */

@@ -5,15 +5,14 @@
  */
 
 import { recordEvent } from "../state/event.ts";
-import { removeGroups, type RunningContainer, undo } from "./attached.ts";
+import { removeGroups, type RunningContainer } from "./attached.ts";
 import { kill, type Launched } from "./launch.ts";
 import type { ContainerOptions } from "../options.ts";
-import { type Plan, recordOf, withNetwork, withNetworkReservation } from "../spec/plan.ts";
+import { type Plan, recordOf, reserveNetworks, withNetwork } from "../spec/plan.ts";
 import type { ContainerRecord } from "../state/record.ts";
 import { identifyProcess, type ProcessIdentity } from "../../host/process_identity.ts";
 import { createContainer, freeName, removeContainer, setProcess } from "../state/ownership.ts";
-import { connect, type Connection, type StreamOptions } from "./streams.ts";
-import type { NetworkReservation } from "../../network/reserve.ts";
+import { connect, type Connection, type StreamOptions, type Streams } from "./streams.ts";
 import type { ContainerSpec } from "../../program/spec.ts";
 
 /** Options of `run`. */
@@ -36,53 +35,32 @@ export function announce(containers: string, record: ContainerRecord, process: P
   recordEvent(containers, "start", record);
 }
 
-/** Makes the container, or leaves nothing of it. */
-async function createAndLaunch<T extends Launched>(
+/** Creates the container on its networks and launches its first process; leaves nothing behind if that fails. */
+export async function createAndLaunch<T extends Launched>(
   plan: Plan<RunOptions>,
   { launch, announce }: LaunchStrategy<T>,
-  place?: NetworkReservation,
-): Promise<{ made: RunningContainer<T>; process: ProcessIdentity | undefined }> {
+): Promise<RunningContainer<T>> {
   const { containers, options } = plan;
-  const spec = withNetwork(plan, place);
-  const record = recordOf(plan, place);
+  await freeName(containers, options.name);
+  using reservation = await reserveNetworks(plan);
+  const spec = withNetwork(plan, reservation), record = recordOf(plan, reservation);
   const connection = await connect(options, spec.process);
+  let launched: T | undefined, streams: Streams | undefined;
   try {
     await createContainer(containers, record);
     recordEvent(containers, "create", record);
-    const launched = await launch(spec, connection.streams, connection.size);
-    try {
-      const streams = await connection.start(launched.terminal);
-      const process = identifyProcess(launched.pid);
-      announce(containers, record, process);
-      const release = place?.publication.release ?? (() => {});
-      return { made: { launched, streams, spec, record, release }, process };
-    } catch (error) {
-      kill(launched);
-      throw error;
-    }
+    launched = await launch(spec, connection.streams, connection.size);
+    streams = await connection.start(launched.terminal);
+    const process = identifyProcess(launched.pid);
+    announce(containers, record, process);
+    reservation?.commit({ process });
+    return { launched, streams, spec, record, release: reservation?.publication.release ?? (() => {}) };
   } catch (error) {
-    connection.abandon();
-    // Whatever keeps this from undoing, a later command undoes it; the first error is the one to tell.
+    if (launched) kill(launched);
+    if (streams) streams.close();
+    else connection.abandon();
+    // If this fails too, a later command reclaims the rest; the first error is the one to report.
     await removeGroups(record).then(() => removeContainer(containers, record)).catch(() => {});
-    throw error;
-  }
-}
-
-/** Makes the container in its place. */
-export async function createWithNetworks<T extends Launched>(
-  plan: Plan<RunOptions>,
-  making: LaunchStrategy<T>,
-): Promise<RunningContainer<T>> {
-  await freeName(plan.containers, plan.options.name);
-  let started: RunningContainer<T> | undefined;
-  try {
-    return await withNetworkReservation(plan, async (place) => {
-      const result = await createAndLaunch(plan, making, place);
-      started = result.made;
-      return result;
-    });
-  } catch (error) {
-    if (started) await undo(plan.containers, started);
     throw error;
   }
 }

@@ -8,12 +8,12 @@ import { SystemError } from "../../../ffi/fs/fs.ts";
 import { ContainerError } from "../../errors.ts";
 import { findFolders } from "../../host/folders.ts";
 import { resolveImage } from "../../image/resolve.ts";
-import type { Attachment } from "../../network/reserve.ts";
+import type { Attachment } from "../../network/allocate.ts";
 import type { PublishedPort } from "../../network/ports.ts";
 import type { ContainerSpec } from "../../program/spec.ts";
 import { type Container, leaveNetworks, type RunningContainer, superviseAttached, undo } from "./attached.ts";
 import { command, launchPrepared, type PreparedProcess } from "./launch.ts";
-import { announce, createWithNetworks, type RunOptions } from "./create.ts";
+import { announce, createAndLaunch, type RunOptions } from "./create.ts";
 import { type Plan, planContainer } from "../spec/plan.ts";
 import { checkOptions, completeFromImage, hostnameOf, prepareProcess } from "../spec/spec.ts";
 import { type ContainerRecord, withRecord, writeRecord } from "../state/record.ts";
@@ -117,7 +117,7 @@ export async function prepare(image: string, options: RunOptions): Promise<Prepa
   try {
     const { spec, ...planned } = await planContainer(found, TO_COME, options, containers);
     plan = { ...planned, spec: { ...spec, process: { ...spec.process, args: [] } } };
-    started = await createWithNetworks(plan, { launch: launchPrepared, announce: () => {} });
+    started = await createAndLaunch(plan, { launch: launchPrepared, announce: () => {} });
   } finally {
     found.release?.();
   }

@@ -10,7 +10,7 @@ import { resolveImage } from "../../image/resolve.ts";
 import type { Image } from "../../store/image.ts";
 import { type Container, type Harvest, type RunningContainer, type RunOutput, superviseAttached } from "./attached.ts";
 import { launch } from "./launch.ts";
-import { announce, createWithNetworks, type RunOptions } from "./create.ts";
+import { announce, createAndLaunch, type RunOptions } from "./create.ts";
 import { planContainer } from "../spec/plan.ts";
 import { checkOptions } from "../spec/spec.ts";
 
@@ -23,7 +23,7 @@ async function startOn(
 ): Promise<RunningContainer> {
   const plan = await planContainer(image, asked, wishes, containers);
   wishes.signal?.throwIfAborted();
-  return createWithNetworks(plan, { launch, announce });
+  return createAndLaunch(plan, { launch, announce });
 }
 
 /** Refuses what only a container that outlives its caller can have. */

@@ -191,7 +191,7 @@ export async function connect(options: StreamOptions, process: ProcessSpec): Pro
     : undefined;
 
   const start = (terminal?: number): Promise<Streams> => {
-    theirs.forEach(close);
+    theirs.splice(0).forEach(close);
     return begin({ choice, typed, piped, ours, fed }, terminal);
   };
   return {

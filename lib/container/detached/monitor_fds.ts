@@ -70,14 +70,14 @@ function connections({ interactive, tty }: ContainerOptions, keep: (fd: number) 
 }
 
 /**
- * Opens what the monitor of `spec` needs; `place` is that of the container on networks. The monitor keeps the container's
+ * Opens what the monitor of `spec` needs; `reservation` is that of its networks. The monitor keeps the container's
  * standard input open, unless that is `ownInput`, this process's.
  */
 export function openMonitorFds(
   spec: ContainerSpec,
   options: ContainerOptions,
   containers: string,
-  place: NetworkReservation | undefined,
+  reservation: NetworkReservation | undefined,
   ownInput: boolean,
 ): MonitorFds {
   const opened: number[] = [];
@@ -103,7 +103,7 @@ export function openMonitorFds(
     const program = spec.process.init ? initCommand(spec.process, wiring) : undefined;
     const init = program && { program, ...programFile(program) };
     if (init) keep(init.fd);
-    const lock = place?.lock ?? -1, ports = place?.publication.descriptors ?? [];
+    const lock = reservation?.lock ?? -1, ports = reservation?.publication.descriptors ?? [];
     const given = [
       ...opened.filter((fd) => !ownInput || fd !== connected.input),
       ...ports,

@@ -15,7 +15,7 @@ import { reclaimThese, someAbandoned } from "../state/reclaim.ts";
 import { findContainer, writeWithName } from "../state/names.ts";
 import type { ContainerOptions } from "../options.ts";
 import { signalProcess, waitForExit } from "../state/process_handle.ts";
-import { placeOf, type Plan, planContainer, recordOf, withNetworkReservation } from "../spec/plan.ts";
+import { networksToRecord, type Plan, planContainer, recordOf, reserveNetworks } from "../spec/plan.ts";
 import { checkOptions, prepare } from "../spec/spec.ts";
 import { type ContainerRecord, lowerOf, readRecord, statusOf, writeRecord } from "../state/record.ts";
 import { checkRestart } from "../state/restart_policy.ts";
@@ -90,15 +90,15 @@ async function clean(containers: string, record: ContainerRecord): Promise<void>
   removeGroups(cgroups);
 }
 
-/** Starts a container that is ours in its place on networks. */
-function beginInPlace(plan: Plan, record: ContainerRecord, beside: StartHooks): Promise<number> {
-  const { id, rootfs: { folder } } = plan.spec;
-  return withNetworkReservation(plan, async (place) => {
-    const whole = { ...record, ...placeOf(place), cgroups: plan.spec.cgroups.groups.map(({ path }) => path) };
-    const pid = await startDetached(plan, place, whole, (complete) => writeWithName(plan.containers, complete), beside);
-    handOver(plan.containers, id);
-    return { made: pid, process: readOwnership(plan.containers, id)?.owner, hosts: `${folder}/hosts` };
-  }, true);
+/** Starts a claimed container on its networks. Returns the PID of its first process. */
+async function startOnNetworks(plan: Plan, record: ContainerRecord, hooks: StartHooks): Promise<number> {
+  const { spec: { id, rootfs: { folder }, cgroups }, containers } = plan;
+  using reservation = await reserveNetworks(plan, true);
+  const whole = { ...record, ...networksToRecord(reservation), cgroups: cgroups.groups.map(({ path }) => path) };
+  const pid = await startDetached(plan, reservation, whole, (complete) => writeWithName(containers, complete), hooks);
+  handOver(containers, id);
+  reservation?.commit({ process: readOwnership(containers, id)?.owner, hosts: `${folder}/hosts` });
+  return pid;
 }
 
 /**
@@ -140,7 +140,7 @@ export async function runDetached(
   try {
     await makeFolder(plan, { ...record, detached: {} });
     const meanwhile = (): void => void (abandoned = someAbandoned(plan.containers, record.id));
-    await beginInPlace(plan, record, { meanwhile });
+    await startOnNetworks(plan, record, { meanwhile });
   } catch (error) {
     await clean(plan.containers, record).then(() => removeContainer(plan.containers, record)).catch(() => {});
     throw startFailure(plan.containers, record.id, error);
@@ -270,7 +270,7 @@ export async function start(
     const image = imageOf(record);
     const spec = await prepare(id, image, command, asked, folder);
     const { ended: _ended, countedLate: _late, ...fresh } = record;
-    return await beginInPlace({ spec, image, containers, options: asked }, fresh, takeInput ? { takeInput } : {});
+    return await startOnNetworks({ spec, image, containers, options: asked }, fresh, takeInput ? { takeInput } : {});
   } catch (error) {
     await clean(containers, record);
     restore(folder, state, () => writeWithName(containers, record));

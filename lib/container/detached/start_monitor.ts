@@ -195,23 +195,23 @@ export interface StartHooks {
  */
 export async function startDetached(
   plan: Plan,
-  place: NetworkReservation | undefined,
+  reservation: NetworkReservation | undefined,
   record: ContainerRecord,
   write: (record: ContainerRecord) => void,
   { meanwhile, takeInput }: StartHooks = {},
 ): Promise<number> {
   const { containers, options } = plan;
-  const spec = withFiles(withNetwork(plan, place));
-  const outfit = openMonitorFds(spec, options, containers, place, takeInput !== undefined);
+  const spec = withFiles(withNetwork(plan, reservation));
+  const outfit = openMonitorFds(spec, options, containers, reservation, takeInput !== undefined);
   try {
     const complete = { ...record, detached: detachedOf(outfit, options) };
     write(complete);
     const job = await jobOf(spec, plan, complete, outfit);
     const pid = await runMonitor(job, outfit, spec, options, () => {
-      place?.announce();
+      reservation?.announce();
       meanwhile?.();
     });
-    place?.publication.handOver();
+    reservation?.publication.handOver();
     if (takeInput && outfit.input !== undefined) {
       outfit.release(outfit.input);
       takeInput(outfit.input);

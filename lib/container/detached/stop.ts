@@ -98,8 +98,8 @@ async function released({ containers, record, damaged }: Found): Promise<void> {
   const { id, networks = [] } = readOr(containers, record.id, record);
   await awaitRelease(containers, id);
   if (networks.length === 0 && !damaged) return;
-  const { leave } = await lazy.networkAttach();
-  await leave([id]);
+  const { releaseLeases } = await lazy.networkReserve();
+  await releaseLeases([id]);
 }
 
 async function awaitRelease(containers: string, id: string): Promise<void> {

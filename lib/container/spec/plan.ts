@@ -7,7 +7,7 @@
 import type { Image } from "../../store/image.ts";
 import { now } from "../../host/clock.ts";
 import { lazy } from "../../lazy.ts";
-import type { Committed, NetworkReservation } from "../../network/reserve.ts";
+import type { NetworkReservation } from "../../network/reserve.ts";
 import { selectNetwork } from "../../network/selection.ts";
 import type { ContainerSpec } from "../../program/spec.ts";
 import { optionsToRecord } from "./recorded_options.ts";
@@ -55,7 +55,7 @@ function foldersOf(
 }
 
 /** The record of a planned container. */
-export function recordOf({ spec, image, options }: Plan, place?: NetworkReservation): ContainerRecord {
+export function recordOf({ spec, image, options }: Plan, reservation?: NetworkReservation): ContainerRecord {
   return {
     version: 1,
     id: spec.id,
@@ -68,43 +68,36 @@ export function recordOf({ spec, image, options }: Plan, place?: NetworkReservat
     created: now(),
     keep: options.keep ?? false,
     cgroups: spec.cgroups.groups.map((group) => group.path),
-    ...placeOf(place),
+    ...networksToRecord(reservation),
   };
 }
 
-/** What a record tells of a place. */
-export function placeOf(place: NetworkReservation | undefined): Pick<ContainerRecord, "networks" | "ports"> {
-  if (!place) return {};
-  return { networks: place.attachments, ...(place.ports.length ? { ports: place.ports } : {}) };
+/** Returns the network fields of the record. */
+export function networksToRecord(
+  reservation: NetworkReservation | undefined,
+): Pick<ContainerRecord, "networks" | "ports"> {
+  if (!reservation) return {};
+  return { networks: reservation.attachments, ...(reservation.ports.length ? { ports: reservation.ports } : {}) };
 }
 
-/** The specification with its place. */
-export function withNetwork({ spec }: Plan, place: NetworkReservation | undefined): ContainerSpec {
-  return place ? { ...spec, network: place.network, files: place.files } : spec;
+/** Returns the specification with the reserved network. */
+export function withNetwork({ spec }: Plan, reservation: NetworkReservation | undefined): ContainerSpec {
+  return reservation ? { ...spec, network: reservation.network, files: reservation.files } : spec;
 }
 
 /**
- * Does `work`, with an address on each network if the container asks for bridged ones. With `apart` another process
- * holds its ports.
+ * Reserves addresses and ports for the container if it asks for bridged networks. With `apart` another process is to hold
+ * its ports.
  *
- * @throws whatever `withPlace` throws.
+ * @throws whatever `reserve` throws.
  */
-export async function withNetworkReservation<T>(
+export async function reserveNetworks(
   { spec: { id }, containers, options }: Plan,
-  work: (place?: NetworkReservation) => Promise<Committed<T>>,
   apart = false,
-): Promise<T> {
-  const request = selectNetwork(options);
-  if (request.mode !== "bridge") return (await work()).made;
-  const { withPlace } = await lazy.networkAttach();
-  const { memberships } = request;
-  return withPlace({
-    id,
-    name: options.name,
-    hostname: hostnameOf(id, options),
-    containers,
-    memberships,
-    options,
-    apart,
-  }, work);
+): Promise<NetworkReservation | undefined> {
+  const selection = selectNetwork(options);
+  if (selection.mode !== "bridge") return undefined;
+  const { reserve } = await lazy.networkReserve();
+  const { memberships } = selection, hostname = hostnameOf(id, options);
+  return reserve({ id, name: options.name, hostname, containers, memberships, options, apart });
 }

@@ -8,7 +8,7 @@ import { now } from "../../host/clock.ts";
 import { thawGroups } from "../../cgroup/freezer.ts";
 import { killGroup, removeGroups } from "../../cgroup/remove.ts";
 import { messageOf } from "../../errors.ts";
-import { leave, leftNetworks } from "../../network/reserve.ts";
+import { hasEndedLeases, releaseLeases } from "../../network/reserve.ts";
 import { groupsOf } from "./damaged.ts";
 import { recordEvent } from "./event.ts";
 import { thawAbandoned } from "./freeze.ts";
@@ -125,7 +125,7 @@ export async function reclaim(containers: string): Promise<Reclaimed> {
   if (result.damaged.length === 0) await removeStaleLayers(containers, listContainers(containers));
   removeStaleMarks(containers);
   const gone = [...result.ended, ...result.removed];
-  if (gone.length > 0 || leftNetworks()) await leave(gone, Infinity);
+  if (gone.length > 0 || hasEndedLeases()) await releaseLeases(gone, Infinity);
   return result;
 }
 
@@ -139,7 +139,7 @@ export async function endOrphans(): Promise<string[]> {
   const orphans = findOrphans(), ids = orphans.map(({ id }) => id);
   for (const orphan of orphans) await endOrphan(orphan);
   for (const id of ids) removeGroups(groupsOf(id, undefined));
-  if (ids.length > 0) await leave(ids, Infinity);
+  if (ids.length > 0) await releaseLeases(ids, Infinity);
   return ids;
 }
 
@@ -156,5 +156,5 @@ export function someAbandoned(containers: string, but: string): readonly string[
 /** Takes away what killed commands left of these containers. */
 export async function reclaimThese(containers: string, ids: readonly string[]): Promise<void> {
   const { ended, removed } = await finishAll(containers, ids, []);
-  if (ended.length + removed.length > 0) await leave([...ended, ...removed]);
+  if (ended.length + removed.length > 0) await releaseLeases([...ended, ...removed]);
 }

@@ -10,7 +10,7 @@ import { AT_FDCWD, close, lock, openAt, SystemError } from "../../../ffi/fs/fs.t
 import { readOwnFile, removeAny, replaceFile } from "../../../ffi/fs/paths.ts";
 import { ContainerError, messageOf } from "../../errors.ts";
 import { isAlive, type ProcessIdentity } from "../../host/process_identity.ts";
-import type { Attachment } from "../../network/reserve.ts";
+import type { Attachment } from "../../network/allocate.ts";
 import type { PublishedPort } from "../../network/ports.ts";
 import type { RecordedOptions } from "../options.ts";
 import { recordFault } from "./record_check.ts";
