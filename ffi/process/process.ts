@@ -16,6 +16,9 @@ export interface Ending {
   signal?: number;
 }
 
+/** Signal numbers (`signal(7)`). */
+export const SIGKILL = 9, SIGTERM = 15;
+
 const P_PIDFD = 3, WEXITED = 4, WNOHANG = 1, WNOWAIT = 0x1000000, CLD_EXITED = 1;
 const CAPABILITY_VERSION_3 = 0x20080522;
 const SIGINFO_SIZE = 128, SI_SIGNO = 0, SI_CODE = 8, SI_STATUS = 24;
@@ -75,6 +78,13 @@ export function divertUserSignal(): Deno.Signal {
   Deno.addSignalListener("SIGUSR1", () => {});
   shim.divert(SIGUSR1);
   return "SIGSTKFLT";
+}
+
+/** Splits the text of a `/proc/PID/stat` into its fields, by their numbers in proc_pid_stat(5). */
+export function statFields(text: string): string[] {
+  // The name in parentheses may itself contain spaces and parentheses.
+  const open = text.indexOf("("), close = text.lastIndexOf(")");
+  return ["", text.slice(0, open - 1), text.slice(open + 1, close), ...text.slice(close + 2).split(" ")];
 }
 
 /** A pidfd of the process `pid`. Throws {@linkcode SystemError} `ESRCH` if there is none. */

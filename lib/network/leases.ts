@@ -16,6 +16,7 @@ import { readLink, readOwnFile } from "../../ffi/fs/paths.ts";
 import { findLink } from "../../ffi/netlink/rtnetlink.ts";
 import { isAlive, type ProcessIdentity } from "../container/state/record.ts";
 import { InputError, messageOf, NetworkError } from "../errors.ts";
+import { waitUntil } from "../host/clock.ts";
 import { addressAt, contains, formatAddress, offsetIn, parseAddress, sameAddress, sizeOf } from "../text/address.ts";
 import type { Bridge } from "./bridge.ts";
 import { checkHostAddress } from "./definition.ts";
@@ -86,7 +87,7 @@ function openLock(): number {
 async function whileLocked<T>(work: (lock: number) => Promise<T>): Promise<T> {
   const fd = openLock();
   try {
-    while (!lock(fd, "exclusive", false)) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await waitUntil(() => lock(fd, "exclusive", false), { interval: POLL_MS });
     return await work(fd);
   } finally {
     close(fd);

@@ -11,6 +11,7 @@ import type { ContainerOptions } from "../container/spec/options.ts";
 import type { ProcessIdentity } from "../container/state/record.ts";
 import { SAMPLE, some } from "../container/state/ownership.ts";
 import { InputError, NetworkError } from "../errors.ts";
+import { sleep } from "../host/clock.ts";
 import { lazy } from "../lazy.ts";
 import type { FileSpec, InterfaceSpec, NetworkSpec } from "../program/spec.ts";
 import { formatAddress, formatCidr, parseAddress } from "../text/address.ts";
@@ -202,7 +203,7 @@ async function chooseSoon(
     }
     // Asked before the next try: what goes in between makes room for that.
     changes = hasDead(leases);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await sleep(POLL_MS);
   }
 }
 

@@ -6,7 +6,7 @@
 
 import { errnoNumber } from "../../../ffi/errno.ts";
 import { execute } from "../../../ffi/program/execute.ts";
-import { type Ending, reap, sendSignal } from "../../../ffi/process/process.ts";
+import { type Ending, reap, sendSignal, SIGKILL } from "../../../ffi/process/process.ts";
 import { lazy } from "../../lazy.ts";
 import { now } from "../../host/clock.ts";
 import type { Folders } from "../../host/folders.ts";
@@ -20,7 +20,7 @@ import type { ExecOptions, ExecProcess } from "./exec.ts";
 import { kill as killLaunched, type Launched } from "./launch.ts";
 import { recordEvent } from "../state/event.ts";
 import { type ContainerRecord, lastRecord, readRecord, withRecord, writeRecord } from "../state/record.ts";
-import { abandonedIds, clearLiveness, removeContainer, removeOwn, SAMPLE } from "../state/ownership.ts";
+import { abandonedIds, clearOwnership, removeContainer, removeOwn, SAMPLE } from "../state/ownership.ts";
 import type { Streams } from "./streams.ts";
 
 /** How a container ended. */
@@ -51,7 +51,6 @@ export interface Container extends Child<RunStatus>, AsyncDisposable {
   exec(command: readonly string[], options?: ExecOptions): Promise<ExecProcess>;
 }
 
-const SIGKILL = 9;
 const reclaimed = new Set<string>();
 
 /** A container that runs. */
@@ -159,7 +158,7 @@ async function finish(
     return { status, removed };
   }
   if (recordEnd(spec.rootfs.folder, { at: now(), ...ending, ...(oomKilled ? { oomKilled } : {}) })) {
-    clearLiveness(containers, spec.id);
+    clearOwnership(containers, spec.id);
   }
   await streams.drain();
   return { status, removed: Promise.resolve() };

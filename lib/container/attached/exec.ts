@@ -17,6 +17,7 @@ import {
   reapNow,
   resizeTerminal,
   sendSignal,
+  SIGKILL,
 } from "../../../ffi/process/process.ts";
 import { waysInto } from "../../cgroup/enter.ts";
 import { lastingGroup, thisHost } from "../../cgroup/host.ts";
@@ -57,7 +58,6 @@ export interface ExecProcess extends Child<CommandStatus>, AsyncDisposable {}
 /** What one more command wrote and how it ended, in the shape of `Deno.CommandOutput`. */
 export type ExecOutput = CommandStatus & Written;
 
-const SIGKILL = 9;
 /** How long what a command has left running may write to its pipes, as with docker; a container must not hold us. */
 const GRACE_MS = 2000;
 

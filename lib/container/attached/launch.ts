@@ -7,7 +7,7 @@
 import { execute, programFile, sendProgram, shimFd } from "../../../ffi/program/execute.ts";
 import { flags } from "../../../ffi/program/flags.ts";
 import { AT_FDCWD, close, openAt } from "../../../ffi/fs/fs.ts";
-import { pipe, reapNow, sendSignal } from "../../../ffi/process/process.ts";
+import { pipe, reapNow, sendSignal, SIGKILL } from "../../../ffi/process/process.ts";
 import type { Program } from "../../../ffi/program/model.ts";
 import { lazy } from "../../lazy.ts";
 import { compile, compileAhead, compileCommand, compileLast } from "../../program/compile.ts";
@@ -36,7 +36,6 @@ export interface End {
   readonly close: () => void;
 }
 
-const SIGKILL = 9;
 const KEPT = [REGISTERS.pidfd, REGISTERS.terminal];
 let namespace: number | undefined;
 
