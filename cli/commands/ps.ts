@@ -7,7 +7,7 @@
 import { reclaim } from "../../lib/container/state/reclaim.ts";
 import { type ContainerInfo, listAll } from "../../lib/container/state/list.ts";
 import type { ShownStatus } from "../../lib/container/state/freeze.ts";
-import { placeOf } from "../../lib/container/state/unseen.ts";
+import { describeElsewhere } from "../../lib/container/state/errors.ts";
 import { type Filters, parseFilters, type Test } from "../../lib/text/filters.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { printable } from "../../lib/text/printable.ts";
@@ -32,7 +32,7 @@ function state({ ended, state, detached, elsewhere }: ContainerInfo, status: Sho
     const how = ended.lost ? "lost" : ended.oomKilled ? "out of memory" : `exited (${ended.code})`;
     return `${how} ${ago(ended.at)}`;
   }
-  if (elsewhere) return `held ${placeOf(elsewhere)}`;
+  if (elsewhere) return `held ${describeElsewhere(elsewhere)}`;
   const health = state?.health ? ` (${state.health})` : "";
   const since = detached && state?.startedAt && status === "running" ? ` for ${span(state.startedAt)}` : "";
   return `${status}${since}${health}`;

@@ -4,12 +4,13 @@
  * @module
  */
 
-import { requireRunning, type Running } from "../../lib/container/state/runtime_groups.ts";
+import { requireRunning, type Running } from "../../lib/container/state/running.ts";
 import { reclaim } from "../../lib/container/state/reclaim.ts";
 import { findContainer, listContainers } from "../../lib/container/state/names.ts";
 import { type ContainerRecord, isRunning } from "../../lib/container/state/record.ts";
 import { makeSampler, type Sample } from "../../lib/container/stats/stats.ts";
 import { readOwnership } from "../../lib/container/state/ownership.ts";
+import { sleep } from "../../lib/host/clock.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { printableJson } from "../../lib/text/printable.ts";
 import { formatSize } from "../../lib/text/size.ts";
@@ -89,6 +90,6 @@ export async function stats(flags: StatsFlags, ...queries: string[]): Promise<vo
       else printOut(text);
       if (flags.noStream) return;
     }
-    await new Promise((resolve) => setTimeout(resolve, Math.max(0, start + interval - performance.now())));
+    await sleep(Math.max(0, start + interval - performance.now()));
   }
 }

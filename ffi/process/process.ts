@@ -79,6 +79,13 @@ export function divertUserSignal(): Deno.Signal {
   return "SIGSTKFLT";
 }
 
+/** Splits the text of a `/proc/PID/stat` into its fields, by their numbers in proc_pid_stat(5). */
+export function statFields(text: string): string[] {
+  // The name in parentheses may itself contain spaces and parentheses.
+  const open = text.indexOf("("), close = text.lastIndexOf(")");
+  return ["", text.slice(0, open - 1), text.slice(open + 1, close), ...text.slice(close + 2).split(" ")];
+}
+
 /** Opens a pidfd of the process `pid`: pidfd_open(2). Throws {@linkcode SystemError} `ESRCH` if it does not exist. */
 export function openProcess(pid: number): number {
   return check(shim.i("pidfd_open", pid), "pidfd_open", String(pid));

@@ -6,6 +6,7 @@
 
 import { modeOf } from "../../ffi/fs/paths.ts";
 import { CgroupError } from "../errors.ts";
+import { sleep } from "../host/clock.ts";
 import { groupPids } from "./remove.ts";
 import { isGone } from "./usage.ts";
 
@@ -104,7 +105,7 @@ export async function freezeGroups(groups: readonly string[]): Promise<void> {
       });
     }
     if (waited < SPIN_MS) continue;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await sleep(POLL_MS);
     // What v1 missed while it forked is frozen by asking again.
     set(freezer, freezer.freeze);
   }

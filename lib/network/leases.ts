@@ -16,6 +16,7 @@ import { readLink, readOwnFile } from "../../ffi/fs/paths.ts";
 import { findLink } from "../../ffi/netlink/rtnetlink.ts";
 import { isAlive, type ProcessIdentity } from "../host/process_identity.ts";
 import { InputError, messageOf, NetworkError } from "../errors.ts";
+import { waitUntil } from "../host/clock.ts";
 import { addressAt, contains, formatAddress, offsetIn, parseAddress, sameAddress, sizeOf } from "../text/address.ts";
 import type { Bridge } from "./bridge.ts";
 import { checkHostAddress } from "./definition.ts";
@@ -88,7 +89,7 @@ export async function lockNetworks(): Promise<NetworkLock> {
   held.defer(resolve);
   const fd = openLock();
   held.defer(() => close(fd));
-  while (!lock(fd, "exclusive", false)) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  await waitUntil(() => lock(fd, "exclusive", false), { interval: POLL_MS });
   const kept = held.move();
   return { fd, [Symbol.dispose]: () => kept.dispose() };
 }

@@ -9,6 +9,7 @@ import { randomBytes } from "../../ffi/process/random.ts";
 import { findLink } from "../../ffi/netlink/rtnetlink.ts";
 import { isAlive, isUnseen } from "../host/process_identity.ts";
 import { InputError, NetworkError } from "../errors.ts";
+import { waitUntil } from "../host/clock.ts";
 import { findFolders, type FolderOptions } from "../host/folders.ts";
 import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseAddress } from "../text/address.ts";
 import { findNetwork } from "./bridge.ts";
@@ -224,12 +225,8 @@ const RELEASE_MS = 2000, POLL_MS = 10;
 
 /** Waits until the kernel has taken the interfaces of ended containers away, which it does soon, but not at once. */
 async function awaitPorts(network: Network): Promise<string[]> {
-  const deadline = performance.now() + RELEASE_MS;
-  for (;;) {
-    const ports = portsOf(network);
-    if (ports.length === 0 || performance.now() > deadline) return ports;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
+  await waitUntil(() => portsOf(network).length === 0, { timeout: RELEASE_MS, interval: POLL_MS });
+  return portsOf(network);
 }
 
 function inUse(name: string, users: readonly string[]): NetworkError {

@@ -9,6 +9,7 @@ import { findLink, listLinks, newRateLimit, setHairpin } from "../../ffi/netlink
 import type { ProcessIdentity } from "../host/process_identity.ts";
 import { SAMPLE, some } from "../host/sample.ts";
 import { NetworkError } from "../errors.ts";
+import { sleep } from "../host/clock.ts";
 import { lazy } from "../lazy.ts";
 import type { FileSpec, InterfaceSpec, NetworkSpec } from "../program/spec.ts";
 import { formatCidr, parseAddress } from "../text/address.ts";
@@ -78,7 +79,7 @@ async function allocateWithRetry(
     }
     // Checked before the retry, which may use what the kernel removes in between.
     changes = hasDead(leases);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await sleep(POLL_MS);
   }
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { ImageError } from "../errors.ts";
+import { sleep } from "../host/clock.ts";
 
 /** Time and chance, so that tests can do without. */
 export interface Clock {
@@ -30,21 +31,6 @@ const LONGEST_WAIT = 15_000;
 const LONGEST_PATIENCE = 120_000;
 const PATIENCE_WITH_MIRRORS = 2_000;
 const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
-
-function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const stop = () => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", stop);
-      resolve();
-    }, ms);
-    signal?.addEventListener("abort", stop, { once: true });
-  });
-}
 
 /** The milliseconds that a `Retry-After` header asks for, which is a number of seconds or a date. */
 export function parseRetryAfter(header: string | null, now: number): number | undefined {

@@ -5,6 +5,7 @@
  */
 
 import { AT_FDCWD, close, lock, statusAt } from "../../ffi/fs/fs.ts";
+import { sleep } from "../host/clock.ts";
 import { failedWith, openDirectory, removeTree } from "../tar/tree.ts";
 
 const POLL_MS = 20;
@@ -18,7 +19,7 @@ export async function lockFolder(path: string, until: () => boolean): Promise<nu
     await Deno.mkdir(path, { recursive: true, mode: 0o700 });
     const fd = openLocked(path);
     if (fd !== undefined) return fd;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await sleep(POLL_MS);
   }
 }
 

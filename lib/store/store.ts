@@ -18,6 +18,7 @@ import { AT_FDCWD, chmodAt, close, lock, openAt, SystemError } from "../../ffi/f
 import { flags } from "../../ffi/program/flags.ts";
 import { modeOf, readLink, readOwnFile, replaceFile } from "../../ffi/fs/paths.ts";
 import { ImageError } from "../errors.ts";
+import { waitUntil } from "../host/clock.ts";
 import {
   type Descriptor,
   digestOf,
@@ -295,7 +296,7 @@ export async function holdStore(store: string, kind: "shared" | "exclusive"): Pr
   const fd = openLock(`${store}/store.lock`, kind);
   PRIVATE.forEach((name) => keepPrivate(`${store}/${name}`));
   // Not by a call that blocks: this process itself may hold it.
-  while (!lock(fd, kind, false)) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  await waitUntil(() => lock(fd, kind, false), { interval: POLL_MS });
   return fd;
 }
 

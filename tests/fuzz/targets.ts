@@ -12,14 +12,15 @@ import {
   encodeMessages,
   refusalIn,
   u32,
-} from "../../ffi/netlink/netlink.ts";
+} from "../../ffi/netlink/messages.ts";
 import { parseDockerfile } from "../../lib/build/dockerfile.ts";
 import { PatternError, readIgnored } from "../../lib/build/pattern.ts";
 import { parseMountinfo, visibleMounts } from "../../lib/cgroup/mountinfo.ts";
 import { parseEvent } from "../../lib/container/state/events.ts";
 import { forEachLine, isEarlier, isRecord, recordAt } from "../../lib/container/state/log_format.ts";
 import { parseState } from "../../lib/container/state/monitor_state.ts";
-import { decodeIdentity, readRecord } from "../../lib/container/state/record.ts";
+import { readRecord } from "../../lib/container/state/record.ts";
+import { decodeIdentity } from "../../lib/host/process_identity.ts";
 import { parseNetworkIo, parseStat } from "../../lib/container/stats/process_usage.ts";
 import { lookupGroups, lookupUser } from "../../lib/image/passwd.ts";
 import { readNetwork } from "../../lib/network/definition.ts";

@@ -20,7 +20,7 @@ import type { ExecOptions, ExecProcess } from "./exec.ts";
 import { kill as killLaunched, type Launched } from "./launch.ts";
 import { recordEvent } from "../state/event.ts";
 import { type ContainerRecord, lastRecord, readRecord, withRecord, writeRecord } from "../state/record.ts";
-import { abandonedIds, clearLiveness, removeContainer, removeOwn } from "../state/ownership.ts";
+import { abandonedIds, clearOwnership, removeContainer, removeOwn } from "../state/ownership.ts";
 import { SAMPLE } from "../../host/sample.ts";
 import type { Streams } from "./streams.ts";
 
@@ -159,7 +159,7 @@ async function finish(
     return { status, removed };
   }
   if (recordEnd(spec.rootfs.folder, { at: now(), ...ending, ...(oomKilled ? { oomKilled } : {}) })) {
-    clearLiveness(containers, spec.id);
+    clearOwnership(containers, spec.id);
   }
   await streams.drain();
   return { status, removed: Promise.resolve() };

@@ -6,13 +6,12 @@
 
 import { close } from "../../../ffi/fs/fs.ts";
 import { openProcess } from "../../../ffi/process/process.ts";
-import { ContainerError } from "../../errors.ts";
 import { lazy } from "../../lazy.ts";
 import { findContainer } from "../state/names.ts";
 import { type ContainerRecord, statusOf } from "../state/record.ts";
 import { isAlive } from "../../host/process_identity.ts";
 import { readOwnership } from "../state/ownership.ts";
-import { refuseUnseen } from "../state/unseen.ts";
+import { notRunning, paused, requireVisibleOwner } from "../state/errors.ts";
 
 /** A running container. */
 export interface Running {
@@ -24,14 +23,6 @@ export interface Running {
   readonly pidfd: number;
 }
 
-function notRunning({ id }: ContainerRecord, status: string): ContainerError {
-  return new ContainerError(`container ${id} is not running: it is ${status}`, {
-    code: "container-not-running",
-    facts: { id, status },
-    hint: `sauropod start ${id}`,
-  });
-}
-
 // What joins a frozen group is frozen itself.
 async function refusePaused(containers: string, { id, cgroups }: ContainerRecord): Promise<void> {
   if (cgroups.length === 0) return;
@@ -39,11 +30,7 @@ async function refusePaused(containers: string, { id, cgroups }: ContainerRecord
   if (!isFrozen(cgroups)) return;
   const { withFreezeLock } = await lazy.freeze();
   if (!await withFreezeLock(containers, id, () => isFrozen(cgroups))) return;
-  throw new ContainerError(`container ${id} is paused`, {
-    code: "container-paused",
-    facts: { id },
-    hint: `sauropod unpause ${id}`,
-  });
+  throw paused(id);
 }
 
 /**
@@ -54,19 +41,19 @@ async function refusePaused(containers: string, { id, cgroups }: ContainerRecord
 export async function findRunning(containers: string, query: string): Promise<Running> {
   const record = findContainer(containers, query);
   const liveness = readOwnership(containers, record.id);
-  refuseUnseen(containers, record.id, liveness);
+  requireVisibleOwner(containers, record.id, liveness);
   const status = statusOf(record, liveness);
   const process = liveness?.process;
-  if (status !== "running" || !process) throw notRunning(record, status);
+  if (status !== "running" || !process) throw notRunning(record.id, status);
   await refusePaused(containers, record);
   let pidfd: number;
   try {
     pidfd = openProcess(process.pid);
   } catch {
-    throw notRunning(record, "exited");
+    throw notRunning(record.id, "exited");
   }
   // Only now can the number not be another's any more.
   if (isAlive(process)) return { record, pid: process.pid, pidfd };
   close(pidfd);
-  throw notRunning(record, "exited");
+  throw notRunning(record.id, "exited");
 }

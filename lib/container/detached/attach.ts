@@ -1,6 +1,6 @@
 /**
- * Connecting with a detached container: what it writes is read from its log, so that a slow reader holds nobody up, and
- * what it is to read goes to a copy of its monitor's descriptor.
+ * Attaching to a detached container: its output is read from its log, so that a slow reader does not block it, and its
+ * input is written to a copy of its monitor's descriptor (`pidfd_getfd(2)`).
  *
  * @module
  */
@@ -19,19 +19,19 @@ import { withPidfd } from "../state/process_handle.ts";
 import { handle, resize, writable } from "../attached/pipes.ts";
 import { statusOf } from "../state/record.ts";
 import { readOwnership } from "../state/ownership.ts";
-import { refuseUnseen } from "../state/unseen.ts";
+import { notRunning, requireVisibleOwner } from "../state/errors.ts";
 
-/** A connection with a detached container. */
+/** A connection to a detached container. */
 export interface AttachedContainer extends Disposable {
-  /** Its standard input, or its terminal. Closing it disconnects us, and leaves the container's open. Default: closed. */
+  /** Its standard input, or its terminal. Closing it only disconnects; the container's stays open. Default: closed. */
   readonly input?: WritableStream<Uint8Array>;
   /** Sets the size of its terminal. Default: it has none. */
   readonly resize?: (size: TerminalSize) => void;
 }
 
 /**
- * Passes on what a container writes from now on, until it has ended for good; to be called before it is started, `begun`
- * says from when on an end counts.
+ * Passes on the output of a container from now on, until it has exited and will not be restarted. For a call before the
+ * start, `begun` returns whether the container has been started, and so whether an exit counts.
  *
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `no-log`.
  */
@@ -46,50 +46,44 @@ export async function followOutput(
   const follow = (): boolean => !begun() || isHeld(containers, id);
   if (begun()) requireLog(containers, record);
   else if (!keep && record.options.logSize !== 0) {
-    // It may have ended, and its log be gone with it, before that can be opened.
+    // The container may exit, and its log be removed with it, before the log can be opened.
     const how = flags("O", "WRONLY", "CREAT", "APPEND", "NOFOLLOW", "NONBLOCK");
     close(openAt(AT_FDCWD, `${containers}/${id}/log`, how, 0o600));
   }
   await copyLog(`${containers}/${id}`, { tail: 0, follow, signal, onLoss }, write);
 }
 
-/** A connection with a container whose standard input is ours: closing it is the end of what the container reads. */
+/** Wraps the write end of a container's standard input, which this process owns: closing it is end-of-file there. */
 export function attachOwn(fd: number): AttachedContainer {
   const own = handle(fd);
   return { input: writable(own), [Symbol.dispose]: own.close };
 }
 
 /**
- * Connects with the input of a running detached container.
+ * Connects to the input of a running detached container.
  *
- * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-not-running`; `not-detached` for one
- * that somebody else is connected with.
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-not-running`; `not-detached` for an
+ * attached container.
  */
 export async function attachInput(container: string, options: FolderOptions = {}): Promise<AttachedContainer> {
   const { containers } = findFolders(options);
   const record = findContainer(containers, container);
   const { id, detached } = record;
-  const liveness = readOwnership(containers, id);
-  refuseUnseen(containers, id, liveness);
-  const status = statusOf(record, liveness);
-  if (!liveness || (status !== "running" && status !== "restarting")) {
-    throw new ContainerError(`container ${id} is not running: it is ${status}`, {
-      code: "container-not-running",
-      facts: { id, status },
-      hint: `sauropod start ${id}`,
-    });
-  }
+  const ownership = readOwnership(containers, id);
+  requireVisibleOwner(containers, id, ownership);
+  const status = statusOf(record, ownership);
+  if (!ownership || (status !== "running" && status !== "restarting")) throw notRunning(id, status);
   if (!detached) {
-    throw new ContainerError(`container ${id} is connected with whoever started it`, {
+    throw new ContainerError(`cannot attach to container ${id}: it is attached to the process that started it`, {
       code: "not-detached",
       facts: { id },
-      hint: "sauropod exec runs one more command in it; with run --detach it can be attached to",
+      hint: "start another command in it: sauropod exec; or start it with run --detach",
     });
   }
   const number = detached.terminal ?? detached.input;
   const fd = number === undefined
     ? undefined
-    : await withPidfd(liveness.owner, (pidfd) => copyDescriptor(pidfd, number));
+    : await withPidfd(ownership.owner, (pidfd) => copyDescriptor(pidfd, number));
   if (fd === undefined) return { [Symbol.dispose]: () => {} };
   const copy = handle(fd);
   const terminal = detached.terminal === undefined ? {} : { resize: (size: TerminalSize): void => resize(copy, size) };

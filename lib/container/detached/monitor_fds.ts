@@ -1,5 +1,5 @@
 /**
- * The descriptors that a container's monitor is given.
+ * Descriptors that the monitor of a detached container inherits.
  *
  * @module
  */
@@ -16,33 +16,33 @@ import { hostNetwork } from "../attached/launch.ts";
 import type { ContainerOptions } from "../options.ts";
 import type { RemoteProgram } from "../attached/report.ts";
 
-/** What a monitor is given. */
+/** Descriptors of a monitor. */
 export interface MonitorFds {
   /** The container's standard streams. */
   readonly streams: LaunchFds["streams"];
-  /** What the monitor is to read of its standard output and error; -1 is nothing. */
+  /** Read ends of its standard output and error; -1 for none. */
   readonly outputs: readonly [number, number];
-  /** The end of its standard input to write to. Default: it is closed. */
+  /** The write end of its standard input. Default: closed. */
   readonly input?: number;
-  /** The container's folder. */
+  /** The container's directory. */
   readonly folder: number;
-  /** The folder of marks. */
+  /** The directory of ownership marks. */
   readonly live: number;
-  /** The pipe of the first start: our end, and the monitor's. */
-  readonly reports: readonly [ours: number, theirs: number];
-  /** /dev/null, which stands for that pipe at later starts. */
-  readonly silence: number;
-  /** The lock on networks that is to be held until the container runs; -1 if there is none. */
+  /** The report pipe of the first start: the end of this process, and the monitor's. */
+  readonly reports: readonly [ownEnd: number, monitorEnd: number];
+  /** /dev/null, in place of that pipe at later starts. */
+  readonly devNull: number;
+  /** The lock of networks, held until the container runs; -1 for none. */
   readonly lock: number;
-  /** The host's network namespace; -1 if it is not needed. */
+  /** The host's network namespace; -1 if not needed. */
   readonly network: number;
-  /** What holds the published ports. */
+  /** Sockets that hold the published ports. */
   readonly ports: readonly number[];
-  /** With an init: its program. */
+  /** The program of the init process, with --init. */
   readonly init?: RemoteProgram & { readonly fd: number };
-  /** All that the monitor gets. */
-  readonly given: readonly number[];
-  /** Lets go of one of them, which somebody else closes. */
+  /** All descriptors that the monitor inherits. */
+  readonly inherited: readonly number[];
+  /** Releases one of them, which the caller closes. */
   readonly release: (fd: number) => void;
   /** Closes one of them, or all. */
   readonly close: (fd?: number) => void;
@@ -54,7 +54,7 @@ function openFolder(path: string): number {
 
 type Connections = Pick<MonitorFds, "streams" | "outputs" | "input">;
 
-/** Pipes or a terminal for a container that nobody is connected with. `keep` is told of every descriptor. */
+/** Opens pipes or a terminal for a detached container. Passes every descriptor to `keep`. */
 function connections({ interactive, tty }: ContainerOptions, keep: (fd: number) => number): Connections {
   if (tty) return { streams: ["terminal", "terminal", "terminal"], outputs: [-1, -1] };
   const owned = (fd: number): Stream => ({ fd, mode: OWN_PIPE });
@@ -70,8 +70,8 @@ function connections({ interactive, tty }: ContainerOptions, keep: (fd: number) 
 }
 
 /**
- * Opens what the monitor of `spec` needs; `reservation` is that of its networks. The monitor keeps the container's
- * standard input open, unless that is `ownInput`, this process's.
+ * Opens the descriptors that the monitor of `spec` needs; `reservation` is that of its networks. With `ownInput`, this process
+ * keeps the write end of the container's standard input, and otherwise the monitor.
  */
 export function openMonitorFds(
   spec: ContainerSpec,
@@ -94,37 +94,37 @@ export function openMonitorFds(
   try {
     const connected = connections(options, keep);
     const folder = keep(openFolder(spec.rootfs.folder)), live = keep(openFolder(`${containers}/.live`));
-    const silence = keep(openAt(AT_FDCWD, "/dev/null", flags("O", "WRONLY")));
+    const devNull = keep(openAt(AT_FDCWD, "/dev/null", flags("O", "WRONLY")));
     const reports = pipe();
-    const [ours, theirs] = reports;
-    keep(theirs);
+    const [ownEnd, monitorEnd] = reports;
+    keep(monitorEnd);
     const network = hostNetwork(spec);
-    const wiring = { streams: connected.streams, shim: -1, hostNetwork: -1, lastProgram: -1, report: -1 };
-    const program = spec.process.init ? initCommand(spec.process, wiring) : undefined;
+    const launchFds = { streams: connected.streams, shim: -1, hostNetwork: -1, lastProgram: -1, report: -1 };
+    const program = spec.process.init ? initCommand(spec.process, launchFds) : undefined;
     const init = program && { program, ...programFile(program) };
     if (init) keep(init.fd);
     const lock = reservation?.lock ?? -1, ports = reservation?.publication.descriptors ?? [];
-    const given = [
+    const inherited = [
       ...opened.filter((fd) => !ownInput || fd !== connected.input),
       ...ports,
       ...(lock < 0 ? [] : [lock]),
       ...(network < 0 ? [] : [network]),
       ...(init ? [shimFd] : []),
     ];
-    keep(ours);
-    const outfit = {
+    keep(ownEnd);
+    const fds = {
       ...connected,
       folder,
       live,
-      silence,
+      devNull,
       reports,
       lock,
       network,
       ports,
       ...(init ? { init } : {}),
-      given,
+      inherited,
     };
-    return { ...outfit, release, close: (fd) => fd === undefined ? closeAll() : closeOne(fd) };
+    return { ...fds, release, close: (fd) => fd === undefined ? closeAll() : closeOne(fd) };
   } catch (error) {
     closeAll();
     throw error;

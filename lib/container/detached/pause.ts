@@ -1,18 +1,19 @@
 /**
- * Freezing the processes of containers, and letting them run again.
+ * Pausing and unpausing containers with the freezer of their control groups.
  *
  * @module
  */
 
 import { freezeGroups, isFrozen, thawGroups } from "../../cgroup/freezer.ts";
 import { ContainerError } from "../../errors.ts";
+import { notPaused, paused } from "../state/errors.ts";
 import { recordEvent } from "../state/event.ts";
 import { isPaused, withFreezeLock } from "../state/freeze.ts";
-import { requireRunning } from "../state/runtime_groups.ts";
+import { requireRunning } from "../state/running.ts";
 import { findContainer } from "../state/names.ts";
 
 /**
- * Pauses a container: freezes all its processes until {@linkcode unpauseContainer} is called.
+ * Pauses a container: suspends all its processes until {@linkcode unpauseContainer} is called.
  *
  * @param query Its name, id or the beginning of its id.
  * @throws {ContainerError} `container-not-found`, `container-not-running`, `container-paused`.
@@ -22,17 +23,13 @@ export async function pauseContainer(containers: string, query: string): Promise
   const { record } = requireRunning(containers, findContainer(containers, query)), { id, cgroups } = record;
   await withFreezeLock(containers, id, () => {
     if (!isFrozen(cgroups)) return freezeGroups(cgroups);
-    throw new ContainerError(`container ${id} is paused already`, {
-      code: "container-paused",
-      facts: { id },
-      hint: `sauropod unpause ${query} lets it run again`,
-    });
+    throw paused(id);
   });
   recordEvent(containers, "pause", record);
 }
 
 /**
- * Lets a paused container run again.
+ * Resumes all processes of a paused container.
  *
  * @param query Its name, id or the beginning of its id.
  * @throws {ContainerError} `container-not-found`, `container-not-running`, `container-not-paused`.
@@ -42,7 +39,7 @@ export async function unpauseContainer(containers: string, query: string): Promi
   requireRunning(containers, record);
   await withFreezeLock(containers, id, () => {
     if (isPaused(record)) return thawGroups(cgroups);
-    throw new ContainerError(`container ${id} is not paused`, { code: "container-not-paused", facts: { id } });
+    throw notPaused(id);
   });
   recordEvent(containers, "unpause", record);
 }

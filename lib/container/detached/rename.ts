@@ -1,17 +1,17 @@
 /**
- * Giving containers another name.
+ * Renaming containers.
  *
  * @module
  */
 
-import { ContainerError } from "../../errors.ts";
+import { removedMeanwhile } from "../state/errors.ts";
 import { recordEvent } from "../state/event.ts";
 import { claimName, findContainer, releaseName } from "../state/names.ts";
 import { checkContainerName } from "../spec/spec.ts";
 import { withRecord, writeRecord } from "../state/record.ts";
 
 /**
- * Gives a container another name. Its siblings on networks know it by the new one when it is next started.
+ * Renames a container. Its peers on networks resolve the new name after its next start.
  *
  * @throws {InputError} `bad-name`.
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `name-taken`.
@@ -24,12 +24,7 @@ export function renameContainer(containers: string, container: string, name: str
     claimName(containers, name, id, () => writeRecord(folder, { ...record, name }));
     return record;
   });
-  if (!before) {
-    throw new ContainerError(`container ${id} has been removed meanwhile`, {
-      code: "container-not-found",
-      facts: { id },
-    });
-  }
+  if (!before) throw removedMeanwhile(id);
   if (before.name === name) return;
   if (before.name !== undefined) releaseName(containers, before.name, id);
   recordEvent(containers, "rename", { ...before, name }, { oldName: before.name });

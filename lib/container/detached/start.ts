@@ -1,9 +1,10 @@
 /**
- * Making and starting containers that outlive this process.
+ * Creating and starting detached containers: `create`, `run --detach` and `start`.
  *
  * @module
  */
 
+import { SIGKILL } from "../../../ffi/process/process.ts";
 import { ContainerError, ImageError, SauropodError } from "../../errors.ts";
 import { findFolders } from "../../host/folders.ts";
 import { resolveImage } from "../../image/resolve.ts";
@@ -23,19 +24,18 @@ import { createState, restoreState, saveState } from "../state/monitor_state.ts"
 import { withOfflineContainer } from "../state/offline_lock.ts";
 import {
   claim,
-  clearLiveness,
+  clearOwnership,
   createContainer,
   freeName,
   handOver,
   readOwnership,
   removeContainer,
 } from "../state/ownership.ts";
-import { refuseUnseen } from "../state/unseen.ts";
-import { SIGKILL } from "../../../ffi/process/process.ts";
+import { busy, requireVisibleOwner, stillRunning } from "../state/errors.ts";
 
 /** Options of {@linkcode create} and {@linkcode runDetached}. */
 export interface DetachedOptions extends ContainerOptions {
-  /** Gives up before the start when aborted. */
+  /** Cancels the start when aborted. */
   signal?: AbortSignal;
 }
 
@@ -62,25 +62,25 @@ async function planDetached(image: string, command: readonly string[], options: 
   }
 }
 
-/** Makes a container's folder and record; it is ours then. */
-async function makeFolder({ containers }: Plan, record: ContainerRecord): Promise<void> {
+/** Creates the directory and record of a container, and claims it. */
+async function createDirectory({ containers }: Plan, record: ContainerRecord): Promise<void> {
   await freeName(containers, record.name);
   await createContainer(containers, record);
   createState(`${containers}/${record.id}`);
   recordEvent(containers, "create", record);
 }
 
-/** Makes the folders of the overlay: what was never started has files, too, to be copied in and out. */
+/** Creates the directories of the overlay: files can be copied into a container that was never started. */
 function makeOverlay(folder: string): void {
   for (const path of [`${folder}/upper`, `${folder}/work`]) {
     Deno.mkdirSync(path);
-    // Whatever the umask.
+    // Independent of the umask.
     Deno.chmodSync(path, 0o755);
   }
 }
 
-/** Takes away what a start that failed has left, but for the folder. */
-async function clean(containers: string, record: ContainerRecord): Promise<void> {
+/** Kills the monitor of a start that failed, and removes its control groups. */
+async function undoStart(containers: string, record: ContainerRecord): Promise<void> {
   const { id } = record;
   const { cgroups } = readRecord(`${containers}/${id}`) ?? record;
   const owner = readOwnership(containers, id)?.owner;
@@ -102,7 +102,7 @@ async function startOnNetworks(plan: Plan, record: ContainerRecord, hooks: Start
 }
 
 /**
- * Makes a container that can be started. Returns its id.
+ * Creates a container without starting it. Returns its id.
  *
  * @throws whatever `run` throws; nothing is left then.
  */
@@ -114,9 +114,9 @@ export async function create(
   const { plan, found } = await planDetached(image, command, options);
   try {
     const record = { ...recordOf(plan), cgroups: [], detached: {} };
-    await makeFolder(plan, record);
+    await createDirectory(plan, record);
     makeOverlay(`${plan.containers}/${record.id}`);
-    clearLiveness(plan.containers, record.id);
+    clearOwnership(plan.containers, record.id);
     return record.id;
   } finally {
     found.release?.();
@@ -124,8 +124,8 @@ export async function create(
 }
 
 /**
- * Runs a command in a new container that outlives this process. Returns the container's id when the command has been
- * executed. The options are those of `run` without its streams; what the command writes goes to the container's log.
+ * Runs a command in a new detached container, which outlives this process. Returns the container's id after the command
+ * has been executed. Takes the options of `run` without its streams; output goes to the container's log.
  *
  * @throws whatever `run` throws; nothing is left then.
  */
@@ -138,47 +138,38 @@ export async function runDetached(
   const record = recordOf(plan);
   let abandoned: readonly string[] = [];
   try {
-    await makeFolder(plan, { ...record, detached: {} });
+    await createDirectory(plan, { ...record, detached: {} });
     const meanwhile = (): void => void (abandoned = someAbandoned(plan.containers, record.id));
     await startOnNetworks(plan, record, { meanwhile });
   } catch (error) {
-    await clean(plan.containers, record).then(() => removeContainer(plan.containers, record)).catch(() => {});
+    await undoStart(plan.containers, record).then(() => removeContainer(plan.containers, record)).catch(() => {});
     throw startFailure(plan.containers, record.id, error);
   } finally {
     found.release?.();
   }
-  // What others left must not hurt this one; gc says what is wrong with it.
+  // Remains of other containers must not fail this one; gc reports what is wrong with them.
   await reclaimThese(plan.containers, abandoned).catch(() => {});
   return record.id;
 }
 
-/** Why a container cannot be started that is somebody's. */
-function refusal(containers: string, id: string): ContainerError {
+/** Creates the error for a container that cannot be started as another process owns it. */
+function startConflict(containers: string, id: string): ContainerError {
   const record = readRecord(`${containers}/${id}`);
   const status = record ? statusOf(record, readOwnership(containers, id)) : "exited";
-  if (status === "running" || status === "restarting") {
-    return new ContainerError(`container ${id} cannot be started: it is ${status}`, {
-      code: "container-running",
-      facts: { id, status },
-      hint: `sauropod restart ${id} ends it first`,
-    });
-  }
-  return new ContainerError(`container ${id} cannot be started: another command is starting, ending or removing it`, {
-    code: "container-busy",
-    facts: { id, status },
-    hint: "try again in a moment",
-  });
+  return status === "running" || status === "restarting"
+    ? stillRunning("start", id, status, `stop it first: sauropod restart ${id}`)
+    : busy("start", id, "another command is starting, stopping or removing it");
 }
 
-/** A container that is ours, to be started, and what its files said before. */
+/** A container that this process has claimed to start it, and the monitor state of its last run. */
 interface ClaimedContainer {
   readonly record: ContainerRecord;
   readonly state: string | undefined;
 }
 
 /**
- * Takes a container that does not run, so that nobody else starts it or mounts its files. It is as new then: its record
- * says nothing of an end.
+ * Claims a container that does not run, so that no other process starts it or mounts its files, and resets its record
+ * and monitor state.
  *
  * @throws {ContainerError} `container-running`, `container-busy`, `container-not-found`.
  */
@@ -186,7 +177,7 @@ async function claimStopped(containers: string, id: string): Promise<ClaimedCont
   const folder = `${containers}/${id}`;
   try {
     return await withOfflineContainer(containers, id, (record) => {
-      if (!claim(containers, id)) throw refusal(containers, id);
+      if (!claim(containers, id)) throw startConflict(containers, id);
       const state = saveState(folder);
       try {
         const { ended: _ended, countedLate: _late, ...fresh } = record;
@@ -195,33 +186,33 @@ async function claimStopped(containers: string, id: string): Promise<ClaimedCont
         return { record, state };
       } catch (error) {
         restore(folder, state, () => writeRecord(folder, record));
-        clearLiveness(containers, id);
+        clearOwnership(containers, id);
         throw startFailure(containers, id, error);
       }
     });
   } catch (error) {
-    throw error instanceof ContainerError && error.code === "container-running" ? refusal(containers, id) : error;
+    throw error instanceof ContainerError && error.code === "container-running" ? startConflict(containers, id) : error;
   }
 }
 
-/** What is told of a start that failed: errors of our own as they are, others with what they kept from happening. */
+/** Returns the error of a start that failed: a system error is wrapped, any other returned as it is. */
 function startFailure(containers: string, id: string, error: unknown): unknown {
   if (error instanceof SauropodError || !(error instanceof Error) || !("code" in error)) return error;
-  return new ContainerError(`container ${id} cannot be started: ${error.message}`, {
+  return new ContainerError(`cannot start container ${id}: ${error.message}`, {
     code: "containers-unwritable",
     facts: { id, containers },
-    hint: `see whether the disk of ${containers} is full`,
+    hint: `check the free space and permissions of ${containers}`,
     cause: error,
   });
 }
 
-/** Makes a container's files say what they said before a start that failed. */
+/** Restores the record and monitor state of a container after a start that failed. */
 function restore(folder: string, state: string | undefined, write: () => void): void {
   try {
     restoreState(folder, state);
     write();
   } catch {
-    // The disk is full: then the new record has not been written either. The error of the start is the one to tell.
+    // On a full disk the new record has not been written either. The error of the start is the one to report.
   }
 }
 
@@ -231,12 +222,12 @@ function imageOf(record: ContainerRecord): Image {
     try {
       if (Deno.statSync(folder).isDirectory) continue;
     } catch {
-      // Said below.
+      // Reported below.
     }
-    throw new ImageError(`the image ${image} of container ${id} is gone: there is no ${folder}`, {
+    throw new ImageError(`image ${image} of container ${id} not found: no such directory: ${folder}`, {
       code: "image-gone",
       facts: { id, image, folder },
-      hint: "a container needs the image that it was made of; export still works on what it changed",
+      hint: "restore the image; sauropod export still works on what the container has changed",
     });
   }
   const name = image;
@@ -247,12 +238,12 @@ function imageOf(record: ContainerRecord): Image {
 export type StartOptions = Pick<ContainerOptions, "images" | "containers"> & Pick<StartHooks, "takeInput">;
 
 /**
- * Starts a container that has been made or has ended, with all that was asked when it was made. It outlives this
- * process. Resolves when the command has been executed, with the number of its process.
+ * Starts a created or exited container, detached, with the options that it was created with. Returns the pid of its
+ * first process after the command has been executed.
  *
  * @throws {ContainerError} `container-not-found`, `container-running`, `container-busy`.
  * @throws {ImageError} `image-gone`.
- * @throws whatever `run` throws. The container is as before then.
+ * @throws whatever `run` throws; the container is left as it was.
  */
 export async function start(
   container: string,
@@ -260,7 +251,7 @@ export async function start(
 ): Promise<number> {
   const { containers } = findFolders(options);
   const { id } = findContainer(containers, container);
-  refuseUnseen(containers, id, readOwnership(containers, id));
+  requireVisibleOwner(containers, id, readOwnership(containers, id));
   await reclaimThese(containers, [id, ...someAbandoned(containers, id)]);
   const { record, state } = await claimStopped(containers, id);
   const { name, keep, command } = record;
@@ -272,9 +263,9 @@ export async function start(
     const { ended: _ended, countedLate: _late, ...fresh } = record;
     return await startOnNetworks({ spec, image, containers, options: asked }, fresh, takeInput ? { takeInput } : {});
   } catch (error) {
-    await clean(containers, record);
+    await undoStart(containers, record);
     restore(folder, state, () => writeWithName(containers, record));
-    clearLiveness(containers, id);
+    clearOwnership(containers, id);
     throw startFailure(containers, id, error);
   }
 }

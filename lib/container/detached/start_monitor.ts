@@ -1,5 +1,5 @@
 /**
- * Starting a container that outlives this process: a monitor of the shim's own holds it.
+ * Starting a detached container: the shim's monitor process owns it and outlives this process.
  *
  * @module
  */
@@ -38,29 +38,29 @@ const NOTHING: Walked = { program: [], registers: [] };
 
 type Walked = Parameters<typeof readReport>[1];
 
-/** The first descriptor above all that are given. */
-function baseOf({ given }: MonitorFds): number {
-  return Math.max(...given) + 1;
+/** Returns the first descriptor number above all inherited ones. */
+function baseOf({ inherited }: MonitorFds): number {
+  return Math.max(...inherited) + 1;
 }
 
-/** What the monitor holds for others. */
-function detachedOf(outfit: MonitorFds, { tty }: ContainerOptions): Detached {
-  const { given, input } = outfit;
+/** Returns the descriptors that the monitor holds for other commands. */
+function detachedOf(fds: MonitorFds, { tty }: ContainerOptions): Detached {
+  const { inherited, input } = fds;
   return {
-    job: baseOf(outfit) + PLACES.job,
-    ...(input === undefined || !given.includes(input) ? {} : { input }),
-    ...(tty ? { terminal: baseOf(outfit) + PLACES.terminal } : {}),
+    job: baseOf(fds) + PLACES.job,
+    ...(input === undefined || !inherited.includes(input) ? {} : { input }),
+    ...(tty ? { terminal: baseOf(fds) + PLACES.terminal } : {}),
   };
 }
 
-function wiringOf(outfit: MonitorFds, { tty }: ContainerOptions): LaunchFds {
+function launchFdsOf(fds: MonitorFds, { tty }: ContainerOptions): LaunchFds {
   return {
-    streams: outfit.streams,
+    streams: fds.streams,
     ...(tty ? { terminalSize: TERMINAL_SIZE } : {}),
     shim: shimFd,
-    hostNetwork: outfit.network,
-    lastProgram: outfit.init?.fd ?? -1,
-    report: outfit.reports[1],
+    hostNetwork: fds.network,
+    lastProgram: fds.init?.fd ?? -1,
+    report: fds.reports[1],
   };
 }
 
@@ -73,8 +73,8 @@ async function healthOf(
   const { command, interval = INTERVAL, timeout = INTERVAL, startPeriod = 0, retries = RETRIES } = options.health;
   const words = typeof command === "string" ? ["/bin/sh", "-c", command] : command;
   const process = await prepareProcess(spec.rootfs.lower, words, options, spec.hostname);
-  const inherited = (fd: number): Stream => ({ fd });
-  const streams = [inherited(0), inherited(1), inherited(2)] as const;
+  const asStream = (fd: number): Stream => ({ fd });
+  const streams = [asStream(0), asStream(1), asStream(2)] as const;
   const groups = spec.cgroups.groups.map(wayInto);
   return { program: joinProgram(process, groups, { container, streams }), interval, timeout, startPeriod, retries };
 }
@@ -87,15 +87,15 @@ async function jobOf(
   spec: ContainerSpec,
   { containers, options }: Plan,
   record: ContainerRecord,
-  outfit: MonitorFds,
+  fds: MonitorFds,
 ): Promise<Job> {
-  const base = baseOf(outfit);
+  const base = baseOf(fds);
   const networkPlace = base + PLACES.network;
-  const wiring = wiringOf(outfit, options);
+  const launchFds = launchFdsOf(fds, options);
   const { logSize = LOG_SIZE, logFiles = LOG_FILES } = options;
   const health = await healthOf(spec, options, base + PLACES.pidfd);
   const oom = oomFile(thisHost(), spec.cgroups);
-  const { folder, live, outputs, reports: [, report], silence } = outfit;
+  const { folder, live, outputs, reports: [, report], devNull } = fds;
   return {
     id: spec.id,
     claimant: Deno.pid,
@@ -106,11 +106,11 @@ async function jobOf(
     attributes: attributesOf(record),
     ...(oom === undefined ? {} : { oomFile: oom }),
     ...(health ? { health } : {}),
-    descriptors: { folder, live, outputs, report, base, lock: outfit.lock },
-    first: compile(spec, record.keep ? { ...wiring, networkPlace } : wiring),
-    again: compile(restartSpec(spec, networkPlace), { ...wiring, report: silence }),
+    descriptors: { folder, live, outputs, report, base, lock: fds.lock },
+    first: compile(spec, record.keep ? { ...launchFds, networkPlace } : launchFds),
+    again: compile(restartSpec(spec, networkPlace), { ...launchFds, report: devNull }),
     end: cleanupProgram({
-      ports: outfit.ports,
+      ports: fds.ports,
       groups: spec.cgroups.groups.map(({ path }) => path),
       ...(record.keep ? {} : { folder: spec.rootfs.folder }),
       claim: base + PLACES.claim,
@@ -119,12 +119,12 @@ async function jobOf(
   };
 }
 
-function startMonitor(job: number, given: readonly number[], home: string | undefined): Program {
+function startMonitor(job: number, inherited: readonly number[], home: string | undefined): Program {
   return [
     ...spawnOutsideSession("start the monitor", "monitor", home),
     step("reset all signals", call.defaultSignals),
     step("close all descriptors on execution", call.closeOnExecFrom(0)),
-    ...[...given, job].map((fd) => step("except what it needs", call.stayOpen(fd))),
+    ...[...inherited, job].map((fd) => step("except what it needs", call.stayOpen(fd))),
     step("execute the monitor", call.execveFd(shimFd, ["sauropod-monitor", String(job)], [])),
   ];
 }
@@ -134,10 +134,10 @@ async function describe(failure: FailedStep, spec: ContainerSpec): Promise<Error
   return describeFailure(failure, spec);
 }
 
-/** Runs the monitor until the container runs, and does something `meanwhile`; returns the number of its first process. */
+/** Runs the monitor, and `meanwhile`, until the container runs. Returns the PID of its first process. */
 async function runMonitor(
   job: Job,
-  outfit: MonitorFds,
+  fds: MonitorFds,
   spec: ContainerSpec,
   { tty = false }: ContainerOptions,
   meanwhile: () => void,
@@ -145,12 +145,12 @@ async function runMonitor(
   const terminal = tty ? { terminal: REGISTERS.terminal } : {};
   const file = jobFile(job, { pid: REGISTERS.pid, pidfd: REGISTERS.pidfd, ...terminal });
   try {
-    const outcome = execute(startMonitor(file.fd, outfit.given, lastingGroup(thisHost())), ["monitor"]);
+    const outcome = execute(startMonitor(file.fd, fds.inherited, lastingGroup(thisHost())), ["monitor"]);
     if (!outcome.ok) throw await describe(outcome, spec);
-    const [ours, theirs] = outfit.reports;
-    outfit.close(theirs);
+    const [ownEnd, monitorEnd] = fds.reports;
+    fds.close(monitorEnd);
     meanwhile();
-    const { pid, failure } = readReport(ours, outfit.init ?? NOTHING);
+    const { pid, failure } = readReport(ownEnd, fds.init ?? NOTHING);
     reapNow(outcome.registers.get("monitor") ?? -1);
     if (failure) throw await describe(failure, spec);
     if (pid !== undefined) return pid;
@@ -159,14 +159,14 @@ async function runMonitor(
     throw new SpawnError("the monitor of the container ended before it could start it", {
       code: "monitor-ended",
       exitCode: 125,
-      hint: "somebody has killed it, there is no memory left, or no file can be made in the folder of containers",
+      hint: "check whether it was killed, memory is exhausted, or the directory of containers is not writable",
     });
   } finally {
     close(file.fd);
   }
 }
 
-/** Writes the container's own files to its folder: they are to be the same when it is started again. */
+/** Writes the container's own files to its directory, so that they are the same after a restart. */
 function withFiles(spec: ContainerSpec): ContainerSpec {
   const files = spec.files.map((file) => {
     const source = `${spec.rootfs.folder}/${file.path.slice(file.path.lastIndexOf("/") + 1)}`;
@@ -176,22 +176,22 @@ function withFiles(spec: ContainerSpec): ContainerSpec {
   return { ...spec, files };
 }
 
-/** What whoever starts a container wants beside. */
+/** Hooks of a start. */
 export interface StartHooks {
-  /** Done while others work; must not fail. */
+  /** Called while the monitor starts the container; must not throw. */
   readonly meanwhile?: () => void;
   /**
-   * Given the end of the container's standard input to write to, if it is open, to be closed by the receiver. Default: its
-   * monitor keeps it open.
+   * Receives the write end of the container's standard input, if it is open, and must close it. Default: the monitor keeps
+   * it open.
    */
   readonly takeInput?: (fd: number) => void;
 }
 
 /**
- * Starts a planned container whose record is there and whose marks are ours; they become its monitor's. `write` is to
- * write the record with what it is told, before anything else is made. Returns the number of the first process.
+ * Starts a planned container that is recorded and that this process owns; its monitor becomes the owner. Calls `write` with
+ * the complete record before anything else is created. Returns the PID of the first process.
  *
- * @throws {SpawnError} if a step failed. Files and control groups are the caller's to remove.
+ * @throws {SpawnError} if a step failed. The caller must remove files and control groups.
  */
 export async function startDetached(
   plan: Plan,
@@ -202,22 +202,22 @@ export async function startDetached(
 ): Promise<number> {
   const { containers, options } = plan;
   const spec = withFiles(withNetwork(plan, reservation));
-  const outfit = openMonitorFds(spec, options, containers, reservation, takeInput !== undefined);
+  const fds = openMonitorFds(spec, options, containers, reservation, takeInput !== undefined);
   try {
-    const complete = { ...record, detached: detachedOf(outfit, options) };
+    const complete = { ...record, detached: detachedOf(fds, options) };
     write(complete);
-    const job = await jobOf(spec, plan, complete, outfit);
-    const pid = await runMonitor(job, outfit, spec, options, () => {
+    const job = await jobOf(spec, plan, complete, fds);
+    const pid = await runMonitor(job, fds, spec, options, () => {
       reservation?.announce();
       meanwhile?.();
     });
     reservation?.publication.handOver();
-    if (takeInput && outfit.input !== undefined) {
-      outfit.release(outfit.input);
-      takeInput(outfit.input);
+    if (takeInput && fds.input !== undefined) {
+      fds.release(fds.input);
+      takeInput(fds.input);
     }
     return pid;
   } finally {
-    outfit.close();
+    fds.close();
   }
 }

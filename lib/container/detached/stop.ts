@@ -1,19 +1,24 @@
 /**
- * Ending containers from outside, and waiting for their end.
+ * Stopping, killing, restarting and removing containers, and waiting for their exit status.
  *
  * @module
  */
 
+import { Fd } from "../../../ffi/fs/fd.ts";
+import { AT_FDCWD, openAt, read, seekStart, SystemError } from "../../../ffi/fs/fs.ts";
+import { SIGKILL, SIGTERM } from "../../../ffi/process/process.ts";
 import { flags } from "../../../ffi/program/flags.ts";
-import { AT_FDCWD, close, openAt, read, seekStart, SystemError } from "../../../ffi/fs/fs.ts";
 import { removeGroups } from "../../cgroup/remove.ts";
 import { ContainerError } from "../../errors.ts";
+import { waitUntil } from "../../host/clock.ts";
 import { findFolders, type FolderOptions } from "../../host/folders.ts";
 import { lazy } from "../../lazy.ts";
 import { signalNumber } from "../../host/signals.ts";
 import { findEvenDamaged, mendMarks, readOr } from "../state/damaged.ts";
+import { busy, notRunning, requireVisibleOwner, stillRunning } from "../state/errors.ts";
 import { endContainer, reclaimThese } from "../state/reclaim.ts";
 import { findContainer } from "../state/names.ts";
+import { isMonitor } from "../state/monitors.ts";
 import { signalProcess, waitForExit } from "../state/process_handle.ts";
 import { shownStatusOf } from "../state/freeze.ts";
 import {
@@ -28,115 +33,101 @@ import type { ProcessIdentity } from "../../host/process_identity.ts";
 import { start } from "./start.ts";
 import { parseState } from "../state/monitor_state.ts";
 import { isAbandoned, readOwnership, removeContainer } from "../state/ownership.ts";
-import { refuseUnseen } from "../state/unseen.ts";
-import { SIGKILL, SIGTERM } from "../../../ffi/process/process.ts";
 
 /** Options of {@linkcode stop}. */
 export interface StopOptions extends FolderOptions {
-  /** The signal that asks it to end. Default: the one that it was made with, else SIGTERM. */
+  /** The signal that asks the container to exit. Default: its stop signal, else SIGTERM. */
   signal?: string | number;
-  /** Seconds after which it is killed; negative: it is not. Default: what it was made with, else 10. */
+  /** Seconds until the container is killed; negative: never. Default: its stop timeout, else 10. */
   timeout?: number;
 }
 
-const PATIENCE = 10;
-const RELEASE_MS = 10_000, POLL_MS = 5;
+const STOP_TIMEOUT = 10;
+const RELEASE = { timeout: 10_000 };
 
-interface Found {
+/** A container that a command acts on, as it was found. */
+interface Target {
   readonly containers: string;
+  readonly id: string;
   readonly record: ContainerRecord;
-  readonly liveness?: Ownership;
-  /** Whether the record only stands for one that is damaged. */
+  readonly ownership?: Ownership;
+  /** Whether the record stands in for a damaged one. */
   readonly damaged: boolean;
 }
 
-/** Finds a container, to end it also one whose record or marks are damaged. */
-function find(query: string, options: FolderOptions, forEnd = false): Found {
+/** Finds a container. With `forEnd`, one with a damaged record or damaged marks is found, too. */
+function find(query: string, options: FolderOptions, forEnd = false): Target {
   const { containers } = findFolders(options);
   const { record, damaged } = forEnd
     ? findEvenDamaged(containers, query)
     : { record: findContainer(containers, query), damaged: false };
-  const { id } = record, liveness = forEnd ? mendMarks(containers, id) : readOwnership(containers, id);
-  refuseUnseen(containers, id, liveness);
-  return { containers, record, damaged, ...(liveness ? { liveness } : {}) };
+  const { id } = record, ownership = forEnd ? mendMarks(containers, id) : readOwnership(containers, id);
+  requireVisibleOwner(containers, id, ownership);
+  return { containers, id, record, damaged, ...(ownership ? { ownership } : {}) };
 }
 
-const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, POLL_MS));
-
-/** Whether a process is the monitor of a container, not a command that starts, finishes or removes it. */
-function isMonitor({ pid }: ProcessIdentity): boolean {
-  try {
-    return Deno.readTextFileSync(`/proc/${pid}/cmdline`).startsWith("sauropod-monitor\0");
-  } catch {
-    return false;
-  }
+/** Returns the ownership of a container now, if its owner is alive. */
+function liveOwnership({ containers, id }: Target): Ownership | undefined {
+  const ownership = readOwnership(containers, id);
+  return ownership && ownerIsAlive(ownership) ? ownership : undefined;
 }
 
-/** Asks the monitor of a detached container not to start it again; returns the last process that it has started. */
-async function retire({ containers, record: { id } }: Found): Promise<ProcessIdentity | undefined> {
-  // Whoever is just starting it, or removing it, is to be done first.
-  const deadline = performance.now() + RELEASE_MS;
-  let liveness = readOwnership(containers, id);
-  while (liveness && !liveness.process && ownerIsAlive(liveness) && performance.now() < deadline) {
-    await pause();
-    liveness = readOwnership(containers, id);
-  }
-  if (liveness && isMonitor(liveness.owner)) await signalProcess(liveness.owner, SIGTERM);
+/** Tells the monitor of a detached container not to restart it. Returns the last process that it has started. */
+async function disableRestart(target: Target): Promise<ProcessIdentity | undefined> {
+  const { containers, id } = target;
+  // A command that is starting or removing it finishes first.
+  await waitUntil(() => {
+    const ownership = liveOwnership(target);
+    return !ownership || ownership.process !== undefined;
+  }, RELEASE);
+  const owner = readOwnership(containers, id)?.owner;
+  if (owner && isMonitor(owner.pid)) await signalProcess(owner, SIGTERM);
   return readOwnership(containers, id)?.process;
 }
 
-/** Lets a paused container run, so that it can be ended. */
-async function thaw({ containers, record }: Found): Promise<void> {
-  const { cgroups } = readOr(containers, record.id, record);
+/** Thaws a paused container, so that it can exit. */
+async function thaw({ containers, id, record }: Target): Promise<void> {
+  const { cgroups } = readOr(containers, id, record);
   if (cgroups.length === 0) return;
   const { isFrozen, thawGroups } = await lazy.freezer();
   if (isFrozen(cgroups)) thawGroups(cgroups);
 }
 
-/** Resolves when whoever held a container has let go of it; not for ever. Its siblings on networks forget it. */
-async function released({ containers, record, damaged }: Found): Promise<void> {
-  const { id, networks = [] } = readOr(containers, record.id, record);
-  await awaitRelease(containers, id);
+/** Waits, up to a limit, until the owner of a container has released it, and removes it from its peers on networks. */
+async function waitForRelease(target: Target): Promise<void> {
+  const { containers, id, record, damaged } = target;
+  const { networks = [] } = readOr(containers, id, record);
+  const owner = readOwnership(containers, id)?.owner;
+  // The caller of an attached one lives on after it has recorded the end.
+  if (owner) await waitUntil(() => liveOwnership(target)?.owner.pid !== owner.pid, RELEASE);
   if (networks.length === 0 && !damaged) return;
   const { releaseLeases } = await lazy.networkReserve();
   await releaseLeases([id]);
 }
 
-async function awaitRelease(containers: string, id: string): Promise<void> {
-  const liveness = readOwnership(containers, id);
-  if (!liveness) return;
-  // The end of an attached one is its caller's to write down, who lives on.
-  const deadline = performance.now() + RELEASE_MS;
-  while (performance.now() < deadline) {
-    const now = readOwnership(containers, id);
-    if (!now || now.owner.pid !== liveness.owner.pid || !ownerIsAlive(now)) return;
-    await pause();
-  }
-}
-
 /**
- * Ends a running container: asks it to, and kills it if it does not. One that does not run stays as it is.
+ * Stops a running container: sends it its stop signal, and kills it after the timeout. Does nothing if it does not run.
  *
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`.
  * @throws {InputError} for an unknown signal.
  */
 export async function stop(container: string, options: StopOptions = {}): Promise<void> {
-  const found = find(container, options, true);
-  const { record, liveness } = found;
+  const target = find(container, options, true);
+  const { record, ownership } = target;
   const signal = signalNumber(options.signal ?? record.options.stopSignal ?? SIGTERM);
-  if (!liveness || awaitsCommand(record)) return;
-  const process = await retire(found);
+  if (!ownership || awaitsCommand(record)) return;
+  const process = await disableRestart(target);
   if (process && await signalProcess(process, signal)) {
-    await thaw(found);
-    const { timeout = record.options.stopTimeout ?? PATIENCE } = options;
-    const ended = await waitForExit(process, timeout < 0 ? Infinity : timeout * 1000);
-    if (!ended) await signalProcess(process, SIGKILL);
+    await thaw(target);
+    const { timeout = record.options.stopTimeout ?? STOP_TIMEOUT } = options;
+    const exited = await waitForExit(process, timeout < 0 ? Infinity : timeout * 1000);
+    if (!exited) await signalProcess(process, SIGKILL);
   }
-  await released(found);
+  await waitForRelease(target);
 }
 
 /**
- * Sends a signal to the first process of a running container. After SIGKILL it is not started again.
+ * Sends a signal to the first process of a running container. SIGKILL also keeps it from being restarted.
  *
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-not-running`.
  * @throws {InputError} for an unknown signal.
@@ -146,82 +137,81 @@ export async function kill(
   signal: string | number = "SIGKILL",
   options: FolderOptions = {},
 ): Promise<void> {
-  const found = find(container, options, true);
-  const { record, liveness } = found;
+  const target = find(container, options, true);
+  const { id, record, ownership } = target;
   const number = signalNumber(signal);
-  const status = statusOf(record, liveness);
-  const notRunning = new ContainerError(`container ${record.id} is not running: it is ${status}`, {
-    code: "container-not-running",
-    facts: { id: record.id, status },
-    hint: "sauropod ps -a shows what it did",
-  });
+  const status = statusOf(record, ownership);
   const isWaiting = status === "restarting" && number === SIGKILL;
-  if ((status !== "running" && !isWaiting) || !liveness?.process) throw notRunning;
-  const process = number === SIGKILL ? await retire(found) : liveness.process;
+  if ((status !== "running" && !isWaiting) || !ownership?.process) throw notRunning(id, status);
+  const process = number === SIGKILL ? await disableRestart(target) : ownership.process;
   const sent = process && await signalProcess(process, number);
-  if (!sent && !isWaiting) throw notRunning;
-  if (number === SIGKILL) await thaw(found);
+  if (!sent && !isWaiting) throw notRunning(id, "exited");
+  if (number === SIGKILL) await thaw(target);
 }
 
-function openState(folder: string): Disposable & { read(): string } | undefined {
-  let fd: number;
+function openState(path: string): Fd | undefined {
   try {
-    fd = openAt(AT_FDCWD, `${folder}/state`, flags("O", "RDONLY", "NOFOLLOW", "NONBLOCK"));
+    return new Fd(openAt(AT_FDCWD, path, flags("O", "RDONLY", "NOFOLLOW", "NONBLOCK")));
   } catch (error) {
     if (error instanceof SystemError) return undefined;
     throw error;
   }
-  return {
-    read: () => {
-      const bytes = new Uint8Array(1024);
-      seekStart(fd);
-      return new TextDecoder().decode(bytes.subarray(0, read(fd, bytes)));
-    },
-    [Symbol.dispose]: () => close(fd),
-  };
 }
 
-/** Resolves when nobody who lives has a container any more. */
-async function awaitEndOf(containers: string, id: string): Promise<void> {
-  for (let now; (now = readOwnership(containers, id)) && ownerIsAlive(now);) {
-    // An attached one's caller lives on. Whoever is just starting it is done soon.
-    const holder = isMonitor(now.owner) ? now.owner : now.process;
+function readState({ number }: Fd): string {
+  const bytes = new Uint8Array(1024);
+  seekStart(number);
+  return new TextDecoder().decode(bytes.subarray(0, read(number, bytes)));
+}
+
+/** Waits until a container has no living owner. */
+async function waitForEnd(target: Target): Promise<void> {
+  await waitUntil(async () => {
+    const ownership = liveOwnership(target);
+    if (!ownership) return true;
+    // The caller of an attached one lives on. A command that is starting it finishes soon.
+    const holder = isMonitor(ownership.owner.pid) ? ownership.owner : ownership.process;
     if (holder) await waitForExit(holder);
-    await pause();
-  }
+    return false;
+  });
+}
+
+/** Waits, up to a limit, until the end of a container is recorded, and returns its last record. */
+async function waitForRecord({ containers, id }: Target): Promise<ContainerRecord | undefined> {
+  let record: ContainerRecord | undefined;
+  await waitUntil(async () => {
+    record = readRecord(`${containers}/${id}`);
+    if (!record || record.ended || !readOwnership(containers, id)) return true;
+    // After its monitor was killed, the first command to notice records the end.
+    if (isAbandoned(containers, id)) await reclaimThese(containers, [id]);
+    return false;
+  }, RELEASE);
+  return record;
 }
 
 /**
- * Looks at a container now, and returns what waits until it has ended for good, for its exit code: also if it is removed
- * meanwhile. See {@linkcode wait} for what both throw. To be called once.
+ * Looks up a container now, and returns a function that waits until it has exited and will not be restarted, and returns
+ * its exit status, even if it is removed meanwhile. Both throw as {@linkcode wait} does. The function must be called once.
  */
 export function watchEnd(container: string, options: FolderOptions = {}): () => Promise<number> {
-  const { containers, record: { id, detached }, liveness } = find(container, options);
-  const folder = `${containers}/${id}`;
-  // Its folder may be removed with its end; what is open can still be read.
-  const opened = detached ? openState(folder) : undefined;
+  const target = find(container, options);
+  const { containers, id, record: { detached }, ownership } = target;
+  // Its directory may be removed at its end; an open file can still be read.
+  const opened = detached ? openState(`${containers}/${id}/state`) : undefined;
   return async () => {
-    using state = opened;
-    await awaitEndOf(containers, id);
-    // Nobody has seen the end of one whose monitor was killed. Another command may be about to find it out.
-    const deadline = performance.now() + RELEASE_MS;
-    let record = readRecord(folder);
-    while (record && !record.ended && readOwnership(containers, id) && performance.now() < deadline) {
-      if (isAbandoned(containers, id)) await reclaimThese(containers, [id]);
-      else await pause();
-      record = readRecord(folder);
-    }
-    const told = state && parseState(state.read);
-    const code = record?.ended?.code ?? told?.code;
+    using file = opened;
+    await waitForEnd(target);
+    const record = await waitForRecord(target);
+    const code = record?.ended?.code ?? (file && parseState(() => readState(file)))?.code;
     if (code !== undefined) return code;
-    if (record && !liveness) {
+    if (record && !ownership) {
       throw new ContainerError(`container ${id} has never been started`, {
         code: "not-started",
         facts: { id },
         hint: `sauropod start ${id}`,
       });
     }
-    throw new ContainerError(`container ${id} was removed at its end: its exit code is not known`, {
+    throw new ContainerError(`exit status of container ${id} unknown: it was removed when it exited`, {
       code: "exit-code-unknown",
       facts: { id },
       hint: "run it detached, or without --rm",
@@ -230,67 +220,55 @@ export function watchEnd(container: string, options: FolderOptions = {}): () => 
 }
 
 /**
- * Waits until a container has ended for good, and returns its exit code: that of its last run, if it does not run.
+ * Waits until a container has exited and will not be restarted, and returns the exit status of its last run.
  *
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `not-started` if it never ran;
- * `exit-code-unknown` if it was removed at its end by the process that ran it.
+ * `exit-code-unknown` if it was removed when it exited, by the process that ran it.
  */
 export async function wait(container: string, options: FolderOptions = {}): Promise<number> {
   return await watchEnd(container, options)();
 }
 
 /**
- * Ends a container as {@linkcode stop} does, and starts it again.
+ * Stops a container as {@linkcode stop} does, and starts it again.
  *
  * @throws whatever `stop` and `start` throw.
  */
 export async function restart(container: string, options: StopOptions = {}): Promise<void> {
-  const { record: { id } } = find(container, options);
+  const { id } = find(container, options);
   await stop(id, options);
   await start(id, options);
 }
 
 /** Options of {@linkcode remove}. */
 export interface RemoveOptions extends FolderOptions {
-  /** Kill it if it runs. Default: it is an error. */
+  /** Kill the container if it runs. Default: throw an error. */
   force?: boolean;
 }
 
-/** Kills all that runs of a container, and waits until whoever held it has let go of it. */
-async function end(found: Found): Promise<void> {
-  const { containers, record: { id } } = found;
-  const process = await retire(found);
-  const liveness = readOwnership(containers, id);
-  const record = readOr(containers, id, found.record);
-  if (liveness) await endContainer(containers, record, process ? { ...liveness, process } : liveness);
-  await released(found);
+/** Kills all processes of a container, and waits until its owner has released it. */
+async function killAll(target: Target): Promise<void> {
+  const { containers, id } = target;
+  const process = await disableRestart(target);
+  const ownership = readOwnership(containers, id);
+  const record = readOr(containers, id, target.record);
+  if (ownership) await endContainer(containers, record, process ? { ...ownership, process } : ownership);
+  await waitForRelease(target);
 }
 
-/** Waits until whoever held a container that has ended has let go of it. Throws if it runs, or is started again. */
-async function awaitEnded({ containers, record: { id } }: Found): Promise<void> {
-  const deadline = performance.now() + RELEASE_MS;
-  for (let liveness; (liveness = readOwnership(containers, id)) && ownerIsAlive(liveness); await pause()) {
+/** Waits until the owner of an exited container has released it. Throws if it runs, or is restarted. */
+async function requireExited(target: Target): Promise<void> {
+  const { containers, id } = target, hint = "stop it first, or use --force";
+  const released = await waitUntil(() => {
+    const ownership = liveOwnership(target);
+    if (!ownership) return true;
     const record = readRecord(`${containers}/${id}`);
-    refuseUnseen(containers, id, liveness);
-    const status = record ? shownStatusOf(record, liveness) : "exited";
-    if (status === "exited" && performance.now() < deadline) continue;
-    throw new ContainerError(`container ${id} is ${status === "exited" ? "just ending" : status}`, {
-      code: "container-running",
-      facts: { id },
-      hint: "end it first, or use --force",
-    });
-  }
-}
-
-/** Refuses one that was made ahead and waits: it ends when whoever made it wants that, or does. */
-function refuseAhead({ record, liveness }: Found): void {
-  if (!liveness || !awaitsCommand(record) || !ownerIsAlive(liveness)) return;
-  const { id } = record, { pid } = liveness.owner;
-  throw new ContainerError(`container ${id} cannot be removed: process ${pid} has made it ahead of its command`, {
-    code: "container-busy",
-    facts: { id, owner: pid },
-    hint: "it goes when that process lets go of it, or ends",
-  });
+    requireVisibleOwner(containers, id, ownership);
+    const status = record ? shownStatusOf(record, ownership) : "exited";
+    if (status !== "exited") throw stillRunning("remove", id, status, hint);
+    return false;
+  }, RELEASE);
+  if (!released) throw stillRunning("remove", id, "exiting", hint);
 }
 
 /**
@@ -300,16 +278,15 @@ function refuseAhead({ record, liveness }: Found): void {
  * `container-busy`.
  */
 export async function remove(container: string, options: RemoveOptions = {}): Promise<void> {
-  const found = find(container, options, options.force);
-  const { containers, record: { id } } = found;
-  if (options.force) refuseAhead(found);
-  if (found.liveness) await (options.force ? end(found) : awaitEnded(found));
-  const record = readOr(containers, id, found.record);
+  const target = find(container, options, options.force);
+  const { containers, id, ownership } = target;
+  if (options.force && ownership && awaitsCommand(target.record) && ownerIsAlive(ownership)) {
+    const reason = `process ${ownership.owner.pid} has prepared it for a later command`;
+    throw busy("remove", id, reason, "wait until that process releases it or exits");
+  }
+  if (ownership) await (options.force ? killAll(target) : requireExited(target));
+  const record = readOr(containers, id, target.record);
   if (readOwnership(containers, id) === undefined) removeGroups(record.cgroups);
   if (await removeContainer(containers, record)) return;
-  throw new ContainerError(`container ${id} cannot be removed: another command is starting or removing it`, {
-    code: "container-busy",
-    facts: { id },
-    hint: "try again in a moment",
-  });
+  throw busy("remove", id, "another command is starting or removing it");
 }

@@ -1,5 +1,5 @@
 /**
- * Changing the limits of containers, and when they are started again.
+ * Updating the resource limits and restart policies of containers.
  *
  * @module
  */
@@ -9,32 +9,32 @@ import { type CgroupHost, detectCgroups } from "../../cgroup/host.ts";
 import type { Limits } from "../../cgroup/limits.ts";
 import { type CgroupPlan, groupName, type GroupPlan, planCgroups } from "../../cgroup/plan.ts";
 import { memoryOf } from "../../cgroup/usage.ts";
-import { CgroupError, ContainerError, InputError } from "../../errors.ts";
+import { CgroupError, InputError } from "../../errors.ts";
 import { formatSize } from "../../text/size.ts";
-import { requireRunning, type Running } from "../state/runtime_groups.ts";
+import { requireRunning, type Running } from "../state/running.ts";
 import { findContainer } from "../state/names.ts";
 import { memoryOfProcess } from "../stats/process_usage.ts";
 import { processesOf } from "../stats/processes.ts";
 import { awaitsCommand, type ContainerRecord, readRecord, statusOf, withRecord, writeRecord } from "../state/record.ts";
 import { changeRestart, checkRestart } from "../state/restart_policy.ts";
 import { readOwnership } from "../state/ownership.ts";
-import { refuseUnseen } from "../state/unseen.ts";
+import { busy, removedMeanwhile, requireVisibleOwner } from "../state/errors.ts";
 
-/** What to change. */
+/** Changes to a container: limits, and its restart policy. */
 export interface Changes extends Limits {
-  /** When to start it again, as `run --restart` has it. */
+  /** The restart policy, as of `run --restart`. Default: unchanged. */
   readonly restart?: string;
 }
 
-/** What an update did. */
+/** The result of an update. */
 export interface Updated {
   /** The container's id. */
   readonly id: string;
-  /** All its limits now. */
+  /** All its limits after the update. */
   readonly limits: Limits;
-  /** Whether it runs, and so under these limits; else they count from its next start. */
+  /** Whether it runs, under these limits; otherwise they take effect at its next start. */
   readonly running: boolean;
-  /** Bytes of memory that it took before its memory was counted, and that its limit therefore does not count. Default: none. */
+  /** Bytes of memory that it allocated before accounting began, and that its limit does not include. Default: none. */
   readonly uncounted?: number;
 }
 
@@ -47,33 +47,36 @@ function memoryOfProcesses(first: number): number {
 }
 
 /**
- * Bytes of memory that a limit would have to leave to a container that runs: what the kernel cannot take back. v1 would
- * find out by itself, but v2 kills for it, and a group that is new counts nothing yet.
+ * Checks that a new memory limit is not below the memory of a running container that the kernel cannot reclaim, and
+ * returns that usage. v1 refuses such a limit itself, but v2 kills, and a new group has counted nothing yet.
  */
-function refuseBelowUsage({ record, process }: Running, limit: number, counted: boolean): number {
+function checkMemoryUsage({ record, process }: Running, limit: number, counted: boolean): number {
   const memory = record.cgroups.map(memoryOf).find((memory) => memory !== undefined);
   const used = counted && memory ? memory.used - memory.cache : memoryOfProcesses(process.pid);
   if (used <= limit) return used;
-  throw new CgroupError(`--memory ${formatSize(limit)}: container ${record.id} uses ${formatSize(used)} already`, {
-    code: "limit-below-usage",
-    facts: { id: record.id, limit, used },
-    hint: "sauropod stats shows what it uses; choose more than that.",
-  });
+  throw new CgroupError(
+    `cannot set --memory ${formatSize(limit)}: container ${record.id} already uses ${formatSize(used)}`,
+    {
+      code: "limit-below-usage",
+      facts: { id: record.id, limit, used },
+      hint: "choose a higher limit; sauropod stats shows the usage",
+    },
+  );
 }
 
 function countsMemory({ cgroups }: ContainerRecord): boolean {
   return cgroups.some((group) => memoryOf(group) !== undefined);
 }
 
-/** Of the planned groups, those that hold limits, which the container must be in. */
+/** Returns the planned groups with limits. The container must be in all of them. */
 function limitedOf({ groups }: CgroupPlan, { id, cgroups }: ContainerRecord): GroupPlan[] {
   const limited = groups.filter((group) => group.limited);
   const missing = limited.find(({ path }) => !cgroups.includes(path));
   if (!missing) return limited;
-  throw new CgroupError(`container ${id} is not in the control group ${missing.path}, which would have the limit`, {
+  throw new CgroupError(`cannot limit container ${id}: it is not in the control group ${missing.path}`, {
     code: "group-missing",
     facts: { id, path: missing.path },
-    hint: "the limit counts from its next start, if it is set while the container does not run",
+    hint: "set the limit while the container is not running; it takes effect at the next start",
   });
 }
 
@@ -81,9 +84,9 @@ function applyTo(containers: string, running: Running, asked: Limits, limits: Li
   const { record } = running;
   const folder = `${containers}/${record.id}`;
   const groups = limitedOf(planFor(detectCgroups(), record, limits), record);
-  // On v2 a controller may be handed down only now.
+  // On v2 the controller may have been enabled for the group only now.
   const counted = countsMemory(record);
-  const used = asked.memory === undefined ? 0 : refuseBelowUsage(running, asked.memory, counted);
+  const used = asked.memory === undefined ? 0 : checkMemoryUsage(running, asked.memory, counted);
   const undo = changeLimits(groups);
   const late = limits.memory !== undefined && !counted;
   try {
@@ -112,20 +115,16 @@ function merge(old: Limits, asked: Limits): Limits {
   };
 }
 
-/** Sets limits of a container; those that are not named stay as they are. For use under the lock of its record. */
+/** Sets limits of a container and keeps the others. Must be called under the lock of its record. */
 function updateLimits(containers: string, record: ContainerRecord, asked: Limits): Updated {
   const limits = merge(record.options.limits ?? {}, asked);
-  const liveness = readOwnership(containers, record.id), status = statusOf(record, liveness);
+  const ownership = readOwnership(containers, record.id), status = statusOf(record, ownership);
   if (status === "running") return applyTo(containers, requireRunning(containers, record), asked, limits);
-  if (liveness && status === "created") {
-    const why = awaitsCommand(record) ? "waits for its command" : "is just being started";
-    throw new ContainerError(`container ${record.id} ${why} and has got its limits already`, {
-      code: "container-busy",
-      facts: { id: record.id },
-      hint: "change them when it runs",
-    });
+  if (ownership && status === "created") {
+    const reason = awaitsCommand(record) ? "it is waiting for its command" : "it is being started";
+    throw busy("update", record.id, reason, "update it when it is running");
   }
-  // Refuses what this host could not set at the next start.
+  // Throws for limits that this host could not set at the next start.
   planFor(detectCgroups(), record, limits);
   writeRecord(`${containers}/${record.id}`, { ...record, options: { ...record.options, limits } });
   return { id: record.id, limits, running: false };
@@ -138,8 +137,8 @@ function isEmpty(changes: Changes): boolean {
 function update(containers: string, record: ContainerRecord, { restart, ...limits }: Changes): Updated {
   const { id, options, keep } = record, folder = `${containers}/${id}`;
   checkRestart(restart, keep);
-  const liveness = readOwnership(containers, id), running = statusOf(record, liveness) === "running";
-  refuseUnseen(containers, id, liveness);
+  const ownership = readOwnership(containers, id), running = statusOf(record, ownership) === "running";
+  requireVisibleOwner(containers, id, ownership);
   const updated = isEmpty(limits)
     ? { id, limits: options.limits ?? {}, running }
     : updateLimits(containers, record, limits);
@@ -148,23 +147,20 @@ function update(containers: string, record: ContainerRecord, { restart, ...limit
 }
 
 /**
- * Changes limits of a container, and when it is started again: at once if it runs, and for all its later starts. What is
- * not named stays as it is. Either all limits change or none.
+ * Updates limits and the restart policy of a container, at once if it runs, and for later starts. Settings that are not
+ * given stay as they are. Either all limits change or none.
  *
  * @param query Its name, id or the beginning of its id.
- * @throws {InputError} `no-limits`, `bad-restart`, and for limits that make no sense.
- * @throws {ContainerError} `container-not-found`; `not-detached`, `container-busy` if its monitor cannot be told.
+ * @throws {InputError} `no-limits`, `bad-restart`, and for invalid limits.
+ * @throws {ContainerError} `container-not-found`; `not-detached`, `container-busy` if its monitor cannot be reached.
  * @throws {CgroupError} for limits that this host cannot set; `limit-below-usage`, `limit-refused`.
  */
 export function updateContainer(containers: string, query: string, asked: Changes): Updated {
   if (isEmpty(asked)) {
-    throw new InputError("there is no limit to change", { code: "no-limits", hint: "for example --memory 256m" });
+    throw new InputError("no limit to change", { code: "no-limits", hint: "name one, for example --memory 256m" });
   }
   const record = findContainer(containers, query);
   const updated = withRecord(`${containers}/${record.id}`, (current) => update(containers, current, asked));
-  if (updated) return updated;
-  throw new ContainerError(`container ${record.id} has been removed meanwhile`, {
-    code: "container-not-found",
-    facts: { id: record.id },
-  });
+  if (!updated) throw removedMeanwhile(record.id);
+  return updated;
 }

@@ -12,7 +12,6 @@ import { isFolder } from "../../../ffi/fs/paths.ts";
 import { mayShareBlocks, syncLater } from "../../../ffi/fs/filesystems.ts";
 import { flags } from "../../../ffi/program/flags.ts";
 import { AT_FDCWD, chmodAt, chownAt, close, openAt } from "../../../ffi/fs/fs.ts";
-import { ContainerError } from "../../errors.ts";
 import type { Image } from "../../store/image.ts";
 import type { ImageSettings } from "../../oci.ts";
 import { cloneTree } from "./clone_tree.ts";
@@ -24,7 +23,7 @@ import { type ContainerRecord, lowerOf, statusOf, writeRecord } from "../state/r
 import { withOfflineContainer } from "../state/offline_lock.ts";
 import { readOwnership } from "../state/ownership.ts";
 import { namesIn } from "../../host/sample.ts";
-import { refuseUnseen } from "../state/unseen.ts";
+import { busy, requireVisibleOwner } from "../state/errors.ts";
 
 /** Makes an upper folder like the one that was there: its mode and owner are those of the container's root. */
 function renewUpper(layer: string, upper: string): void {
@@ -99,14 +98,10 @@ export async function snapshot(containers: string, query: string): Promise<Snaps
   const release = holdLayers(containers);
   try {
     const liveness = readOwnership(containers, id), status = statusOf(found, liveness);
-    refuseUnseen(containers, id, liveness);
+    requireVisibleOwner(containers, id, liveness);
     if (status === "running") return { record: await copyLayer(containers, found), release };
     if (liveness && status !== "exited") {
-      throw new ContainerError(`container ${id} is just being started`, {
-        code: "container-busy",
-        facts: { id, status },
-        hint: "try again in a moment",
-      });
+      throw busy("fork", id, "it is being started");
     }
     return { record: await withOfflineContainer(containers, id, (record) => giveLayer(containers, record)), release };
   } catch (error) {

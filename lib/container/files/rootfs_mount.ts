@@ -11,6 +11,7 @@ import { flags } from "../../../ffi/program/flags.ts";
 import { AT_FDCWD, close, openAt, openMount } from "../../../ffi/fs/fs.ts";
 import { reapNow } from "../../../ffi/process/process.ts";
 import { ContainerError, InputError } from "../../errors.ts";
+import { sleep } from "../../host/clock.ts";
 import { failedWith } from "../../tar/tree.ts";
 import { compileView, VIEW, type View } from "../../program/detached_mount.ts";
 import type { BindMount } from "../../program/spec.ts";
@@ -20,7 +21,7 @@ import { type ContainerRecord, lowerOf, statusOf } from "../state/record.ts";
 import { isAlive, type ProcessIdentity } from "../../host/process_identity.ts";
 import { withOfflineContainer } from "../state/offline_lock.ts";
 import { readOwnership } from "../state/ownership.ts";
-import { refuseUnseen } from "../state/unseen.ts";
+import { requireVisibleOwner } from "../state/errors.ts";
 
 const ROOT = flags("O", "PATH", "DIRECTORY");
 const ATTEMPTS = 50, PAUSE_MS = 20;
@@ -119,7 +120,7 @@ export async function withRoot<T>(
   for (let tries = 0;; tries++) {
     const record = findContainer(containers, query), { id } = record;
     const liveness = readOwnership(containers, id), status = statusOf(record, liveness);
-    refuseUnseen(containers, id, liveness);
+    requireVisibleOwner(containers, id, liveness);
     if (status === "running" && liveness?.process) {
       const fd = openRunning(liveness.process);
       if (fd !== undefined) return await use(fd, record);
@@ -128,6 +129,6 @@ export async function withRoot<T>(
       return await withOfflineContainer(containers, id, (stopped) => use(open(stopped), stopped));
     }
     // It is being started, or ends right now.
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    await sleep(PAUSE_MS);
   }
 }

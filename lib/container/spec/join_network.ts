@@ -11,7 +11,7 @@ import { ContainerError } from "../../errors.ts";
 import type { ContainerSpec } from "../../program/spec.ts";
 import { sharedFiles } from "../../network/name_files.ts";
 import { readOwnFile } from "../../network/hosts_files.ts";
-import { refuseUnseen } from "../state/unseen.ts";
+import { requireVisibleOwner } from "../state/errors.ts";
 
 /**
  * The network of the running container that `query` names, and the files that go with it.
@@ -25,7 +25,7 @@ export function joinContainer(
 ): Pick<ContainerSpec, "network" | "files"> {
   const { id } = findContainer(containers, query);
   const liveness = readOwnership(containers, id);
-  refuseUnseen(containers, id, liveness);
+  requireVisibleOwner(containers, id, liveness);
   if (!liveness?.process || !isRunning(liveness)) {
     throw new ContainerError(`the container ${query} does not run, so that its network cannot be joined`, {
       code: "not-running",

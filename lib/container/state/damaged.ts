@@ -1,5 +1,5 @@
 /**
- * Containers whose record or marks are damaged: what can still be known of them, so that they can be ended and removed.
+ * Containers with a damaged record or damaged ownership marks: recovers enough to kill and remove them.
  *
  * @module
  */
@@ -16,9 +16,10 @@ import { findContainer, holderOf, nameOf } from "./names.ts";
 import { type ContainerRecord, isRunning, type Ownership, readRecord } from "./record.ts";
 import { identifyProcess, isAlive } from "../../host/process_identity.ts";
 import { readOwnership, replaceMarks, withMarks } from "./ownership.ts";
-import { refuseUnseen } from "./unseen.ts";
+import { namesIn } from "../../host/sample.ts";
+import { requireVisibleOwner } from "./errors.ts";
 
-/** The control groups that a process is in below the container's own, and those that the container would have had. */
+/** Returns a container's existing control groups: those that a process of it is in, and the default ones. */
 export function groupsOf(id: string, pid: number | undefined): string[] {
   const { hierarchies } = thisHost(), name = groupName(id);
   const lines = pid === undefined ? [] : (readSmallFile(`/proc/${pid}/cgroup`) ?? "").split("\n");
@@ -40,7 +41,18 @@ function timeOf(folder: string): string {
   }
 }
 
-/** What stands for the record of a container whose own says nothing. */
+/** Lists the ids of containers that have ownership marks. */
+export function liveIds(containers: string): string[] {
+  const ids = namesIn(`${containers}/.live`).flatMap((name) => /^([0-9a-f]{12})(\.process)?$/.exec(name)?.[1] ?? []);
+  return [...new Set(ids)];
+}
+
+/** Lists the ids of containers with damaged ownership marks. */
+export function damagedMarks(containers: string): string[] {
+  return liveIds(containers).filter((id) => readOwnership(containers, id)?.damaged);
+}
+
+/** Creates a record that stands in for a damaged one. */
 export function standIn(containers: string, id: string): ContainerRecord {
   const name = nameOf(containers, id), process = readOwnership(containers, id)?.process;
   return {
@@ -57,7 +69,7 @@ export function standIn(containers: string, id: string): ContainerRecord {
   };
 }
 
-/** Reads a container's record; where that is damaged, `otherwise`. */
+/** Reads a container's record. Returns `otherwise` if there is none or it is damaged. */
 export function readOr(containers: string, id: string, otherwise: ContainerRecord): ContainerRecord {
   try {
     return readRecord(`${containers}/${id}`) ?? otherwise;
@@ -67,14 +79,14 @@ export function readOr(containers: string, id: string, otherwise: ContainerRecor
   }
 }
 
-/** Whether a container without a record runs. */
+/** Returns whether a container without a record runs. */
 function runsUnrecorded(containers: string, id: string): boolean {
-  const liveness = readOwnership(containers, id);
-  return liveness !== undefined && (liveness.damaged === true || isRunning(liveness));
+  const ownership = readOwnership(containers, id);
+  return ownership !== undefined && (ownership.damaged === true || isRunning(ownership));
 }
 
 /**
- * Finds a container like `findContainer`, also one whose record is damaged, or missing while it runs.
+ * Finds a container like `findContainer`, including one whose record is damaged, or missing while it runs.
  *
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`.
  */
@@ -91,20 +103,20 @@ export function findEvenDamaged(containers: string, query: string): { record: Co
 }
 
 /**
- * Makes the marks of a container say again whose it is, if they are damaged: its monitor and its first process are found
- * by what they have open. Marks of nobody are removed.
+ * Repairs damaged ownership marks of a container: its monitor is found by its open descriptors, its first process as the
+ * monitor's child. Marks without an owner are removed. Returns the ownership.
  *
- * @throws {ContainerError} `container-damaged` if somebody has it who cannot be found.
+ * @throws {ContainerError} `container-damaged` if its owner is alive and cannot be found.
  */
 export function mendMarks(containers: string, id: string): Ownership | undefined {
   const found = readOwnership(containers, id);
   if (!found?.damaged) return found;
   return withMarks(containers, () => {
-    const monitor = findMonitors().find(({ folder }) => folder === `${containers}/${id}`)?.mark;
+    const monitor = findMonitors().find(({ folder }) => folder === `${containers}/${id}`)?.identity;
     const marked = found.process && isAlive(found.process) ? found.process : undefined;
     const process = marked ?? (monitor && firstOf(monitor.pid));
     const owner = monitor ?? (process && identifyProcess(parentOf(process.pid)));
-    if (!owner && isLocked(containers, id, "container")) refuseUnseen(containers, id, found);
+    if (!owner && isLocked(containers, id, "container")) requireVisibleOwner(containers, id, found);
     replaceMarks(containers, id, owner, process);
     return readOwnership(containers, id);
   });

@@ -1,57 +1,58 @@
 /**
- * Writing down what happens with containers, a line each in `.events`.
+ * Event log of containers: one JSON line per event, appended to `.events`.
  *
  * @module
  */
 
 import { flags } from "../../../ffi/program/flags.ts";
-import { AT_FDCWD, close, lock, openAt, seekEnd, statusAt, writeAll } from "../../../ffi/fs/fs.ts";
+import { Fd } from "../../../ffi/fs/fd.ts";
+import { AT_FDCWD, lock, openAt, seekEnd, statusAt, writeAll } from "../../../ffi/fs/fs.ts";
 import { now } from "../../host/clock.ts";
 
-/** Something that happened with a container. */
+/** An event of a container. */
 export interface ContainerEvent {
-  /** When, in UTC with nanoseconds: `2026-11-24T06:15:12.699123456Z`. */
+  /** Time in UTC with nanoseconds: `2026-11-24T06:15:12.699123456Z`. */
   readonly time: string;
   /**
-   * What: `create`, `start`, `start_failed`, `rename`, `pause`, `unpause`, `oom`, `health_status`, `die`, `destroy`.
+   * Kind of event: `create`, `start`, `start_failed`, `rename`, `pause`, `unpause`, `oom`, `health_status`, `die`, `destroy`.
    */
   readonly action: string;
-  /** The container's id. */
+  /** Id of the container. */
   readonly id: string;
-  /** Its name, if it has one. */
+  /** Name of the container, if it has one. */
   readonly name?: string;
-  /** When it was given another name: the one before. */
+  /** For `rename`: the previous name. */
   readonly oldName?: string;
-  /** The image as the user wrote it. */
+  /** Image name as given by the user. */
   readonly image?: string;
-  /** When it died: its exit code. */
+  /** For `die`: the exit status. */
   readonly exitCode?: number;
-  /** When it died: the number of the signal that killed it. */
+  /** For `die`: the number of the signal that killed it. */
   readonly signal?: number;
-  /** When it died: whether the kernel killed one of its processes for lack of memory. */
+  /** For `die`: whether the kernel killed one of its processes for lack of memory. */
   readonly oomKilled?: boolean;
-  /** When it could not be started again: the error number of the system call that failed. */
+  /** For `start_failed`: the error number of the system call that failed. */
   readonly errno?: number;
-  /** What that means. */
+  /** For `start_failed`: the description of that error number. */
   readonly error?: string;
-  /** When its health has changed: whether it is well. */
+  /** For `health_status`: the new health status. */
   readonly health?: string;
-  /** When it died: whether nobody saw it. */
+  /** For `die`: whether no process saw the exit, and a later command recorded it. */
   readonly lost?: boolean;
 }
 
-/** Where events are written, below the folder of containers. */
+/** Name of the event log in the directory of containers. */
 export const EVENTS = ".events";
 
 const MAX_SIZE = 1 << 20;
 
-/** Renames the file behind `fd`, unless another process just did. */
+/** Renames the file behind `fd`, unless another process has just done so. */
 function rotate(path: string, fd: number): void {
   lock(fd, "exclusive");
   if (statusAt(AT_FDCWD, path).ino === statusAt(fd).ino) Deno.renameSync(path, `${path}.1`);
 }
 
-/** Writes down what happened with a container. That it cannot be written hurts nobody. */
+/** Records an event of a container. Errors are ignored. */
 export function recordEvent(
   containers: string,
   action: "create" | "start" | "rename" | "pause" | "unpause" | "die" | "destroy",
@@ -63,14 +64,10 @@ export function recordEvent(
   const event: ContainerEvent = { time, action, id, name, image, ...more };
   const how = flags("O", "WRONLY", "APPEND", "CREAT", "NOFOLLOW", "NONBLOCK");
   try {
-    const fd = openAt(AT_FDCWD, path, how, 0o600);
-    try {
-      writeAll(fd, new TextEncoder().encode(JSON.stringify(event) + "\n"));
-      if (seekEnd(fd) > MAX_SIZE) rotate(path, fd);
-    } finally {
-      close(fd);
-    }
+    using file = new Fd(openAt(AT_FDCWD, path, how, 0o600));
+    writeAll(file.number, new TextEncoder().encode(JSON.stringify(event) + "\n"));
+    if (seekEnd(file.number) > MAX_SIZE) rotate(path, file.number);
   } catch {
-    // It is a help for those who look on.
+    // The event log must not fail a command.
   }
 }

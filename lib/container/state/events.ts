@@ -1,5 +1,5 @@
 /**
- * Reading what happens with containers.
+ * Events of containers, read from the event log and followed: `events`.
  *
  * @module
  */
@@ -12,20 +12,20 @@ import { forEachLine } from "./log_format.ts";
 import { readRecord } from "./record.ts";
 import { openParts, readParts, startBehind } from "./rotated.ts";
 
-/** Which events to read. */
+/** Selection of events. */
 export interface EventOptions {
-  /** Also past events, of this time or later, as {@linkcode parseTime} reads it. Default: only those to come. */
+  /** Start time, as {@linkcode parseTime} reads it. Default: now. */
   readonly since?: string;
-  /** Only events of this time or earlier; the waiting ends then. Default: wait for ever. */
+  /** End time, until which events are followed. Default: follow without end. */
   readonly until?: string;
   /**
    * `KEY=VALUE`, where KEY is `container` (a name, an id or its beginning), `action` (also written `event`) or `image`
-   * (with or without its tag). One of those with the same key must hold, for each key. Default: all events.
+   * (with or without its tag). Filters with the same key are alternatives, different keys are combined. Default: all events.
    */
   readonly filters?: readonly string[];
-  /** Ends the waiting. */
+  /** Stops following when aborted. */
   readonly signal?: AbortSignal;
-  /** Called when events may have been rotated away before they were read. */
+  /** Called when events may have been lost by rotation. */
   readonly onLoss?: () => void;
 }
 
@@ -39,7 +39,7 @@ const FILTERS: Filters<ContainerEvent> = {
 };
 
 /**
- * The test that filters describe.
+ * Parses filters into a predicate.
  *
  * @throws {InputError} `bad-filter`.
  */
@@ -52,7 +52,7 @@ function isEvent(value: unknown): value is ContainerEvent {
     "action" in value && typeof value.action === "string" && "id" in value && typeof value.id === "string";
 }
 
-/** The event of a line; undefined if it is none. What a killed writer left of one may stand before it. */
+/** Parses a line of the event log; undefined if it is invalid. The incomplete line of a killed writer may precede the event. */
 export function parseEvent(line: string): ContainerEvent | undefined {
   for (const text of [line, line.slice(Math.max(0, line.lastIndexOf('{"time":')))]) {
     try {
@@ -72,14 +72,14 @@ function describe(containers: string, id: string): Description {
     const { name, image } = readRecord(`${containers}/${id}`) ?? {};
     return { name, image };
   } catch {
-    // A damaged record; the event is none the worse.
+    // The record is damaged; the event is shown without it.
     return {};
   }
 }
 
 /**
- * Gives events the name and image of their container, and a text to error numbers, which its monitor does not know: it
- * goes on to tell the name that the container had when it was started. Past events keep the names of their time.
+ * Returns a function that completes events with the name and image of their container and a description of error numbers.
+ * A monitor keeps writing the name that the container had when it was started. Past events keep the names of their time.
  */
 function completer(containers: string, isLive: boolean): (event: ContainerEvent) => ContainerEvent {
   const known = new Map<string, Description>();
@@ -94,7 +94,7 @@ function completer(containers: string, isLive: boolean): (event: ContainerEvent)
 }
 
 /**
- * What happens with the containers in the folder `containers`, from the time of the call on or since another one.
+ * Yields the events of the containers in the directory `containers`, from now on or since a start time.
  *
  * @throws {InputError} `bad-time`, `bad-filter`.
  */

@@ -1,11 +1,12 @@
 /**
- * What containers had changed when they were forked, in layers that nobody changes any more: `.layers/HEX/diff` in the
- * folder of containers. They belong to the containers whose records name them.
+ * Read-only layers of forked containers: their changes up to the fork, in `.layers/HEX/diff` in the directory of
+ * containers. A layer belongs to all containers whose records name it.
  *
  * @module
  */
 
 import { flags } from "../../../ffi/program/flags.ts";
+import { Fd } from "../../../ffi/fs/fd.ts";
 import { AT_FDCWD, close, lock, openAt, removeTree } from "../../../ffi/fs/fs.ts";
 import { randomBytes } from "../../../ffi/process/random.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -23,7 +24,7 @@ function openLock(containers: string): number {
   );
 }
 
-/** Keeps layers that no record names yet from being taken away, until the function that is returned is called. */
+/** Protects layers that no record names yet from removal, until the returned function is called. */
 export function holdLayers(containers: string): () => void {
   const fd = openLock(containers);
   lock(fd, "shared");
@@ -34,25 +35,21 @@ export function holdLayers(containers: string): () => void {
   };
 }
 
-/** Makes room for a new layer; returns the path that it is to have, which does not exist. */
+/** Reserves a new layer and returns its path, which does not exist yet. */
 export function newLayer(containers: string): string {
   const folder = `${containers}/${FOLDER}/${randomBytes(8).toHex()}`;
   Deno.mkdirSync(folder, { mode: 0o700 });
   return `${folder}/diff`;
 }
 
-/** Takes away the layers that belong to no container, unless one is being forked. */
+/** Removes the layers that belong to no container, unless a container is being forked. */
 export async function removeStaleLayers(containers: string, records: readonly ContainerRecord[]): Promise<void> {
   const names = namesIn(`${containers}/${FOLDER}`).filter((name) => name !== LOCK);
   if (names.length === 0) return;
   const used = new Set(records.flatMap(({ layers = [] }) => layers));
   const stale = names.filter((name) => !used.has(`${containers}/${FOLDER}/${name}/diff`));
   if (stale.length === 0) return;
-  const fd = openLock(containers);
-  try {
-    if (!lock(fd, "exclusive", false)) return;
-    for (const name of stale) await removeTree(`${containers}/${FOLDER}/${name}`);
-  } finally {
-    close(fd);
-  }
+  using file = new Fd(openLock(containers));
+  if (!lock(file.number, "exclusive", false)) return;
+  for (const name of stale) await removeTree(`${containers}/${FOLDER}/${name}`);
 }

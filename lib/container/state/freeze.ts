@@ -1,7 +1,7 @@
 /**
- * Whose a freeze is. A container that is frozen while its files are copied has a mark, `.live/ID.freeze`, of the process
- * that copies: when that is killed, the next command lets the container run again. One that the user has paused is
- * frozen without a mark.
+ * Ownership of a freeze: tells a temporary one (fork, commit) from a user's `pause`. A temporary freeze has a mark,
+ * `.live/ID.freeze`, of the process that copies files: after that is killed, the next command thaws the container. A
+ * paused container has no mark.
  *
  * @module
  */
@@ -16,7 +16,8 @@ import {
   readRecord,
   statusOf,
 } from "./record.ts";
-import { requireRunning } from "./runtime_groups.ts";
+import { sleep } from "../../host/clock.ts";
+import { requireRunning } from "./running.ts";
 import { clearFreeze, freezerOf, setFreezer, withMarks } from "./ownership.ts";
 
 /** What a container is doing, as people are told. */
@@ -24,7 +25,7 @@ export type ShownStatus = ContainerStatus | "paused";
 
 const POLL_MS = 5;
 
-/** Whether nobody alive has a container frozen for a moment. What one who is gone has frozen runs again then. */
+/** Thaws a container if the process that froze it temporarily has died. Returns whether no temporary freeze remains. */
 function releaseStaleFreeze(containers: string, id: string): boolean {
   const freezer = freezerOf(containers, id);
   if (!freezer) return true;
@@ -34,23 +35,23 @@ function releaseStaleFreeze(containers: string, id: string): boolean {
   return true;
 }
 
-/** Lets a container run again that a process which is gone has frozen for a moment. */
+/** Thaws a container that a process which has died froze temporarily. */
 export function thawAbandoned(containers: string, id: string): void {
   if (freezerOf(containers, id)) withMarks(containers, () => releaseStaleFreeze(containers, id));
 }
 
-/** Runs `work` when nobody has a container frozen for a moment, and keeps others from it meanwhile. Waits for them. */
+/** Runs `work` while no other process freezes the container temporarily. Waits for those that do. */
 export async function withFreezeLock<T>(containers: string, id: string, work: () => T): Promise<Awaited<T>> {
   for (;;) {
     const done = withMarks(containers, () => releaseStaleFreeze(containers, id) ? { value: work() } : undefined);
     if (done) return await done.value;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await sleep(POLL_MS);
   }
 }
 
 /**
- * Says that a container is ours to freeze for a moment. False if the user has paused it, so that it is frozen already
- * and stays so.
+ * Claims the temporary freeze of a container for this process. Returns false if the user has paused it: it is frozen
+ * already and stays so.
  */
 function claimFreeze(containers: string, id: string, groups: readonly string[]): Promise<boolean> {
   return withFreezeLock(containers, id, () => {

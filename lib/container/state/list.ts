@@ -1,49 +1,49 @@
 /**
- * What is known of containers.
+ * Descriptions of containers for `ps` and `inspect`, and their logs.
  *
  * @module
  */
 
-import { standIn } from "./damaged.ts";
+import { liveIds, standIn } from "./damaged.ts";
 import { type LogOptions, readLog, requireLog } from "./log.ts";
 import type { LogRecord } from "./log_format.ts";
 import { findContainer, listContainers } from "./names.ts";
 import { type ShownStatus, shownStatusOf } from "./freeze.ts";
 import { type ContainerRecord, type Elsewhere, isRunning, ownerIsAlive, readRecord } from "./record.ts";
-import { liveIds, readOwnership } from "./ownership.ts";
+import { readOwnership } from "./ownership.ts";
 
-/** What is known of a container: its record, and what it is doing. */
+/** A container's record, state and directory. */
 export interface ContainerInfo extends ContainerRecord {
-  /** What it is doing. */
+  /** Its state. */
   readonly status: ShownStatus;
-  /** The number of its first process. Default: it has none. */
+  /** PID of its first process. Default: it does not run. */
   readonly pid?: number;
-  /** Where it is held by a process that we cannot see. Default: nowhere. */
+  /** Where its owner is, if this process cannot see it. Default: here, or it has none. */
   readonly elsewhere?: Elsewhere;
-  /** Its folder. */
+  /** Its directory. */
   readonly folder: string;
 }
 
 function infoOf(containers: string, record: ContainerRecord): ContainerInfo {
-  const liveness = readOwnership(containers, record.id), status = shownStatusOf(record, liveness);
-  const process = status === "running" || status === "paused" ? liveness?.process : undefined;
+  const ownership = readOwnership(containers, record.id), status = shownStatusOf(record, ownership);
+  const process = status === "running" || status === "paused" ? ownership?.process : undefined;
   return {
     ...record,
     status,
     ...(process ? { pid: process.pid } : {}),
-    ...(liveness?.elsewhere ? { elsewhere: liveness.elsewhere } : {}),
+    ...(ownership?.elsewhere ? { elsewhere: ownership.elsewhere } : {}),
     folder: `${containers}/${record.id}`,
   };
 }
 
-/** All containers, oldest first; also those whose record or marks are damaged, and those that run without a record. */
+/** Lists all containers, oldest first, including damaged ones and those that run without a record. */
 export function listAll(containers: string): ContainerInfo[] {
   const ids: string[] = [];
   const records = listContainers(containers, (id) => ids.push(id));
   const listed = new Set(records.map(({ id }) => id));
   for (const id of liveIds(containers)) {
-    const liveness = listed.has(id) || ids.includes(id) ? undefined : readOwnership(containers, id);
-    if (liveness && (liveness.damaged || isRunning(liveness)) && !readRecord(`${containers}/${id}`)) ids.push(id);
+    const ownership = listed.has(id) || ids.includes(id) ? undefined : readOwnership(containers, id);
+    if (ownership && (ownership.damaged || isRunning(ownership)) && !readRecord(`${containers}/${id}`)) ids.push(id);
   }
   const damaged = ids.map((id): ContainerInfo => {
     const info = infoOf(containers, standIn(containers, id));
@@ -53,7 +53,7 @@ export function listAll(containers: string): ContainerInfo[] {
 }
 
 /**
- * What is known of the container that `query` names.
+ * Describes the container that `query` names.
  *
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`.
  */
@@ -61,14 +61,14 @@ export function inspectOne(containers: string, query: string): ContainerInfo {
   return infoOf(containers, findContainer(containers, query));
 }
 
-/** Whether a container runs, or its monitor may start it again. */
+/** Returns whether a container runs, or its monitor may restart it. */
 export function isHeld(containers: string, id: string): boolean {
-  const liveness = readOwnership(containers, id);
-  return liveness !== undefined && (ownerIsAlive(liveness) || isRunning(liveness));
+  const ownership = readOwnership(containers, id);
+  return ownership !== undefined && (ownerIsAlive(ownership) || isRunning(ownership));
 }
 
 /**
- * The log of the container that `query` names; with `follow`, as long as it runs.
+ * Yields the log of the container that `query` names; with `follow`, as long as it runs.
  *
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `no-log`.
  */

@@ -1,5 +1,5 @@
 /**
- * Reading the log of a container that was started detached: `ID/log`, and what was rotated out of it.
+ * Logs of detached containers: `ID/log` and its rotated files.
  *
  * @module
  */
@@ -23,23 +23,23 @@ import {
 import type { ContainerRecord } from "./record.ts";
 import { openParts, readParts, startBehind } from "./rotated.ts";
 
-/** Why records may be missing: files were rotated away before they were read, or lines are no records. */
+/** Reason for missing records: files were rotated away before they were read, or lines are invalid. */
 export type LogLoss = "rotated" | "damaged";
 
-/** Which records to read, and what to do at the end. */
+/** Selection of log records, and whether to follow the log. */
 export interface LogOptions {
-  /** Only records of this time or later, as {@linkcode parseTime} reads it: `10m`, `2026-11-24T06:15:12Z`. Default: all. */
+  /** Start time, as {@linkcode parseTime} reads it: `10m`, `2026-11-24T06:15:12Z`. Default: all. */
   readonly since?: string;
-  /** Only records of this time or earlier; waiting for more ends then. Default: all. */
+  /** End time, until which the log is followed. Default: all. */
   readonly until?: string;
-  /** Only so many lines from the end of what there is, and what comes after them. Default: all. */
+  /** Number of lines from the current end of the log to begin with. Default: all. */
   readonly tail?: number;
   /**
-   * Wait for more as long as this is true, and then read to the end: whether the container runs. It is asked when
-   * something has changed in the container's folder, and once a second. Default: do not wait.
+   * Follows the log as long as this returns true (the container runs), and then reads to its end. Called after each
+   * change in the container's directory, and once a second. Default: do not follow.
    */
   readonly follow?: () => boolean;
-  /** Ends the waiting for more. */
+  /** Stops following when aborted. */
   readonly signal?: AbortSignal;
   /** Called when records may be missing. */
   readonly onLoss?: (loss: LogLoss) => void;
@@ -47,21 +47,21 @@ export interface LogOptions {
 
 const NEWLINE = 10;
 
-/** Whether the container in `folder` has a log. */
+/** Returns whether the container in the directory `folder` has a log. */
 export function hasLog(folder: string): boolean {
   return ((ownershipOf(`${folder}/log`, true)?.mode ?? 0) & S_IF.MT) === S_IF.REG;
 }
 
-/** Why a container has no log, and what to do. */
+/** Returns the reason why a container has no log, and a hint. */
 function absence({ id, name, options, detached }: ContainerRecord): { reason: string; hint: string } {
   const query = name ?? id;
   if (!detached) {
     return {
-      reason: "it was run in the foreground, and what it wrote went to whoever ran it",
-      hint: `run --detach keeps a log; sauropod start ${query} runs this one in the background, with a log`,
+      reason: "it was run attached, and its output went to the process that ran it",
+      hint: `use run --detach; or start this one detached, with a log: sauropod start ${query}`,
     };
   }
-  if (options.logSize === 0) return { reason: "it was made without one", hint: "leave out --log-driver none" };
+  if (options.logSize === 0) return { reason: "it was created without one", hint: "omit --log-driver none" };
   return { reason: "it has not been started yet", hint: `sauropod start ${query}` };
 }
 
@@ -77,9 +77,9 @@ export function requireLog(containers: string, record: ContainerRecord): void {
   throw new ContainerError(`container ${name ?? id} has no log: ${reason}`, { code: "no-log", facts: { id }, hint });
 }
 
-/** Says of each line, from the last on, whether it is before the last `count` lines that the container wrote. */
+/** Returns a predicate for lines, called from the last on: whether one is before the last `count` lines of output. */
 function before(count: number): (line: Uint8Array) => boolean {
-  // Of which streams the line that is being walked through has been met.
+  // Streams whose current line has been met.
   const met = new Set<LogStream>();
   let lines = 0;
   return (line) => {
@@ -93,7 +93,7 @@ function before(count: number): (line: Uint8Array) => boolean {
   };
 }
 
-/** Whole lines of the log, from what is there when this is called. */
+/** Yields whole lines of the log, from its state at the time of the call on. */
 function open(
   folder: string,
   { tail, until, follow, signal, onLoss }: LogOptions,
@@ -105,7 +105,7 @@ function open(
   return readParts(path, parts, {
     more: follow && (() => Date.now() <= end && follow()),
     signal,
-    // A container that has ended is told from one that runs by a link there.
+    // The ownership mark there is removed when the container exits.
     beside: [`${folder.slice(0, folder.lastIndexOf("/"))}/.live`],
     onLoss: () => onLoss?.("rotated"),
   });
@@ -113,16 +113,16 @@ function open(
 
 type Visit = (at: number, end: number, full: boolean) => void;
 
-/** Finds the records that are asked for. */
+/** Returns a function that visits the selected records of a chunk. */
 function select({ since, until, onLoss }: LogOptions): (bytes: Uint8Array, visit: Visit) => void {
   const encoder = new TextEncoder();
   const first = since === undefined ? undefined : encoder.encode(parseTime(since));
-  // A record of exactly this time is wanted too; this one is the next.
+  // Inclusive: `~` sorts after `Z`.
   const end = until === undefined ? undefined : encoder.encode(parseTime(until).replace(/Z$/, "~"));
   return (bytes, visit) => {
     let damaged = false;
     forEachLine(bytes, (at, stop, ended) => {
-      // A line that was not ended is being written, or its writer was killed.
+      // A line without a newline is being written, or its writer was killed.
       if (!isRecord(bytes, at, stop)) damaged ||= ended;
       else if (first && isEarlier(bytes, at, first)) return;
       else if (!end || isEarlier(bytes, at, end)) visit(at, stop, ended && isFullAt(bytes, at));
@@ -132,8 +132,8 @@ function select({ since, until, onLoss }: LogOptions): (bytes: Uint8Array, visit
 }
 
 /**
- * The records of the log of the container in `folder`, from what is there when this is called. What a container wrote is
- * the texts one after the other, each with a newline unless it is partial.
+ * Yields the log records of the container in the directory `folder`, from the state of the log at the time of the call.
+ * The output is the concatenation of the texts, each with a newline unless it is partial.
  *
  * @throws {InputError} `bad-time`.
  */
@@ -149,9 +149,9 @@ export function readLog(folder: string, options: LogOptions = {}): AsyncGenerato
 }
 
 /**
- * Writes what a container wrote, from what is there when this is called: all bytes as they were, in order. Much quicker
- * than record by record. `write` gets as much as there is of one stream at a time, in a buffer that is used again. With
- * `timestamps`, each line begins with its time and a blank.
+ * Copies the output of a container from its log, from the state of the log at the time of the call: all bytes, in order.
+ * Much faster than record by record. `write` gets runs of one stream in a buffer that is reused. With `timestamps`, each
+ * line begins with its time and a space.
  *
  * @throws {InputError} `bad-time`.
  */
@@ -163,7 +163,7 @@ export async function copyLog(
   const forEachRecord = select(options);
   const inLine: Record<LogStream, boolean> = { stdout: false, stderr: false };
   for await (const chunk of open(folder, options)) {
-    // The texts are moved to the front of the buffer, over the fields that are not wanted.
+    // Moves the texts to the front of the buffer, over the other fields.
     let filled = 0;
     let stream: LogStream = "stdout";
     const flush = (): void => {

@@ -1,32 +1,32 @@
 /**
- * The records of a container's log, a line each, in the text format of Kubernetes' container runtime interface:
+ * Log format of the Kubernetes container runtime interface (CRI), one record per line:
  *
  *     2026-11-24T06:15:12.699123456Z stdout F text
  *
- * F (full) where the text ended with a newline, P (partial) where it goes on in the stream's next record. The text can
- * hold any byte but a newline. All fields before it have a fixed width.
+ * F (full) if the text ended with a newline, P (partial) if it continues in the stream's next record. The text may contain
+ * any byte except newline. All fields before it have a fixed width.
  *
  * @module
  */
 
-/** Which stream something was written to. */
+/** Name of an output stream. */
 export type LogStream = "stdout" | "stderr";
 
-/** A piece of what a container wrote: a line, or a part of one. */
+/** A piece of a container's output: a line, or part of one. */
 export interface LogRecord {
-  /** When, in UTC with nanoseconds: `2026-11-24T06:15:12.699123456Z`. */
+  /** Time in UTC with nanoseconds: `2026-11-24T06:15:12.699123456Z`. */
   readonly time: string;
-  /** To which stream. */
+  /** Stream that it was written to. */
   readonly stream: LogStream;
-  /** What, without the newline at its end. */
+  /** Text, without the newline at its end. */
   readonly text: Uint8Array<ArrayBuffer>;
-  /** Whether it did not end with a newline, but goes on in the stream's next record. */
+  /** Whether it did not end with a newline and continues in the stream's next record. */
   readonly partial: boolean;
 }
 
-/** How long the time is. */
+/** Length of the time. */
 export const TIME_LENGTH = 30;
-/** Where the text begins. */
+/** Offset of the text. */
 export const TEXT = 40;
 
 const NEWLINE = 10, BLANK = 32;
@@ -40,7 +40,7 @@ function isName(bytes: Uint8Array, at: number, name: Uint8Array): boolean {
   return true;
 }
 
-/** Whether a record begins at `at` and ends before `end`. */
+/** Returns whether a record begins at `at` and ends before `end`. */
 export function isRecord(bytes: Uint8Array, at: number, end: number): boolean {
   const tag = bytes[at + TAG];
   return end - at >= TEXT && bytes[at + TIME_LENGTH - 1] === ZULU && bytes[at + TIME_LENGTH] === BLANK &&
@@ -48,17 +48,17 @@ export function isRecord(bytes: Uint8Array, at: number, end: number): boolean {
     (tag === FULL || tag === PARTIAL) && bytes[at + TAG_END] === BLANK;
 }
 
-/** The stream of the record that begins at `at`. */
+/** Returns the stream of the record that begins at `at`. */
 export function streamAt(bytes: Uint8Array, at: number): LogStream {
   return bytes[at + STREAM + 3] === NAMES[0]?.[3] ? "stdout" : "stderr";
 }
 
-/** Whether the record that begins at `at` is marked as full. */
+/** Returns whether the record that begins at `at` is marked as full. */
 export function isFullAt(bytes: Uint8Array, at: number): boolean {
   return bytes[at + TAG] === FULL;
 }
 
-/** Whether the record that begins at `at` is of an earlier time than `time`, as bytes. */
+/** Returns whether the record that begins at `at` is earlier than `time`, given as bytes. */
 export function isEarlier(bytes: Uint8Array, at: number, time: Uint8Array): boolean {
   for (let i = 0; i < TIME_LENGTH; i++) {
     const difference = (bytes[at + i] ?? 0) - (time[i] ?? 0);
@@ -67,7 +67,7 @@ export function isEarlier(bytes: Uint8Array, at: number, time: Uint8Array): bool
   return false;
 }
 
-/** The record that begins at `at` and whose text ends before `end`. */
+/** Decodes the record that begins at `at` and whose text ends before `end`. */
 export function recordAt(bytes: Uint8Array<ArrayBuffer>, at: number, end: number, full: boolean): LogRecord {
   return {
     time: decoder.decode(bytes.subarray(at, at + TIME_LENGTH)),
@@ -77,7 +77,7 @@ export function recordAt(bytes: Uint8Array<ArrayBuffer>, at: number, end: number
   };
 }
 
-/** Calls `visit` for each line: where it begins, where it ends, and whether with a newline. */
+/** Calls `visit` for each line with its begin, its end, and whether it ends with a newline. */
 export function forEachLine(bytes: Uint8Array, visit: (at: number, end: number, ended: boolean) => void): void {
   for (let at = 0; at < bytes.length;) {
     const newline = bytes.indexOf(NEWLINE, at);

@@ -1,68 +1,65 @@
 /**
- * What the monitor of a detached container tells of it: the file `state` in the container's folder, which it writes in
- * place (`ffi/shim/record.c`).
+ * State of a detached container as its monitor reports it: the file `state` in the container's directory, which the monitor
+ * writes in place (`ffi/shim/record.c`).
  *
  * @module
  */
 
 import { flags } from "../../../ffi/program/flags.ts";
-import { AT_FDCWD, close, openAt, SystemError, writeAll } from "../../../ffi/fs/fs.ts";
+import { Fd } from "../../../ffi/fs/fd.ts";
+import { AT_FDCWD, openAt, SystemError, writeAll } from "../../../ffi/fs/fs.ts";
 import { readOwnFile } from "../../../ffi/fs/paths.ts";
 
-/** Whether a container is well, if it has a command that tells. */
+/** Health status of a container with a health check. */
 export type Health = "starting" | "healthy" | "unhealthy";
 
-/** What a monitor tells. */
+/** State reported by a monitor. */
 export interface MonitorState {
-  /** What the container is doing. */
+  /** State of the container. */
   readonly status: "created" | "running" | "restarting" | "exited";
-  /** How many times the monitor has started it again. */
+  /** Number of restarts by the monitor. */
   readonly restarts: number;
-  /** When it was last started, as an ISO 8601 time with nanoseconds; empty if it never was. */
+  /** Time of the last start, in ISO 8601 with nanoseconds; empty if there was none. */
   readonly startedAt: string;
-  /** When it last ended. Default: it has not. */
+  /** Time of the last exit. Default: none. */
   readonly finishedAt?: string;
-  /** How it last ended: the exit code, or 128 plus the signal's number. */
+  /** Last exit status: 128 plus the signal number after a signal. */
   readonly code?: number;
-  /** The number of the signal that killed it. Default: none did. */
+  /** The number of the signal that killed it. Default: none. */
   readonly signal?: number;
   /** Whether the kernel killed one of its processes for lack of memory. */
   readonly oomKilled?: true;
-  /** Whether it is well. Default: nobody asks. */
+  /** Health status. Default: no health check. */
   readonly health?: Health;
-  /** How many times in a row it was not. */
+  /** Number of consecutive failures of the health check. */
   readonly failures?: number;
 }
 
 const FILE = "state", SIZE = 512, TRIES = 20;
 
-// In place: a full disk has no room for another file, nor for one that was made empty first.
+// In place: a full disk has no room for another file, nor for one that was truncated first.
 function write(path: string, text: string): void {
-  const fd = openAt(AT_FDCWD, path, flags("O", "WRONLY", "CREAT", "NOFOLLOW", "NONBLOCK"), 0o600);
-  try {
-    writeAll(fd, new TextEncoder().encode(text));
-  } finally {
-    close(fd);
-  }
+  using file = new Fd(openAt(AT_FDCWD, path, flags("O", "WRONLY", "CREAT", "NOFOLLOW", "NONBLOCK"), 0o600));
+  writeAll(file.number, new TextEncoder().encode(text));
 }
 
-/** Makes the file, as large as it will ever be: a full disk must not keep a monitor from writing. */
+/** Creates the file at its final size: a full disk must not keep a monitor from writing. */
 export function createState(folder: string): void {
   const state: MonitorState & Whole = { sequence: 0, status: "created", restarts: 0, startedAt: "", end: 0 };
   write(`${folder}/${FILE}`, JSON.stringify(state).padEnd(SIZE - 1) + "\n");
 }
 
-/** Reads the file as it is; undefined if there is none. */
+/** Reads the text of the file, to restore it later; undefined if there is none. */
 export function saveState(folder: string): string | undefined {
   return readOwnFile(`${folder}/${FILE}`);
 }
 
-/** Makes the file as it was when it was saved. */
+/** Restores the file that {@linkcode saveState} has read. */
 export function restoreState(folder: string, saved: string | undefined): void {
   if (saved !== undefined) write(`${folder}/${FILE}`, saved);
 }
 
-/** A number at both ends: if they differ, the text was read while it was being written. */
+/** Equal numbers at both ends of the text; different ones if it was read while being written. */
 interface Whole {
   readonly sequence: number;
   readonly end: number;
@@ -90,7 +87,7 @@ function isState(value: unknown): value is MonitorState & Whole {
     "sequence" in value && "end" in value && value.sequence === value.end;
 }
 
-/** Reads what the monitor tells; undefined if the container never had one, or the file is damaged. */
+/** Parses the text that `read` returns, again while it is being written; undefined if there is none or it is damaged. */
 export function parseState(read: () => string | undefined): MonitorState | undefined {
   for (let i = 0; i < TRIES; i++) {
     try {
@@ -109,7 +106,7 @@ export function parseState(read: () => string | undefined): MonitorState | undef
   return undefined;
 }
 
-/** What the monitor of the container in `folder` tells; undefined if it never had one. */
+/** Reads the state of the container in the directory `folder`; undefined if it never had a monitor. */
 export function readState(folder: string): MonitorState | undefined {
   return parseState(() => readOwnFile(`${folder}/${FILE}`));
 }

@@ -1,33 +1,27 @@
 /**
- * Keeping a container from being started while something is done with its files.
+ * The offline lock: keeps a container from being started while a command works on its files.
  *
  * @module
  */
 
-import { AT_FDCWD, close, lock, openAt } from "../../../ffi/fs/fs.ts";
+import { Fd } from "../../../ffi/fs/fd.ts";
+import { AT_FDCWD, lock, openAt } from "../../../ffi/fs/fs.ts";
 import { flags } from "../../../ffi/program/flags.ts";
-import { ContainerError } from "../../errors.ts";
+import { waitUntil } from "../../host/clock.ts";
 import { failedWith } from "../../tar/tree.ts";
 import { lazy } from "../../lazy.ts";
+import { removedMeanwhile, requireVisibleOwner, stillRunning } from "./errors.ts";
 import { type ContainerRecord, readRecord, statusOf } from "./record.ts";
 import { readOwnership } from "./ownership.ts";
-import { refuseUnseen } from "./unseen.ts";
 
 const POLL_MS = 20;
 
-function notFound(id: string): ContainerError {
-  return new ContainerError(`the container ${id} is gone`, { code: "container-not-found", facts: { id } });
-}
-
-async function lockFolder(folder: string, id: string): Promise<number> {
-  let fd: number;
+function openDirectory(path: string, id: string): Fd {
   try {
-    fd = openAt(AT_FDCWD, folder, flags("O", "RDONLY", "DIRECTORY", "NOFOLLOW"));
+    return new Fd(openAt(AT_FDCWD, path, flags("O", "RDONLY", "DIRECTORY", "NOFOLLOW")));
   } catch (error) {
-    throw failedWith(error, "ENOENT") ? notFound(id) : error;
+    throw failedWith(error, "ENOENT") ? removedMeanwhile(id) : error;
   }
-  while (!lock(fd, "exclusive", false)) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  return fd;
 }
 
 async function settled(containers: string, record: ContainerRecord): Promise<ContainerRecord> {
@@ -37,30 +31,25 @@ async function settled(containers: string, record: ContainerRecord): Promise<Con
 }
 
 /**
- * Runs `work` on a container that has ended or never was started, and that nobody starts meanwhile: one process at a time mounts its upper
- * folder. Who starts it holds the lock until `.live` says so. Waits for others. The kernel takes the lock from a process
- * that dies.
+ * Runs `work` on a container that has exited or was never started, and keeps it from being started meanwhile: only one
+ * process at a time may mount its upper directory. `start` holds the same lock until `.live` names the new owner. Waits
+ * for other holders. The kernel releases the lock of a process that dies.
  *
- * @throws {ContainerError} `container-running` if it has not ended, `container-not-found` if it is gone.
+ * @throws {ContainerError} `container-running` if it has not exited, `container-not-found` if it was removed.
  */
 export async function withOfflineContainer<T>(
   containers: string,
   id: string,
   work: (record: ContainerRecord) => T | Promise<T>,
 ): Promise<T> {
-  const folder = `${containers}/${id}`, fd = await lockFolder(folder, id);
-  try {
-    const record = readRecord(folder);
-    if (!record) throw notFound(id);
-    const liveness = readOwnership(containers, id), status = statusOf(record, liveness);
-    refuseUnseen(containers, id, liveness);
-    if (!liveness || status === "exited") return await work(await settled(containers, record));
-    throw new ContainerError(`the container ${id} is ${status === "created" ? "being started" : "running"}`, {
-      code: "container-running",
-      facts: { id, status },
-      hint: "try again when it has ended",
-    });
-  } finally {
-    close(fd);
-  }
+  const path = `${containers}/${id}`;
+  using directory = openDirectory(path, id);
+  await waitUntil(() => lock(directory.number, "exclusive", false), { interval: POLL_MS });
+  const record = readRecord(path);
+  if (!record) throw removedMeanwhile(id);
+  const ownership = readOwnership(containers, id), status = statusOf(record, ownership);
+  requireVisibleOwner(containers, id, ownership);
+  if (!ownership || status === "exited") return await work(await settled(containers, record));
+  const shown = status === "created" ? "being started" : status;
+  throw stillRunning("mount the files of", id, shown, "try again after it has exited");
 }

@@ -1,16 +1,17 @@
 /**
- * Claims of containers that every PID namespace and host sees: whoever has a container locks a byte of the file `.lock`
- * in the folder of containers, the one that the container's id is the number of. The kernel lets go of it when he dies.
- * Several may hold it: a command until it ends, and the monitor that it has started.
+ * Owner locks of containers, visible across PID namespaces and hosts: the owner of a container locks a byte of the file
+ * `.lock` in the directory of containers, at the offset given by the container's id. The kernel releases the lock when
+ * the owner dies. A command and the monitor that it has started can share it.
  *
  * @module
  */
 
 import { isByteShared, shareByte } from "../../../ffi/fs/byte_locks.ts";
 import { flags } from "../../../ffi/program/flags.ts";
+import { Fd } from "../../../ffi/fs/fd.ts";
 import { AT_FDCWD, close, openAt } from "../../../ffi/fs/fs.ts";
 
-/** What is claimed: the container itself, or the right to freeze it for a moment. */
+/** Object of a lock: the container, or its temporary freeze. */
 export type Claim = "container" | "freeze";
 
 const OFFSET = { container: 0, freeze: 2 ** 48 };
@@ -24,24 +25,20 @@ function byteOf(id: string, claim: Claim): number {
   return OFFSET[claim] + Number.parseInt(id, 16);
 }
 
-/** Whether a process that lives, here or elsewhere, has the claim. */
+/** Returns whether a living process, here or elsewhere, holds the lock. */
 export function isLocked(containers: string, id: string, claim: Claim): boolean {
-  const fd = open(containers);
-  try {
-    return isByteShared(fd, byteOf(id, claim));
-  } finally {
-    close(fd);
-  }
+  using file = new Fd(open(containers));
+  return isByteShared(file.number, byteOf(id, claim));
 }
 
 /**
- * Claims something for this process until {@linkcode releaseLock}, or until it ends; false if another has it. One who is known
- * to be dead may have it for a moment more, until all his threads are: `from` him it is taken all the same.
+ * Acquires a lock for this process until {@linkcode releaseLock} or its exit. Returns false if another process holds it. A
+ * process known to be dead may hold it until all its threads have exited: with `from`, the lock is then shared.
  */
 export function acquireLock(containers: string, id: string, claim: Claim = "container", from?: "the dead"): boolean {
   const key = `${containers}/${id}/${claim}`, byte = byteOf(id, claim);
   if (held.has(key)) return true;
-  // A description of its own, as the folder may be another one of the same path by now.
+  // A new file description, as the directory at this path may have been replaced.
   const fd = open(containers);
   try {
     if (from || !isByteShared(fd, byte)) {
@@ -54,7 +51,7 @@ export function acquireLock(containers: string, id: string, claim: Claim = "cont
   return held.has(key);
 }
 
-/** Gives up what {@linkcode claim} got, if it did. */
+/** Releases a lock that {@linkcode acquireLock} has acquired, if any. */
 export function releaseLock(containers: string, id: string, claim: Claim = "container"): void {
   const key = `${containers}/${id}/${claim}`, fd = held.get(key);
   if (fd !== undefined) close(fd);

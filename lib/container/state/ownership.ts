@@ -1,19 +1,20 @@
 /**
- * The folder of containers: making and removing them, and whose they are meanwhile.
+ * Ownership of containers, and the directory that holds them: creating, claiming, handing over and removing them.
  *
  *     ID/container.json, upper/, work/    a container
- *     ID/volumes/                         volumes of its own
- *     .live/ID -> ORIGIN OWNER            it is being made, runs or is being removed
- *     .live/ID.process -> ORIGIN PROCESS  its first process
- *     .live/ID.freeze -> ORIGIN PROCESS   who has frozen it for a moment
- *     .lock                               is locked where somebody has one: see `claims.ts`
- *     .names/NAME -> ID                   the name of one
+ *     ID/volumes/                         its anonymous volumes
+ *     .live/ID -> ORIGIN OWNER            mark of its owner: it is being created, runs or is being removed
+ *     .live/ID.process -> ORIGIN PROCESS  mark of its first process
+ *     .live/ID.freeze -> ORIGIN PROCESS   mark of the process that froze it temporarily
+ *     .lock                               locks of the owners, see `owner_locks.ts`
+ *     .names/NAME -> ID                   its name
  *
  * @module
  */
 
 import { flags } from "../../../ffi/program/flags.ts";
-import { AT_FDCWD, close, lock, openAt, removeTree, S_IF } from "../../../ffi/fs/fs.ts";
+import { AT_FDCWD, lock, openAt, removeTree, S_IF } from "../../../ffi/fs/fs.ts";
+import { Fd } from "../../../ffi/fs/fd.ts";
 import { isFolder, makeLink, ownershipOf, readLink, removeAny, removeFile } from "../../../ffi/fs/paths.ts";
 import { randomBytes } from "../../../ffi/process/random.ts";
 import { ContainerError, messageOf } from "../../errors.ts";
@@ -42,14 +43,14 @@ import {
 
 const LIVE = ".live", PROCESS = ".process", FREEZE = ".freeze";
 
-/** A fresh id: twelve hexadecimal digits. */
+/** Returns a new random id of twelve hexadecimal digits. */
 export function newId(): string {
   return randomBytes(6).toHex();
 }
 
 let self: Required<ProcessIdentity> | undefined;
 
-function ownMark(): Required<ProcessIdentity> {
+function ownIdentity(): Required<ProcessIdentity> {
   self ??= identifyProcess(Deno.pid);
   if (!self) throw new ContainerError("/proc does not show this process", { code: "no-proc", hint: "mount /proc" });
   return self;
@@ -61,8 +62,8 @@ function readMark(path: string): ReturnType<typeof decodeIdentity> {
 }
 
 /**
- * Where the process of a mark is that we cannot see; undefined if we can, or if it is gone. Another boot of this machine
- * has ended with all that ran in it. A claim is seen from everywhere; but of another machine that has none, nobody knows.
+ * Returns where the process of a mark is, if it may live and this process cannot see it; otherwise undefined. Processes of
+ * another boot of this machine are dead. Locks are visible from everywhere, except perhaps those of another machine.
  */
 function elsewhere(
   containers: string,
@@ -77,19 +78,19 @@ function elsewhere(
   return distance === "namespace" ? "namespace" : "machine";
 }
 
-const NOBODY: ProcessIdentity = { pid: 0, startTime: 0, origin: "" };
+const UNKNOWN: ProcessIdentity = { pid: 0, startTime: 0, origin: "" };
 
-/** Whose the container `id` is; undefined if nothing happens with it. */
+/** Reads the ownership of container `id`; undefined if it has no owner. */
 export function readOwnership(containers: string, id: string): Ownership | undefined {
   const path = `${containers}/${LIVE}/${id}`;
   let text = readLink(path);
   const first = readLink(`${path}${PROCESS}`);
   if (text === undefined && first === undefined) return undefined;
-  // Made between the two looks.
+  // It may have been created between the two reads.
   text ??= readLink(path);
   const owner = decodeIdentity(text ?? ""), process = first === undefined ? undefined : decodeIdentity(first);
   if (!owner || (first !== undefined && !process)) {
-    return { owner: owner ?? NOBODY, ...(process ? { process } : {}), damaged: true };
+    return { owner: owner ?? UNKNOWN, ...(process ? { process } : {}), damaged: true };
   }
   const where = elsewhere(containers, id, owner, "container");
   return {
@@ -99,7 +100,7 @@ export function readOwnership(containers: string, id: string): Ownership | undef
   };
 }
 
-/** Who has frozen the container `id` for a moment; undefined if nobody has. */
+/** Returns the owner of the temporary freeze of container `id`; undefined if there is none. */
 export function freezerOf(containers: string, id: string): Ownership | undefined {
   const owner = readMark(`${containers}/${LIVE}/${id}${FREEZE}`);
   if (!owner) return undefined;
@@ -109,13 +110,13 @@ export function freezerOf(containers: string, id: string): Ownership | undefined
 
 const ID = /^[0-9a-f]{12}$/, OWNED = /^[0-9a-f]{12}(\.freeze)?$/;
 
-/** Whether the container `id` is marked as somebody's who is gone. */
+/** Returns whether the owner of container `id` has died. */
 export function isAbandoned(containers: string, id: string): boolean {
-  const liveness = readOwnership(containers, id);
-  return liveness !== undefined && !ownerIsAlive(liveness);
+  const ownership = readOwnership(containers, id);
+  return ownership !== undefined && !ownerIsAlive(ownership);
 }
 
-/** Whether the mark that `name` says in the folder of marks, `ID` or `ID.freeze`, is of somebody who is gone. */
+/** Returns whether the process of a mark, `ID` or `ID.freeze`, has died. */
 function isStale(containers: string, name: string): boolean {
   if (!name.endsWith(FREEZE)) return isAbandoned(containers, name);
   const freezer = freezerOf(containers, name.slice(0, 12));
@@ -123,28 +124,17 @@ function isStale(containers: string, name: string): boolean {
 }
 
 /**
- * The ids of containers that commands left when they were killed, or left frozen. It looks at live ones only, and at no
- * more than `most` marks of them, chosen at random. `but` is known to be none.
+ * Finds containers that commands left, or left frozen, when they were killed. Reads at most `most` marks, chosen at random,
+ * and not that of `but`. Returns the ids.
  */
 export function abandonedIds(containers: string, most = Infinity, but?: string): string[] {
-  // One that runs has two.
+  // A running container has two marks.
   const names = namesIn(`${containers}/${LIVE}`, 2 * most).filter((name) => name !== but && OWNED.test(name));
   const marks = names.slice(0, most);
   return [...new Set(marks.filter((name) => isStale(containers, name)).map((name) => name.slice(0, 12)))];
 }
 
-/** The ids of containers that have marks. */
-export function liveIds(containers: string): string[] {
-  const ids = namesIn(`${containers}/${LIVE}`).flatMap((name) => /^([0-9a-f]{12})(\.process)?$/.exec(name)?.[1] ?? []);
-  return [...new Set(ids)];
-}
-
-/** The ids of containers whose marks do not say whose they are. */
-export function damagedMarks(containers: string): string[] {
-  return liveIds(containers).filter((id) => readOwnership(containers, id)?.damaged);
-}
-
-/** Removes marks that say nothing of a container any more: halves of changes whose maker was killed. */
+/** Removes marks of no container: partial changes of processes that were killed. */
 export function removeStaleMarks(containers: string): void {
   const names = namesIn(`${containers}/${LIVE}`), ids = new Set(names.filter((name) => ID.test(name)));
   for (const name of names) {
@@ -153,28 +143,28 @@ export function removeStaleMarks(containers: string): void {
     const [, id] = /^\.?([0-9a-f]{12})(?:\.|$)/.exec(name) ?? [];
     if (id === undefined) continue;
     if (!owner) {
-      // What is no mark goes with the container.
+      // An invalid mark is kept as long as the container.
       if (!isFolder(`${containers}/${id}`)) removeAny(`${containers}/${LIVE}/${name}`);
       continue;
     }
     const where = elsewhere(containers, id, owner, "container");
-    const maker = readOwnership(containers, id);
-    if (where === undefined && !isAlive(owner) && (!maker || !ownerIsAlive(maker))) {
+    const ownership = readOwnership(containers, id);
+    if (where === undefined && !isAlive(owner) && (!ownership || !ownerIsAlive(ownership))) {
       removeFile(`${containers}/${LIVE}/${name}`);
     }
   }
 }
 
-/** Says that the container `id` is ours; false if it is somebody's already, whatever the marks say. */
+/** Claims container `id`. Returns false if another process owns it, by its mark or its lock. */
 export function claim(containers: string, id: string): boolean {
   const live = `${containers}/${LIVE}`;
   if (!isFolder(live)) {
     Deno.mkdirSync(live, { recursive: true, mode: 0o700 });
-    // Somebody else may have made one above, where everybody can.
+    // In a world-writable parent another user may have created the directory.
     requireTrusted(containers);
   }
-  const mark = encodeIdentity(ownMark());
-  // Before the mark: one that nobody has a claim to is nobody's for those who see it from elsewhere.
+  const mark = encodeIdentity(ownIdentity());
+  // The lock before the mark: seen from elsewhere, a mark without a lock has no living owner.
   if (!acquireLock(containers, id)) return false;
   try {
     if (makeLink(mark, `${live}/${id}`)) return true;
@@ -182,86 +172,82 @@ export function claim(containers: string, id: string): boolean {
     releaseLock(containers, id);
     throw error;
   }
-  if (!isOurs(containers, id)) releaseLock(containers, id);
+  if (!isOwn(containers, id)) releaseLock(containers, id);
   return false;
 }
 
-function isOurs(containers: string, id: string): boolean {
-  const owner = readOwnership(containers, id)?.owner, own = ownMark();
+function isOwn(containers: string, id: string): boolean {
+  const owner = readOwnership(containers, id)?.owner, own = ownIdentity();
   return owner?.pid === own.pid && owner.startTime === own.startTime && owner.origin === own.origin;
 }
 
-/** Runs `work` while no mark changes hands: a mark is replaced only under this lock, also by monitors. */
+/** Runs `work` under the lock that every process, including monitors, holds to replace a mark. */
 export function withMarks<T>(containers: string, work: () => T): T {
-  const fd = openAt(AT_FDCWD, `${containers}/${LIVE}`, flags("O", "RDONLY", "DIRECTORY"));
-  try {
-    lock(fd, "exclusive");
-    return work();
-  } finally {
-    close(fd);
-  }
+  using directory = new Fd(openAt(AT_FDCWD, `${containers}/${LIVE}`, flags("O", "RDONLY", "DIRECTORY")));
+  lock(directory.number, "exclusive");
+  return work();
 }
 
-/** Makes the container `id` ours whose owner is gone; false if it is no longer his: another has been quicker. */
+/** Takes over container `id` from a dead owner. Returns false if another process has been quicker. */
 export function takeOver(containers: string, id: string): boolean {
   const temporary = `${containers}/${LIVE}/.${id}.${Deno.pid}`;
   return withMarks(containers, () => {
-    const liveness = readOwnership(containers, id);
-    if (!liveness || ownerIsAlive(liveness)) return false;
+    const ownership = readOwnership(containers, id);
+    if (!ownership || ownerIsAlive(ownership)) return false;
     try {
       acquireLock(containers, id, "container", "the dead");
       removeFile(temporary);
-      Deno.symlinkSync(encodeIdentity(ownMark()), temporary);
+      Deno.symlinkSync(encodeIdentity(ownIdentity()), temporary);
       Deno.renameSync(temporary, `${containers}/${LIVE}/${id}`);
     } catch {
-      // A full disk must not keep anything from being taken away.
+      // A full disk must not keep a container from being reclaimed.
     }
     return true;
   });
 }
 
-/** Makes the container `id` ours unless it is already; false if somebody alive has it. */
+/** Claims container `id`, from a dead owner, too. Returns false if a living process owns it. */
 function claimOrTakeOver(containers: string, id: string): boolean {
   try {
     if (claim(containers, id)) return true;
   } catch {
-    // A full disk must not keep anything from being removed.
+    // A full disk must not keep a container from being removed.
     return true;
   }
-  return isOurs(containers, id) || takeOver(containers, id);
+  return isOwn(containers, id) || takeOver(containers, id);
 }
 
-/** Says which the first process of the container `id` is. */
+/** Marks `process` as the first process of container `id`. */
 export function setProcess(containers: string, id: string, process: ProcessIdentity | undefined): void {
   if (process) Deno.symlinkSync(encodeIdentity(process), `${containers}/${LIVE}/${id}${PROCESS}`);
 }
 
-/** Says that we freeze the container `id` for a moment; for use under the lock of marks ({@linkcode withMarks}). */
+/** Marks container `id` as frozen temporarily by this process. Must be called within {@linkcode withMarks}. */
 export function setFreezer(containers: string, id: string): void {
   acquireLock(containers, id, "freeze");
-  Deno.symlinkSync(encodeIdentity(ownMark()), `${containers}/${LIVE}/${id}${FREEZE}`);
+  Deno.symlinkSync(encodeIdentity(ownIdentity()), `${containers}/${LIVE}/${id}${FREEZE}`);
 }
 
-/** Says that nobody freezes the container `id` any more. */
+/** Removes the mark of the temporary freeze of container `id`. */
 export function clearFreeze(containers: string, id: string): void {
   removeFile(`${containers}/${LIVE}/${id}${FREEZE}`);
   releaseLock(containers, id, "freeze");
 }
 
-/** Leaves the container `id` to its monitor, whose mark is there. */
+/** Hands container `id` over to its monitor, which has marked it. */
 export function handOver(containers: string, id: string): void {
   releaseLock(containers, id);
 }
 
-/** Says that nothing happens with the container `id` any more. */
-export function clearLiveness(containers: string, id: string): void {
-  // First: who finds no mark must find no claim.
+/** Gives up the ownership of container `id`: removes its marks. */
+export function clearOwnership(containers: string, id: string): void {
+  // The lock first: without a mark there must be no lock.
   releaseLock(containers, id);
   removeAny(`${containers}/${LIVE}/${id}${PROCESS}`);
   removeAny(`${containers}/${LIVE}/${id}`);
 }
 
-/** Replaces the marks of the container `id`, whatever is in their place; for use under {@linkcode withMarks}. */
+/** Replaces the marks of container `id`. Must be called within {@linkcode withMarks}. */
 export function replaceMarks(
   containers: string,
   id: string,
@@ -274,24 +260,25 @@ export function replaceMarks(
   if (owner) setProcess(containers, id, process);
 }
 
-function makeFolder(containers: string, record: ContainerRecord): void {
+function createDirectory(containers: string, record: ContainerRecord): void {
   try {
     claim(containers, record.id);
     Deno.mkdirSync(`${containers}/${record.id}`, { mode: 0o700 });
     writeRecord(`${containers}/${record.id}`, record);
   } catch (error) {
-    throw new ContainerError(`a container cannot be made in ${containers}: ${messageOf(error)}`, {
+    throw new ContainerError(`cannot create a container in ${containers}: ${messageOf(error)}`, {
       code: "containers-unwritable",
       facts: { containers },
-      hint: "sauropod doctor says which rule chose this folder; --containers or SAUROPOD_HOME name another one",
+      hint:
+        "choose another directory with --containers or SAUROPOD_HOME; sauropod doctor shows which rule chose this one",
       cause: error,
     });
   }
 }
 
 /**
- * Takes away the container that has `name` if its command was killed and it is not to be kept. Not for use under the lock
- * of networks, which its place is given back under.
+ * Reclaims the container named `name` if its command was killed and it is not to be kept. Must not be called under the
+ * lock of networks, which releasing its leases takes.
  */
 export async function freeName(containers: string, name: string | undefined): Promise<void> {
   if (name === undefined) return;
@@ -303,16 +290,16 @@ export async function freeName(containers: string, name: string | undefined): Pr
 }
 
 /**
- * Makes a container's folder with its record in it, and takes its name. It is ours from then on.
+ * Creates a container's directory and record, and claims the container and its name for this process.
  *
  * @throws {ContainerError} `name-taken`, `containers-unwritable`, `volume-on-file`.
  */
 export async function createContainer(containers: string, record: ContainerRecord): Promise<void> {
   const { id, name, options: { volumes = [] } } = record;
-  if (name === undefined) makeFolder(containers, record);
+  if (name === undefined) createDirectory(containers, record);
   else {
     const { claimName } = await lazy.names();
-    claimName(containers, name, id, () => makeFolder(containers, record));
+    claimName(containers, name, id, () => createDirectory(containers, record));
   }
   if (volumes.every((volume) => volume.includes(":"))) return;
   const { makeVolumes } = await lazy.volumes();
@@ -325,9 +312,9 @@ export async function createContainer(containers: string, record: ContainerRecor
 }
 
 /**
- * Removes a container and gives its name back. Its processes and control groups must be gone. It is out of sight at
- * once; the promise resolves when its files are gone, which takes milliseconds where freed blocks are discarded. False:
- * somebody alive has it, so that nothing was done.
+ * Removes a container and releases its name. Its processes and control groups must have been removed. It disappears at
+ * once; the promise resolves when its files are deleted, which takes milliseconds on a disk mounted with discard. Returns
+ * false, having done nothing, if a living process owns it.
  */
 export async function removeContainer(
   containers: string,
@@ -338,7 +325,7 @@ export async function removeContainer(
   return true;
 }
 
-/** Like {@linkcode removeContainer}, for one that is ours. */
+/** Removes a container that this process owns, as {@linkcode removeContainer} does. */
 export async function removeOwn(
   containers: string,
   { id, name, image }: Pick<ContainerRecord, "id" | "name"> & Partial<Pick<ContainerRecord, "image">>,
@@ -348,9 +335,9 @@ export async function removeOwn(
     releaseName(containers, name, id);
   }
   const folder = `${containers}/${id}`;
-  // Through a link, another container's would be removed.
+  // Through a symbolic link, another container's record would be removed.
   if (((ownershipOf(folder, true)?.mode ?? 0) & S_IF.MT) === S_IF.DIR) removeRecord(folder);
   recordEvent(containers, "destroy", { id, name, image });
   await removeTree(folder);
-  clearLiveness(containers, id);
+  clearOwnership(containers, id);
 }

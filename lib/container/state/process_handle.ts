@@ -1,51 +1,51 @@
 /**
- * The process that holds a container: the monitor of a detached one, or whoever runs an attached one.
+ * Handles of processes (pidfds): signalling and awaiting the process that owns a container, and no other with its pid.
  *
  * @module
  */
 
-import { close } from "../../../ffi/fs/fs.ts";
+import { Fd } from "../../../ffi/fs/fd.ts";
 import { forget, ready } from "../../../ffi/process/events.ts";
 import { openProcess, sendSignal } from "../../../ffi/process/process.ts";
 import { isAlive, type ProcessIdentity } from "../../host/process_identity.ts";
 
-/** Does `work` with a pidfd of a process; undefined if it has ended. */
-export async function withPidfd<T>(
-  mark: ProcessIdentity,
-  work: (pidfd: number) => T | Promise<T>,
-): Promise<T | undefined> {
-  let pidfd: number;
+function openPidfd(pid: number): Fd | undefined {
   try {
-    pidfd = openProcess(mark.pid);
+    return new Fd(openProcess(pid));
   } catch {
     return undefined;
   }
-  try {
-    // Only now can the number not become another's.
-    return isAlive(mark) ? await work(pidfd) : undefined;
-  } finally {
-    close(pidfd);
-  }
 }
 
-/** Sends a signal to a process; false if it has ended. */
-export async function signalProcess(mark: ProcessIdentity, signal: number): Promise<boolean> {
-  return await withPidfd(mark, (pidfd) => sendSignal(pidfd, signal)) ?? false;
+/** Runs `work` with a pidfd of a process. Returns undefined if the process has exited. */
+export async function withPidfd<T>(
+  identity: ProcessIdentity,
+  work: (pidfd: number) => T | Promise<T>,
+): Promise<T | undefined> {
+  using pidfd = openPidfd(identity.pid);
+  // The pidfd pins the process: from here on the pid cannot be reused.
+  return pidfd && isAlive(identity) ? await work(pidfd.number) : undefined;
 }
 
-/** Resolves when a process has ended: true. False if that takes longer than `milliseconds`. */
-export async function waitForExit(mark: ProcessIdentity, milliseconds = Infinity): Promise<boolean> {
-  const ended = await withPidfd(mark, async (pidfd) => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<false>((resolve) => {
-      if (Number.isFinite(milliseconds)) timer = setTimeout(() => resolve(false), milliseconds);
-    });
-    try {
-      return await Promise.race([ready(pidfd, "in").then(() => true), late]);
-    } finally {
-      clearTimeout(timer);
+/** Sends a signal to a process. Returns false if it has exited. */
+export async function signalProcess(identity: ProcessIdentity, signal: number): Promise<boolean> {
+  return await withPidfd(identity, (pidfd) => sendSignal(pidfd, signal)) ?? false;
+}
+
+/** Waits for a process to exit. Returns false if that takes longer than `milliseconds`. */
+export async function waitForExit(identity: ProcessIdentity, milliseconds = Infinity): Promise<boolean> {
+  const exited = await withPidfd(identity, async (pidfd) => {
+    let late = false;
+    const readable = ready(pidfd, "in");
+    const giveUp = (): void => {
+      late = true;
       forget(pidfd);
-    }
+    };
+    const timer = Number.isFinite(milliseconds) ? setTimeout(giveUp, milliseconds) : undefined;
+    await readable;
+    clearTimeout(timer);
+    forget(pidfd);
+    return !late;
   });
-  return ended ?? true;
+  return exited ?? true;
 }

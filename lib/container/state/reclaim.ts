@@ -1,15 +1,16 @@
 /**
- * What a container leaves when its processes are gone, and how a later command takes it away.
+ * Reclaiming the remains of containers whose owner was killed: processes, control groups, network leases, directories.
  *
  * @module
  */
 
-import { now } from "../../host/clock.ts";
+import { SIGKILL } from "../../../ffi/process/process.ts";
+import { now, waitUntil } from "../../host/clock.ts";
 import { thawGroups } from "../../cgroup/freezer.ts";
 import { killGroup, removeGroups } from "../../cgroup/remove.ts";
 import { messageOf } from "../../errors.ts";
 import { hasEndedLeases, releaseLeases } from "../../network/reserve.ts";
-import { groupsOf } from "./damaged.ts";
+import { damagedMarks, groupsOf } from "./damaged.ts";
 import { recordEvent } from "./event.ts";
 import { thawAbandoned } from "./freeze.ts";
 import { removeStaleLayers } from "./fork_layers.ts";
@@ -28,60 +29,57 @@ import {
 import { isAlive, type ProcessIdentity } from "../../host/process_identity.ts";
 import {
   abandonedIds,
-  clearLiveness,
-  damagedMarks,
+  clearOwnership,
   readOwnership,
   removeContainer,
   removeStaleMarks,
   takeOver,
 } from "./ownership.ts";
 import { SAMPLE } from "../../host/sample.ts";
-import { SIGKILL } from "../../../ffi/process/process.ts";
 
-/** What {@linkcode reclaim} did. */
+/** The result of {@linkcode reclaim}. */
 export interface Reclaimed {
-  /** Ids of containers whose end nobody saw and that were to be kept. */
+  /** Ids of kept containers whose exit no process saw. */
   ended: string[];
-  /** Ids of containers that were removed. */
+  /** Ids of removed containers. */
   removed: string[];
-  /** Ids of containers whose record or marks are damaged, which are left alone. */
+  /** Ids of containers with a damaged record or damaged marks, which are left alone. */
   damaged: string[];
-  /** What could not be taken away, and why; the next time it is tried again. */
+  /** Ids of containers that could not be reclaimed, and the reasons; the next call tries again. */
   failed: { id: string; reason: string }[];
 }
 
 const RELEASE_MS = 2000;
 
-/** Kills the first process of a container, and so all of them, and waits for its death; not for ever. */
+/** Kills the first process of a container, and so all of them, and waits for its exit up to a limit. */
 async function killFirst(process: ProcessIdentity, cgroups: readonly string[]): Promise<void> {
   try {
     Deno.kill(process.pid, "SIGKILL");
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  // What v1 has frozen dies only when it runs again.
+  // On cgroup v1 frozen processes die only after they are thawed.
   thawGroups(cgroups);
-  const deadline = performance.now() + RELEASE_MS;
-  while (isAlive(process) && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 1));
+  await waitUntil(() => !isAlive(process), { timeout: RELEASE_MS, interval: 1 });
 }
 
-/** Kills what still runs of a container, and removes its control groups. */
-export async function endContainer(containers: string, record: ContainerRecord, liveness?: Ownership): Promise<void> {
-  if (liveness?.process && isRunning(liveness)) await killFirst(liveness.process, record.cgroups);
-  // It may have been given more groups meanwhile. Now that it is dead it is not.
+/** Kills all processes of a container, and removes its control groups. */
+export async function endContainer(containers: string, record: ContainerRecord, ownership?: Ownership): Promise<void> {
+  if (ownership?.process && isRunning(ownership)) await killFirst(ownership.process, record.cgroups);
+  // It may have been given more groups meanwhile, but cannot now that it is dead.
   const { cgroups } = lastRecord(`${containers}/${record.id}`, record);
   cgroups.forEach((group) => killGroup(group));
   removeGroups(cgroups);
 }
 
-/** Finishes one container whose owner is gone; nobody else does so. */
-async function finish(containers: string, id: string, liveness: Ownership | undefined): Promise<"ended" | "removed"> {
+/** Finishes a container that this process has taken over from a dead owner. */
+async function finish(containers: string, id: string, ownership: Ownership | undefined): Promise<"ended" | "removed"> {
   const record = readRecord(`${containers}/${id}`);
-  if (record) await endContainer(containers, record, liveness);
-  if (record && liveness?.process && !record.ended) {
+  if (record) await endContainer(containers, record, ownership);
+  if (record && ownership?.process && !record.ended) {
     recordEvent(containers, "die", record, { exitCode: 128 + SIGKILL, signal: SIGKILL, lost: true });
   }
-  if (!record?.keep || (awaitsCommand(record) && !liveness?.process)) {
+  if (!record?.keep || (awaitsCommand(record) && !ownership?.process)) {
     await removeContainer(containers, record ?? { id });
     return "removed";
   }
@@ -90,13 +88,13 @@ async function finish(containers: string, id: string, liveness: Ownership | unde
     const folder = `${containers}/${id}`;
     withRecord(folder, (current) => writeRecord(folder, { ...current, ended }));
   }
-  clearLiveness(containers, id);
+  clearOwnership(containers, id);
   return "ended";
 }
 
 /**
- * Finishes containers whose owner is gone, but for those that another command finishes or that are damaged. What was left
- * frozen runs again.
+ * Finishes containers whose owner has died, except those that another command finishes and damaged ones. Thaws what was
+ * left frozen.
  */
 async function finishAll(containers: string, ids: readonly string[], damaged: string[]): Promise<Reclaimed> {
   const result: Reclaimed = { ended: [], removed: [], damaged, failed: [] };
@@ -104,18 +102,18 @@ async function finishAll(containers: string, ids: readonly string[], damaged: st
     if (damaged.includes(id)) continue;
     try {
       thawAbandoned(containers, id);
-      const liveness = readOwnership(containers, id);
-      if (liveness ? !takeOver(containers, id) : readRecord(`${containers}/${id}`)) continue;
-      result[await finish(containers, id, liveness)].push(id);
+      const ownership = readOwnership(containers, id);
+      if (ownership ? !takeOver(containers, id) : readRecord(`${containers}/${id}`)) continue;
+      result[await finish(containers, id, ownership)].push(id);
     } catch (error) {
-      // One that resists must not keep the others from being finished.
+      // A failure must not keep the others from being finished.
       result.failed.push({ id, reason: messageOf(error) });
     }
   }
   return result;
 }
 
-/** Takes away what ended or killed commands left in `containers`. Always safe to run. */
+/** Cleans up after commands that were killed, in the directory `containers`. Safe to call at any time. */
 export async function reclaim(containers: string): Promise<Reclaimed> {
   const damaged: string[] = [];
   listContainers(containers, (id) => damaged.push(id));
@@ -129,12 +127,12 @@ export async function reclaim(containers: string): Promise<Reclaimed> {
   return result;
 }
 
-/** Monitors of containers that run, although somebody has removed their folder: no command finds them. */
+/** Finds monitors of running containers whose directory was removed, which no other command finds. */
 export function findOrphans(): Monitor[] {
-  return findMonitors().filter(({ isGone, mark }) => isGone && firstOf(mark.pid) !== undefined);
+  return findMonitors().filter(({ isGone, identity }) => isGone && firstOf(identity.pid) !== undefined);
 }
 
-/** Ends what {@linkcode findOrphans} has found, and gives its places on networks back. Returns the containers' ids. */
+/** Kills the containers that {@linkcode findOrphans} finds, and releases their network leases. Returns their ids. */
 export async function endOrphans(): Promise<string[]> {
   const orphans = findOrphans(), ids = orphans.map(({ id }) => id);
   for (const orphan of orphans) await endOrphan(orphan);
@@ -143,17 +141,17 @@ export async function endOrphans(): Promise<string[]> {
   return ids;
 }
 
-/** A few containers that killed commands left, chosen at random: what a command looks for on its way. `but` is none. */
+/** Samples the containers that killed commands left, at random, for a command to reclaim in passing; never `but`. */
 export function someAbandoned(containers: string, but: string): readonly string[] {
   try {
     return abandonedIds(containers, SAMPLE, but);
   } catch {
-    // It must not hurt the command; gc says what is wrong.
+    // An error must not fail the command; gc reports it.
     return [];
   }
 }
 
-/** Takes away what killed commands left of these containers. */
+/** Reclaims these containers if killed commands left them. */
 export async function reclaimThese(containers: string, ids: readonly string[]): Promise<void> {
   const { ended, removed } = await finishAll(containers, ids, []);
   if (ended.length + removed.length > 0) await releaseLeases([...ended, ...removed]);

@@ -1,12 +1,13 @@
 /**
- * What is known of a container: `ID/container.json`, written when it is made, when it ends and when its limits change,
- * and while it is made, runs or is removed the links `.live/ID`, which says whose it is, and `.live/ID.process`.
+ * The record of a container: `ID/container.json`, written when the container is created, exits, or is updated. While it
+ * is created, runs or is removed, the link `.live/ID` names its owner and `.live/ID.process` its first process.
  *
  * @module
  */
 
 import { flags } from "../../../ffi/program/flags.ts";
-import { AT_FDCWD, close, lock, openAt, SystemError } from "../../../ffi/fs/fs.ts";
+import { Fd } from "../../../ffi/fs/fd.ts";
+import { AT_FDCWD, lock, openAt, SystemError } from "../../../ffi/fs/fs.ts";
 import { readOwnFile, removeAny, replaceFile } from "../../../ffi/fs/paths.ts";
 import { ContainerError, messageOf } from "../../errors.ts";
 import { isAlive, type ProcessIdentity } from "../../host/process_identity.ts";
@@ -31,75 +32,75 @@ export interface Ownership {
   readonly damaged?: true;
 }
 
-/** What is known about a container that has ended. */
+/** The end of a container. */
 export interface EndRecord {
-  /** When, as an ISO 8601 time. */
+  /** Time of exit, in ISO 8601. */
   readonly at: string;
-  /** The exit code: 128 plus the signal's number after a signal. */
+  /** Exit status: 128 plus the signal number after a signal. */
   readonly code: number;
   /** The number of the signal that killed it. */
   readonly signal?: number;
   /** Whether the kernel killed one of its processes for lack of memory. */
   readonly oomKilled?: true;
-  /** Whether its end was not seen but found out later. */
+  /** Whether no process saw the exit, and a later command recorded it. */
   readonly lost?: true;
 }
 
-/** What a monitor holds for others to take with `pidfd_getfd(2)`: numbers of its descriptors. */
+/** Descriptors of a monitor, by number, which other commands copy with `pidfd_getfd(2)`. */
 export interface Detached {
-  /** The end of the container's standard input to write to. Default: it is closed. */
+  /** The write end of the container's standard input. Default: closed. */
   readonly input?: number;
-  /** Our side of the container's terminal. Default: it has none. */
+  /** The master side of the container's terminal. Default: none. */
   readonly terminal?: number;
-  /** What the monitor is to do. Default: it has none yet. */
+  /** The job of the monitor. Default: none yet. */
   readonly job?: number;
 }
 
 /** `container.json`. */
 export interface ContainerRecord {
-  /** The layout of this file. */
+  /** Version of the file format. */
   readonly version: 1;
-  /** Twelve hexadecimal digits; also the folder's name. */
+  /** Id: twelve hexadecimal digits; also the name of its directory. */
   readonly id: string;
-  /** The name that the user gave. Default: none. */
+  /** Name given by the user. Default: none. */
   readonly name?: string;
-  /** The image as the user wrote it. */
+  /** Image name as given by the user. */
   readonly image: string;
-  /** The digest of the image's manifest, if it was in the store. */
+  /** Digest of the image's manifest, for an image from the store. */
   readonly imageDigest?: string;
-  /** The folders of the image, uppermost first. */
+  /** Layer directories of the image, uppermost first. */
   readonly lower: readonly string[];
-  /** Folders that lie on those of the image, uppermost first: what had been changed when it was forked, or was a fork. */
+  /** Layers above those of the image, uppermost first: the changes up to each fork. */
   readonly layers?: readonly string[];
-  /** The uppermost of them, while it is being made of the container's upper folder. */
+  /** The uppermost of these layers while it is being made from the container's upper directory. */
   readonly forking?: string;
-  /** When the first of those that it was forked of was made. Default: it is no fork. */
+  /** Creation time of the first container in its line of forks. Default: it is not a fork. */
   readonly line?: string;
   /** The command and its arguments. */
   readonly command: readonly string[];
-  /** What was asked, completed from the image. */
+  /** Options, with defaults from the image. */
   readonly options: RecordedOptions;
-  /** When it was made, as an ISO 8601 time. */
+  /** Creation time, in ISO 8601. */
   readonly created: string;
-  /** Whether its folder stays when it has ended. */
+  /** Whether its directory is kept after it has exited. */
   readonly keep: boolean;
-  /** The control groups made for it, as absolute paths. */
+  /** Control groups created for it, as absolute paths. */
   readonly cgroups: readonly string[];
-  /** Whether a limit on its memory came so late that its group does not count all of it. */
+  /** Whether its memory limit was set so late that its group does not account for all of its memory. */
   readonly countedLate?: true;
-  /** Its places on bridged networks. Default: none. */
+  /** Its interfaces on bridged networks. Default: none. */
   readonly networks?: readonly Attachment[];
   /** Its published ports. Default: none. */
   readonly ports?: readonly PublishedPort[];
-  /** How it ended. */
+  /** Its end. Default: it has not exited. */
   readonly ended?: EndRecord;
-  /** What its monitor holds, since it was last started detached. Default: it never was. */
+  /** Descriptors of its monitor since it was last started detached. Default: it never was. */
   readonly detached?: Detached;
-  /** What its monitor tells; not part of the file. */
+  /** State reported by its monitor; not part of the file. */
   readonly state?: MonitorState;
 }
 
-/** What a container is doing. */
+/** State of a container. */
 export type ContainerStatus = "created" | "running" | "restarting" | "exited" | "elsewhere" | "damaged";
 
 const FILE = "container.json";
@@ -114,37 +115,37 @@ export function isRunning({ process }: Ownership): boolean {
   return process !== undefined && isAlive(process);
 }
 
-/** What a container is doing now. */
+/** Returns the state of a container. */
 export function statusOf(
   { ended, detached, state }: ContainerRecord,
-  liveness: Ownership | undefined,
+  ownership: Ownership | undefined,
 ): ContainerStatus {
   if (ended) return "exited";
-  if (!liveness) return detached && state?.status === "created" ? "created" : "exited";
-  if (liveness.elsewhere) return "elsewhere";
-  if (liveness.damaged) return "damaged";
-  if (liveness.process && isRunning(liveness)) return "running";
-  if (!ownerIsAlive(liveness)) return "exited";
+  if (!ownership) return detached && state?.status === "created" ? "created" : "exited";
+  if (ownership.elsewhere) return "elsewhere";
+  if (ownership.damaged) return "damaged";
+  if (ownership.process && isRunning(ownership)) return "running";
+  if (!ownerIsAlive(ownership)) return "exited";
   if (state?.status === "restarting") return "restarting";
-  return liveness.process ? "exited" : "created";
+  return ownership.process ? "exited" : "created";
 }
 
-/** Whether a container was made ahead of its command and has not got that: nothing has run in it. */
+/** Returns whether a container was prepared ahead of its command and has not received it: nothing has run in it. */
 export function awaitsCommand({ command }: Pick<ContainerRecord, "command">): boolean {
   return command.length === 0;
 }
 
-/** All folders below the container's upper one, uppermost first. */
+/** Returns all directories below the container's upper one, uppermost first. */
 export function lowerOf({ layers = [], lower }: Pick<ContainerRecord, "layers" | "lower">): readonly string[] {
   return [...layers, ...lower];
 }
 
-/** Writes the record into the container's folder, replacing what is there. */
+/** Writes the record into the container's directory, replacing the previous one. */
 export function writeRecord(folder: string, { state: _, ...record }: ContainerRecord): void {
   replaceFile(`${folder}/${FILE}`, JSON.stringify(record, null, 2) + "\n");
 }
 
-/** Removes the record: the folder is no container any more, but something to be removed. */
+/** Removes the record: the directory is no longer a container, only a remainder to be removed. */
 export function removeRecord(folder: string): void {
   removeAny(`${folder}/${FILE}`);
 }
@@ -159,14 +160,14 @@ function isRecord(value: unknown, folder: string): value is ContainerRecord {
 
 function badRecord(folder: string, why: string): ContainerError {
   const id = folder.slice(folder.lastIndexOf("/") + 1);
-  return new ContainerError(`container ${id} is damaged: ${folder}/${FILE} is not a container's record: ${why}`, {
+  return new ContainerError(`container ${id} is damaged: invalid record ${folder}/${FILE}: ${why}`, {
     code: "bad-record",
     facts: { id, folder, why },
-    hint: `it was damaged or made by another version; sauropod rm -f ${id} removes the container with its files`,
+    hint: `remove the container with its files: sauropod rm -f ${id}; or use the version that created it`,
   });
 }
 
-/** The record with what the monitor tells, which is how the container ended unless somebody has found out otherwise. */
+/** Returns the record with the state from the monitor, and its end from there unless a command has recorded one. */
 function withState(record: ContainerRecord, state: MonitorState | undefined): ContainerRecord {
   if (state?.status !== "exited" || record.ended) return { ...record, state };
   const { finishedAt = record.created, code = 0, signal, oomKilled } = state;
@@ -175,9 +176,9 @@ function withState(record: ContainerRecord, state: MonitorState | undefined): Co
 }
 
 /**
- * Reads the record in a container's folder; undefined if there is none.
+ * Reads the record in a container's directory; undefined if there is none.
  *
- * @throws {ContainerError} `bad-record` if the file holds something else.
+ * @throws {ContainerError} `bad-record` if the file is not a valid record.
  */
 export function readRecord(folder: string): ContainerRecord | undefined {
   let value: unknown;
@@ -192,32 +193,32 @@ export function readRecord(folder: string): ContainerRecord | undefined {
   throw badRecord(folder, faultOf(value, folder) ?? "");
 }
 
-/**
- * Runs `work` with the record in a container's folder while nobody else changes it; returns undefined if there is none.
- * It must not wait for anything: whoever wants to change the record is blocked meanwhile.
- *
- * @throws {ContainerError} `bad-record`, and what `work` throws.
- */
-export function withRecord<T>(folder: string, work: (record: ContainerRecord) => T): T | undefined {
-  let fd: number;
+function openDirectory(path: string): Fd | undefined {
   try {
-    fd = openAt(AT_FDCWD, folder, flags("O", "RDONLY", "DIRECTORY"));
+    return new Fd(openAt(AT_FDCWD, path, flags("O", "RDONLY", "DIRECTORY")));
   } catch (error) {
     if (error instanceof SystemError && error.code === "ENOENT") return undefined;
     throw error;
   }
-  try {
-    lock(fd, "exclusive");
-    const record = readRecord(folder);
-    return record && work(record);
-  } finally {
-    close(fd);
-  }
 }
 
 /**
- * The record of a container that has ended, with the groups and limits that it got while it ran. It gets no more: who
- * has the lock next sees that it has ended.
+ * Runs `work` with the record in a container's directory under an exclusive lock. Returns undefined if there is no record.
+ * `work` must not wait: other commands that change the record are blocked meanwhile.
+ *
+ * @throws {ContainerError} `bad-record`, and what `work` throws.
+ */
+export function withRecord<T>(folder: string, work: (record: ContainerRecord) => T): T | undefined {
+  using directory = openDirectory(folder);
+  if (!directory) return undefined;
+  lock(directory.number, "exclusive");
+  const record = readRecord(folder);
+  return record && work(record);
+}
+
+/**
+ * Reads the record of an exited container again, with the control groups and limits that it was given while it ran. Later
+ * holders of the lock see that it has exited, and add no more.
  */
 export function lastRecord(folder: string, record: ContainerRecord): ContainerRecord {
   try {

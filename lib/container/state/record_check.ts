@@ -1,5 +1,5 @@
 /**
- * Whether a `container.json` is one: every field that there can be has its type, and nothing in it leads elsewhere.
+ * Validation of `container.json`: the type of every known field, and that paths stay within the container's own.
  *
  * @module
  */
@@ -25,7 +25,7 @@ const matching = (pattern: RegExp): Test => (value) => typeof value === "string"
 
 type Fields = Readonly<Record<string, Test>>;
 
-/** The first field that is not as it must be; those of `may` need not be there, and others are not looked at. */
+/** Returns the first invalid field. Fields of `may` are optional; unknown ones are not checked. */
 function faultIn(value: unknown, must: Fields, may: Fields = {}): string | undefined {
   if (!isObject(value)) return "";
   const missing = Object.keys(must).find((name) => !must[name]?.(value[name]));
@@ -106,7 +106,7 @@ const PORT = object({
   containerPort: number,
 });
 
-// Whatever is written to a group, or killed in it, must be the container's own.
+// Commands write to these groups and kill what is in them: they must be the container's own.
 function ownGroup(id: string): Test {
   return (value) =>
     typeof value === "string" && value.startsWith("/") && !value.includes("/../") &&
@@ -115,7 +115,7 @@ function ownGroup(id: string): Test {
 
 const LAYER = matching(/^\/(?!.*\/\.\.?\/).*\/\.layers\/[0-9a-f]+\/diff$/);
 
-/** What is wrong with the record of the container `id`: the name of a field; undefined if nothing is. */
+/** Returns the name of the first invalid field in the record of container `id`; undefined if it is valid. */
 export function recordFault(value: unknown, id: string): string | undefined {
   const fault = faultIn(value, {
     version: (version) => version === 1,
@@ -140,5 +140,5 @@ export function recordFault(value: unknown, id: string): string | undefined {
     ended: ENDED,
     detached: DETACHED,
   });
-  return fault === "" ? "it is no object" : fault;
+  return fault === "" ? "not an object" : fault;
 }

@@ -1,7 +1,6 @@
 /**
- * Files of lines that somebody appends to and rotates: NAME is written, NAME.1 is the newest old one, and so on. They
- * are read as one, without a lock: a file that is open can be read whatever it is called by now, and what comes after it
- * is found by its inode.
+ * Rotated files of lines, read as one: NAME is appended to, NAME.1 is the newest rotated one, and so on. Read without a
+ * lock: an open file stays readable after it is renamed, and its successor is found by inode.
  *
  * @module
  */
@@ -10,39 +9,39 @@ import { S_IF } from "../../../ffi/fs/fs.ts";
 import { ownershipOf } from "../../../ffi/fs/paths.ts";
 import { watchFolders } from "../../../ffi/fs/watch.ts";
 
-/** One of the files, open. */
+/** One of the files, opened. */
 export interface Part {
-  /** The file; its position is where reading goes on. */
+  /** The file, at the position where reading continues. */
   readonly file: Deno.FsFile;
-  /** Its inode's number. */
+  /** Its inode number. */
   readonly inode: number;
-  /** How many bytes it had when it was opened. */
+  /** Its size in bytes when it was opened. */
   readonly size: number;
-  /** What it was called then: 0 for NAME, 1 for NAME.1. */
+  /** Its number in the rotation then: 0 for NAME, 1 for NAME.1. */
   readonly index: number;
 }
 
-/** What to do at the end of what there is. */
+/** Options for following the files. */
 export interface Following {
-  /** Whether more may come. When it says no, what is there is read to its end. Default: nothing more is read. */
+  /** Returns whether more may be written. After false, the rest is read to its end. Default: do not follow. */
   readonly more?: () => boolean;
-  /** Ends the waiting for more. */
+  /** Stops following when aborted. */
   readonly signal?: AbortSignal;
-  /** Other folders whose changes are a reason to ask `more`. */
+  /** Other directories to watch for changes that `more` depends on. */
   readonly beside?: readonly string[];
-  /** Called when the file that was being read is gone, and perhaps others after it that had not been read. */
+  /** Called when the file being read was removed, and possibly unread files after it. */
   readonly onLoss?: () => void;
 }
 
 const NEWLINE = 10;
 const CHUNK = 1 << 18, BLOCK = 1 << 16;
-const PATIENCE_MS = 1000;
-// One file is between two names while the files are being renamed.
+const WATCH_MS = 1000;
+// During a rotation one number is missing.
 const GAP = 2;
 const MAX_TRIES = 100;
 
 function openPart(path: string, index: number): Part | undefined {
-  // A FIFO, a link or a folder in its place is none of the files, and opening it could wait for ever.
+  // Anything but a regular file is skipped: opening a FIFO could block.
   if (((ownershipOf(path, true)?.mode ?? 0) & S_IF.MT) !== S_IF.REG) return undefined;
   try {
     const file = Deno.openSync(path);
@@ -67,7 +66,7 @@ function inodeOf(path: string): number | null | undefined {
   }
 }
 
-/** Opens what there is, newest first. A file that is renamed meanwhile can be met twice, but is not missed. */
+/** Opens the existing files, newest first. A file that is renamed meanwhile may be met twice, but is not missed. */
 function openNow(path: string): Part[] {
   const parts = new Map<number, Part>();
   for (let index = 0, missing = 0; missing < GAP; index++) {
@@ -85,7 +84,7 @@ export function openParts(path: string): Part[] {
   for (let tries = 1;; tries++) {
     const parts = openNow(path);
     const newest = parts.find(({ index }) => index === 0);
-    // Otherwise a new file was begun meanwhile, and the order may be wrong.
+    // Otherwise the files were rotated meanwhile, and the order may be wrong.
     if (inodeOf(path) === newest?.inode || tries === MAX_TRIES) return parts.reverse();
     closeAll(parts);
   }
@@ -98,7 +97,7 @@ function readFully(file: Deno.FsFile, offset: number, bytes: Uint8Array<ArrayBuf
   return bytes.subarray(0, filled);
 }
 
-/** The lines of a file, last first, with their newlines, and where they end. */
+/** Yields the lines of a file from the last to the first, with their newlines, and the offset of their end. */
 function* linesBackward({ file, size }: Part): Generator<{ line: Uint8Array<ArrayBuffer>; end: number }> {
   let rest = new Uint8Array();
   for (let end = size; end > 0;) {
@@ -120,8 +119,8 @@ function* linesBackward({ file, size }: Part): Generator<{ line: Uint8Array<Arra
 }
 
 /**
- * Lets reading begin behind the last line of which `isBefore` is true, which is asked from the last line on; at the
- * beginning if it never is. A last line without a newline is being written.
+ * Positions the files behind the last line for which `isBefore` returns true, called from the last line on; at the
+ * beginning if there is none. A last line without a newline is being written.
  */
 export function startBehind(parts: Part[], isBefore: (line: Uint8Array<ArrayBuffer>) => boolean): void {
   for (let i = parts.length - 1; i >= 0; i--) {
@@ -137,13 +136,13 @@ export function startBehind(parts: Part[], isBefore: (line: Uint8Array<ArrayBuff
   }
 }
 
-/** What has been begun after `part`. */
+/** Opens the files that were begun after `part`. */
 function partsAfter(path: string, part: Part | undefined, onLoss: () => void): Part[] {
   if (part && inodeOf(path) === part.inode) return [];
   const parts = openParts(path);
   const at = parts.findIndex(({ inode }) => inode === part?.inode);
   const lost = part !== undefined && at < 0;
-  // Without NAME the next one is about to be made, or all are being removed: what is there may be older than `part`.
+  // Without NAME the next file is about to be created, or all are being removed: the rest may be older than `part`.
   const after = lost && parts.at(-1)?.index !== 0 ? [] : parts.splice(at + 1);
   closeAll(parts);
   if (lost && after.length > 0) onLoss();
@@ -157,9 +156,9 @@ function grown(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * Reads `parts` of the file `path`, and what comes after them if more may come. Yields whole lines, many at a time, in a
- * buffer that the reader may change and that is used again for the next ones. Only the last line of a file can lack its
- * newline: nothing will be added to it. The parts are closed at the end.
+ * Reads `parts` of the file `path` and, when following, their successors. Yields whole lines, many at a time, in a buffer
+ * that the caller may change and that is reused. Only the last line of a file can lack its newline, when nothing more will
+ * be appended to it. Closes the parts at the end.
  */
 export async function* readParts(
   path: string,
@@ -174,7 +173,7 @@ export async function* readParts(
   if (watch) signal?.addEventListener("abort", watch.wake);
   try {
     for (;;) {
-      // In this order: when there is a next file, or no more will come, the end of this one is the end.
+      // In this order: if there is a next file, or nothing more will be written, the end of this one is final.
       const mayCome = more !== undefined && !signal?.aborted && more();
       if (more && queue.length === 0) queue.push(...partsAfter(path, part, onLoss));
       let left = more || !part ? Infinity : part.size - part.file.seekSync(0, Deno.SeekMode.Current);
@@ -191,7 +190,7 @@ export async function* readParts(
       }
       const isLast = queue.length === 0;
       if (isLast && mayCome) {
-        await watch?.changed(PATIENCE_MS);
+        await watch?.changed(WATCH_MS);
         continue;
       }
       if (held > 0) yield buffer.subarray(0, held);

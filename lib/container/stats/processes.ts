@@ -1,23 +1,23 @@
 /**
- * The processes of containers: those in the pid namespace of a container's first process, and in namespaces within.
+ * Processes of containers: those in the PID namespace of a container's first process, and in nested namespaces.
  *
  * @module
  */
 
 import { namespaceOf, pidNamespacesOf } from "../../../ffi/process/namespaces.ts";
 
-/** A process, and the first process of the container that it belongs to. */
+/** A process and the first process of its container. */
 export interface Member {
-  /** The number of the container's first process, as the host sees it. */
+  /** PID of the container's first process on the host. */
   readonly first: number;
-  /** The number of the process, as the host sees it. */
+  /** PID of the process on the host. */
   readonly pid: number;
 }
 
-/** Whose a process is: the first process of its container, `outside`, or `gone`. */
+/** Container of a process, by its first process; `outside` of all, or `gone`. */
 type Owner = number | "outside" | "gone";
 
-/** Makes what says whose a process is. */
+/** Returns a function that finds the container of a process. */
 function makeOwnerOf(firsts: Iterable<number>): (pid: number) => Owner {
   const owners = new Map<string, number | "outside">();
   for (const first of firsts) {
@@ -46,10 +46,10 @@ function* allPids(): Generator<number> {
 }
 
 /**
- * Looks through /proc once, for any number of containers, and yields each process as soon as it is seen; processes that
- * have ended but were not waited for are among them.
+ * Scans /proc once for any number of containers, and yields each of their processes as soon as it is seen, including
+ * zombies.
  *
- * @param firsts The first processes of containers, which must be alive.
+ * @param firsts First processes of the containers, which must be alive.
  */
 export function* findProcesses(firsts: readonly number[]): Generator<Member> {
   if (firsts.length === 0) return;
@@ -60,7 +60,7 @@ export function* findProcesses(firsts: readonly number[]): Generator<Member> {
   }
 }
 
-/** The numbers of a container's processes, by that of its first one. */
+/** Yields the PIDs of a container's processes, given that of its first. */
 export function* processesOf(first: number): Generator<number> {
   for (const { pid } of findProcesses([first])) yield pid;
 }

@@ -1,59 +1,60 @@
 /**
- * What containers use, again and again. What a container's control groups count is asked of them; the rest is added up
- * from its processes.
+ * Resource usage of containers, sampled periodically: read from a container's control groups where they count it, and
+ * otherwise summed over its processes.
  *
  * @module
  */
 
 import { namespaceOf } from "../../../ffi/process/namespaces.ts";
 import { type BlockIo, blockIoOf, cpuSecondsOf, memoryOf, tasksIn } from "../../cgroup/usage.ts";
+import { sleep } from "../../host/clock.ts";
 import { findContainer } from "../state/names.ts";
-import { requireRunning, type Running } from "../state/runtime_groups.ts";
+import { requireRunning, type Running } from "../state/running.ts";
 import { blockIoOfProcess, memoryOfProcess, type NetworkIo, networkIoOf, statOf } from "./process_usage.ts";
 import { findProcesses } from "./processes.ts";
 import { type ContainerRecord, isRunning, readRecord } from "../state/record.ts";
 import { readOwnership } from "../state/ownership.ts";
 
-/** What a container uses at a moment. */
+/** Resource usage of a container at one time. */
 export interface Sample {
   /** The container's id. */
   readonly id: string;
-  /** Its name. Default: it has none. */
+  /** Its name. Default: none. */
   readonly name?: string;
-  /** When, as an ISO 8601 time. */
+  /** Time of the sample, in ISO 8601. */
   readonly time: string;
-  /** CPU time in percent of one CPU since the last sample. Default: there was none. */
+  /** CPU usage in percent of one CPU since the previous sample. Default: there was none. */
   readonly cpuPercent?: number;
-  /** Seconds of CPU time since its start, but for processes that nobody waited for. */
+  /** CPU time since its start in seconds, without processes that were not reaped. */
   readonly cpuSeconds: number;
-  /** Bytes of memory: what its group counts without idle page cache, or what its processes have without page cache. */
+  /** Memory in bytes: the usage of its group without inactive page cache, or of its processes without page cache. */
   readonly memory: number;
-  /** The limit on its memory in bytes; the machine's memory if it has none. */
+  /** Memory limit in bytes; the machine's memory if there is none. */
   readonly memoryLimit: number;
   /** `memory` in percent of `memoryLimit`. */
   readonly memoryPercent: number;
-  /** Processes and threads. */
+  /** Number of processes and threads. */
   readonly pids: number;
-  /** Bytes read from block devices. Default: the kernel does not count them. */
+  /** Bytes read from block devices. Default: not counted by the kernel. */
   readonly blockRead?: number;
-  /** Bytes written to block devices. Default: the kernel does not count them. */
+  /** Bytes written to block devices. Default: not counted by the kernel. */
   readonly blockWritten?: number;
-  /** Bytes received from its networks. Default: it has no network of its own. */
+  /** Bytes received. Default: it has no network namespace of its own. */
   readonly networkReceived?: number;
-  /** Bytes sent to its networks. Default: it has no network of its own. */
+  /** Bytes sent. Default: it has no network namespace of its own. */
   readonly networkSent?: number;
 }
 
-/** What processes use together. */
-interface Together {
+/** Usage summed over processes. */
+interface Usage {
   cpuSeconds: number;
   memory: number;
   tasks: number;
   block?: BlockIo;
 }
 
-/** What the groups of a container count; the rest is undefined. */
-type Counted = Partial<Together> & { readonly limit?: number };
+/** Usage counted by the groups of a container; undefined where they do not count. */
+type Counted = Partial<Usage> & { readonly limit?: number };
 
 function firstOf<T>(groups: readonly string[], ask: (group: string) => T | undefined): T | undefined {
   for (const group of groups) {
@@ -77,7 +78,7 @@ function isComplete({ cpuSeconds, memory, tasks, block }: Counted): boolean {
   return [cpuSeconds, memory, tasks, block].every((value) => value !== undefined);
 }
 
-function add(pid: number, sum: Together, counted: Counted): void {
+function add(pid: number, sum: Usage, counted: Counted): void {
   const stat = statOf(pid);
   if (!stat) return;
   sum.cpuSeconds += stat.cpuSeconds + stat.childSeconds;
@@ -101,10 +102,10 @@ function machineMemory(): number {
   return Number(/^MemTotal: +(\d+) kB$/m.exec(Deno.readTextFileSync("/proc/meminfo"))?.[1] ?? 0) * 1024;
 }
 
-/** Takes samples of containers that run; those that have ended are left out. */
+/** Takes samples of running containers; those that have exited are left out. */
 export type Sampler = (running: readonly Running[]) => Sample[];
 
-/** Makes what takes samples. It looks at /proc at most once a time, and remembers what to tell rates from. */
+/** Creates a sampler. It scans /proc at most once a call, and remembers CPU times to compute rates. */
 export function makeSampler(): Sampler {
   const most = machineMemory();
   const ownNetwork = namespaceOf("self", "net");
@@ -112,7 +113,7 @@ export function makeSampler(): Sampler {
 
   return (running) => {
     const counted = new Map(running.map(({ record, process }) => [process.pid, countedBy(record)]));
-    const sums = new Map<number, Together>();
+    const sums = new Map<number, Usage>();
     const open = running.filter(({ process }) => !isComplete(counted.get(process.pid) ?? {}));
     for (const { first, pid } of findProcesses(open.map(({ process }) => process.pid))) {
       const sum = sums.get(first) ?? { cpuSeconds: 0, memory: 0, tasks: 0 };
@@ -158,28 +159,16 @@ function percent(part: number, whole: number): number {
   return whole > 0 ? Math.max(0, round(part / whole * 100)) : 0;
 }
 
-/** How often to take samples. */
+/** Options of {@linkcode statsOf}. */
 export interface StatsOptions {
-  /** Milliseconds between two samples. Default: 1000. */
+  /** Interval between samples in milliseconds. Default: 1000. */
   interval?: number;
-  /** Ends the samples when aborted. */
+  /** Stops sampling when aborted. */
   signal?: AbortSignal;
 }
 
-/** Resolves after some milliseconds, or at once when aborted. */
-async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  if (signal?.aborted) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const wake = (): void => resolve();
-  const timer = setTimeout(wake, milliseconds);
-  signal?.addEventListener("abort", wake);
-  await promise;
-  clearTimeout(timer);
-  signal?.removeEventListener("abort", wake);
-}
-
 /**
- * Samples of one container, the first after one interval, until it ends.
+ * Yields samples of one container, the first after one interval, until it exits.
  *
  * @param query Its name, id or the beginning of its id.
  * @throws {ContainerError} `container-not-found`, `container-not-running`.
@@ -193,8 +182,8 @@ export async function* statsOf(
   const sample = makeSampler();
   const look = (): Sample[] => {
     const record = readRecord(`${containers}/${id}`);
-    const liveness = readOwnership(containers, id);
-    const same = liveness?.process?.startTime === process.startTime && isRunning(liveness);
+    const ownership = readOwnership(containers, id);
+    const same = ownership?.process?.startTime === process.startTime && isRunning(ownership);
     return record && same ? sample([{ record, process }]) : [];
   };
   look();

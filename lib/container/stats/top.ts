@@ -1,42 +1,43 @@
 /**
- * The processes of a container, as ps(1) would show them.
+ * Processes of a container, as ps(1) shows them: `top`.
  *
  * @module
  */
 
+import { readSmallFile } from "../../../ffi/fs/paths.ts";
 import { readImageFile } from "../../image/passwd.ts";
 import { ImageError } from "../../errors.ts";
-import { requireRunning } from "../state/runtime_groups.ts";
+import { requireRunning } from "../state/running.ts";
 import { findContainer } from "../state/names.ts";
-import { readProcessFile, statOf } from "./process_usage.ts";
+import { statOf } from "./process_usage.ts";
 import { processesOf } from "./processes.ts";
 import { type ContainerRecord, lowerOf } from "../state/record.ts";
 
 /** A process of a container. */
 export interface ContainerProcess {
-  /** Its number in the container. */
+  /** PID in the container. */
   readonly pid: number;
-  /** Its number as the host sees it. */
+  /** PID on the host. */
   readonly hostPid: number;
-  /** The number of its parent in the container; 0 if that is outside. */
+  /** PID of its parent in the container; 0 if the parent is outside. */
   readonly parent: number;
-  /** Its user's id. */
+  /** Effective user id. */
   readonly uid: number;
-  /** Its user's name in the container, or the id. */
+  /** User name in the container, or the id. */
   readonly user: string;
   /** CPU time in percent of one CPU since its start. */
   readonly cpuPercent: number;
-  /** Seconds of CPU time since its start. */
+  /** CPU time since its start in seconds. */
   readonly cpuSeconds: number;
-  /** When it started, as an ISO 8601 time. */
+  /** Start time, in ISO 8601. */
   readonly started: string;
-  /** The command and its arguments; the name of the program in brackets if there are none to be seen. */
+  /** Command and arguments; the program name in brackets if they cannot be read. */
   readonly command: string;
 }
 
-/** The numbers of a process, from our namespace inwards, and its effective user. */
+/** Reads the PIDs of a process, from this namespace inwards, and its effective user; undefined if it is gone. */
 function identityOf(pid: number): { pids: number[]; uid: number } | undefined {
-  const status = readProcessFile(pid, "status");
+  const status = readSmallFile(`/proc/${pid}/status`);
   if (status === undefined) return undefined;
   const numbers = (name: string): number[] =>
     new RegExp(`^${name}:\t(.*)$`, "m").exec(status)?.[1]?.split("\t").map(Number) ?? [];
@@ -45,7 +46,7 @@ function identityOf(pid: number): { pids: number[]; uid: number } | undefined {
 
 const ROOT = [0, "root"] as const;
 
-/** The names of users by id. What the container has made of its /etc/passwd is not to be trusted, but for that. */
+/** Reads the user names by id from the container's /etc/passwd, which is untrusted and used for display only. */
 function userNames(containers: string, record: ContainerRecord): ReadonlyMap<number, string> {
   try {
     const text = readImageFile([`${containers}/${record.id}/upper`, ...lowerOf(record)], "/etc/passwd") ?? "";
@@ -61,19 +62,19 @@ function userNames(containers: string, record: ContainerRecord): ReadonlyMap<num
 }
 
 function commandOf(pid: number, name: string, state: string): string {
-  const words = (readProcessFile(pid, "cmdline") ?? "").replace(/\0+$/, "").replaceAll("\0", " ");
+  const words = (readSmallFile(`/proc/${pid}/cmdline`) ?? "").replace(/\0+$/, "").replaceAll("\0", " ");
   if (words !== "") return words;
   return state === "Z" ? `[${name}] <defunct>` : `[${name}]`;
 }
 
-/** Seconds since the machine was started, and when that was, in milliseconds since the epoch. */
+/** Returns the uptime in seconds, and the boot time in milliseconds since the epoch. */
 function clock(): { uptime: number; boot: number } {
   const uptime = Number(Deno.readTextFileSync("/proc/uptime").split(" ")[0]);
   return { uptime, boot: Date.now() - uptime * 1000 };
 }
 
 /**
- * The processes of a container that runs, in the order of their numbers in it.
+ * Returns the processes of a running container, sorted by their PIDs in it.
  *
  * @param query Its name, id or the beginning of its id.
  * @throws {ContainerError} `container-not-found`, `container-not-running`.
@@ -82,7 +83,7 @@ export function topOf(containers: string, query: string): ContainerProcess[] {
   const { record, process } = requireRunning(containers, findContainer(containers, query));
   const names = userNames(containers, record);
   const { uptime, boot } = clock();
-  // The container's namespace is the innermost of its first process.
+  // The innermost namespace of the first process is the container's.
   const level = (identityOf(process.pid)?.pids.length ?? 1) - 1;
   const found = processesOf(process.pid).flatMap((hostPid) => {
     const stat = statOf(hostPid), identity = identityOf(hostPid);

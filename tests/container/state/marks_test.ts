@@ -9,7 +9,7 @@ import { encodeIdentity, identifyProcess, ownOrigin } from "../../../lib/host/pr
 import { statusOf } from "../../../lib/container/state/record.ts";
 import { flags } from "../../../ffi/program/flags.ts";
 import { AT_FDCWD, close, lock, openAt } from "../../../ffi/fs/fs.ts";
-import { clearLiveness, readOwnership, removeContainer } from "../../../lib/container/state/ownership.ts";
+import { clearOwnership, readOwnership, removeContainer } from "../../../lib/container/state/ownership.ts";
 import {
   assertApart,
   assertNothingLeft,
@@ -142,7 +142,7 @@ Deno.test("a monitor leaves a container alone that another took while it was abo
   await until("its monitor gone", () => monitorsOf(world).length === 0);
   assert.equal(Deno.readLinkSync(`${live}/${id}`), own);
   assert.deepEqual(processesWith(seconds), []);
-  clearLiveness(world.folders.containers, id);
+  clearOwnership(world.folders.containers, id);
   await cli(world, "rm", id);
 
   // If nobody has taken it, the container lives although its command is gone.

@@ -3,7 +3,7 @@ import { type Container, run, type RunOptions, type Sample, SauropodError, stats
 import { parseNetworkIo, parseStat } from "../../../lib/container/stats/process_usage.ts";
 import { makeSampler } from "../../../lib/container/stats/stats.ts";
 import { readRecord } from "../../../lib/container/state/record.ts";
-import { requireRunning, type Running } from "../../../lib/container/state/runtime_groups.ts";
+import { requireRunning, type Running } from "../../../lib/container/state/running.ts";
 import { HOLD, host } from "../../helpers/groups.ts";
 import { converse, lineReader, until } from "../../helpers/inside.ts";
 import { hasPython, Terminal } from "../../helpers/terminal.ts";
