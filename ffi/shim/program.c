@@ -18,7 +18,15 @@
 // The child's stack has a guard page below it: an overflow is a SIGSEGV in the child instead of a write to the caller's memory,
 // which it shares. Both have the size of the largest page of aarch64. build.ts bounds the frame of each function; the deepest
 // chain (open_target, remove_tree or remove_group) needs less than 13 KiB.
+#ifdef __SANITIZE_ADDRESS__
+enum { GUARD_SIZE = 65536, STACK_SIZE = 1 << 20 };
+void __asan_unpoison_memory_region(void const volatile *, size_t);
+// Functions that have not returned leave their frames poisoned.
+#define UNPOISON(address, size) __asan_unpoison_memory_region((void *)(address), size)
+#else
 enum { GUARD_SIZE = 65536, STACK_SIZE = 65536 };
+#define UNPOISON(address, size)
+#endif
 enum { SIGNALS = 64, BITS = 64 };
 enum { ALL_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
 
@@ -222,7 +230,10 @@ int run_program(struct program *p) {
     await_departure(p);
     if (p->failed_errno) SYS4(wait4, child.pid, 0, __WALL, 0);
   }
-  if (child.stack) SYS2(munmap, child.stack, GUARD_SIZE + STACK_SIZE);
+  if (child.stack) {
+    SYS2(munmap, child.stack, GUARD_SIZE + STACK_SIZE);
+    UNPOISON(child.stack, GUARD_SIZE + STACK_SIZE);
+  }
   SYS4(rt_sigprocmask, SIG_SETMASK, &before, 0, SIGNAL_SET_SIZE);
   return -(int)p->failed_errno;
 }
