@@ -116,6 +116,14 @@ testInterpreters(
   },
 );
 
+testInterpreters("store wraps around at 2^64", ({ execute }) => {
+  const memory = { bytes: new Uint8Array(8) };
+  for (const [a, b, sum] of [[U64, 2n, 1n], [2n ** 63n - 1n, 1n, 2n ** 63n], [2n ** 63n, 2n ** 63n, 0n]] as const) {
+    const outcome = execute([here(pseudo("store", memory, a, b)), here(pseudo("expect", memory, U64, sum, 33))]);
+    assert(outcome.ok, `${a} + ${b}`);
+  }
+});
+
 testInterpreters("a system call can write into a register", async ({ execute }) => {
   const path = await Deno.makeTempFile();
   try {

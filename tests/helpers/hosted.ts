@@ -9,7 +9,7 @@ import * as call from "../../ffi/program/calls.ts";
 import { encode } from "../../ffi/program/encode.ts";
 import { execute, type Outcome, outcomeOf } from "../../ffi/program/execute.ts";
 import { flags } from "../../ffi/program/flags.ts";
-import { AT_FDCWD, close, openAt, read, writeAll } from "../../ffi/fs/fs.ts";
+import { close, read, writeAll } from "../../ffi/fs/fs.ts";
 import { callerStep, type Program, step } from "../../ffi/program/model.ts";
 import { cString, shim } from "../../ffi/native.ts";
 import { pipe, reapNow } from "../../ffi/process/process.ts";
@@ -20,7 +20,6 @@ const COMPILER = [
   "-fsanitize=address,undefined -fno-sanitize-recover=all -I.",
 ].flatMap((line) => line.split(" "));
 const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, F_ADD_SEALS = 1033, SEAL_ALL = 0xf;
-const ENVIRONMENT = ["ASAN_OPTIONS=detect_leaks=0", "UBSAN_OPTIONS=print_stacktrace=1"];
 
 let memfd: number | undefined;
 
@@ -45,12 +44,23 @@ export function hostedFd(): number {
   }
 }
 
-/** Starts the hosted shim with `args`, its standard streams and other descriptors to inherit. Returns its pidfd and pid. */
+/** A hosted shim to start. */
+export interface HostedOptions {
+  /** Its arguments, of which the first names one of the shim's modes. */
+  readonly args: readonly string[];
+  /** Its standard input and output. */
+  readonly streams: readonly [number, number];
+  /** Other descriptors that it inherits. */
+  readonly inherited?: readonly number[];
+  /** The directory for reports of the sanitizers, of this process and those that it starts. */
+  readonly reports: string;
+}
+
+/** Starts the hosted shim. Returns its pidfd, which is to be reaped, and its pid. */
 export function startHosted(
-  args: readonly string[],
-  streams: readonly [number, number, number],
-  inherited: readonly number[] = [],
+  { args, streams, inherited = [], reports }: HostedOptions,
 ): { readonly pidfd: number; readonly pid: number } {
+  const options = `log_path=${reports}/report:detect_leaks=0:print_stacktrace=1`;
   const outcome = execute([
     callerStep("start the hosted shim", call.clone3(flags("CLONE", "PIDFD"), "pidfd"), { save: "pid" }),
     step("reset all signals", call.defaultSignals),
@@ -59,10 +69,17 @@ export function startHosted(
     step("close all other descriptors on execution", call.closeOnExecFrom(3)),
     ...inherited.map((fd) => step("except those to inherit", call.stayOpen(fd))),
     step("unblock signals", call.unblockSignals),
-    step("execute it", call.execveFd(hostedFd(), args, ENVIRONMENT)),
+    step("execute it", call.execveFd(hostedFd(), args, [`ASAN_OPTIONS=${options}`, `UBSAN_OPTIONS=${options}`])),
   ], ["pidfd"]);
   assert(outcome.ok, outcome.ok ? "" : outcome.step.label);
   return { pidfd: outcome.registers.get("pidfd") ?? -1, pid: outcome.registers.get("pid") ?? -1 };
+}
+
+/** Asserts that no sanitizer has reported anything, and removes the directory for reports. */
+export function assertNoReports(reports: string): void {
+  const texts = [...Deno.readDirSync(reports)].map(({ name }) => Deno.readTextFileSync(`${reports}/${name}`));
+  Deno.removeSync(reports, { recursive: true });
+  assert.equal(texts.join("\n"), "");
 }
 
 /** The requests of `tests/tools/hosted.c`. */
@@ -75,18 +92,22 @@ export class Hosted implements Disposable {
   readonly #pidfd: number;
   readonly #input: number;
   readonly #output: number;
-  readonly #errors: string;
+  readonly #reports = Deno.makeTempDirSync({ prefix: "sauropod-reports-" });
 
-  /** Starts it. */
-  constructor() {
+  /** Starts it; `inherited` are descriptors that it gets. */
+  constructor(inherited: readonly number[] = []) {
     const [input, ours] = pipe(), [theirs, output] = pipe();
-    this.#errors = Deno.makeTempFileSync({ prefix: "sauropod-hosted-" });
-    const errors = openAt(AT_FDCWD, this.#errors, flags("O", "WRONLY", "APPEND"));
     this.#input = ours;
     this.#output = theirs;
-    const { pid, pidfd } = startHosted(["sauropod-hosted"], [input, output, errors]);
+    const { pid, pidfd } = startHosted({
+      args: ["sauropod-hosted"],
+      streams: [input, output],
+      inherited,
+      reports: this.#reports,
+    });
     [this.pid, this.#pidfd] = [pid, pidfd];
-    for (const fd of [input, output, errors]) close(fd);
+    close(input);
+    close(output);
   }
 
   /** Makes a request. Returns its result and the bytes afterwards. */
@@ -107,7 +128,8 @@ export class Hosted implements Disposable {
     const bytes = new Uint8Array(size);
     for (let length = 0; length < size;) {
       const n = read(this.#output, bytes.subarray(length));
-      assert(n > 0, Deno.readTextFileSync(this.#errors));
+      if (n === 0) assertNoReports(this.#reports);
+      assert(n > 0, "the hosted shim has exited");
       length += n;
     }
     return bytes;
@@ -117,8 +139,7 @@ export class Hosted implements Disposable {
     close(this.#input);
     const ending = reapNow(this.#pidfd);
     close(this.#output);
-    const reported = Deno.readTextFileSync(this.#errors);
-    Deno.removeSync(this.#errors);
-    assert.deepEqual({ ...ending, reported }, { code: 0, reported: "" });
+    assertNoReports(this.#reports);
+    assert.deepEqual(ending, { code: 0 });
   }
 }
