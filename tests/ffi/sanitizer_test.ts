@@ -282,7 +282,7 @@ Deno.test("sauropod-monitor under ASan and UBSan: log, health check, restart, ev
   const given = [folder, live, outRead, outWrite, errRead, errWrite, reportWrite];
   const base = 1300,
     program = shell(
-      `echo out; echo err >&2; until [ -e ${path}/go ]; do sleep 0.02; done; exit 7`,
+      `echo out; echo err >&2; i=0; until [ -e ${path}/go ] || [ $((i+=1)) -gt 1500 ]; do sleep 0.02; done; exit 7`,
       outWrite,
       errWrite,
       base - 100,
