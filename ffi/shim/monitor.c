@@ -94,11 +94,12 @@ static int run(const struct monitor *m, uint32_t offset, const struct registers 
   return p ? error : -EINVAL;
 }
 
-// Returns the stack below this frame, of which the programs have used much, to the kernel: many monitors are idle.
+// Returns the stacks that the programs have used to the kernel, here the one below this frame: many monitors are idle.
 static void give_back_stack(void) {
   char here;
   long page = ((long)&here & ~(PAGE - 1L)) - PAGE;
   SYS3(madvise, page - USED_STACK, USED_STACK, MADV_DONTNEED);
+  free_child_stack();
 }
 
 // Returns the number after "oom_kill " in memory.events (v2) or memory.oom_control (v1) of cgroups(7).

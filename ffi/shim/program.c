@@ -15,29 +15,32 @@
 #include "sys.h"
 #include "target.h"
 
-// The child's stack has a guard page below it: an overflow is a SIGSEGV in the child instead of a write to the caller's memory,
-// which it shares. Both have the size of the largest page of aarch64. build.ts bounds the frame of each function; the deepest
-// chain (open_target, remove_tree or remove_group) needs less than 13 KiB.
+// The stack of the child, which shares this process's memory. A guard page below it turns an overflow into a SIGSEGV in the child.
+// Guard and stack have the size of the largest page of aarch64; `room` is not aligned itself, which would enlarge the file.
+// build.ts bounds the frame of each function; the deepest chain of calls (remove_group) needs 11 KiB.
+enum { GUARD_SIZE = 65536 };
 #ifdef __SANITIZE_ADDRESS__
-enum { GUARD_SIZE = 65536, STACK_SIZE = 1 << 20 };
+enum { STACK_SIZE = 1 << 20 };
 void __asan_unpoison_memory_region(void const volatile *, size_t);
-// Functions that have not returned leave their frames poisoned.
-#define UNPOISON(address, size) __asan_unpoison_memory_region((void *)(address), size)
 #else
-enum { GUARD_SIZE = 65536, STACK_SIZE = 65536 };
-#define UNPOISON(address, size)
+enum { STACK_SIZE = 65536 };
 #endif
+static char room[GUARD_SIZE + GUARD_SIZE + STACK_SIZE];
+
 enum { SIGNALS = 64, BITS = 64 };
 enum { ALL_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
 
-int is_executable;
+// Variables between large buffers would each take a page of an idle monitor; the one of .data is used anyway.
+#define IN_DATA __attribute__((section(".data")))
+
+int is_executable IN_DATA;
+static int in_use IN_DATA;  // the stack, by the child of some thread
 
 // The container's process until it has executed its command; lives in run_program's frame.
 struct child {
   struct program *program;
   uint32_t first;  // step
   long pid;
-  long stack;  // address of guard and stack; 0: none
 };
 
 static void *at(struct program *p, uint64_t offset) { return (char *)p + offset; }
@@ -147,15 +150,39 @@ static int ignores(const struct step *s, long error) {
 
 static void child_entry(void *argument);
 
+// Returns the address of the stack, or -errno: -EBUSY if it has a child already.
+static long claim_stack(void) {
+  static int guarded IN_DATA;
+  long guard = ((long)room + GUARD_SIZE - 1) & -(long)GUARD_SIZE;
+  if (__atomic_exchange_n(&in_use, 1, __ATOMIC_ACQUIRE)) return -EBUSY;
+  if (!guarded) {
+    long error = SYS3(mprotect, guard, GUARD_SIZE, PROT_NONE);
+    if (error) return in_use = 0, error;
+    guarded = 1;
+  }
+  return guard + GUARD_SIZE;
+}
+
+static void release_stack(void) {
+#ifdef __SANITIZE_ADDRESS__
+  // Functions that have not returned leave their frames poisoned.
+  __asan_unpoison_memory_region(room, sizeof room);
+#endif
+  __atomic_store_n(&in_use, 0, __ATOMIC_RELEASE);
+}
+
+void free_child_stack(void) {
+  long stack = claim_stack();
+  if (is_error(stack)) return;
+  SYS3(madvise, stack, STACK_SIZE, MADV_DONTNEED);
+  release_stack();
+}
+
 static long start_child(uint32_t i, struct clone_args *args, size_t size, struct child *child) {
   struct program *p = child->program;
-  if (child->stack) return -EINVAL;
-  long room = SYS(mmap, 0, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (is_error(room)) return room;
-  child->stack = room;
-  long guarded = SYS3(mprotect, room, GUARD_SIZE, PROT_NONE);
-  if (guarded < 0) return guarded;
-  args->stack = (uint64_t)room + GUARD_SIZE;
+  long stack = claim_stack();
+  if (is_error(stack)) return stack;
+  args->stack = (uint64_t)stack;
   args->stack_size = STACK_SIZE;
   args->child_tid = (uint64_t)&p->turn;
   args->flags |= CLONE_VM | CLONE_CHILD_CLEARTID;
@@ -163,6 +190,7 @@ static long start_child(uint32_t i, struct clone_args *args, size_t size, struct
   __atomic_store_n(&p->turn, i + 1, __ATOMIC_RELEASE);
   long pid = clone3_onto(args, size, child_entry, child);
   if (pid > 0) child->pid = pid;
+  else release_stack();
   return pid;
 }
 
@@ -229,10 +257,7 @@ int run_program(struct program *p) {
     if (!done) SYS2(kill, child.pid, SIGKILL);
     await_departure(p);
     if (p->failed_errno) SYS4(wait4, child.pid, 0, __WALL, 0);
-  }
-  if (child.stack) {
-    SYS2(munmap, child.stack, GUARD_SIZE + STACK_SIZE);
-    UNPOISON(child.stack, GUARD_SIZE + STACK_SIZE);
+    release_stack();
   }
   SYS4(rt_sigprocmask, SIG_SETMASK, &before, 0, SIGNAL_SET_SIZE);
   return -(int)p->failed_errno;

@@ -53,6 +53,8 @@ extern int is_executable __attribute__((visibility("hidden")));
 
 // Runs the caller's steps of a valid program in this process, the container's in the child of its clone3. Returns 0 or -errno.
 int run_program(struct program *);
+// Returns the memory of the child's stack to the kernel, for processes that will be idle.
+void free_child_stack(void);
 // Runs the container's steps of a valid program in this process. Returns only on failure, or if none executes a file.
 int run_here(struct program *);
 
