@@ -10,7 +10,7 @@ import { PSEUDO, SHAPES } from "./shim/layout.ts";
 import { type SyscallName, SYSCALLS } from "./program/syscalls.ts";
 
 const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, MFD_EXEC = 16;
-// Contents, size and further seals; and, from Linux 6.3 on, the permission to be executed.
+// Seals of contents, size and further seals; from Linux 6.3 on also of the permission to be executed.
 const F_ADD_SEALS = 1033, SEAL_ALL = 0xf, SEAL_EXEC = 0x20;
 const FS_IOC_SETFLAGS = 0x40086602, FS_IMMUTABLE_FL = 0x10;
 const LIBC_NAMES = ["libc.so.6", `libc.musl-${Deno.build.arch}.so.1`];
@@ -23,7 +23,7 @@ const encoder = new TextEncoder();
 /** Encodes `text` as a NUL-terminated string. Throws `TypeError` if it holds a NUL itself. */
 export function cString(text: string): Uint8Array<ArrayBuffer> {
   if (text.includes("\0")) {
-    throw new TypeError(`a NUL character cannot be passed to the kernel: ${JSON.stringify(text)}`);
+    throw new TypeError(`invalid string ${JSON.stringify(text)}: it holds a NUL character`);
   }
   return encoder.encode(text + "\0");
 }
@@ -55,7 +55,7 @@ function createMemoryFile(name: string): number {
   let fd = create(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
   if (fd < 0) fd = create(MFD_CLOEXEC | MFD_ALLOW_SEALING);
   libc.close();
-  if (fd < 0) throw new Error("the shim cannot be loaded: memfd_create failed");
+  if (fd < 0) throw new Error("cannot load the shim: memfd_create failed");
   return fd;
 }
 
@@ -63,7 +63,7 @@ function fill(fd: number, bytes: Uint8Array): void {
   try {
     Deno.writeFileSync(`/proc/self/fd/${fd}`, bytes, { create: false });
   } catch (cause) {
-    throw new Error("the shim cannot be loaded: no memory for it", { cause });
+    throw new Error("cannot load the shim: no memory", { cause });
   }
 }
 
@@ -138,6 +138,5 @@ export const shim = {
 };
 
 if (shim.i("fcntl", shimFd, F_ADD_SEALS, SEAL_ALL | SEAL_EXEC) < 0) shim.i("fcntl", shimFd, F_ADD_SEALS, SEAL_ALL);
-// Seals keep neither its owner nor its access control list from being changed, by which a container's root could take it
-// away from us. Linux 6.6 and later.
+// Seals do not protect owner and access control list, by which root of a container could make it unusable. Linux 6.6 and later.
 shim.iib("ioctl", shimFd, FS_IOC_SETFLAGS, new Uint8Array(Uint32Array.of(FS_IMMUTABLE_FL).buffer));

@@ -90,7 +90,7 @@ interface Layout {
   stores: number;
 }
 
-/** A program that is being written. */
+/** A program that is being encoded. */
 interface Draft extends Layout {
   readonly firstRegister: number;
   readonly firstText: number;
@@ -102,7 +102,7 @@ interface Draft extends Layout {
 
 function addText(layout: Layout, text: string): void {
   if (layout.texts.has(text)) return;
-  if (text.includes("\0")) throw new TypeError(`a NUL character cannot be passed on: ${JSON.stringify(text)}`);
+  if (text.includes("\0")) throw new TypeError(`invalid string ${JSON.stringify(text)}: it holds a NUL character`);
   layout.texts.set(text, layout.text.length);
   layout.text += text + "\0";
 }
@@ -191,7 +191,7 @@ function claim(draft: Draft, size: number): number {
   return offset;
 }
 
-// The same bytes in two steps are the same memory: what one writes the other reads.
+// The same array in two steps is the same memory: one step can read data that another has written.
 function copy(draft: Draft, source: Uint8Array): number {
   const known = draft.memory.get(source);
   if (known !== undefined) return known;

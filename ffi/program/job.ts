@@ -24,7 +24,7 @@ export interface Job extends Restart {
   readonly origin: string;
   /** Maximum number of log files, and maximum size of each in bytes. Default: no log. */
   readonly log?: { readonly files: number; readonly limit: number };
-  /** Whether `end` removes the container. */
+  /** Set if `end` removes the container. */
   readonly removes: boolean;
   /** More members for the JSON of its events, beginning with a comma. At most 1023 bytes. */
   readonly attributes: string;

@@ -52,7 +52,7 @@ async function compile([compiler = "", ...own]: readonly string[]): Promise<Uint
   }
 }
 
-/** Executed by itself, the shim has nobody who would relocate it: it must need no relocation. */
+/** Throws if the ELF file has relocations: no dynamic linker applies them when it is executed. */
 async function checkRelocations(file: string): Promise<void> {
   const { stdout } = await new Deno.Command("readelf", { args: ["--relocs", file], env: { LC_ALL: "C" } }).output();
   const text = new TextDecoder().decode(stdout).trim();

@@ -63,7 +63,7 @@ static uint8_t *note_open(const struct monitor *m) {
 static void close_others(const struct monitor *m, uint8_t *open) {
   for (int fd = 0; fd < m->job.base; fd++)
     if (!(open[fd / BITS] >> fd % BITS & 1)) SYS1(close, fd);
-  SYS3(close_range, m->job.base + PLACES, ~0U, 0);
+  SYS3(close_range, m->job.base + PLACES, UINT32_MAX, 0);
   SYS2(munmap, open, bytes_of_open(m));
 }
 
@@ -187,7 +187,7 @@ static struct ending reap(struct monitor *m) {
   int exited = info.si_code == CLD_EXITED, status = info.si_status;
   uint64_t kills = oom_kills(m), before = m->oom_kills;
   m->oom_kills = kills;
-  return (struct ending){.code = exited ? status : 128 + status, .signal = exited ? 0 : status, .oom = kills > before};
+  return (struct ending){.code = exited ? status : SIGNALLED + status, .signal = exited ? 0 : status, .oom = kills > before};
 }
 
 static int has_restarts_left(const struct monitor *m) {

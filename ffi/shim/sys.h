@@ -85,6 +85,7 @@ enum {
   MAX_ERRNO = 4095,
   SIGNAL_SET_SIZE = sizeof(uint64_t),  // of the kernel's sigset_t
   SHIM_FAILED = 125,                   // exit status, as of docker-run(1): the command has not been executed
+  SIGNALLED = 128,                     // exit status after a signal, less the signal's number
   FIRST_OTHER_FD = 3,                  // after standard input, output and error
 };
 
@@ -100,7 +101,7 @@ _Noreturn static inline void leave(int status) {
 // Converts the status of wait4(2) to an exit status as a shell has it: 128 plus the signal's number after a signal.
 static inline int exit_status(int status) {
   int signal = status & 0x7f;
-  return signal ? 128 + signal : status >> 8 & 0xff;
+  return signal ? SIGNALLED + signal : status >> 8 & 0xff;
 }
 
 // Moves an open file to another descriptor, close-on-exec. Returns that descriptor or -errno; `from` is closed anyway.

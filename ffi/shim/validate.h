@@ -3,9 +3,9 @@
 // Trust: programs and jobs are trusted. Sauropod's own TypeScript writes them, in this process or, for a shim that is
 // executed, into a sealed memfd or a pipe that no container has open. A job's memfd is not sealed, since `update` changes its
 // restart policy; whoever can open it by /proc/PID/fd may ptrace(2) the monitor as well. A program is a list of system calls
-// and addresses, so none of its contents could be refused that a correct one does not need. What is validated is their form,
-// against accidents: a writer that was killed halfway, a wrong offset, a layout of another version. Afterwards all reads and
-// writes of the interpreter itself stay in the buffer. Memory behind pointers that steps pass to the kernel is trusted.
+// and addresses: any that could do harm may also be needed. Only the form is validated, against accidents: a writer that was
+// killed halfway, a wrong offset, a layout of another version. Afterwards all reads and writes of the interpreter itself stay
+// in the buffer. Memory behind pointers that steps pass to system calls or pseudo-calls is trusted.
 //
 // Not trusted is what comes from containers and the host's files: output, names in directories and symbolic links, answers
 // of netlink(7), text of /proc and cgroupfs. Each of its readers has a buffer of fixed size and checks the length.
