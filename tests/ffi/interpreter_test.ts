@@ -8,7 +8,7 @@ import { flags } from "../../ffi/program/flags.ts";
 import { type Argument, type Call, callerStep, type Program, register, step } from "../../ffi/program/model.ts";
 import { formatCall } from "../../lib/program/explain.ts";
 import { Hosted } from "../helpers/hosted.ts";
-import { randomFrom } from "../helpers/tar.ts";
+import { randomFrom } from "../helpers/random.ts";
 
 /** An interpreter, and the process that it runs the caller's steps in. */
 interface Interpreter {

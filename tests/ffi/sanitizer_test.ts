@@ -12,7 +12,7 @@ import { type Job, jobFile } from "../../ffi/program/job.ts";
 import { callerStep, type Program, register, step } from "../../ffi/program/model.ts";
 import { JOB, PROGRAM, REPORT, STEP } from "../../ffi/shim/layout.ts";
 import { assertNoReports, Hosted, startHosted } from "../helpers/hosted.ts";
-import { randomFrom } from "../helpers/tar.ts";
+import { randomFrom } from "../helpers/random.ts";
 
 const SEED = 14_112_026, MUTATIONS = 3000;
 const NAMES = { pid: "pid", pidfd: "pidfd" } as const;

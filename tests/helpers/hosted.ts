@@ -13,7 +13,7 @@ import { close, read, writeAll } from "../../ffi/fs/fs.ts";
 import { callerStep, type Program, step } from "../../ffi/program/model.ts";
 import { cString, shim } from "../../ffi/native.ts";
 import { pipe, reapNow } from "../../ffi/process/process.ts";
-import { PROJECT } from "./world.ts";
+import { PROJECT } from "./project.ts";
 
 const COMPILER = [
   "-std=gnu17 -O1 -g -Wall -Wextra -Werror -ffreestanding -fno-omit-frame-pointer",
