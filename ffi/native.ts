@@ -1,15 +1,16 @@
 /**
- * Loads the shim: its ELF file goes from base64 into a sealed memfd, and `dlopen` reads it from there. Nothing is
- * written to disk. The same descriptor is what a container executes as its init or terminal pump.
+ * The loaded shim: its ELF file goes from base64 into a sealed memfd, and `dlopen` reads it from there. Nothing is written
+ * to disk. The same memfd is executed as init, monitor, terminal pump and by exec.
  *
  * @module
  */
 
 import type { PseudoCall } from "./program/model.ts";
+import { PSEUDO, SHAPES } from "./shim/layout.ts";
 import { type SyscallName, SYSCALLS } from "./program/syscalls.ts";
 
 const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, MFD_EXEC = 16;
-// Contents, size and further seals; and, from Linux 6.3 on, the permission to be executed.
+// Seals of contents, size and further seals; from Linux 6.3 on also of the permission to be executed.
 const F_ADD_SEALS = 1033, SEAL_ALL = 0xf, SEAL_EXEC = 0x20;
 const FS_IOC_SETFLAGS = 0x40086602, FS_IMMUTABLE_FL = 0x10;
 const LIBC_NAMES = ["libc.so.6", `libc.musl-${Deno.build.arch}.so.1`];
@@ -19,29 +20,15 @@ export const ARCHITECTURE = Deno.build.arch === "aarch64" ? 1 : 0;
 
 const encoder = new TextEncoder();
 
-/** `text` as the NUL-terminated bytes that C wants. Throws `TypeError` if it holds a NUL itself. */
+/** Encodes `text` as a NUL-terminated string. Throws `TypeError` if it holds a NUL itself. */
 export function cString(text: string): Uint8Array<ArrayBuffer> {
   if (text.includes("\0")) {
-    throw new TypeError(`a NUL character cannot be passed to the kernel: ${JSON.stringify(text)}`);
+    throw new TypeError(`invalid string ${JSON.stringify(text)}: it holds a NUL character`);
   }
   return encoder.encode(text + "\0");
 }
 
-// enum pseudo of shim/program.h
-const PSEUDO: Readonly<Record<PseudoCall, number>> = {
-  store: 1 << 24,
-  expect: (1 << 24) + 1,
-  default_signals: (1 << 24) + 2,
-  drop_bounding: (1 << 24) + 3,
-  netlink: (1 << 24) + 4,
-  go_on_in_child: (1 << 24) + 5,
-  remove_tree: (1 << 24) + 6,
-  remove_group: (1 << 24) + 7,
-  open_target: (1 << 24) + 11,
-};
-const RUN = (1 << 24) + 8, APPEND = RUN + 1, DIVERT = RUN + 2;
-
-/** The number of a system call on this machine's architecture, or of what the shim does itself. */
+/** Returns the number of a system call on this machine's architecture, or of a pseudo-call of the shim. */
 export function callNumber(name: SyscallName | PseudoCall): number {
   return name in PSEUDO ? PSEUDO[name as PseudoCall] : SYSCALLS[name as SyscallName][ARCHITECTURE];
 }
@@ -68,7 +55,7 @@ function createMemoryFile(name: string): number {
   let fd = create(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
   if (fd < 0) fd = create(MFD_CLOEXEC | MFD_ALLOW_SEALING);
   libc.close();
-  if (fd < 0) throw new Error("the shim cannot be loaded: memfd_create failed");
+  if (fd < 0) throw new Error("cannot load the shim: memfd_create failed");
   return fd;
 }
 
@@ -76,7 +63,7 @@ function fill(fd: number, bytes: Uint8Array): void {
   try {
     Deno.writeFileSync(`/proc/self/fd/${fd}`, bytes, { create: false });
   } catch (cause) {
-    throw new Error("the shim cannot be loaded: no memory for it", { cause });
+    throw new Error("cannot load the shim: no memory", { cause });
   }
 }
 
@@ -115,8 +102,7 @@ function call(
   return sauropod_call(structure, p, q);
 }
 
-// enum shape of shim/shim.c
-const I = 0, B = 1, IB = 2, IIB = 3, IIIB = 4, IBB = 5, BIB = 6, IBIB = 7, IBIIB = 8, BB = 9;
+const { I, B, IB, IIB, IIIB, IBB, BIB, IBIB, IBIIB, BB } = SHAPES;
 
 /**
  * The shim's functions. `run` interprets an encoded program, `appendToEach` appends lines to the files of paths with their
@@ -125,10 +111,10 @@ const I = 0, B = 1, IB = 2, IIB = 3, IIIB = 4, IBB = 5, BIB = 6, IBIB = 7, IBIIB
  * Deno's pool. All return `-errno` on failure.
  */
 export const shim = {
-  run: (program: Uint8Array<ArrayBuffer>): number => call(RUN, 0, 0, 0, 0, 0, program, null),
+  run: (program: Uint8Array<ArrayBuffer>): number => call(PSEUDO.run, 0, program.length, 0, 0, 0, program, null),
   appendToEach: (paths: Buffer, lines: Buffer): number =>
-    call(APPEND, 0, paths.byteLength, lines.byteLength, 0, 0, paths, lines),
-  divert: (signal: number): number => call(DIVERT, 0, signal, 0, 0, 0, null, null),
+    call(PSEUDO.append, 0, paths.byteLength, lines.byteLength, 0, 0, paths, lines),
+  divert: (signal: number): number => call(PSEUDO.divert, 0, signal, 0, 0, 0, null, null),
   i: (name: SyscallName, a: number, b = 0, c = 0, d = 0): number => call(callNumber(name), I, a, b, c, d, null, null),
   b: (name: SyscallName, p: Buffer, a: number): number => call(callNumber(name), B, a, 0, 0, 0, p, null),
   ib: (name: SyscallName, a: number, p: Buffer, b = 0, c = 0, d = 0): number =>
@@ -152,6 +138,5 @@ export const shim = {
 };
 
 if (shim.i("fcntl", shimFd, F_ADD_SEALS, SEAL_ALL | SEAL_EXEC) < 0) shim.i("fcntl", shimFd, F_ADD_SEALS, SEAL_ALL);
-// Seals keep neither its owner nor its access control list from being changed, by which a container's root could take it
-// away from us. Linux 6.6 and later.
+// Seals do not protect owner and access control list, by which root of a container could make it unusable. Linux 6.6 and later.
 shim.iib("ioctl", shimFd, FS_IOC_SETFLAGS, new Uint8Array(Uint32Array.of(FS_IMMUTABLE_FL).buffer));

@@ -1,5 +1,5 @@
 /**
- * Writes a program into the one buffer that the shim reads. The layout is `shim/program.h`'s.
+ * Encoder of programs: one buffer that the shim reads, of the layout of `shim/program.h`.
  *
  * @module
  */
@@ -7,16 +7,39 @@
 import { errnoNumber } from "../errno.ts";
 import { callNumber } from "../native.ts";
 import type { Argument, Program, Register, Step } from "./model.ts";
+import { NUMBERS, PROGRAM, STEP } from "../shim/layout.ts";
 
-const MAGIC = 0x50525353;
-const HEADER_SIZE = 40, STEP_SIZE = 72;
-const NONE = 0xffff;
-const IMMEDIATE = 0, POINTER = 1, REGISTER = 2, REGISTER_POINTER = 3;
+// Bindings of the module's own, since properties of imported objects are slower to read before code is optimized.
+const { MAGIC, NONE, IMMEDIATE, POINTER, REGISTER, REGISTER_POINTER, CALLER, CONTAINER, MAX_IGNORED, MAX_ARGUMENTS } =
+  NUMBERS;
+const { size: HEADER_SIZE } = PROGRAM;
+const { size: STEP_SIZE, call: CALL, save: SAVE, when: WHEN, ignored: IGNORED, kinds: KINDS, actor: ACTOR } = STEP;
+const { arguments: ARGUMENTS } = STEP;
 const UNSET = -9; // -EBADF: a register that no step has filled makes a bad descriptor
 
-/** A program in the shim's form, and the way back from its numbers. */
+/** A program or job that has more, or longer, or larger parts than the shim's format has room for. */
+export class CapacityError extends RangeError {
+  /** A short stable name that programs can compare. */
+  readonly code = "too-large-for-shim";
+  /** The part, its size, and the largest possible one. */
+  readonly facts: { readonly part: string; readonly size: number; readonly limit: number };
+
+  /** Creates an error for a `part` of `size`, of which the limit is `limit`. */
+  constructor(part: string, size: number, limit: number) {
+    super(`cannot encode ${part}: ${size} is above the limit of ${limit}`);
+    this.name = "CapacityError";
+    this.facts = { part, size, limit };
+  }
+}
+
+/** Throws {@linkcode CapacityError} if `size` is above `limit`. */
+export function checkCapacity(part: string, size: number, limit: number): void {
+  if (size > limit) throw new CapacityError(part, size, limit);
+}
+
+/** An encoded program, and the names behind its numbers. */
 export interface Encoded {
-  /** The buffer that the shim runs. It is used again by the next `encode`: run it or copy it first. */
+  /** The buffer that the shim runs. The next `encode` reuses it: run it or copy it first. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** The program's own step for each encoded one. */
   readonly steps: readonly Step[];
@@ -30,7 +53,7 @@ let bytes = new Uint8Array(1 << 16);
 // Both architectures are little-endian, and everything but strings is aligned.
 let words = new Uint32Array(bytes.buffer);
 const encoder = new TextEncoder();
-/** Of a UTF-16 code unit in UTF-8. */
+/** Of a UTF-16 code unit in UTF-8, at most. */
 const MOST_BYTES = 3;
 
 function reserve(end: number): void {
@@ -53,7 +76,7 @@ function setWord(offset: number, value: number | bigint): void {
   }
 }
 
-/** What a program's arguments need beside its steps, and where it will be. */
+/** The parts of an encoded program beside its steps. */
 interface Layout {
   /** Texts, each once, by their offset from the first in {@linkcode text}. */
   readonly texts: Map<string, number>;
@@ -63,11 +86,11 @@ interface Layout {
   readonly registers: Map<string, number>;
   /** Registers that system calls write to. */
   readonly cells: Set<string>;
-  /** How many steps store registers into structures. */
+  /** Number of steps that store registers into structures. */
   stores: number;
 }
 
-/** A program that is being written. */
+/** A program that is being encoded. */
 interface Draft extends Layout {
   readonly firstRegister: number;
   readonly firstText: number;
@@ -79,7 +102,7 @@ interface Draft extends Layout {
 
 function addText(layout: Layout, text: string): void {
   if (layout.texts.has(text)) return;
-  if (text.includes("\0")) throw new TypeError(`a NUL character cannot be passed on: ${JSON.stringify(text)}`);
+  if (text.includes("\0")) throw new TypeError(`invalid string ${JSON.stringify(text)}: it holds a NUL character`);
   layout.texts.set(text, layout.text.length);
   layout.text += text + "\0";
 }
@@ -118,11 +141,11 @@ function layOut(program: Program): Layout {
     if (when !== undefined) addRegister(layout, when);
     for (const argument of args) if (typeof argument !== "number") addNeeds(layout, argument, false);
   }
-  if (layout.registers.size >= NONE) throw new RangeError(`a program has at most ${NONE - 1} registers`);
+  checkCapacity("the registers of a program", layout.registers.size, NONE - 1);
   return layout;
 }
 
-/** Returns how many bytes it has written. */
+/** Writes all texts. Returns the number of bytes. */
 function writeTexts({ texts, text }: Layout, offset: number): number {
   reserve(offset + text.length * MOST_BYTES);
   const { written } = encoder.encodeInto(text, bytes.subarray(offset));
@@ -135,7 +158,11 @@ function writeTexts({ texts, text }: Layout, offset: number): number {
   return written;
 }
 
-/** Header, texts and registers; the steps and what they point to follow. */
+function setHeader(field: Exclude<keyof typeof PROGRAM, "size">, value: number): void {
+  words[PROGRAM[field] >> 2] = value;
+}
+
+/** Writes header, texts and registers; the steps and the memory that they point to follow. */
 function begin(program: Program): Draft {
   const layout = layOut(program), count = program.length + layout.stores;
   const firstRegister = HEADER_SIZE + count * STEP_SIZE;
@@ -145,11 +172,11 @@ function begin(program: Program): Draft {
   for (const [name, place] of layout.registers) {
     if (!layout.cells.has(name)) setWord(firstRegister + place * 8, UNSET);
   }
-  words[0] = MAGIC;
-  words[4] = count;
-  words[5] = HEADER_SIZE;
-  words[6] = layout.registers.size;
-  words[7] = firstRegister;
+  setHeader("magic", MAGIC);
+  setHeader("stepCount", count);
+  setHeader("steps", HEADER_SIZE);
+  setHeader("registerCount", layout.registers.size);
+  setHeader("registers", firstRegister);
   return { ...layout, firstRegister, firstText, end, steps: [], memory: new Map(), relocations: [] };
 }
 
@@ -164,7 +191,7 @@ function claim(draft: Draft, size: number): number {
   return offset;
 }
 
-// The same bytes in two steps are the same memory: what one writes the other reads.
+// The same array in two steps is the same memory: one step can read data that another has written.
 function copy(draft: Draft, source: Uint8Array): number {
   const known = draft.memory.get(source);
   if (known !== undefined) return known;
@@ -196,17 +223,17 @@ function writeField(draft: Draft, step: Step, field: Argument, at: number): void
   else setWord(at, value);
 }
 
-/** A hidden step before the one whose structure holds a register. */
+/** Writes a hidden step before the one whose structure holds a register. */
 function writeStore(draft: Draft, step: Step, { register, plus, high }: Register, at: number): void {
   const slot = writeHead(draft, step, callNumber("store"));
-  setHalf(slot + 4, NONE);
+  setHalf(slot + SAVE, NONE);
   writeArgument(slot, 0, { kind: POINTER, value: at });
   writeArgument(slot, 1, { kind: REGISTER, value: placeOf(draft, register) });
   writeArgument(slot, 2, { kind: IMMEDIATE, value: plus ?? 0 });
   if (high !== undefined) writeArgument(slot, 3, { kind: REGISTER, value: placeOf(draft, high) });
 }
 
-/** What the shim reads of an argument. */
+/** An encoded argument. */
 interface Meaning {
   readonly kind: number;
   readonly value: number | bigint;
@@ -229,10 +256,10 @@ function meaningOf(draft: Draft, step: Step, argument: Argument): Meaning {
 function writeHead(draft: Draft, step: Step, call: number): number {
   const slot = HEADER_SIZE + draft.steps.length * STEP_SIZE;
   draft.steps.push(step);
-  words[slot >> 2] = call;
-  setHalf(slot + 4, placeOf(draft, step.save));
-  setHalf(slot + 6, placeOf(draft, step.when));
-  bytes[slot + 22] = step.actor === "caller" ? 0 : 1;
+  words[slot + CALL >> 2] = call;
+  setHalf(slot + SAVE, placeOf(draft, step.save));
+  setHalf(slot + WHEN, placeOf(draft, step.when));
+  bytes[slot + ACTOR] = step.actor === "caller" ? CALLER : CONTAINER;
   return slot;
 }
 
@@ -242,35 +269,44 @@ function setHalf(offset: number, value: number): void {
 }
 
 function writeArgument(slot: number, i: number, { kind, value }: Meaning): void {
-  bytes[slot + 16 + i] = kind;
-  setWord(slot + 24 + i * 8, value);
+  bytes[slot + KINDS + i] = kind;
+  setWord(slot + ARGUMENTS + i * 8, value);
 }
 
 function writeStep(draft: Draft, step: Step): void {
   const { args, call, ignore } = step;
+  if (args.length > MAX_ARGUMENTS) throw new CapacityError(`the arguments of ${call}`, args.length, MAX_ARGUMENTS);
+  if (ignore && ignore.length > MAX_IGNORED) {
+    throw new CapacityError(`the ignored errors of ${call}`, ignore.length, MAX_IGNORED);
+  }
   // These come first: a structure may want hidden steps before this one.
   const meanings = args.map((argument) => typeof argument === "number" ? argument : meaningOf(draft, step, argument));
   const slot = writeHead(draft, step, callNumber(call));
   for (let i = 0; ignore && i < ignore.length; i++) {
     const name = ignore[i];
-    if (name) bytes[slot + 8 + i * 2] = errnoNumber(name);
+    if (name) setHalf(slot + IGNORED + i * 2, errnoNumber(name));
   }
   for (let i = 0; i < meanings.length; i++) {
     const meaning = meanings[i];
-    if (typeof meaning === "number") setWord(slot + 24 + i * 8, meaning);
+    if (typeof meaning === "number") setWord(slot + ARGUMENTS + i * 8, meaning);
     else if (meaning) writeArgument(slot, i, meaning);
   }
 }
 
-/** Encodes `program` for this machine's architecture. Throws `TypeError` for a string that holds a NUL. */
+/**
+ * Encodes `program` for this machine's architecture.
+ *
+ * @throws {TypeError} if a string holds a NUL.
+ * @throws {CapacityError} if it has too many registers, or a step too many arguments or ignored errors.
+ */
 export function encode(program: Program): Encoded {
   const draft = begin(program);
   for (const step of program) writeStep(draft, step);
   const { steps, memory, relocations, firstRegister } = draft;
   const at = claim(draft, relocations.length * 4);
   words.set(relocations, at >> 2);
-  words[8] = relocations.length;
-  words[9] = at;
+  setHeader("relocationCount", relocations.length);
+  setHeader("relocations", at);
   const registers = new Map<string, number>();
   for (const [name, place] of draft.registers) registers.set(name, firstRegister + place * 8);
   return { bytes: bytes.subarray(0, draft.end), steps, registers, memory };

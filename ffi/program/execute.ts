@@ -1,21 +1,21 @@
 /**
- * Runs programs.
+ * Execution of programs: in this thread, or by a shim that is given a memfd or a pipe.
  *
  * @module
  */
 
-import { encode, type Encoded } from "./encode.ts";
+import { checkCapacity, encode, type Encoded } from "./encode.ts";
 import { close, writeAll } from "../fs/fs.ts";
 import { cString, shim, shimFd } from "../native.ts";
 import { readU32, refusalIn } from "../netlink/messages.ts";
 import type { Cell, Program, Step } from "./model.ts";
+import { NUMBERS, PROGRAM } from "../shim/layout.ts";
 
-/** How a program ended: what its registers hold, or which step failed and with which error number. */
+/** Outcome of a program: its registers, and if a step failed, that step and its errno. */
 export type Outcome =
   | { ok: true; registers: ReadonlyMap<string, number> }
   | { ok: false; step: Step; errno: number; registers: ReadonlyMap<string, number>; detail?: string };
 
-const FAILED_STEP = 8, FAILED_ERRNO = 12;
 const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, F_ADD_SEALS = 1033, SEAL_ALL = 0xf;
 const OPENING: ReadonlySet<string> = new Set([
   "openat",
@@ -27,7 +27,7 @@ const OPENING: ReadonlySet<string> = new Set([
   "bpf",
 ]);
 
-/** The registers in which the caller's steps leave descriptors of the calling process. */
+/** Returns the registers in which the caller's steps leave descriptors of the calling process. */
 function descriptors(program: Program): string[] {
   const names: string[] = [];
   for (const { actor, call, save, args } of program) {
@@ -42,7 +42,7 @@ function descriptors(program: Program): string[] {
   return names;
 }
 
-/** What the kernel said beside the error number, if the step was a netlink request. */
+/** Returns the message that the kernel sent with the errno, if the step was a netlink request. */
 function detailOf(
   { call, args: [, , , answer] }: Step,
   bytes: Uint8Array<ArrayBuffer>,
@@ -53,7 +53,7 @@ function detailOf(
   return refusalIn(bytes.subarray(at, at + readU32(bytes.subarray(at, at + 4))))?.detail;
 }
 
-/** What became of an encoded program that has been run; `bytes` are its memory. */
+/** Reads the outcome of an encoded program that has been run; `bytes` are its memory. */
 export function outcomeOf(
   { steps, registers, memory }: Omit<Encoded, "bytes">,
   bytes: Uint8Array<ArrayBuffer>,
@@ -61,8 +61,8 @@ export function outcomeOf(
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const values = new Map<string, number>();
   for (const [name, offset] of registers) values.set(name, Number(view.getBigInt64(offset, true)));
-  const errno = view.getUint32(FAILED_ERRNO, true);
-  const step = steps[view.getUint32(FAILED_STEP, true)];
+  const errno = view.getUint32(PROGRAM.failedErrno, true);
+  const step = steps[view.getUint32(PROGRAM.failedStep, true)];
   if (errno && step) return { ok: false, step, errno, registers: values, detail: detailOf(step, bytes, memory) };
   return { ok: true, registers: values };
 }
@@ -74,8 +74,9 @@ export function outcomeOf(
  */
 export function execute(program: Program, keep: readonly string[] = []): Outcome {
   const encoded = encode(program);
-  shim.run(encoded.bytes);
+  const result = shim.run(encoded.bytes);
   const outcome = outcomeOf(encoded, encoded.bytes);
+  if (outcome.ok && result < 0) throw new Error("cannot run the program: the shim finds it malformed");
   for (const name of descriptors(program)) {
     const fd = outcome.registers.get(name) ?? 0;
     if (fd > 2 && (!outcome.ok || !keep.includes(name))) close(fd);
@@ -83,16 +84,25 @@ export function execute(program: Program, keep: readonly string[] = []): Outcome
   return outcome;
 }
 
+/** Encodes a program for a shim that reports its registers. */
+function encodeReported(program: Program): Encoded {
+  const encoded = encode(program);
+  checkCapacity("the registers of a reported program", encoded.registers.size, NUMBERS.MAX_REPORTED);
+  return encoded;
+}
+
 /**
- * A sealed memfd that holds the encoded `program`, for the shim's init, and the names of its registers in order.
- * Close-on-exec; the caller closes it.
- * Throws `TypeError` if a string of the program holds a NUL.
+ * Creates a sealed memfd that holds the encoded `program`, for another process of the shim. Returns it, close-on-exec and
+ * to be closed by the caller, and the names of the program's registers in order.
+ *
+ * @throws {TypeError} if a string of the program holds a NUL.
+ * @throws {CapacityError} if the program has too many registers for a report.
  */
 export function programFile(program: Program): { fd: number; registers: string[] } {
-  const { bytes, registers } = encode(program);
+  const { bytes, registers } = encodeReported(program);
   const fd = shim.b("memfd_create", cString("program"), MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0 || shim.ib("write", fd, bytes, bytes.length) !== bytes.length) {
-    throw new Error("no memory for the container's init program");
+    throw new Error("cannot create the program's memfd: no memory");
   }
   shim.i("fcntl", fd, F_ADD_SEALS, SEAL_ALL);
   return { fd, registers: [...registers.keys()] };
@@ -101,10 +111,11 @@ export function programFile(program: Program): { fd: number; registers: string[]
 /**
  * Writes the encoded `program` to the pipe `fd`, for a shim that waits for it. Returns the names of its registers in order.
  *
- * @throws {SystemError} `EPIPE` if nobody waits any more.
+ * @throws {SystemError} `EPIPE` if the shim has exited.
+ * @throws {CapacityError} if the program has too many registers for a report.
  */
 export function sendProgram(fd: number, program: Program): string[] {
-  const { bytes, registers } = encode(program);
+  const { bytes, registers } = encodeReported(program);
   writeAll(fd, bytes);
   return [...registers.keys()];
 }

@@ -1,35 +1,36 @@
 /**
- * Jobs for the shim's monitor: a header and encoded programs in one memory file. The layout is `shim/job.h`'s.
+ * Jobs of the shim's monitor: a header and encoded programs in one memfd, of the layout of `shim/job.h`.
  *
  * @module
  */
 
-import { encode, type Encoded } from "./encode.ts";
+import { CapacityError, checkCapacity, encode, type Encoded } from "./encode.ts";
 import { type Outcome, outcomeOf } from "./execute.ts";
 import { close } from "../fs/fs.ts";
 import { cString, shim } from "../native.ts";
 import type { Program } from "./model.ts";
+import { JOB, NUMBERS, REGISTERS } from "../shim/layout.ts";
 
 /** When a monitor starts a container again. */
 export type RestartPolicy = "no" | "on-failure" | "always";
 
-/** What a monitor is to do. */
+/** The task of a monitor. */
 export interface Job extends Restart {
   /** The container's id. */
   readonly id: string;
-  /** The process whose the container is until it is the monitor's. */
+  /** Pid of the process that owns the container until the monitor does. */
   readonly claimant: number;
-  /** Where it is, as marks have it. */
+  /** The host, boot and namespaces of the monitor, as in ownership marks. */
   readonly origin: string;
-  /** How many log files there may be, and how large one may become in bytes. Default: no log. */
+  /** Maximum number of log files, and maximum size of each in bytes. Default: no log. */
   readonly log?: { readonly files: number; readonly limit: number };
-  /** Whether `end` removes the container. */
+  /** Set if `end` removes the container. */
   readonly removes: boolean;
-  /** More members for the JSON of its events, beginning with a comma. */
+  /** More members for the JSON of its events, beginning with a comma. At most 1023 bytes. */
   readonly attributes: string;
-  /** The file in which the kernel counts its out-of-memory kills. Default: none. */
+  /** The file in which the kernel counts its out-of-memory kills, at most 511 bytes. Default: none. */
   readonly oomFile?: string;
-  /** How to ask whether the container is well; times in milliseconds. Default: nobody asks. */
+  /** The health check; times in milliseconds. Default: none. */
   readonly health?: {
     readonly program: Program;
     readonly interval: number;
@@ -37,145 +38,183 @@ export interface Job extends Restart {
     readonly startPeriod: number;
     readonly retries: number;
   };
-  /** Descriptors that the monitor is given. */
+  /** Descriptors that the monitor inherits. */
   readonly descriptors: {
-    /** The container's folder. */
+    /** The container's directory. */
     readonly folder: number;
-    /** The folder of marks. */
+    /** The directory of ownership marks. */
     readonly live: number;
-    /** What to read of the container's standard output and error; -1 is nothing. */
+    /** Read ends of the container's standard output and error; -1: none. */
     readonly outputs: readonly [number, number];
-    /** Told which process it is when the container runs; closed then, or when the monitor has given up. */
+    /** Gets the pid when the container runs; closed then, or when the monitor gives up. */
     readonly report: number;
-    /** A lock that is to be held until then; closed then, too. -1 is none. */
+    /** A lock that is held until then; -1: none. */
     readonly lock: number;
-    /** The first number that is above all others given. */
+    /** The lowest number above all inherited descriptors. */
     readonly base: number;
   };
-  /** Makes the container. */
+  /** Creates the container. */
   readonly first: Program;
   /** Starts it again. */
   readonly again: Program;
-  /** Takes away what must not stay. */
+  /** Removes its resources. */
   readonly end: Program;
 }
 
 /** The monitor's own descriptors, counted from `base`. */
-export const PLACES = { pidfd: 0, terminal: 1, network: 2, job: 5, claim: 6 } as const;
+export const PLACES = {
+  pidfd: NUMBERS.PIDFD_PLACE,
+  terminal: NUMBERS.TERMINAL_PLACE,
+  network: NUMBERS.NETWORK_PLACE,
+  job: NUMBERS.JOB_PLACE,
+  claim: NUMBERS.CLAIM_PLACE,
+} as const;
 
-/** When a container is started again. */
+/** Restart policy of a container. */
 export interface Restart {
-  /** After which ends. */
+  /** The ends after which it is started again. */
   readonly restart: RestartPolicy;
-  /** How many times at most; 0 is any number. */
+  /** Maximum number of restarts; 0: no limit. */
   readonly mostRestarts: number;
 }
 
-/** The registers of `first` and `again` that the monitor reads: what a container's process is known by. */
+/** The registers of `first` and `again` in which the monitor finds the container's process. */
 export interface JobRegisters {
-  /** Holds the process's number. */
+  /** Holds its pid. */
   readonly pid: string;
   /** Holds its pidfd. */
   readonly pidfd: string;
-  /** Holds our side of its terminal. Default: it has none. */
+  /** Holds the master of its terminal. Default: it has none. */
   readonly terminal?: string;
 }
 
-/** A job, written. */
+/** A job in a memfd. */
 export interface JobFile {
-  /** The memory file, close-on-exec; the caller closes it. */
+  /** The memfd, close-on-exec; the caller closes it. */
   readonly fd: number;
-  /** What became of the first program, once it has been run. */
+  /** Reads the outcome of the first program after it has been run. */
   outcome(): Outcome;
 }
 
-const MAGIC = 0x4a525353, NONE = 0xffff;
-const HEADER_SIZE = 1464;
-const POLICIES: readonly RestartPolicy[] = ["no", "on-failure", "always"];
-const AT = {
-  numbers: 0,
-  limit: 24,
-  descriptors: 32,
-  programs: 60,
-  origin: 116,
-  id: 164,
-  attributes: 180,
-  oomFile: 1204,
-};
-const SIZES = { attributes: 1024, oomFile: 256 };
-const MFD_CLOEXEC = 1;
+const POLICIES = { "no": NUMBERS.NO, "on-failure": NUMBERS.ON_FAILURE, "always": NUMBERS.ALWAYS } as const;
+const MFD_CLOEXEC = 1, U32_MAX = 2 ** 32 - 1;
+
+type Field = Exclude<keyof typeof JOB, "size">;
 
 interface Part extends Encoded {
   readonly offset: number;
 }
 
-function place(parts: Part[], program: Program): Part {
-  const encoded = encode(program);
-  const last = parts.at(-1);
-  const offset = last ? (last.offset + last.bytes.length + 7) & ~7 : HEADER_SIZE;
-  // The next encode writes over these bytes.
-  const part = { ...encoded, bytes: encoded.bytes.slice(), offset };
-  parts.push(part);
-  return part;
+/** Encodes programs one behind the other, beginning behind the header. */
+function encodeParts(programs: readonly Program[]): Part[] {
+  let offset: number = JOB.size;
+  return programs.map((program) => {
+    const encoded = encode(program);
+    // The next encode overwrites these bytes.
+    const part = { ...encoded, bytes: encoded.bytes.slice(), offset };
+    offset = (offset + part.bytes.length + 7) & ~7;
+    return part;
+  });
 }
 
-function fitting(text: string, size: number): Uint8Array {
-  const bytes = new TextEncoder().encode(text);
-  return bytes.length < size ? bytes : new Uint8Array();
+/** The header of a job as it is written. */
+class Header {
+  readonly bytes = new Uint8Array(JOB.size);
+  readonly #view = new DataView(this.bytes.buffer);
+
+  /** Writes a number of 32 bits without a sign. */
+  number(field: Field, value: number): void {
+    checkCapacity(field, value, U32_MAX);
+    this.#view.setUint32(JOB[field], value, true);
+  }
+
+  /** Writes a number of 64 bits. */
+  long(field: Field, value: number): void {
+    checkCapacity(field, value, Number.MAX_SAFE_INTEGER);
+    this.#view.setBigUint64(JOB[field], BigInt(value), true);
+  }
+
+  /** Writes descriptors, of which -1 is none. */
+  descriptors(field: Field, ...fds: readonly number[]): void {
+    fds.forEach((fd, i) => this.#view.setInt32(JOB[field] + i * 4, fd, true));
+  }
+
+  /** Writes a string and its NUL into a field of `size` bytes. */
+  text(field: Field, text: string, size: number): void {
+    const bytes = cString(text);
+    if (bytes.length > size) throw new CapacityError(field, bytes.length - 1, size - 1);
+    this.bytes.set(bytes, JOB[field]);
+  }
+
+  /** Writes the places of a program's registers. */
+  registers(field: Field, { registers }: Part, names: JobRegisters): void {
+    const places = [...registers.keys()];
+    for (const key of ["pid", "pidfd", "terminal"] as const) {
+      const name = names[key], place = name === undefined ? NUMBERS.NONE : places.indexOf(name);
+      if (place < 0) throw new TypeError(`cannot encode the job: its program has no register ${name}`);
+      this.#view.setUint32(JOB[field] + REGISTERS[key], place, true);
+    }
+  }
 }
 
-function header(job: Job, names: JobRegisters, programs: readonly [Part, Part, Part, Part?]): Uint8Array {
-  const bytes = new Uint8Array(HEADER_SIZE);
-  const view = new DataView(bytes.buffer);
-  const { descriptors: { folder, live, outputs, report, base, lock }, health, log } = job;
-  const write = (at: number, numbers: readonly number[]): void =>
-    numbers.forEach((number, i) => view.setInt32(at + i * 4, number, true));
-  const indices = ({ registers }: Part): number[] =>
-    [names.pid, names.pidfd, names.terminal].map((name) =>
-      name === undefined ? NONE : [...registers.keys()].indexOf(name)
-    );
-  const { claimant, mostRestarts, removes } = job;
-  write(AT.numbers, [MAGIC, POLICIES.indexOf(job.restart), mostRestarts, log?.files ?? 0, removes ? 1 : 0, claimant]);
-  view.setBigUint64(AT.limit, BigInt(log?.limit ?? 0), true);
-  write(AT.descriptors, [folder, live, ...outputs, report, base, lock]);
-  const [first, again, end, asking] = programs;
-  write(AT.programs, [first.offset, again.offset, end.offset, asking?.offset ?? 0]);
-  write(AT.programs + 16, [...indices(first), ...indices(again)]);
-  write(AT.programs + 40, [
-    health?.interval ?? 0,
-    health?.timeout ?? 0,
-    health?.startPeriod ?? 0,
-    health?.retries ?? 0,
-  ]);
-  bytes.set(fitting(job.origin, 48), AT.origin);
-  bytes.set(fitting(job.id, 16), AT.id);
-  bytes.set(fitting(job.attributes, SIZES.attributes), AT.attributes);
-  bytes.set(fitting(job.oomFile ?? "", SIZES.oomFile), AT.oomFile);
-  return bytes;
+function encodeHeader(job: Job, names: JobRegisters, [first, again, end, health]: readonly Part[]): Uint8Array {
+  const header = new Header(), { log, descriptors: fds } = job;
+  header.number("magic", NUMBERS.JOB_MAGIC);
+  header.number("restart", POLICIES[job.restart]);
+  header.number("maxRestarts", job.mostRestarts);
+  header.number("logFiles", log?.files ?? 0);
+  header.long("logLimit", log?.limit ?? 0);
+  header.number("removes", job.removes ? 1 : 0);
+  header.number("claimant", job.claimant);
+  header.descriptors("directory", fds.folder);
+  header.descriptors("live", fds.live);
+  header.descriptors("outputs", ...fds.outputs);
+  header.descriptors("report", fds.report);
+  header.descriptors("base", fds.base);
+  header.descriptors("lock", fds.lock);
+  const programs = { first, again, end, health } as const;
+  for (const field of ["first", "again", "end", "health"] as const) header.number(field, programs[field]?.offset ?? 0);
+  if (first) header.registers("ofFirst", first, names);
+  if (again) header.registers("ofAgain", again, names);
+  header.number("healthInterval", job.health?.interval ?? 0);
+  header.number("healthTimeout", job.health?.timeout ?? 0);
+  header.number("healthStart", job.health?.startPeriod ?? 0);
+  header.number("healthRetries", job.health?.retries ?? 0);
+  header.text("origin", job.origin, NUMBERS.ORIGIN_SIZE);
+  header.text("id", job.id, NUMBERS.ID_SIZE);
+  header.text("attributes", job.attributes, NUMBERS.ATTRIBUTES_SIZE);
+  header.text("oomFile", job.oomFile ?? "", NUMBERS.OOM_FILE_SIZE);
+  return header.bytes;
 }
 
-/** Changes when the monitor whose job is open as `fd` starts its container again; false if `fd` is no job. */
+/** Changes the restart policy in the job that is open as `fd`. Returns false if `fd` is no job. */
 export function setRestart(fd: number, { restart, mostRestarts }: Restart): boolean {
   using file = Deno.openSync(`/proc/self/fd/${fd}`, { read: true, write: true });
   const words = new Uint32Array(1);
-  if (file.readSync(new Uint8Array(words.buffer)) !== 4 || words[0] !== MAGIC) return false;
-  file.writeSync(new Uint8Array(Uint32Array.of(POLICIES.indexOf(restart), mostRestarts).buffer));
+  if (file.readSync(new Uint8Array(words.buffer)) !== 4 || words[0] !== NUMBERS.JOB_MAGIC) return false;
+  checkCapacity("maxRestarts", mostRestarts, U32_MAX);
+  // `restart` and `maxRestarts` follow the magic number.
+  file.writeSync(new Uint8Array(Uint32Array.of(POLICIES[restart], mostRestarts).buffer));
   return true;
 }
 
-/** Writes a job. Throws `TypeError` if a string of a program holds a NUL. */
+/**
+ * Writes a job into a memfd.
+ *
+ * @throws {TypeError} if a string holds a NUL, or a program lacks a register of `names`.
+ * @throws {CapacityError} if something does not fit.
+ */
 export function jobFile(job: Job, names: JobRegisters): JobFile {
-  const parts: Part[] = [];
-  const first = place(parts, job.first), again = place(parts, job.again), end = place(parts, job.end);
-  const asking = job.health && place(parts, job.health.program);
-  const last = parts.at(-1) ?? first;
+  const parts = encodeParts([job.first, job.again, job.end, ...(job.health ? [job.health.program] : [])]);
+  const [first] = parts, last = parts.at(-1);
+  if (!first || !last) throw new TypeError("cannot encode the job: it has no program");
   const bytes = new Uint8Array(last.offset + last.bytes.length);
-  bytes.set(header(job, names, asking ? [first, again, end, asking] : [first, again, end]));
+  bytes.set(encodeHeader(job, names, parts));
   for (const part of parts) bytes.set(part.bytes, part.offset);
   const fd = shim.b("memfd_create", cString("job"), MFD_CLOEXEC);
   if (fd < 0 || shim.ib("write", fd, bytes, bytes.length) !== bytes.length) {
     if (fd >= 0) close(fd);
-    throw new Error("no memory for the monitor's job");
+    throw new Error("cannot create the monitor's memfd: no memory");
   }
   return {
     fd,

@@ -1,15 +1,15 @@
-// Appending the same lines to many files.
+// Appending lines to many files.
 #include "append.h"
 
-#include <linux/fcntl.h>
+#include <linux/fs.h>
 
 #include "sys.h"
 
-enum { TO_END = 2, HOW = O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC };
+enum { HOW = O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC };
 
 static int ends_in_line(int fd) {
   char last;
-  return SYS3(lseek, fd, -1, TO_END) < 0 || SYS3(read, fd, &last, 1) != 1 || last == '\n';
+  return SYS3(lseek, fd, -1, SEEK_END) < 0 || SYS3(read, fd, &last, 1) != 1 || last == '\n';
 }
 
 long append_to_each(const char *paths, long length, const char *lines, long size) {

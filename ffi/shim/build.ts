@@ -1,83 +1,58 @@
 /**
- * Compiles the shim for both architectures into `x86_64.ts` and `aarch64.ts` beside this file.
- * `--check` compiles without writing and fails if what is committed differs.
+ * Compiler of the shim, for both architectures, into `x86_64.ts` and `aarch64.ts` beside this file. With `--check` it compiles
+ * without writing, and fails if the committed modules differ.
  *
  * Needs gcc and gcc-aarch64-linux-gnu (Debian's names).
  *
  * @module
  */
 
-const SOURCES = [
-  "shim",
-  "program",
-  "load",
-  "remove",
-  "init",
-  "join",
-  "pump",
-  "monitor",
-  "record",
-  "append",
-  "divert",
-  "health",
-  "log",
-  "text",
-  "target",
-]
-  .map((name) => `${name}.c`);
-const HEADERS = [
-  "sys",
-  "program",
-  "load",
-  "remove",
-  "modes",
-  "job",
-  "record",
-  "append",
-  "divert",
-  "health",
-  "log",
-  "text",
-  "target",
-]
-  .map((name) => `${name}.h`);
-// Without help from the compiler's own library, which is not there.
+import { layoutAssertions } from "./assertions.ts";
+
 const COMPILERS = {
   x86_64: ["x86_64-linux-gnu-gcc"],
+  // The atomics of the compiler's own library are not there.
   aarch64: ["aarch64-linux-gnu-gcc", "-mno-outline-atomics"],
 };
+/** The largest frame of a function in bytes: one path or buffer of a page, and what surrounds it. See STACK_SIZE in program.c. */
+const MAX_FRAME = 4096 + 320;
 const FLAGS = [
   "-std=gnu17 -Os -Wall -Wextra -Werror -ffreestanding -fno-stack-protector -fPIC -fvisibility=hidden",
+  `-Wframe-larger-than=${MAX_FRAME} -Wstack-usage=${MAX_FRAME} -Wvla`,
   "-fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -nostdlib -shared",
   "-Wl,-z,nodelete -Wl,-e,_start -Wl,-Bsymbolic -Wl,-z,noexecstack -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,--build-id=none",
   "-Wl,--hash-style=gnu -Wl,-z,defs -Wl,-s",
 ].flatMap((line) => line.split(" "));
 
-const folder = new URL("./", import.meta.url);
+const directory = new URL("./", import.meta.url);
+const files = [...Deno.readDirSync(directory)].map(({ name }) => name).filter((name) => /\.[ch]$/.test(name)).sort();
+const sources = files.filter((name) => name.endsWith(".c"));
 
 async function sourceHash(): Promise<string> {
-  const parts = await Promise.all([...SOURCES, ...HEADERS].map((name) => Deno.readFile(new URL(name, folder))));
+  const parts = await Promise.all(files.map((name) => Deno.readFile(new URL(name, directory))));
   const digest = await crypto.subtle.digest("SHA-256", new Uint8Array(await new Blob(parts).arrayBuffer()));
   return new Uint8Array(digest).toHex();
 }
 
 async function compile([compiler = "", ...own]: readonly string[]): Promise<Uint8Array> {
-  const output = await Deno.makeTempFile();
+  const temporary = await Deno.makeTempDir();
   try {
+    const assertions = `${temporary}/assertions.c`, output = `${temporary}/shim`;
+    await Deno.writeTextFile(assertions, layoutAssertions());
     const { success } = await new Deno.Command(compiler, {
-      args: [...own, ...FLAGS, "-o", output, ...SOURCES],
-      cwd: folder.pathname,
+      args: [...own, ...FLAGS, "-I.", "-o", output, ...sources, assertions],
+      cwd: directory.pathname,
       stderr: "inherit",
     }).output();
     if (!success) throw new Error(`${compiler} failed`);
     await checkRelocations(output);
     return await Deno.readFile(output);
   } finally {
-    await Deno.remove(output).catch(() => {});
+    await Deno.remove(temporary, { recursive: true });
   }
 }
 
-/** Executed by itself, the shim has nobody who would relocate it: it must need no relocation. */
+/** Throws if the ELF file has relocations: no dynamic linker applies them when it is executed. */
 async function checkRelocations(file: string): Promise<void> {
   const { stdout } = await new Deno.Command("readelf", { args: ["--relocs", file], env: { LC_ALL: "C" } }).output();
   const text = new TextDecoder().decode(stdout).trim();
@@ -99,7 +74,7 @@ export const ELF =
 const check = Deno.args.includes("--check");
 const hash = await sourceHash();
 for (const [architecture, compiler] of Object.entries(COMPILERS)) {
-  const file = new URL(`${architecture}.ts`, folder);
+  const file = new URL(`${architecture}.ts`, directory);
   const elf = await compile(compiler);
   const text = module(architecture, hash, elf);
   if (!check) await Deno.writeTextFile(file, text);

@@ -1,10 +1,8 @@
-// A signal is passed on as another one, so that Deno's own handler never sees it.
+// Forwarding of a signal as another one, so that Deno's own handler does not run.
 #include <linux/signal.h>
 
 #include "divert.h"
 #include "sys.h"
-
-enum { SIGNAL_SET_SIZE = 8 };
 
 static void pass_on(int signal) {
   (void)signal;
@@ -12,7 +10,7 @@ static void pass_on(int signal) {
 }
 
 #if defined(__x86_64__)
-// Other architectures have this in the vdso.
+// Other architectures have sigreturn(2) in their vdso.
 __attribute__((visibility("hidden"))) void return_from_handler(void);
 __asm__("return_from_handler:\n\tmov $15, %eax\n\tsyscall\n");
 _Static_assert(__NR_rt_sigreturn == 15, "the number above");

@@ -1,8 +1,8 @@
-// A signal that Deno acts on itself, in ways that nobody wants here.
+// SIGUSR1, which opens a debugger in Deno.
 #ifndef SAUROPOD_DIVERT_H
 #define SAUROPOD_DIVERT_H
 
-// From now on the process gets SIGSTKFLT, which nobody else sends, when it is sent `signal`. 0 or -errno.
+// Makes the process get SIGSTKFLT, which the kernel never sends, for each `signal`. Returns 0 or -errno.
 long divert_signal(int signal);
 
 #endif

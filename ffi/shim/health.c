@@ -1,7 +1,6 @@
-// Asks a container now and then whether it is well: runs a command in it, whose exit code is the answer.
+// Health checks of a detached container: commands that run in it, by their exit status.
 #include "health.h"
 
-#include <linux/mman.h>
 #include <linux/signal.h>
 #include <linux/wait.h>
 
@@ -9,46 +8,40 @@
 #include "program.h"
 #include "sys.h"
 
-static int64_t now(void) {
-  int64_t time[2];
-  SYS2(clock_gettime, 1, time);
-  return time[0] * 1000 + time[1] / 1000000;
-}
-
 void health_open(struct health *h, const struct job *job, int file) {
   *h = (struct health){.job = job, .file = file};
 }
 
 void health_begin(struct health *h, struct record *r) {
   if (!h->job->health) return;
-  h->start = now();
-  h->due = h->start + h->job->health_interval;
+  h->started = monotonic_ms();
+  h->due = h->started + h->job->health_interval;
   h->failures = 0;
   record_health(r, "starting", 0);
 }
 
 long health_pause(const struct health *h) {
   if (!h->job->health) return -1;
-  int64_t pause = h->due - now();
+  int64_t pause = h->due - monotonic_ms();
   return pause < 0 ? 0 : (long)pause;
 }
 
-static void ask(struct health *h) {
-  h->due = now() + h->job->health_timeout;
-  h->asking = SYS(clone, SIGCHLD, 0, 0, 0, 0, 0);
-  if (h->asking < 0) h->asking = 0;
-  if (h->asking) return;
-  // What the command starts is in our process group, too, and is killed with it.
+static void start_check(struct health *h) {
+  h->due = monotonic_ms() + h->job->health_timeout;
+  h->checking = SYS(clone, SIGCHLD, 0, 0, 0, 0, 0);
+  if (h->checking < 0) h->checking = 0;
+  if (h->checking) return;
+  // All that the command starts is in this process group, and is killed with it.
   SYS1(setsid, 0);
   struct program *p = load_program(h->file, h->job->health);
   if (p) run_here(p);
-  leave(125);
+  leave(SHIM_FAILED);
 }
 
-static void answer(struct health *h, struct record *r, int well) {
-  h->asking = 0;
-  h->due = now() + h->job->health_interval;
-  int early = now() < h->start + h->job->health_start && same(r->health, "starting");
+static void finish(struct health *h, struct record *r, int well) {
+  h->checking = 0;
+  h->due = monotonic_ms() + h->job->health_interval;
+  int early = monotonic_ms() < h->started + h->job->health_start && same(r->health, "starting");
   if (well) h->failures = 0;
   else if (!early) h->failures++;
   const char *health = well ? "healthy" : h->failures >= h->job->health_retries && !early ? "unhealthy" : r->health;
@@ -58,21 +51,21 @@ static void answer(struct health *h, struct record *r, int well) {
 void health_check(struct health *h, struct record *r) {
   int status;
   if (!h->job->health) return;
-  if (!h->asking) {
-    if (now() >= h->due) ask(h);
-  } else if (SYS4(wait4, h->asking, &status, WNOHANG, 0) == h->asking) {
-    answer(h, r, status == 0);
-  } else if (now() >= h->due) {
+  if (!h->checking) {
+    if (monotonic_ms() >= h->due) start_check(h);
+  } else if (SYS4(wait4, h->checking, &status, WNOHANG, 0) == h->checking) {
+    finish(h, r, status == 0);
+  } else if (monotonic_ms() >= h->due) {
     health_end(h);
-    answer(h, r, 0);
+    finish(h, r, 0);
   }
 }
 
 void health_end(struct health *h) {
-  if (!h->asking) return;
-  SYS2(kill, -h->asking, SIGKILL);
-  // It may not lead its group yet.
-  SYS2(kill, h->asking, SIGKILL);
-  SYS4(wait4, h->asking, 0, 0, 0);
-  h->asking = 0;
+  if (!h->checking) return;
+  SYS2(kill, -h->checking, SIGKILL);
+  // setsid(2) may not have been called yet.
+  SYS2(kill, h->checking, SIGKILL);
+  SYS4(wait4, h->checking, 0, 0, 0);
+  h->checking = 0;
 }

@@ -1,4 +1,4 @@
-// Programs from memory files and pipes, and the word that goes back when one fails.
+// Programs from memfds and pipes, and the report of a failed one.
 #ifndef SAUROPOD_LOAD_H
 #define SAUROPOD_LOAD_H
 
@@ -6,15 +6,22 @@
 
 #include "program.h"
 
-// What a report begins with that names a process instead of a step.
+enum { MAX_REPORTED = 511 };
 enum { PROCESS_REPORT = 0xffffffff };
 
-// A private copy of what stands behind an offset of a memory file, or of what comes through a pipe until its end: a program,
-// and nothing before it. NULL if there is none, or no memory for it.
+// Reports are written whole: their size is PIPE_BUF, see pipe(7).
+struct report {
+  uint32_t step;   // PROCESS_REPORT: `error` is the pid of the process that goes on, and there are no registers
+  uint32_t error;  // errno
+  int64_t registers[MAX_REPORTED];
+};
+
+// Returns a private copy of the program at an offset of a memfd, or of the one that comes through a pipe until its end. NULL if
+// it is invalid (see validate.h) or there is no memory for it.
 struct program *load_program(int fd, uint64_t offset);
-// Writes which process goes on.
+// Reports the pid of the process that goes on.
 void report_process(int64_t pid, int report);
-// Writes the failed step, its error, and what the registers held then.
+// Reports the failed step of a program, its errno and the registers.
 void report_failure(const struct program *, int report);
 
 #endif

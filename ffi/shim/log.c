@@ -1,12 +1,13 @@
-// The log of a detached container: complete lines are marked F, the beginnings of others P.
+// Log of a detached container: complete lines are marked F, parts of lines P.
 #include "log.h"
 
-#include <linux/fcntl.h>
+#include <linux/fs.h>
+#include <linux/stat.h>
 
 #include "sys.h"
 #include "text.h"
 
-enum { PREFIX = 64, SEEK_TO_END = 2, MODE = 0600 };
+enum { PREFIX = 64, NAME = 16, LOSS = 160, MODE = S_IRUSR | S_IWUSR };
 
 static void name_of(uint32_t number, char *name, char *end) {
   struct text t = {name, end - 1};
@@ -16,30 +17,30 @@ static void name_of(uint32_t number, char *name, char *end) {
 }
 
 static void open_file(struct log *log) {
-  int fd = (int)SYS4(openat, log->folder, "log", O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, MODE);
+  int fd = (int)SYS4(openat, log->directory, "log", O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, MODE);
   log->fd = fd < 0 ? -1 : move_descriptor(fd, log->place);
-  long size = log->fd < 0 ? 0 : SYS3(lseek, log->fd, 0, SEEK_TO_END);
+  long size = log->fd < 0 ? 0 : SYS3(lseek, log->fd, 0, SEEK_END);
   log->size = size < 0 ? 0 : (uint64_t)size;
 }
 
 static void rotate(struct log *log) {
-  char from[16], to[16];
+  char from[NAME], to[NAME];
   if (log->fd >= 0) SYS1(close, log->fd);
-  if (log->files == 1) SYS3(unlinkat, log->folder, "log", 0);
+  if (log->files == 1) SYS3(unlinkat, log->directory, "log", 0);
   for (uint32_t i = log->files - 1; i > 0; i--) {
     name_of(i - 1, from, from + sizeof from);
     name_of(i, to, to + sizeof to);
-    SYS5(renameat2, log->folder, from, log->folder, to, 0);
+    SYS5(renameat2, log->directory, from, log->directory, to, 0);
   }
   open_file(log);
 }
 
-// A rotation falls between records: a file holds whole ones.
+// Rotates between records only: a file holds complete ones.
 static void make_room(struct log *log) {
   if (log->size >= log->limit) rotate(log);
 }
 
-// Writes whole records, or takes back what it wrote of them.
+// Writes complete records, or truncates the file to where it began.
 static void flush(struct log *log, const struct piece *pieces, int count) {
   if (log->fd < 0) open_file(log);
   uint64_t length = 0;
@@ -52,12 +53,12 @@ static void flush(struct log *log, const struct piece *pieces, int count) {
   log->lost += length;
 }
 
-void log_open(struct log *log, int folder, uint32_t files, uint64_t limit, int place) {
+void log_open(struct log *log, int directory, uint32_t files, uint64_t limit, int place) {
   char last = '\n';
-  *log = (struct log){.folder = folder, .place = place, .fd = -1, .files = files, .limit = limit};
-  // A monitor that was killed may have left half a record.
-  int fd = (int)SYS4(openat, folder, "log", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
-  long size = fd < 0 ? 0 : SYS3(lseek, fd, 0, SEEK_TO_END);
+  *log = (struct log){.directory = directory, .place = place, .fd = -1, .files = files, .limit = limit};
+  // A monitor that was killed may have left part of a record.
+  int fd = (int)SYS4(openat, directory, "log", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+  long size = fd < 0 ? 0 : SYS3(lseek, fd, 0, SEEK_END);
   if (size > 0) SYS4(pread64, fd, &last, 1, size - 1);
   if (fd >= 0) SYS1(close, fd);
   open_file(log);
@@ -65,8 +66,8 @@ void log_open(struct log *log, int folder, uint32_t files, uint64_t limit, int p
   if (last != '\n') flush(log, &newline, 1);
 }
 
-static void tell_of_loss(struct log *log) {
-  char record[160];
+static void note_loss(struct log *log) {
+  char record[LOSS];
   struct text t = {record, record + sizeof record};
   uint64_t lost = log->lost;
   put_time(&t);
@@ -103,7 +104,7 @@ void log_write(struct log *log, const char *stream, const char *bytes, long leng
   char whole[PREFIX], partial[PREFIX];
   const struct piece before = prefix_of(stream, " F ", whole);
   int count = 0;
-  if (log->lost) tell_of_loss(log);
+  if (log->lost) note_loss(log);
   while (length > 0) {
     if (count == 0) make_room(log);
     long text = line_length(bytes, length), end = text < length ? text + 1 : text;

@@ -1,15 +1,18 @@
-// What the shim does when it is executed as a program instead of loaded as a library.
+// Modes of the shim as an executable, by argv[0].
 #ifndef SAUROPOD_MODES_H
 #define SAUROPOD_MODES_H
 
-// init: PROGRAM and REPORT are descriptors of the command's program and of the pipe that takes its failure.
+// Runs the mode that argv[0] names, and exits.
+_Noreturn void run_mode(long argc, char **argv);
+
+// sauropod-init: PID 1 of a container. `program` is a descriptor of the command's program, `report` gets its failure.
 _Noreturn void run_init(int program, int report);
-// join: PROGRAM enters a running container and executes a command there. REPORT takes first the command's process, then
-// nothing, or its failure.
+// sauropod-join: enters a running container by `program` and executes a command there. `report` gets the command's pid, and
+// then end-of-file, or the failure.
 _Noreturn void run_join(int program, int report);
-// monitor: FILE holds a job.
+// sauropod-monitor: supervises a detached container. `file` holds a job.
 _Noreturn void run_monitor(int file);
-// pump: moves bytes between the user's terminal and a container's until either ends or LIFELINE does.
+// sauropod-pump: copies bytes between the user's terminal and a container's until either ends or `lifeline` is closed.
 _Noreturn void run_pump(int terminal, int output, int master, int lifeline);
 
 #endif

@@ -1,9 +1,10 @@
-// The monitor of a detached container: starts it, writes its log, restarts it, keeps how it ended, takes away what must
-// not stay. It outlives the command that started it; the container does not outlive it (PR_SET_PDEATHSIG).
-#include <linux/fcntl.h>
+// Monitor of a detached container: starts it, writes its log, restarts it, records its exit status, removes its resources. It
+// outlives the command that started it; the container does not outlive the monitor (PR_SET_PDEATHSIG).
+#include <linux/fs.h>
 #include <linux/mman.h>
 #include <linux/poll.h>
 #include <linux/signal.h>
+#include <linux/signalfd.h>
 #include <linux/stat.h>
 #include <linux/time_types.h>
 #include <linux/wait.h>
@@ -16,10 +17,10 @@
 #include "program.h"
 #include "record.h"
 #include "sys.h"
+#include "validate.h"
 
-enum { SIGNAL_SET_SIZE = 8, BUFFER = 32768, SEEK_TO_END = 2, STANDARD_STREAMS = 3, READS = 8, PAGE = 4096, QUIET = 1000 };
-enum { FIRST_DELAY = 100, LONGEST_DELAY = 60000, STEADY = 10000, MOST_FAILED_STARTS = 10 };
-enum { MOST_GIVEN = 1024, USED_STACK = 65536 };
+enum { BUFFER = 32768, READS = 8, PAGE = 4096, USED_STACK = 65536, OOM_TEXT = 512, BITS = 8 };
+enum { QUIET_MS = 1000, FIRST_DELAY_MS = 100, MAX_DELAY_MS = 60000, STEADY_MS = 10000, MAX_FAILED_STARTS = 10 };
 enum { OUT = 0, ERR = 1, GONE = 2, SIGNALS = 3, SOURCES = 4 };
 
 struct monitor {
@@ -30,9 +31,9 @@ struct monitor {
   int file;  // the job's
   int signals;
   int outputs[2];
-  int stopping;  // asked not to start it again
+  int stopping;  // has got SIGTERM: does not start the container again
   uint64_t oom_kills;
-  int burst;  // the buffer has been used beyond its first page
+  int burst;  // pages of the buffer beyond the first have been used
 };
 
 static int pidfd_of(const struct monitor *m) { return m->job.base + PIDFD_PLACE; }
@@ -41,47 +42,70 @@ static int terminal_of(const struct monitor *m) { return m->job.base + TERMINAL_
 static int has_terminal(const struct monitor *m) { return m->job.of_first.terminal != NONE; }
 
 static void *map_job(const struct monitor *m, int sharing, long *size) {
-  *size = SYS3(lseek, m->file, 0, SEEK_TO_END);
+  *size = SYS3(lseek, m->file, 0, SEEK_END);
   long address = SYS(mmap, 0, *size, PROT_READ | PROT_WRITE, sharing, m->file, 0);
-  return address < 0 && address > -4096 ? NULL : (void *)address;
+  return is_error(address) ? NULL : (void *)address;
 }
 
-static int is_open(int fd) { return SYS2(fcntl, fd, F_GETFD) >= 0; }
+static long bytes_of_open(const struct monitor *m) { return m->job.base / BITS + 1; }
 
-// Runs a program of the job's; what its steps have opened is closed, but for what we keep in our places. The first is
-// left as it ended, for the command that waits to read.
-static int run(struct monitor *m, uint32_t offset, int64_t *pid) {
-  uint8_t before[MOST_GIVEN] = {0};
+// Returns a bit for each descriptor below `base`: set if it is open. NULL if there is no memory.
+static uint8_t *note_open(const struct monitor *m) {
+  long room = SYS(mmap, 0, bytes_of_open(m), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (is_error(room)) return NULL;
+  uint8_t *open = (uint8_t *)room;
+  for (int fd = 0; fd < m->job.base; fd++)
+    if (SYS2(fcntl, fd, F_GETFD) >= 0) open[fd / BITS] |= (uint8_t)(1 << fd % BITS);
+  return open;
+}
+
+// Closes all descriptors but those in `open`, which it frees, and the monitor's own.
+static void close_others(const struct monitor *m, uint8_t *open) {
+  for (int fd = 0; fd < m->job.base; fd++)
+    if (!(open[fd / BITS] >> fd % BITS & 1)) SYS1(close, fd);
+  SYS3(close_range, m->job.base + PLACES, UINT32_MAX, 0);
+  SYS2(munmap, open, bytes_of_open(m));
+}
+
+// Duplicates the descriptors of the container's process that `p` has left in its registers to the monitor's own.
+static int64_t adopt_process(const struct monitor *m, const struct program *p, const struct registers *names) {
+  const int64_t *registers = (const int64_t *)((const char *)p + p->registers);
+  SYS3(dup3, registers[names->pidfd], pidfd_of(m), O_CLOEXEC);
+  if (has_terminal(m)) SYS3(dup3, registers[names->terminal], terminal_of(m), O_CLOEXEC);
+  return registers[names->pid];
+}
+
+// Runs a program of the job, and closes the descriptors that it has opened, except the monitor's own. If the program starts
+// the container, `names` are its registers, and `pid` gets the process. The first program is run in the file itself, whose
+// outcome the waiting command reads.
+static int run(const struct monitor *m, uint32_t offset, const struct registers *names, int64_t *pid) {
   long size;
-  for (int fd = 0; fd < m->job.base && fd < MOST_GIVEN; fd++) before[fd] = (uint8_t)is_open(fd);
   char *job = map_job(m, offset == m->job.first ? MAP_SHARED : MAP_PRIVATE, &size);
   if (!job) return -ENOMEM;
-  struct program *p = (struct program *)(job + offset);
-  const int64_t *registers = (const int64_t *)((char *)p + p->registers);
-  int error = run_program(p);
-  if (!error && pid) {
-    const struct registers *names = offset == m->job.first ? &m->job.of_first : &m->job.of_again;
-    *pid = registers[names->pid];
-    SYS3(dup3, registers[names->pidfd], pidfd_of(m), O_CLOEXEC);
-    if (has_terminal(m)) SYS3(dup3, registers[names->terminal], terminal_of(m), O_CLOEXEC);
+  int error = -ENOMEM;
+  struct program *p = program_of_job(job, (uint64_t)size, offset, names);
+  uint8_t *open = p ? note_open(m) : NULL;
+  if (open) {
+    error = run_program(p);
+    if (!error && names) *pid = adopt_process(m, p, names);
+    close_others(m, open);
   }
   SYS2(munmap, job, size);
-  for (int fd = 0; fd < m->job.base && fd < MOST_GIVEN; fd++)
-    if (!before[fd]) SYS1(close, fd);
-  SYS3(close_range, m->job.base + PLACES, ~0U, 0);
-  return error;
+  return p ? error : -EINVAL;
 }
 
-// Gives back the stack below us, of which the programs have used much. There are many monitors, and all are idle.
+// Returns the stacks that the programs have used to the kernel, here the one below this frame: many monitors are idle.
 static void give_back_stack(void) {
   char here;
   long page = ((long)&here & ~(PAGE - 1L)) - PAGE;
   SYS3(madvise, page - USED_STACK, USED_STACK, MADV_DONTNEED);
+  free_child_stack();
 }
 
+// Returns the number after "oom_kill " in memory.events (v2) or memory.oom_control (v1) of cgroups(7).
 static uint64_t oom_kills(const struct monitor *m) {
   static const char name[] = "oom_kill ";
-  char text[512];
+  char text[OOM_TEXT];
   int fd = m->job.oom_file[0] ? (int)SYS4(openat, AT_FDCWD, m->job.oom_file, O_RDONLY | O_CLOEXEC, 0) : -1;
   long length = fd < 0 ? 0 : SYS3(read, fd, text, sizeof text - 1);
   if (fd >= 0) SYS1(close, fd);
@@ -97,14 +121,14 @@ static uint64_t oom_kills(const struct monitor *m) {
 
 static char buffer[BUFFER];
 
-// Gives back what a burst of output has used: there are many monitors, and most are idle.
+// Returns the pages that a burst of output has used to the kernel.
 static void give_back_buffer(struct monitor *m) {
   long first = ((long)buffer + PAGE - 1) & -PAGE, last = ((long)buffer + BUFFER) & -PAGE;
   if (m->burst) SYS3(madvise, first, last - first, MADV_DONTNEED);
   m->burst = 0;
 }
 
-// Reads once; 0 if there is nothing, or no more.
+// Reads an output once into the log. Returns 0 if there is nothing to read now, or at its end.
 static long take(struct monitor *m, int which) {
   long n;
   do n = SYS3(read, m->outputs[which], buffer, BUFFER);
@@ -119,8 +143,8 @@ static long take(struct monitor *m, int which) {
 }
 
 static void take_signals(struct monitor *m) {
-  uint32_t info[32];
-  while (SYS3(read, m->signals, info, sizeof info) == sizeof info) m->stopping |= info[0] == SIGTERM;
+  struct signalfd_siginfo info;
+  while (SYS3(read, m->signals, &info, sizeof info) == sizeof info) m->stopping |= info.ssi_signo == SIGTERM;
 }
 
 static void wait_for(struct monitor *m, struct pollfd *fds, int count, long milliseconds) {
@@ -129,7 +153,7 @@ static void wait_for(struct monitor *m, struct pollfd *fds, int count, long mill
   if (fds[count - 1].revents) take_signals(m);
 }
 
-// Until the container has ended and all that it wrote has been read.
+// Serves outputs, signals and health checks until the container has ended and its output has been read.
 static void serve(struct monitor *m) {
   for (;;) {
     struct pollfd fds[SOURCES] = {{m->outputs[OUT], POLLIN, 0},
@@ -137,7 +161,7 @@ static void serve(struct monitor *m) {
                                   {pidfd_of(m), POLLIN, 0},
                                   {m->signals, POLLIN, 0}};
     long pause = health_pause(&m->health);
-    wait_for(m, fds, SOURCES, m->burst && (pause < 0 || pause > QUIET) ? QUIET : pause);
+    wait_for(m, fds, SOURCES, m->burst && (pause < 0 || pause > QUIET_MS) ? QUIET_MS : pause);
     if (!fds[OUT].revents && !fds[ERR].revents) give_back_buffer(m);
     for (int which = OUT; which <= ERR; which++)
       for (int i = 0; fds[which].revents && i < READS && take(m, which) == BUFFER; i++) {
@@ -158,23 +182,23 @@ static void connect_outputs(struct monitor *m) {
 }
 
 static struct ending reap(struct monitor *m) {
-  int info[32];
-  SYS5(waitid, P_PIDFD, pidfd_of(m), info, WEXITED, 0);
-  int exited = info[2] == 1, status = info[6];  // si_code: CLD_EXITED; si_status
+  siginfo_t info = {0};
+  SYS5(waitid, P_PIDFD, pidfd_of(m), &info, WEXITED, 0);
+  int exited = info.si_code == CLD_EXITED, status = info.si_status;
   uint64_t kills = oom_kills(m), before = m->oom_kills;
   m->oom_kills = kills;
-  return (struct ending){.code = exited ? status : 128 + status, .signal = exited ? 0 : status, .oom = kills > before};
+  return (struct ending){.code = exited ? status : SIGNALLED + status, .signal = exited ? 0 : status, .oom = kills > before};
 }
 
 static int has_restarts_left(const struct monitor *m) {
-  return m->job.restart != ON_FAILURE || !m->job.most_restarts || m->record.restarts < m->job.most_restarts;
+  return m->job.restart != ON_FAILURE || !m->job.max_restarts || m->record.restarts < m->job.max_restarts;
 }
 
-// The policy may have been changed meanwhile: see setRestart in ../job.ts.
+// Reads the restart policy again: `update` may have changed it, see setRestart in ../job.ts.
 static void read_policy(struct monitor *m) {
-  struct job now;
-  if (SYS4(pread64, m->file, &now, sizeof now, 0) == sizeof now)
-    m->job.restart = now.restart, m->job.most_restarts = now.most_restarts;
+  uint32_t policy[2];
+  if (SYS4(pread64, m->file, policy, sizeof policy, offsetof(struct job, restart)) == sizeof policy)
+    m->job.restart = policy[0], m->job.max_restarts = policy[1];
 }
 
 static int wanted_again(struct monitor *m, const struct ending *ending) {
@@ -189,37 +213,31 @@ static void kill_container(struct monitor *m) {
   reap(m);
 }
 
-static int64_t milliseconds(void) {
-  int64_t now[2];
-  SYS2(clock_gettime, 1, now);
-  return now[0] * 1000 + now[1] / 1000000;
-}
-
-// Waits before the next start; false if there is to be none.
+// Waits before the next start. Returns 0 if there is to be none.
 static int rest(struct monitor *m, long delay) {
-  for (int64_t end = milliseconds() + delay, now; !m->stopping && (now = milliseconds()) < end;) {
+  for (int64_t end = monotonic_ms() + delay, now; !m->stopping && (now = monotonic_ms()) < end;) {
     struct pollfd signals = {m->signals, POLLIN, 0};
     wait_for(m, &signals, 1, end - now);
   }
   return !m->stopping;
 }
 
-// Starts the container again, in spite of some failures; false if it has been asked not to, or cannot be started.
+// Starts the container again, retrying after failures. Returns 0 if it is to stay stopped, or cannot be started.
 static int start_again(struct monitor *m, long *delay) {
-  for (int failures = 0; failures < MOST_FAILED_STARTS && has_restarts_left(m); failures++) {
+  for (int failures = 0; failures < MAX_FAILED_STARTS && has_restarts_left(m); failures++) {
     int64_t pid;
     if (!rest(m, *delay)) return 0;
     read_policy(m);
     if (m->job.restart == NO) return 0;
-    *delay = *delay * 2 > LONGEST_DELAY ? LONGEST_DELAY : *delay * 2;
+    *delay = *delay * 2 > MAX_DELAY_MS ? MAX_DELAY_MS : *delay * 2;
     m->record.restarts++;
-    long error = run(m, m->job.again, &pid);
+    long error = run(m, m->job.again, &m->job.of_again, &pid);
     if (!error && (error = record_start(&m->record, pid))) kill_container(m);
     if (error) {
       record_failure(&m->record, error);
       continue;
     }
-    // Whoever asks us to stop looks at the mark afterwards, and may have seen the one before.
+    // `stop` sends SIGTERM first and then reads the mark: it may have read the previous one.
     take_signals(m);
     if (m->stopping) SYS4(pidfd_send_signal, pidfd_of(m), SIGKILL, 0, 0);
     return 1;
@@ -228,9 +246,9 @@ static int start_again(struct monitor *m, long *delay) {
 }
 
 static void supervise(struct monitor *m) {
-  long delay = FIRST_DELAY;
+  long delay = FIRST_DELAY_MS;
   for (;;) {
-    int64_t begun = milliseconds();
+    int64_t begun = monotonic_ms();
     connect_outputs(m);
     health_begin(&m->health, &m->record);
     serve(m);
@@ -238,36 +256,36 @@ static void supervise(struct monitor *m) {
     struct ending ending = reap(m);
     int again = wanted_again(m, &ending);
     record_end(&m->record, &ending, again);
-    if (milliseconds() - begun > STEADY) delay = FIRST_DELAY;
+    if (monotonic_ms() - begun > STEADY_MS) delay = FIRST_DELAY_MS;
     if (!again || !start_again(m, &delay)) return;
   }
 }
 
-// Only what the programs need stays of what the command had open.
-static void stand_alone(struct monitor *m) {
-  uint64_t all = ~0UL;
+// Leaves the session, directory, signals and standard streams of the command.
+static void detach(struct monitor *m) {
   SYS1(setsid, 0);
   SYS1(chdir, "/");
-  SYS4(rt_sigprocmask, SIG_SETMASK, &all, 0, SIGNAL_SET_SIZE);
-  for (int fd = 0; fd < STANDARD_STREAMS; fd++) {
+  SYS4(rt_sigprocmask, SIG_SETMASK, &ALL_SIGNALS, 0, SIGNAL_SET_SIZE);
+  for (int fd = 0; fd < FIRST_OTHER_FD; fd++) {
     SYS1(close, fd);
     SYS4(openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
   }
-  m->signals = move_descriptor((int)SYS4(signalfd4, -1, &all, SIGNAL_SET_SIZE, O_NONBLOCK | O_CLOEXEC), m->job.base + SIGNAL_PLACE);
-  if (m->job.log_files) log_open(&m->log, m->job.folder, m->job.log_files, m->job.log_limit, m->job.base + LOG_PLACE);
+  int signals = (int)SYS4(signalfd4, -1, &ALL_SIGNALS, SIGNAL_SET_SIZE, O_NONBLOCK | O_CLOEXEC);
+  m->signals = move_descriptor(signals, m->job.base + SIGNAL_PLACE);
+  if (m->job.log_files) log_open(&m->log, m->job.directory, m->job.log_files, m->job.log_limit, m->job.base + LOG_PLACE);
 }
 
 void run_monitor(int file) {
   static struct monitor m;
-  if (SYS4(pread64, file, &m.job, sizeof m.job, 0) != sizeof m.job || m.job.magic != JOB_MAGIC) leave(125);
-  // Its number is whatever was free: perhaps one of our places.
+  if (SYS4(pread64, file, &m.job, sizeof m.job, 0) != sizeof m.job || !is_valid_job(&m.job)) leave(SHIM_FAILED);
+  // Its number was the lowest free one: perhaps one of the places.
   m.file = move_descriptor(file, m.job.base + JOB_PLACE);
-  // An orphan is nobody's to reap but the system's.
+  // The system reaps orphans.
   if (SYS(clone, SIGCHLD, 0, 0, 0, 0, 0)) leave(0);
-  stand_alone(&m);
+  detach(&m);
   int64_t pid;
-  if (record_open(&m.record, &m.job) || run(&m, m.job.first, &pid)) leave(125);
-  if (record_start(&m.record, pid)) kill_container(&m), leave(125);
+  if (record_open(&m.record, &m.job) || run(&m, m.job.first, &m.job.of_first, &pid)) leave(SHIM_FAILED);
+  if (record_start(&m.record, pid)) kill_container(&m), leave(SHIM_FAILED);
   health_open(&m.health, &m.job, m.file);
   report_process(pid, m.job.report);
   SYS1(close, m.job.report);
@@ -275,6 +293,6 @@ void run_monitor(int file) {
   give_back_stack();
   supervise(&m);
   record_close(&m.record, m.job.removes);
-  if (m.job.end) run(&m, m.job.end, NULL);
+  if (m.job.end) run(&m, m.job.end, NULL, NULL);
   leave(0);
 }

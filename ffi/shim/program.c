@@ -1,8 +1,9 @@
-// The interpreter: walks the steps in order; each is run by the process that it names.
+// Interpreter of encoded programs: runs the steps in order, each in the process that it names.
 #include "program.h"
 
 #include <linux/fcntl.h>
 #include <linux/futex.h>
+#include <linux/mman.h>
 #include <linux/netlink.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
@@ -14,17 +15,32 @@
 #include "sys.h"
 #include "target.h"
 
-enum { STACK_SIZE = 16384, SIGNALS = 64, SIGNAL_SET_SIZE = 8 };
+// The stack of the child, which shares this process's memory. A guard page below it turns an overflow into a SIGSEGV in the child.
+// Guard and stack have the size of the largest page of aarch64; `room` is not aligned itself, which would enlarge the file.
+// build.ts bounds the frame of each function; the deepest chain of calls (remove_group) needs 11 KiB.
+enum { GUARD_SIZE = 65536 };
+#ifdef __SANITIZE_ADDRESS__
+enum { STACK_SIZE = 1 << 20 };
+void __asan_unpoison_memory_region(void const volatile *, size_t);
+#else
+enum { STACK_SIZE = 65536 };
+#endif
+static char room[GUARD_SIZE + GUARD_SIZE + STACK_SIZE];
+
+enum { SIGNALS = 64, BITS = 64 };
 enum { ALL_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
 
-int is_executable;
+// Variables between large buffers would each take a page of an idle monitor; the one of .data is used anyway.
+#define IN_DATA __attribute__((section(".data")))
 
-// What the container's process needs at its start; outlives it in run_program's frame.
+int is_executable IN_DATA;
+static int in_use IN_DATA;  // the stack, by the child of some thread
+
+// The container's process until it has executed its command; lives in run_program's frame.
 struct child {
   struct program *program;
-  uint32_t first;
+  uint32_t first;  // step
   long pid;
-  char stack[STACK_SIZE] __attribute__((aligned(16)));
 };
 
 static void *at(struct program *p, uint64_t offset) { return (char *)p + offset; }
@@ -37,7 +53,7 @@ static void relocate(struct program *p) {
   p->relocation_count = 0;
 }
 
-// Waits until it is step i's turn, or until the container has gone its own way; false if something failed.
+// Waits for the turn of step i, or until the container's process has executed its command or died. Returns 0 if a step failed.
 static int await_turn(struct program *p, uint32_t i) {
   for (;;) {
     uint32_t turn = __atomic_load_n(&p->turn, __ATOMIC_ACQUIRE);
@@ -52,7 +68,7 @@ static void await_departure(struct program *p) {
   while ((turn = __atomic_load_n(&p->turn, __ATOMIC_ACQUIRE)) != 0) SYS4(futex, &p->turn, FUTEX_WAIT, turn, 0);
 }
 
-// A turn of 0 is the kernel's word that the container is gone, and stays.
+// Passes the turn to step i. A turn of 0 stays: the kernel has written it (CLONE_CHILD_CLEARTID).
 static void pass_turn(struct program *p, uint32_t i) {
   uint32_t turn = __atomic_load_n(&p->turn, __ATOMIC_ACQUIRE);
   while (turn != 0 && !__atomic_compare_exchange_n(&p->turn, &turn, i, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
@@ -61,41 +77,43 @@ static void pass_turn(struct program *p, uint32_t i) {
 }
 
 static void default_signals(void) {
-  struct {
-    void *handler;
-    unsigned long flags;
-    void *restorer;
-    uint64_t mask;
-  } action = {0};
+  struct sigaction action = {.sa_handler = SIG_DFL};
   for (int i = 1; i <= SIGNALS; i++) SYS4(rt_sigaction, i, &action, 0, SIGNAL_SET_SIZE);
 }
 
 static long drop_bounding(uint64_t mask) {
-  for (int bit = 0; bit < 64; bit++) {
+  for (int bit = 0; bit < BITS; bit++) {
     long result = mask >> bit & 1 ? SYS2(prctl, PR_CAPBSET_DROP, bit) : 0;
     if (result < 0 && result != -EINVAL) return result;
   }
   return 0;
 }
 
+// Returns the message at an offset of `end` bytes, or NULL. The end of the last one may have been cut off.
 static const struct nlmsghdr *message_at(const void *buffer, size_t at, size_t end) {
   const struct nlmsghdr *message = (const void *)((const char *)buffer + at);
   return at + NLMSG_HDRLEN <= end && message->nlmsg_len >= NLMSG_HDRLEN ? message : NULL;
 }
 
-// Sends messages and waits until all that want it are acknowledged, or until one is refused: its answer stays in reply.
+static size_t behind(const struct nlmsghdr *m, size_t at) {
+  const size_t rest = NLMSG_ALIGNTO - 1;
+  return at + ((m->nlmsg_len + rest) & ~rest);
+}
+
+// Sends messages and waits for their acknowledgements (NLM_F_ACK), or for the first error: its message stays in `reply`.
 static long netlink(long fd, const void *messages, size_t length, void *reply, size_t size) {
   const struct nlmsghdr *m;
   long wanted = 0;
-  for (size_t at = 0; (m = message_at(messages, at, length)); at += NLMSG_ALIGN(m->nlmsg_len))
+  for (size_t at = 0; (m = message_at(messages, at, length)); at = behind(m, at))
     wanted += m->nlmsg_flags & NLM_F_ACK ? 1 : 0;
   long sent = SYS4(sendto, fd, messages, length, 0);
   if (sent < 0) return sent;
   while (wanted > 0) {
     long got = SYS4(recvfrom, fd, reply, size, 0);
     if (got < 0 && got != -EINTR) return got;
-    for (size_t at = 0; got > 0 && (m = message_at(reply, at, (size_t)got)); at += NLMSG_ALIGN(m->nlmsg_len)) {
+    for (size_t at = 0; got > 0 && (m = message_at(reply, at, (size_t)got)); at = behind(m, at)) {
       if (m->nlmsg_type != NLMSG_ERROR) continue;
+      if (at + NLMSG_LENGTH(sizeof(int)) > (size_t)got) return -EBADMSG;
       int error = ((const struct nlmsgerr *)NLMSG_DATA(m))->error;
       if (error) return error;
       wanted--;
@@ -104,19 +122,19 @@ static long netlink(long fd, const void *messages, size_t length, void *reply, s
   return 0;
 }
 
-// Goes on in a child. Its parent says which process it is and leaves, or ends as it ends.
+// Returns in a child. The parent reports the child's pid and exits, or exits with the child's exit status.
 static long go_on_in_child(long flags, int report) {
   long pid = SYS(clone, flags | SIGCHLD, 0, 0, 0, 0, 0);
   if (pid <= 0) return pid;
   int status = 0;
   if (report >= 0) report_process(pid, report);
   else SYS4(wait4, pid, &status, __WALL, 0);
-  leave(status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff);
+  leave(exit_status(status));
 }
 
-// Whether a program may execute a file, which is named by a path or open. Where the shim is a library, /proc/self/exe is the
-// host's Deno until then, and an image could lead there by a path, by #! or as an ELF interpreter, and write to it later
-// (CVE-2019-5736). So only memory files that cannot be changed any more are executed there: the shim's own.
+// Tells whether a program may execute a file, given by path or descriptor. Where the shim is a library, /proc/self/exe is the
+// host's Deno until then: an image could lead there by a path, by #! or as an ELF interpreter, and write to it later
+// (CVE-2019-5736). So the library executes only sealed memfds: the shim's own.
 static int may_execute(const struct step *s, const long *a) {
   if (is_executable) return 1;
   if (s->call != __NR_execveat || a[4] != AT_EMPTY_PATH || *(const char *)a[1]) return 0;
@@ -132,9 +150,39 @@ static int ignores(const struct step *s, long error) {
 
 static void child_entry(void *argument);
 
+// Returns the address of the stack, or -errno: -EBUSY if it has a child already.
+static long claim_stack(void) {
+  static int guarded IN_DATA;
+  long guard = ((long)room + GUARD_SIZE - 1) & -(long)GUARD_SIZE;
+  if (__atomic_exchange_n(&in_use, 1, __ATOMIC_ACQUIRE)) return -EBUSY;
+  if (!guarded) {
+    long error = SYS3(mprotect, guard, GUARD_SIZE, PROT_NONE);
+    if (error) return in_use = 0, error;
+    guarded = 1;
+  }
+  return guard + GUARD_SIZE;
+}
+
+static void release_stack(void) {
+#ifdef __SANITIZE_ADDRESS__
+  // Functions that have not returned leave their frames poisoned.
+  __asan_unpoison_memory_region(room, sizeof room);
+#endif
+  __atomic_store_n(&in_use, 0, __ATOMIC_RELEASE);
+}
+
+void free_child_stack(void) {
+  long stack = claim_stack();
+  if (is_error(stack)) return;
+  SYS3(madvise, stack, STACK_SIZE, MADV_DONTNEED);
+  release_stack();
+}
+
 static long start_child(uint32_t i, struct clone_args *args, size_t size, struct child *child) {
   struct program *p = child->program;
-  args->stack = (uint64_t)child->stack;
+  long stack = claim_stack();
+  if (is_error(stack)) return stack;
+  args->stack = (uint64_t)stack;
   args->stack_size = STACK_SIZE;
   args->child_tid = (uint64_t)&p->turn;
   args->flags |= CLONE_VM | CLONE_CHILD_CLEARTID;
@@ -142,6 +190,7 @@ static long start_child(uint32_t i, struct clone_args *args, size_t size, struct
   __atomic_store_n(&p->turn, i + 1, __ATOMIC_RELEASE);
   long pid = clone3_onto(args, size, child_entry, child);
   if (pid > 0) child->pid = pid;
+  else release_stack();
   return pid;
 }
 
@@ -156,7 +205,7 @@ static long perform(struct program *p, uint32_t i, const struct step *s, struct 
     }
   }
   switch (s->call) {
-    case STORE: *(uint64_t *)a[0] = (uint64_t)(a[1] + a[2]) + ((uint64_t)a[3] << 32); return 0;
+    case STORE: *(uint64_t *)a[0] = (uint64_t)a[1] + (uint64_t)a[2] + ((uint64_t)a[3] << 32); return 0;
     case EXPECT: return (*(uint64_t *)a[0] & (uint64_t)a[1]) == (uint64_t)a[2] ? 0 : -a[3];
     case DEFAULT_SIGNALS: default_signals(); return 0;
     case DROP_BOUNDING: return drop_bounding((uint64_t)a[0]);
@@ -172,7 +221,7 @@ static long perform(struct program *p, uint32_t i, const struct step *s, struct 
   }
 }
 
-// Runs this actor's steps from the i-th on; false on failure.
+// Runs the steps of actor `me` from the i-th on. Returns 0 if a step failed.
 static int interpret(struct program *p, uint32_t i, enum actor me, struct child *child) {
   for (; i < p->step_count; i++) {
     const struct step *s = step_at(p, i);
@@ -181,7 +230,7 @@ static int interpret(struct program *p, uint32_t i, enum actor me, struct child 
     if (s->when == NONE || *register_at(p, s->when) >= 0) {
       long result = perform(p, i, s, child);
       if (s->save != NONE) *register_at(p, s->save) = result;
-      if (result < 0 && result > -4096 && !ignores(s, -result)) {
+      if (is_error(result) && !ignores(s, -result)) {
         p->failed_step = i;
         __atomic_store_n(&p->failed_errno, (uint32_t)-result, __ATOMIC_RELEASE);
         return 0;
@@ -195,27 +244,26 @@ static int interpret(struct program *p, uint32_t i, enum actor me, struct child 
 static void child_entry(void *argument) {
   struct child *child = argument;
   interpret(child->program, child->first, CONTAINER, NULL);
-  leave(125);
+  leave(SHIM_FAILED);
 }
 
 int run_program(struct program *p) {
   struct child child = {.program = p};
-  uint64_t all = ~0UL, before;
-  if (p->magic != MAGIC) return -EINVAL;
+  uint64_t before;
   relocate(p);
-  SYS4(rt_sigprocmask, SIG_SETMASK, &all, &before, SIGNAL_SET_SIZE);
+  SYS4(rt_sigprocmask, SIG_SETMASK, &ALL_SIGNALS, &before, SIGNAL_SET_SIZE);
   int done = interpret(p, 0, CALLER, &child);
   if (child.pid) {
     if (!done) SYS2(kill, child.pid, SIGKILL);
     await_departure(p);
     if (p->failed_errno) SYS4(wait4, child.pid, 0, __WALL, 0);
+    release_stack();
   }
   SYS4(rt_sigprocmask, SIG_SETMASK, &before, 0, SIGNAL_SET_SIZE);
   return -(int)p->failed_errno;
 }
 
 int run_here(struct program *p) {
-  if (p->magic != MAGIC) return -EINVAL;
   relocate(p);
   interpret(p, 0, CONTAINER, NULL);
   return -(int)p->failed_errno;

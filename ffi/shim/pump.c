@@ -1,17 +1,20 @@
-// The terminal pump: raw mode on the user's terminal, bytes both ways, resizes, and the old mode back at the end,
-// even when the process that started it is killed. The other side is the container's terminal, or a pipe to one who
-// passes on what is typed.
+// Terminal pump: raw mode on the user's terminal, copying both ways, window sizes, and the old mode restored at the end, even
+// when the process that started the pump is killed. The other side is the container's terminal, or a pipe of `attach`.
 #include <asm/termbits.h>
 #include <asm/ioctls.h>
 #include <linux/poll.h>
 #include <linux/signal.h>
+#include <linux/signalfd.h>
 #include <linux/termios.h>
 #include <linux/time_types.h>
 
 #include "modes.h"
 #include "sys.h"
 
-enum { SIGNAL_SET_SIZE = 8, TERMINAL = 0, MASTER = 1, LIFELINE = 2, SIGNALS = 3, BUFFER = 4096, END_OF_TRANSMISSION = 4 };
+enum { TERMINAL, MASTER, LIFELINE, SIGNALS, SOURCES };
+enum { BUFFER = 4096, END_OF_TRANSMISSION = 4, FOREGROUND_INTERVAL_NS = 250000000 };
+
+static char in[BUFFER], out[BUFFER];
 
 static void resize(int terminal, int master) {
   struct winsize size;
@@ -49,15 +52,13 @@ static int write_all(int fd, const char *bytes, long length) {
 }
 
 void run_pump(int terminal, int output, int master, int lifeline) {
-  char in[BUFFER], out[BUFFER];
   long pending = 0;
   int ended = 0;
   struct termios before;
-  uint64_t all = ~0UL;
-  SYS4(rt_sigprocmask, SIG_SETMASK, &all, 0, SIGNAL_SET_SIZE);
-  int signals = (int)SYS4(signalfd4, -1, &all, SIGNAL_SET_SIZE, 0);
+  SYS4(rt_sigprocmask, SIG_SETMASK, &ALL_SIGNALS, 0, SIGNAL_SET_SIZE);
+  int signals = (int)SYS4(signalfd4, -1, &ALL_SIGNALS, SIGNAL_SET_SIZE, 0);
   int known = SYS3(ioctl, terminal, TCGETS, &before) == 0;
-  // What is no terminal can always be read.
+  // Only a terminal has a foreground process group.
   int foreground = known ? in_foreground(terminal) : 1;
   if (known && foreground) raw(terminal, &before);
   resize(terminal, master);
@@ -67,15 +68,15 @@ void run_pump(int terminal, int output, int master, int lifeline) {
                            {master, (short)(POLLIN | (pending ? POLLOUT : 0)), 0},
                            {lifeline, POLLIN, 0},
                            {signals, POLLIN, 0}};
-    // A shell tells nobody that it has moved a running job to the foreground: look now and then.
-    struct __kernel_timespec interval = {0, 250000000};
+    // No signal tells a running job that its shell has moved it to the foreground: poll.
+    struct __kernel_timespec interval = {0, FOREGROUND_INTERVAL_NS};
     int waiting = known && !foreground && !ended;
-    if (SYS5(ppoll, fds, 4, waiting ? &interval : 0, 0, SIGNAL_SET_SIZE) < 0) continue;
+    if (SYS5(ppoll, fds, SOURCES, waiting ? &interval : 0, 0, SIGNAL_SET_SIZE) < 0) continue;
     if (waiting && (foreground = in_foreground(terminal))) raw(terminal, &before);
     if (fds[SIGNALS].revents & POLLIN) {
-      char info[128];
-      if (SYS3(read, signals, info, sizeof info) < (long)sizeof info) break;
-      int signal = (int)*(uint32_t *)info;
+      struct signalfd_siginfo info;
+      if (SYS3(read, signals, &info, sizeof info) < (long)sizeof info) break;
+      int signal = (int)info.ssi_signo;
       if (signal == SIGWINCH) resize(terminal, master);
       if (signal == SIGCONT && known && !ended && (foreground = in_foreground(terminal))) raw(terminal, &before);
       if (signal == SIGTERM || signal == SIGHUP) break;
@@ -84,7 +85,7 @@ void run_pump(int terminal, int output, int master, int lifeline) {
       pending = SYS3(read, terminal, in, BUFFER);
       if (pending <= 0) {
         ended = 1, foreground = 0, pending = 0;
-        // The end of a pipe or file is the end of input on a terminal.
+        // End-of-file of a pipe or file becomes the EOF character of the terminal.
         if (!known) in[0] = END_OF_TRANSMISSION, pending = 1;
       }
     }

@@ -1,16 +1,19 @@
-// What a monitor leaves for others to read: marks of who lives, the file `state`, and events.
+// Records of a detached container: ownership marks in .live, the file `state`, events.
 #include "record.h"
 
-#include <linux/fcntl.h>
+#include <linux/fs.h>
+#include <linux/stat.h>
 
 #include "sys.h"
 #include "text.h"
 
-enum { STATE_SIZE = 512, MODE = 0600, START_TIME = 19, LOCK = 2, UNLOCK = 8, MARK_SIZE = 96, SET_LOCK = 37 };
+// The records fit into their buffers with the longest of all values: tests/sanitizer_test.ts writes them.
+enum { STATE_SIZE = 512, EVENT_SIZE = ATTRIBUTES_SIZE + 256, MARK_SIZE = 96, MODE = S_IRUSR | S_IWUSR };
+enum { STAT_SIZE = 1024, START_TIME = 22, FIRST_BEHIND_NAME = 3 };  // fields of proc_pid_stat(5)
 
-// When a process started: field 22 of proc_pid_stat(5), the 19th after the one behind its name.
+// Returns the start time of a process in clock ticks; 0 if there is none.
 static uint64_t start_time(uint64_t pid) {
-  char text[1024];
+  char text[STAT_SIZE];
   struct text path = {text, text + sizeof text - 1};
   put(&path, "/proc/"), put_number(&path, pid), put(&path, "/stat");
   *path.at = 0;
@@ -20,28 +23,26 @@ static uint64_t start_time(uint64_t pid) {
   long at = length - 1;
   while (at >= 0 && text[at] != ')') at--;
   if (at < 0) return 0;
-  for (int blanks = 0; at < length && blanks <= START_TIME; at++) blanks += text[at] == ' ';
+  for (int field = FIRST_BEHIND_NAME - 1; at < length && field < START_TIME; at++) field += text[at] == ' ';
   uint64_t time = 0;
   for (; at < length && text[at] >= '0' && text[at] <= '9'; at++) time = time * 10 + (uint64_t)(text[at] - '0');
   return time;
 }
 
-// Locks the container's byte of the file of claims, for as long as we live: see lib/container/state/claims.ts.
+static int hexadecimal(char digit) { return digit <= '9' ? digit - '0' : digit - 'a' + 10; }
+
+// Locks the container's byte in the file of claims until the monitor exits: see lib/container/state/claims.ts.
 static long claim(const struct job *job) {
-  struct {
-    short type, whence;
-    int64_t start, length;
-    int pid;
-  } byte = {.start = 0, .length = 1};
-  for (const char *c = job->id; *c; c++) byte.start = byte.start * 16 + (*c <= '9' ? *c - '0' : *c - 'a' + 10);
+  struct flock byte = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = 1};
+  for (const char *c = job->id; *c; c++) byte.l_start = byte.l_start * 16 + hexadecimal(*c);
   int fd = (int)SYS4(openat, job->live, "../.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, MODE);
-  if (fd < 0) return fd;
-  return SYS3(fcntl, move_descriptor(fd, job->base + CLAIM_PLACE), SET_LOCK, &byte);
+  fd = move_descriptor(fd, job->base + CLAIM_PLACE);
+  return fd < 0 ? fd : SYS3(fcntl, fd, F_OFD_SETLK, &byte);
 }
 
-// A link that says which process it is: see lib/container/state/record.ts.
+// Writes a mark: a symbolic link whose target identifies a process.
 static long mark(const struct record *r, uint64_t pid, const char *suffix) {
-  char target[MARK_SIZE], name[64], temporary[64];
+  char target[MARK_SIZE], name[MARK_SIZE], temporary[MARK_SIZE];
   struct text t = {target, target + sizeof target - 1}, n = {name, name + sizeof name - 1};
   struct text u = {temporary, temporary + sizeof temporary - 1};
   put(&t, r->job->origin), put(&t, " "), put_number(&t, pid), put(&t, "."), put_number(&t, start_time(pid));
@@ -53,7 +54,7 @@ static long mark(const struct record *r, uint64_t pid, const char *suffix) {
   return error ? error : SYS5(renameat2, r->job->live, temporary, r->job->live, name, 0);
 }
 
-// Whether the mark is still the claimant's: if it has died, another command may be taking the container away.
+// Tells whether the mark is still the claimant's. If that has died, another command may be removing the container.
 static int is_claimed(const struct job *job) {
   char expected[MARK_SIZE], found[MARK_SIZE] = "";
   struct text t = {expected, expected + sizeof expected - 1};
@@ -67,7 +68,7 @@ static int is_claimed(const struct job *job) {
 
 static void member(struct text *t, const char *name, uint64_t value) { put(t, name), put_number(t, value); }
 
-// Written in place, so that it needs no room on the disk; the number at both ends tells a reader that it is whole.
+// Overwrites the file in place, so that it needs no space on the disk. Its reader compares the sequence numbers at both ends.
 static void write_state(struct record *r) {
   char state[STATE_SIZE];
   struct text t = {state, state + STATE_SIZE - 1};
@@ -90,7 +91,7 @@ static void write_state(struct record *r) {
   put(&t, "}");
   while (t.at < t.end) *t.at++ = ' ';
   *t.at = '\n';
-  int fd = (int)SYS4(openat, r->job->folder, "state", O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+  int fd = (int)SYS4(openat, r->job->directory, "state", O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
   if (fd < 0) return;
   SYS4(pwrite64, fd, state, STATE_SIZE, 0);
   SYS1(close, fd);
@@ -111,25 +112,26 @@ static struct text begin_event(const struct record *r, char *line, char *end, co
 
 static void end_event(const struct record *r, struct text *t, const char *line) {
   put(t, "}\n");
-  int fd = (int)SYS4(openat, r->job->folder, "../.events", O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, MODE);
+  int how = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  int fd = (int)SYS4(openat, r->job->directory, "../.events", how, MODE);
   if (fd < 0) return;
   SYS3(write, fd, line, t->at - line);
   SYS1(close, fd);
 }
 
 static void event(const struct record *r, const char *action) {
-  char line[ATTRIBUTES_SIZE + 256];
+  char line[EVENT_SIZE];
   struct text t = begin_event(r, line, line + sizeof line, action);
   end_event(r, &t, line);
 }
 
 long record_open(struct record *r, const struct job *job) {
   *r = (struct record){.job = job, .status = "created", .health = ""};
-  // Marks are replaced only under this lock: see lib/container/state/ownership.ts.
-  SYS2(flock, job->live, LOCK);
+  // Marks are replaced only under this lock.
+  SYS2(flock, job->live, LOCK_EX);
   long error = is_claimed(job) ? claim(job) : -ESRCH;
   if (!error) error = mark(r, (uint64_t)SYS1(getpid, 0), "");
-  SYS2(flock, job->live, UNLOCK);
+  SYS2(flock, job->live, LOCK_UN);
   return error;
 }
 
@@ -145,7 +147,7 @@ long record_start(struct record *r, int64_t pid) {
 }
 
 void record_failure(struct record *r, long error) {
-  char line[ATTRIBUTES_SIZE + 256];
+  char line[EVENT_SIZE];
   write_state(r);
   struct text t = begin_event(r, line, line + sizeof line, "start_failed");
   member(&t, ",\"errno\":", (uint64_t)-error);
@@ -153,7 +155,7 @@ void record_failure(struct record *r, long error) {
 }
 
 void record_end(struct record *r, const struct ending *ending, int again) {
-  char line[ATTRIBUTES_SIZE + 256];
+  char line[EVENT_SIZE];
   r->ending = *ending;
   r->status = again ? "restarting" : "exited";
   stamp(r->finished);
@@ -171,7 +173,7 @@ void record_health(struct record *r, const char *health, uint64_t failures) {
   r->failures = failures;
   write_state(r);
   if (!changed) return;
-  char line[ATTRIBUTES_SIZE + 256];
+  char line[EVENT_SIZE];
   struct text t = begin_event(r, line, line + sizeof line, "health_status");
   put(&t, ",\"health\":\""), put(&t, health), put(&t, "\"");
   end_event(r, &t, line);

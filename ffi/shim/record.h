@@ -1,4 +1,4 @@
-// What a monitor leaves for others to read: marks of who lives, the file `state`, and events.
+// Records of a detached container: ownership marks in .live, the file `state`, events.
 #ifndef SAUROPOD_RECORD_H
 #define SAUROPOD_RECORD_H
 
@@ -9,28 +9,30 @@
 enum { TIME_SIZE = 32 };
 
 struct ending {
-  int code;    // 128 plus the signal's number after a signal
+  int code;    // exit status; 128 plus the signal's number after a signal
   int signal;  // 0: none
-  int oom;     // the kernel killed a process of it for lack of memory
+  int oom;     // set if the kernel has killed one of its processes for lack of memory
 };
 
 struct record {
   const struct job *job;
-  const char *status, *health;  // health: empty if nobody asks for it
+  const char *status, *health;  // health: empty without a health check
   uint64_t sequence, pid, restarts, failures;
   char started[TIME_SIZE], finished[TIME_SIZE];
   struct ending ending;
 };
 
-// Marks the container as ours; an error if it is not the claimant's any more, or there is no room for the mark.
+// Takes the container over from its claimant. Returns -errno if the claimant has lost it, or the mark cannot be written.
 long record_open(struct record *, const struct job *);
-// Also an error if there is no room for the mark: nobody could find the process then.
+// Records a start. Returns -errno if the mark of the process cannot be written: no command would find the process.
 long record_start(struct record *, int64_t pid);
-// A start that has failed, of a container that is to be started again.
+// Records a start that has failed, of a container that is to be started again.
 void record_failure(struct record *, long error);
+// Records the end of the container's process; `again` is set if it will be started again.
 void record_end(struct record *, const struct ending *, int again);
+// Records the state of the health check and the number of failures in a row.
 void record_health(struct record *, const char *health, uint64_t failures);
-// The last word: it will not be started again, and may be about to be removed.
+// Records that the container will not be started again; `removed` is set if it is about to be removed.
 void record_close(struct record *, int removed);
 
 #endif

@@ -1,23 +1,20 @@
-// Sauropod's shim: one freestanding ELF that is a library (loaded by ffi/native.ts) and a program (see modes.h).
+// Sauropod's shim: one freestanding ELF that is a library (loaded by ../native.ts) and an executable (see modes.h).
+#include "shim.h"
+
 #include "append.h"
 #include "divert.h"
 #include "modes.h"
 #include "program.h"
 #include "remove.h"
 #include "sys.h"
+#include "validate.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
-// How the arguments of sauropod_call make those of a system call: i stands for an integer, b for a buffer, in order.
-enum shape { I, B, IB, IIB, IIIB, IBB, BIB, IBIB, IBIIB, BB };
-
-struct numbers { int nr, shape, a, b, c, d; };
-
-// One function for all that does not wait: what TypeScript loads costs start-up time for every one.
 EXPORT int sauropod_call(struct numbers numbers, void *p, void *q) {
   int nr = numbers.nr, a = numbers.a, b = numbers.b, c = numbers.c, d = numbers.d;
   long x = (long)p, y = (long)q;
-  if (nr == RUN) return run_program(p);
+  if (nr == RUN) return is_valid_program(p, (uint32_t)a) ? run_program(p) : -EINVAL;
   if (nr == APPEND) return (int)append_to_each(p, a, q, b);
   if (nr == DIVERT) return (int)divert_signal(a);
   if (nr == REMOVE_TREE) return (int)remove_tree(a, p);
@@ -36,21 +33,8 @@ EXPORT int sauropod_call(struct numbers numbers, void *p, void *q) {
   }
 }
 
-// The same for a thread of its own: what it is given must not be in memory that is used again meanwhile.
 EXPORT int sauropod_wait(int nr, int shape, int a, int b, int c, int d, void *p, void *q) {
   return sauropod_call((struct numbers){nr, shape, a, b, c, d}, p, q);
-}
-
-// The compiler may ask for these.
-void *memcpy(void *to, const void *from, size_t n) {
-  char *t = to;
-  for (const char *f = from; n--;) *t++ = *f++;
-  return to;
-}
-
-void *memset(void *to, int byte, size_t n) {
-  for (char *t = to; n--;) *t++ = (char)byte;
-  return to;
 }
 
 static int number(const char *s) {
@@ -59,20 +43,11 @@ static int number(const char *s) {
   return n;
 }
 
-__attribute__((used)) static void enter(long *stack) {
-  long argc = stack[0];
-  char **argv = (char **)(stack + 1);
-  is_executable = 1;
+void run_mode(long argc, char **argv) {
   if (argc == 3 && same(argv[0], "sauropod-init")) run_init(number(argv[1]), number(argv[2]));
   if (argc == 3 && same(argv[0], "sauropod-join")) run_join(number(argv[1]), number(argv[2]));
   if (argc == 2 && same(argv[0], "sauropod-monitor")) run_monitor(number(argv[1]));
   if (argc == 5 && same(argv[0], "sauropod-pump"))
     run_pump(number(argv[1]), number(argv[2]), number(argv[3]), number(argv[4]));
-  leave(125);
+  leave(SHIM_FAILED);
 }
-
-#if defined(__x86_64__)
-__asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall enter\n\tud2\n");
-#else
-__asm__(".globl _start\n_start:\n\tmov x29, #0\n\tmov x0, sp\n\tbl enter\n\tbrk #0\n");
-#endif

@@ -1,10 +1,11 @@
-// Inline system calls for freestanding code: no libc, no errno, results are -errno on failure.
+// System calls for freestanding code: inline, without libc or errno. They return -errno on failure.
 #ifndef SAUROPOD_SYS_H
 #define SAUROPOD_SYS_H
 
 #include <asm/unistd.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
+#include <linux/time.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,7 +35,7 @@ static inline long syscall6(long nr, long a, long b, long c, long d, long e, lon
 #endif
 }
 
-// clone3(args, size); the child starts in entry(argument) on the stack that args names and never returns.
+// Calls clone3(args, size). The child starts in entry(argument), on the stack given in args, and never returns.
 static inline long clone3_onto(void *args, size_t size, void (*entry)(void *), void *argument) {
 #if defined(__x86_64__)
   long result;
@@ -80,16 +81,43 @@ static inline long clone3_onto(void *args, size_t size, void (*entry)(void *), v
 #define SYS4(nr, a, b, c, d) SYS(nr, a, b, c, d, 0, 0)
 #define SYS5(nr, a, b, c, d, e) SYS(nr, a, b, c, d, e, 0)
 
+enum {
+  MAX_ERRNO = 4095,
+  SIGNAL_SET_SIZE = sizeof(uint64_t),  // of the kernel's sigset_t
+  SHIM_FAILED = 125,                   // exit status, as of docker-run(1): the command has not been executed
+  SIGNALLED = 128,                     // exit status after a signal, less the signal's number
+  FIRST_OTHER_FD = 3,                  // after standard input, output and error
+};
+
+static const uint64_t ALL_SIGNALS = ~0ULL;
+
+// Tells whether a system call that returns an address has failed.
+static inline int is_error(long result) { return result < 0 && result >= -MAX_ERRNO; }
+
 _Noreturn static inline void leave(int status) {
   for (;;) SYS1(exit_group, status);
 }
 
-// Gives an open file another descriptor, which is closed on execution.
+// Converts the status of wait4(2) to an exit status as a shell has it: 128 plus the signal's number after a signal.
+static inline int exit_status(int status) {
+  int signal = status & 0x7f;
+  return signal ? SIGNALLED + signal : status >> 8 & 0xff;
+}
+
+// Moves an open file to another descriptor, close-on-exec. Returns that descriptor or -errno; `from` is closed anyway.
 static inline int move_descriptor(int from, int to) {
   if (from < 0 || from == to) return from;
-  SYS3(dup3, from, to, O_CLOEXEC);
+  int moved = (int)SYS3(dup3, from, to, O_CLOEXEC);
   SYS1(close, from);
-  return to;
+  return moved;
+}
+
+static inline int64_t monotonic_ms(void) {
+  struct {
+    int64_t seconds, nanoseconds;
+  } now;
+  SYS2(clock_gettime, CLOCK_MONOTONIC, &now);
+  return now.seconds * 1000 + now.nanoseconds / 1000000;
 }
 
 static inline int same(const char *a, const char *b) {

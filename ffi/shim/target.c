@@ -1,5 +1,5 @@
-// Opening what something is mounted on. The path is walked once, a component at a time, by descriptors: nobody who
-// shares a volume can lead what follows elsewhere, and a link of /proc is no more than its text.
+// Mount points and working directories: opened, and created where missing. The path is resolved once, a component at a time,
+// by descriptors: a process that shares a volume cannot redirect the rest, and magic links of /proc are only their text.
 #include "target.h"
 
 #include <linux/limits.h>
@@ -7,9 +7,9 @@
 
 #include "sys.h"
 
-enum { MOST_TURNS = 40, DIRECTORY_MODE = 0755, PLACE = O_PATH | O_CLOEXEC };
+enum { MAX_LINKS = 40, DIRECTORY_MODE = 0755, HOW = O_PATH | O_CLOEXEC };
 
-static long open_root(void) { return SYS4(openat, AT_FDCWD, "/", PLACE | O_DIRECTORY, 0); }
+static long open_root(void) { return SYS4(openat, AT_FDCWD, "/", HOW | O_DIRECTORY, 0); }
 
 static size_t length_of(const char *text) {
   size_t length = 0;
@@ -17,7 +17,7 @@ static size_t length_of(const char *text) {
   return length;
 }
 
-// Copies what ends with a NUL; the texts may overlap if the new place is the earlier one.
+// Copies a string; the two may overlap if `to` is the earlier one.
 static void copy(char *to, const char *from) {
   while ((*to++ = *from++)) {
   }
@@ -28,17 +28,18 @@ static char *skip_slashes(char *path) {
   return path;
 }
 
-// Opens a component, which is created if it is missing; -EEXIST says that somebody has just done so.
+// Opens a component, and creates it if it is missing. -EEXIST means that another process has just created it.
 static long open_component(long directory, const char *name, long mode) {
-  long found = SYS4(openat, directory, name, PLACE | O_NOFOLLOW, 0);
+  long found = SYS4(openat, directory, name, HOW | O_NOFOLLOW, 0);
   if (found != -ENOENT) return found;
   long made = (mode & S_IFMT) == S_IFREG ? SYS4(mknodat, directory, name, mode, 0)
                                          : SYS3(mkdirat, directory, name, mode & ~S_IFMT);
-  return made < 0 && made != -EEXIST ? made : SYS4(openat, directory, name, PLACE | O_NOFOLLOW, 0);
+  return made < 0 && made != -EEXIST ? made : SYS4(openat, directory, name, HOW | O_NOFOLLOW, 0);
 }
 
-// Puts what the open symbolic link says before `rest`, which `path` ends with; 0 if it is something else.
-static long read_link(long link, char *path, const char *rest) {
+// Writes the text of an open symbolic link and `rest`, the end of `path`, to `path`. Returns 0 if `link` is no symbolic link. Not
+// inlined: its buffer would add to the frame of open_target for every component.
+__attribute__((noinline)) static long read_link(long link, char *path, const char *rest) {
   char text[PATH_MAX];
   long length = SYS4(readlinkat, link, "", text, PATH_MAX);
   if (length == -ENOENT) return 0;
@@ -55,7 +56,7 @@ long open_target(const char *target, long mode) {
   if (length_of(target) >= PATH_MAX) return -ENAMETOOLONG;
   copy(path, target);
   long directory = open_root(), result = directory;
-  for (int turns = 0; result >= 0;) {
+  for (int links = 0; result >= 0;) {
     char *name = skip_slashes(at), *end = name;
     if (!*name) return directory;
     while (*end && *end != '/') end++;
@@ -69,7 +70,7 @@ long open_target(const char *target, long mode) {
       continue;
     }
     if (found >= 0) SYS1(close, found);
-    if (result > 0 && ++turns > MOST_TURNS) result = -ELOOP;
+    if (result > 0 && ++links > MAX_LINKS) result = -ELOOP;
     if (result < 0) break;
     at = path;
     if (*path != '/') continue;

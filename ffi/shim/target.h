@@ -1,10 +1,9 @@
-// Opening what something is mounted on.
+// Mount points and working directories: opened, and created where missing.
 #ifndef SAUROPOD_TARGET_H
 #define SAUROPOD_TARGET_H
 
-// Opens what `path` leads to below the root of this process, with O_PATH, and creates what is missing of it: directories,
-// and in the end what `mode` says, a directory or a regular file. Symbolic links are followed as their text says, also to
-// what is missing. Returns a descriptor or -errno.
+// Opens `path` below the root of this process with O_PATH. Creates missing directories, and at its end a directory or regular
+// file of `mode`. Symbolic links are followed by their text, also to missing files. Returns a descriptor or -errno.
 long open_target(const char *path, long mode);
 
 #endif

@@ -1,7 +1,5 @@
-// Text for people, put together without libc.
+// Text formatting without libc.
 #include "text.h"
-
-#include <linux/time.h>
 
 #include "sys.h"
 
@@ -9,8 +7,10 @@ void put(struct text *t, const char *s) {
   while (*s && t->at < t->end) *t->at++ = *s++;
 }
 
+enum { MAX_DIGITS = 20, SECONDS_A_DAY = 86400 };
+
 static void put_digits(struct text *t, uint64_t number, int least) {
-  char digits[20];
+  char digits[MAX_DIGITS];
   int count = 0;
   do digits[count++] = (char)('0' + number % 10);
   while ((number /= 10) || count < least);
@@ -24,7 +24,8 @@ static void put_part(struct text *t, const char *before, uint64_t number, int di
   put_digits(t, number, digits);
 }
 
-// The date is counted from March on, so that the day that leap years add comes last.
+// Converts days since 1970 to a date of the Gregorian calendar. Years are counted from March on, so that the leap day comes
+// last: 719,468 days lie between 0000-03-01 and 1970-01-01, 146,097 days are 400 years, 153 days are five months.
 static void put_date(struct text *t, uint64_t days) {
   days += 719468;
   uint64_t era = days / 146097, day = days % 146097;
@@ -41,8 +42,8 @@ void put_time(struct text *t) {
     int64_t seconds, nanoseconds;
   } now;
   SYS2(clock_gettime, CLOCK_REALTIME, &now);
-  uint64_t second = (uint64_t)now.seconds % 86400;
-  put_date(t, (uint64_t)now.seconds / 86400);
+  uint64_t second = (uint64_t)now.seconds % SECONDS_A_DAY;
+  put_date(t, (uint64_t)now.seconds / SECONDS_A_DAY);
   put_part(t, "T", second / 3600, 2);
   put_part(t, ":", second / 60 % 60, 2);
   put_part(t, ":", second % 60, 2);

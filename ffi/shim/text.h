@@ -1,17 +1,17 @@
-// Text for people, put together without libc.
+// Text formatting without libc.
 #ifndef SAUROPOD_TEXT_H
 #define SAUROPOD_TEXT_H
 
 #include <stdint.h>
 
-// What has been written ends at `at`; what does not fit before `end` is left out.
+// A buffer that is being filled: its text ends at `at`. Writing stops at `end`.
 struct text {
   char *at, *end;
 };
 
 void put(struct text *, const char *);
 void put_number(struct text *, uint64_t);
-// The time of day in UTC as RFC 3339 with nanoseconds has it: 30 characters.
+// Appends the time in UTC as RFC 3339 with nanoseconds has it: 30 characters.
 void put_time(struct text *);
 
 #endif

@@ -1,13 +1,29 @@
-/** What the shim's interpreter does with programs. */
+/** Interpreter of programs: the shim that Deno has loaded, and its hosted build under ASan and UBSan. */
 
 import assert from "node:assert/strict";
 import * as call from "../../ffi/program/calls.ts";
 import { encode } from "../../ffi/program/encode.ts";
-import { execute, shimFd } from "../../ffi/program/execute.ts";
+import { execute as executeInDeno, type Outcome, shimFd } from "../../ffi/program/execute.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { type Argument, type Call, callerStep, type Program, register, step } from "../../ffi/program/model.ts";
 import { formatCall } from "../../lib/program/explain.ts";
+import { Hosted } from "../helpers/hosted.ts";
 import { randomFrom } from "../helpers/random.ts";
+
+/** An interpreter, and the process that it runs the caller's steps in. */
+interface Interpreter {
+  readonly pid: number;
+  readonly execute: (program: Program) => Outcome;
+}
+
+/** Tests the shim in Deno and its hosted build. */
+function testInterpreters(name: string, fn: (interpreter: Interpreter) => void | Promise<void>): void {
+  Deno.test(`interpreter: ${name}`, () => fn({ pid: Deno.pid, execute: executeInDeno }));
+  Deno.test(`interpreter under ASan and UBSan: ${name}`, async () => {
+    using hosted = new Hosted();
+    await fn({ pid: hosted.pid, execute: (program) => hosted.execute(program) });
+  });
+}
 
 function pseudo(name: Call["call"], ...args: Argument[]): Call {
   return { call: name, args };
@@ -19,17 +35,17 @@ function here(call: Call, options: { save?: string; when?: string; ignore?: read
 
 const missing = call.open("/no/such/file", flags("O", "RDONLY"));
 
-Deno.test("a register keeps what a step returned, errors included, and is -EBADF before", () => {
+testInterpreters("a register keeps what a step returned, errors included, and is -EBADF before", ({ execute, pid }) => {
   const outcome = execute([
     here(call.getpid, { save: "pid" }),
     here(missing, { save: "missing", ignore: ["ENOENT"] }),
     here(call.getpid, { save: "never", when: "missing" }),
   ]);
   assert(outcome.ok);
-  assert.deepEqual(Object.fromEntries(outcome.registers), { pid: Deno.pid, missing: -2, never: -9 });
+  assert.deepEqual(Object.fromEntries(outcome.registers), { pid, missing: -2, never: -9 });
 });
 
-Deno.test("a step with a condition runs only if its register holds no error", () => {
+testInterpreters("a step with a condition runs only if its register holds no error", ({ execute, pid }) => {
   const outcome = execute([
     here(call.getpid, { save: "yes" }),
     here(missing, { save: "no", ignore: ["ENOENT"] }),
@@ -38,11 +54,11 @@ Deno.test("a step with a condition runs only if its register holds no error", ()
     here(call.getpid, { save: "last" }),
   ]);
   assert(outcome.ok);
-  assert.equal(outcome.registers.get("after-yes"), Deno.pid);
-  assert.equal(outcome.registers.get("last"), Deno.pid);
+  assert.equal(outcome.registers.get("after-yes"), pid);
+  assert.equal(outcome.registers.get("last"), pid);
 });
 
-Deno.test("the first failing step is reported with its errno, and none runs after it", () => {
+testInterpreters("the first failing step is reported with its errno, and none runs after it", ({ execute }) => {
   const program = [
     here(call.getpid, { save: "before" }),
     callerStep("open what is missing", missing, { save: "fd", ignore: ["EBADF"] }),
@@ -54,18 +70,21 @@ Deno.test("the first failing step is reported with its errno, and none runs afte
   assert.deepEqual([outcome.registers.get("fd"), outcome.registers.get("after")], [-2, -9]);
 });
 
-Deno.test("a failure is reported for the program's own step although structures take hidden ones", () => {
-  const words = { words: [register("pid"), register("pid"), register("pid")] };
-  const outcome = execute([
-    here(call.getpid, { save: "pid" }),
-    callerStep("the one with a structure", pseudo("expect", words, 0n, 1n, 7)),
-  ]);
-  assert(!outcome.ok);
-  assert.deepEqual([outcome.step.label, outcome.errno], ["the one with a structure", 7]);
-});
+testInterpreters(
+  "a failure is reported for the program's own step although structures take hidden ones",
+  ({ execute }) => {
+    const words = { words: [register("pid"), register("pid"), register("pid")] };
+    const outcome = execute([
+      here(call.getpid, { save: "pid" }),
+      callerStep("the one with a structure", pseudo("expect", words, 0n, 1n, 7)),
+    ]);
+    assert(!outcome.ok);
+    assert.deepEqual([outcome.step.label, outcome.errno], ["the one with a structure", 7]);
+  },
+);
 
-Deno.test("structures hold immediates, registers with what is added, and pointers", () => {
-  const pid = BigInt(Deno.pid);
+testInterpreters("structures hold immediates, registers with what is added, and pointers", ({ execute, pid: own }) => {
+  const pid = BigInt(own);
   const all = 0xffff_ffff_ffff_ffffn;
   const wanted: [Argument, bigint][] = [[42, 42n], [all, all], [register("pid"), pid], [
     { register: "pid", plus: 1n << 32n },
@@ -80,21 +99,32 @@ Deno.test("structures hold immediates, registers with what is added, and pointer
   }
 });
 
-Deno.test("store writes where another step reads, and the same bytes in two steps are the same memory", () => {
-  const memory = { bytes: new Uint8Array(16) };
-  const program = [
-    here(pseudo("store", memory, 0x1234n, 1n)),
-    here(pseudo("expect", memory, 0xffffn, 0x1235n, 5)),
-    here(pseudo("expect", { bytes: new Uint8Array(16) }, 0xffffn, 0n, 6)),
-    here(pseudo("expect", memory, 0xffffn, 0x1234n, 7)),
-  ];
-  const outcome = execute(program);
-  assert(!outcome.ok);
-  assert.equal(outcome.errno, 7);
-  assert.deepEqual(memory.bytes, new Uint8Array(16), "the program works on its own copy");
+testInterpreters(
+  "store writes where another step reads, and the same bytes in two steps are the same memory",
+  ({ execute }) => {
+    const memory = { bytes: new Uint8Array(16) };
+    const program = [
+      here(pseudo("store", memory, 0x1234n, 1n)),
+      here(pseudo("expect", memory, 0xffffn, 0x1235n, 5)),
+      here(pseudo("expect", { bytes: new Uint8Array(16) }, 0xffffn, 0n, 6)),
+      here(pseudo("expect", memory, 0xffffn, 0x1234n, 7)),
+    ];
+    const outcome = execute(program);
+    assert(!outcome.ok);
+    assert.equal(outcome.errno, 7);
+    assert.deepEqual(memory.bytes, new Uint8Array(16), "the program works on its own copy");
+  },
+);
+
+testInterpreters("store wraps around at 2^64", ({ execute }) => {
+  const memory = { bytes: new Uint8Array(8) };
+  for (const [a, b, sum] of [[U64, 2n, 1n], [2n ** 63n - 1n, 1n, 2n ** 63n], [2n ** 63n, 2n ** 63n, 0n]] as const) {
+    const outcome = execute([here(pseudo("store", memory, a, b)), here(pseudo("expect", memory, U64, sum, 33))]);
+    assert(outcome.ok, `${a} + ${b}`);
+  }
 });
 
-Deno.test("a system call can write into a register", async () => {
+testInterpreters("a system call can write into a register", async ({ execute }) => {
   const path = await Deno.makeTempFile();
   try {
     await Deno.writeTextFile(path, "\x01\x02\x03\x04\x05\x06\x07\x00");
@@ -109,22 +139,22 @@ Deno.test("a system call can write into a register", async () => {
   }
 });
 
-Deno.test("descriptors that the program opened are closed again, except those to keep", () => {
+Deno.test("execute closes descriptors that the program opened, except those to keep", () => {
   const count = (): number => [...Deno.readDirSync("/proc/self/fd")].length;
   const open = call.open("/dev/null", flags("O", "WRONLY"));
   const before = count();
   const program = [here(open, { save: "one" }), here(open, { save: "two" })];
-  assert(execute(program).ok);
+  assert(executeInDeno(program).ok);
   assert.equal(count(), before);
-  assert(!execute([...program, here(missing)], ["one"]).ok);
+  assert(!executeInDeno([...program, here(missing)], ["one"]).ok);
   assert.equal(count(), before, "a failure keeps nothing");
-  const kept = execute(program, ["two"]);
+  const kept = executeInDeno(program, ["two"]);
   assert(kept.ok);
   assert.equal(count(), before + 1);
-  assert(execute([here(call.close(kept.registers.get("two") ?? -1))]).ok);
+  assert(executeInDeno([here(call.close(kept.registers.get("two") ?? -1))]).ok);
 });
 
-Deno.test("long texts, many steps and programs beyond 64 KiB arrive whole", async () => {
+testInterpreters("long texts, many steps and programs beyond 64 KiB arrive whole", async ({ execute }) => {
   const path = await Deno.makeTempFile();
   try {
     const texts = Array.from({ length: 1200 }, (_, i) => `${i}:${"ä€𐍈x".repeat(i % 90)}\n`);
@@ -141,7 +171,7 @@ Deno.test("long texts, many steps and programs beyond 64 KiB arrive whole", asyn
   }
 });
 
-Deno.test("a program after a large one is not disturbed by what that left in the buffer", () => {
+testInterpreters("a program after a large one is not disturbed by what that left in the buffer", ({ execute }) => {
   const large = Array.from({ length: 500 }, () => here(call.umask(0o22)));
   const tiny = [here(call.getpid, { save: "pid" })];
   const bytes = encode(tiny).bytes.slice();
@@ -149,36 +179,39 @@ Deno.test("a program after a large one is not disturbed by what that left in the
   assert.deepEqual(encode(tiny).bytes.slice(), bytes);
 });
 
-Deno.test("thousands of registers fit, and a NUL in a text is refused", () => {
+testInterpreters("thousands of registers fit, and a NUL in a text is refused", ({ execute, pid }) => {
   const many = (count: number): Program =>
     Array.from({ length: count }, (_, i) => here(call.getpid, { save: `r${i}` }));
   const outcome = execute(many(5000));
   assert(outcome.ok);
-  assert.equal(outcome.registers.get("r4999"), Deno.pid);
+  assert.equal(outcome.registers.get("r4999"), pid);
   assert.throws(() => execute(many(65535)), RangeError);
   assert.throws(() => encode([here(call.open("/etc\0/passwd", flags("O", "RDONLY")))]), TypeError);
 });
 
-Deno.test("the container's steps run in a process of their own, and a failure of theirs ends it", () => {
-  const cloned = callerStep("", call.clone3(flags("CLONE", "PIDFD"), "pidfd"), { save: "pid" });
-  const outcome = execute([
-    here(call.getpid, { save: "caller" }),
-    cloned,
-    step("look who it is", call.getpid, { save: "child" }),
-    step("fail", missing),
-    here(call.getpid, { save: "later" }),
-  ]);
-  assert(!outcome.ok);
-  assert.deepEqual([outcome.step.label, outcome.errno], ["fail", 2]);
-  const { caller, child, pid, later } = Object.fromEntries(outcome.registers);
-  assert.equal(caller, Deno.pid);
-  assert.equal(child, pid);
-  assert.notEqual(child, caller);
-  assert.equal(later, -9, "the caller's steps behind the failure did not run");
-  assert.throws(() => Deno.statSync(`/proc/${pid}`), Deno.errors.NotFound);
-});
+testInterpreters(
+  "the container's steps run in a process of their own, and a failure of theirs ends it",
+  ({ execute, pid: own }) => {
+    const cloned = callerStep("", call.clone3(flags("CLONE", "PIDFD"), "pidfd"), { save: "pid" });
+    const outcome = execute([
+      here(call.getpid, { save: "caller" }),
+      cloned,
+      step("look who it is", call.getpid, { save: "child" }),
+      step("fail", missing),
+      here(call.getpid, { save: "later" }),
+    ]);
+    assert(!outcome.ok);
+    assert.deepEqual([outcome.step.label, outcome.errno], ["fail", 2]);
+    const { caller, child, pid, later } = Object.fromEntries(outcome.registers);
+    assert.equal(caller, own);
+    assert.equal(child, pid);
+    assert.notEqual(child, caller);
+    assert.equal(later, -9, "the caller's steps behind the failure did not run");
+    assert.throws(() => Deno.statSync(`/proc/${pid}`), Deno.errors.NotFound);
+  },
+);
 
-Deno.test("a failing step of the caller ends the container's process", () => {
+testInterpreters("a failing step of the caller ends the container's process", ({ execute }) => {
   const outcome = execute([
     callerStep("", call.clone3(flags("CLONE", "PIDFD"), "pidfd"), { save: "pid" }),
     step("", call.getpid, { save: "child" }),
@@ -201,7 +234,7 @@ interface ModelStep {
   result: (registers: Map<string, number>, memory: bigint[]) => number;
 }
 
-function randomStep(random: () => number, memories: readonly Uint8Array[]): ModelStep {
+function randomStep(random: () => number, pid: number, memories: readonly Uint8Array[]): ModelStep {
   const below = (n: number): number => Math.floor(random() * n);
   const name = (): string => NAMES[below(NAMES.length)] ?? "a";
   const cell = below(memories.length);
@@ -211,7 +244,7 @@ function randomStep(random: () => number, memories: readonly Uint8Array[]): Mode
   const other = name();
   const text = "é".repeat(below(6));
   const makers: (() => [Call, ModelStep["result"]])[] = [
-    () => [call.getpid, () => Deno.pid],
+    () => [call.getpid, () => pid],
     () => [pseudo("umask", 0o22), () => 0o22],
     () => [missing, () => -ENOENT],
     () => [pseudo("readlinkat", -1, "missing", memory, 8), () => -EBADF],
@@ -257,14 +290,14 @@ function model(program: readonly ModelStep[], cells: number): { failed: number; 
   return { failed: -1, errno: 0, registers: Object.fromEntries(registers) };
 }
 
-Deno.test("random programs of harmless calls do what a model of the interpreter says", () => {
+testInterpreters("random programs of harmless calls do what a model of the interpreter says", ({ execute, pid }) => {
   const before = Deno.umask(0o22);
   try {
     const random = randomFrom(SEED);
     let [whole, failing] = [0, 0];
     for (let n = 0; n < PROGRAMS; n++) {
       const memories = Array.from({ length: 3 }, () => new Uint8Array(8));
-      const steps = Array.from({ length: 1 + Math.floor(random() * 30) }, () => randomStep(random, memories));
+      const steps = Array.from({ length: 1 + Math.floor(random() * 30) }, () => randomStep(random, pid, memories));
       const program = steps.map(({ step }) => step);
       const outcome = execute(program);
       const found = {

@@ -6,11 +6,12 @@
 
 import { read } from "../../../ffi/fs/fs.ts";
 import type { Program } from "../../../ffi/program/model.ts";
+import { NUMBERS, REPORT } from "../../../ffi/shim/layout.ts";
 import type { FailedStep } from "./failure.ts";
 
-// What stands for a step's index in the word about a process, and the sizes of that word and of the one about a failure.
-const PROCESS = 0xffffffff, PROCESS_SIZE = 8, FAILURE_SIZE = 4096, LARGEST = PROCESS_SIZE + FAILURE_SIZE;
-const STEP = 0, ERRNO = 4, REGISTERS = 8;
+const { size: FAILURE_SIZE, step: STEP, error: ERRNO, registers: REGISTERS } = REPORT;
+// The report of a process ends before the registers.
+const PROCESS = NUMBERS.PROCESS_REPORT, PROCESS_SIZE = REGISTERS, LARGEST = PROCESS_SIZE + FAILURE_SIZE;
 
 /** A program that another process walks, and the names of its registers in order. */
 export interface RemoteProgram {

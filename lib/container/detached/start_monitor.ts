@@ -7,13 +7,14 @@
 import * as call from "../../../ffi/program/calls.ts";
 import { execute, shimFd } from "../../../ffi/program/execute.ts";
 import { close } from "../../../ffi/fs/fs.ts";
-import { type Job, jobFile, PLACES } from "../../../ffi/program/job.ts";
+import { CapacityError } from "../../../ffi/program/encode.ts";
+import { type Job, type JobFile, jobFile, PLACES } from "../../../ffi/program/job.ts";
 import { reapNow } from "../../../ffi/process/process.ts";
 import { type Program, step } from "../../../ffi/program/model.ts";
 import { wayInto } from "../../cgroup/enter.ts";
 import { lastingGroup, thisHost } from "../../cgroup/host.ts";
 import { oomFile } from "../../cgroup/plan.ts";
-import { SpawnError } from "../../errors.ts";
+import { InputError, SpawnError } from "../../errors.ts";
 import { lazy } from "../../lazy.ts";
 import type { NetworkReservation } from "../../network/reserve.ts";
 import { compile } from "../../program/compile.ts";
@@ -129,6 +130,17 @@ function startMonitor(job: number, inherited: readonly number[], home: string | 
   ];
 }
 
+/** Calls jobFile; what does not fit is the caller's input. */
+function createJobFile(...[job, names]: Parameters<typeof jobFile>): JobFile {
+  try {
+    return jobFile(job, names);
+  } catch (cause) {
+    if (!(cause instanceof CapacityError)) throw cause;
+    const { code, facts, message } = cause;
+    throw new InputError(message, { code, facts, hint: `choose at most ${facts.limit}`, cause });
+  }
+}
+
 async function describe(failure: FailedStep, spec: ContainerSpec): Promise<Error> {
   const { describeFailure } = await lazy.failure();
   return describeFailure(failure, spec);
@@ -143,7 +155,7 @@ async function runMonitor(
   meanwhile: () => void,
 ): Promise<number> {
   const terminal = tty ? { terminal: REGISTERS.terminal } : {};
-  const file = jobFile(job, { pid: REGISTERS.pid, pidfd: REGISTERS.pidfd, ...terminal });
+  const file = createJobFile(job, { pid: REGISTERS.pid, pidfd: REGISTERS.pidfd, ...terminal });
   try {
     const outcome = execute(startMonitor(file.fd, fds.inherited, lastingGroup(thisHost())), ["monitor"]);
     if (!outcome.ok) throw await describe(outcome, spec);
