@@ -1,9 +1,9 @@
-/** How long something may take that leaves no turn to signals, timers and other work, in milliseconds. */
+/** Longest time in milliseconds that a task may block signals, timers and other tasks. */
 const BREATH_MS = 20;
 
 /**
- * Makes what long work calls again and again: now and then it lets the thread's other work have its turn, such as the
- * handling of a signal, and throws the reason of `signal` if that has been aborted.
+ * Returns a function that long-running work calls repeatedly: it yields to the event loop now and then, so that signals
+ * are handled, and throws the abort reason of `signal`.
  */
 export function breather(signal?: AbortSignal): () => Promise<void> | undefined {
   let since = performance.now();

@@ -1,5 +1,5 @@
 /**
- * The time now, as records and events have it.
+ * Current time as an ISO 8601 timestamp, for records and events.
  *
  * @module
  */
@@ -8,7 +8,7 @@ const DAY = 86_400_000;
 // Of 400 years, and from the 1st of March of the year 0, on which they begin, to 1970.
 const DAYS_OF_ERA = 146_097, DAYS_TO_1970 = 719_468;
 
-/** The date of a day since 1970, in the proleptic Gregorian calendar. Its years are counted from March. */
+/** Returns the date of a day since 1970, in the proleptic Gregorian calendar. Its years are counted from March. */
 function dateOf(day: number): [year: number, month: number, day: number] {
   const since = day + DAYS_TO_1970, era = Math.floor(since / DAYS_OF_ERA), inEra = since - era * DAYS_OF_ERA;
   const year = Math.floor(
@@ -25,8 +25,8 @@ function padded(value: number, digits = 2): string {
 }
 
 /**
- * A time since 1970 in milliseconds as an ISO 8601 text in UTC: `2026-11-24T06:15:12.699Z`. Without `Date`, whose first
- * use reads the time zones, for 0.2 ms.
+ * Formats milliseconds since the epoch as an ISO 8601 timestamp in UTC: `2026-11-24T06:15:12.699Z`. It does without
+ * `Date`, whose first use loads the time zones (0.2 ms).
  */
 export function isoTime(milliseconds: number): string {
   const [year, month, day] = dateOf(Math.floor(milliseconds / DAY));
@@ -35,7 +35,7 @@ export function isoTime(milliseconds: number): string {
   return `${padded(year, 4)}-${padded(month)}-${padded(day)}T${clock}.${padded(Math.floor(rest % 1000), 3)}Z`;
 }
 
-/** Now, as {@linkcode isoTime} writes it. */
+/** Returns the current time as {@linkcode isoTime} formats it. */
 export function now(): string {
   return isoTime(Date.now());
 }
