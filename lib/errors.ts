@@ -1,12 +1,12 @@
 import { printable } from "./text/printable.ts";
 
-/** What a {@linkcode SauropodError} is made of, besides its message. */
+/** Details of a {@linkcode SauropodError} beside its message. */
 export interface ErrorDetails {
   /** A short stable name that programs can compare, such as `image-not-found`. */
   code: string;
-  /** What the message speaks of, as data: paths, values, errno names. Default: none. */
+  /** The facts of the message as data: paths, values, errno names. Default: none. */
   facts?: Readonly<Record<string, unknown>>;
-  /** What the reader can try next, one sentence. Default: nothing. */
+  /** A next step, as one imperative sentence. Default: none. */
   hint?: string;
   /** The error behind this one. */
   cause?: unknown;
@@ -15,15 +15,15 @@ export interface ErrorDetails {
 const LINES = "\n\t";
 
 /**
- * The root of every error that Sauropod throws on purpose. Its message says what failed, on what and why;
- * {@linkcode SauropodError.hint} says what to try.
+ * Base class of all errors that Sauropod throws deliberately. The message tells the failed operation, its object and
+ * the reason; {@linkcode SauropodError.hint} suggests a next step.
  */
 export class SauropodError extends Error {
   /** A short stable name that programs can compare. */
   readonly code: string;
-  /** What the message speaks of, as data. */
+  /** The facts of the message as data. */
   readonly facts: Readonly<Record<string, unknown>>;
-  /** What to try next, if there is something. */
+  /** A next step, if there is one. */
   readonly hint?: string;
 
   /** Makes an error that says `message`. */
@@ -52,7 +52,7 @@ export class ContainerError extends SauropodError {}
 /** A network cannot be found, made or used as asked. */
 export class NetworkError extends SauropodError {}
 
-/** The message of anything thrown. */
+/** Returns the message of anything thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
@@ -60,8 +60,7 @@ export function messageOf(error: unknown): string {
 /** A step of a container's program failed; nothing of the container is left. */
 export class SpawnError extends SauropodError {
   /**
-   * The exit code that tells a shell what happened, as with `docker run`: 127 the command was not found, 126 it could
-   * not be executed, 125 anything else.
+   * Exit code as of `docker run`: 127 the command was not found, 126 it could not be executed, 125 any other failure.
    */
   readonly exitCode: 125 | 126 | 127;
 

@@ -1,8 +1,8 @@
 /**
- * Modules that most containers do without, loaded when they are needed.
+ * Lazily loaded modules: those that most containers do not need.
  *
- * The specifiers are no literals on purpose: Deno reads everything that a literal `import()` can reach at every start.
- * `preload.ts` imports the same modules for those who want them at once and for tools that must know them.
+ * The specifiers are deliberately no literals: at every start Deno reads each file that a literal `import()` can reach.
+ * `preload.ts` imports the same modules, for callers that need them at once and for tools that must know them.
  *
  * @module
  */

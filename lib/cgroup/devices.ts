@@ -1,12 +1,12 @@
 /**
- * Which devices a container may use: rules of the devices controller, as the OCI runtime specification lists them.
+ * Device rules of the devices controller, as the OCI runtime specification lists them.
  *
  * @module
  */
 
 import type { AllowedDevices } from "../../ffi/program/device_filter.ts";
 
-/** What a container may do with devices of a kind. */
+/** A rule for devices of one kind. */
 export type DeviceRule = AllowedDevices;
 
 function character(major: number, minor?: number): DeviceRule {
@@ -14,8 +14,8 @@ function character(major: number, minor?: number): DeviceRule {
 }
 
 /**
- * What every container may do: make any device, and use those that do no harm: null, zero, full, random, urandom, tty,
- * console, ptmx and the terminals.
+ * The default rules: create any device node; use null, zero, full, random, urandom, tty, console, ptmx and the
+ * terminals.
  */
 export const USUAL_DEVICES: readonly DeviceRule[] = [
   { kind: "c", access: "m" },
@@ -31,7 +31,7 @@ export const USUAL_DEVICES: readonly DeviceRule[] = [
   character(136),
 ];
 
-/** A rule as `devices.allow` of v1 reads it. */
+/** Formats a rule as v1's `devices.allow` expects it. */
 export function formatRule({ kind, major, minor, access }: DeviceRule): string {
   return `${kind} ${major ?? "*"}:${minor ?? "*"} ${access}`;
 }

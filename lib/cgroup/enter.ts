@@ -1,5 +1,5 @@
 /**
- * How a process gets into the control groups of a container.
+ * Joining a container's control groups.
  *
  * @module
  */
@@ -15,12 +15,12 @@ export interface Ways {
   readonly files: readonly string[];
 }
 
-/** The file by which a process that has one thread moves itself into a planned group. */
+/** Returns the file by which a process that has one thread moves itself into a planned group. */
 export function wayInto({ version, path, inner }: GroupPlan): string {
   return `${inner?.path ?? path}/${version === 1 ? "tasks" : "cgroup.procs"}`;
 }
 
-/** The ways into the groups of a container, which are there. */
+/** Returns the ways into the groups of a container, which are there. */
 export function waysInto(groups: readonly string[]): Ways {
   const places = groups.map((path) => isFolder(`${path}/${INNER}`) ? `${path}/${INNER}` : path);
   const isV1 = (place: string): boolean => modeOf(`${place}/tasks`) !== undefined;

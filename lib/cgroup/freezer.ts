@@ -1,5 +1,5 @@
 /**
- * Freezing the processes of a group, by `cgroup.freeze` of v2 or the freezer of v1.
+ * Freezer: freezes the processes of a group by v2's `cgroup.freeze` or v1's freezer controller.
  *
  * @module
  */
@@ -10,16 +10,16 @@ import { sleep } from "../host/clock.ts";
 import { groupPids } from "./remove.ts";
 import { isGone } from "./usage.ts";
 
-/** The files of a group that freeze it, and what they say. */
+/** The freezer files of a group. */
 interface Freezer {
   readonly group: string;
   /** The file to write to. */
   readonly control: string;
   readonly freeze: string;
   readonly thaw: string;
-  /** The file that says `1` from when freezing was asked for until thawing is. */
+  /** The file that contains `1` from the freeze request until the thaw request. */
   readonly asked: string;
-  /** The file that says when all processes are frozen. */
+  /** The file that tells when all processes are frozen. */
   readonly state: string;
   readonly frozen: RegExp;
 }
@@ -68,18 +68,18 @@ function set({ group, control }: Freezer, value: string): void {
   }
 }
 
-/** Whether one of the groups is frozen, or about to be. */
+/** Reports whether one of the groups is frozen, or about to be. */
 export function isFrozen(groups: readonly string[]): boolean {
   return freezersIn(groups).some(({ group, asked }) => read(`${group}/${asked}`).trim() === "1");
 }
 
-/** Lets everything in the groups run again. Groups that cannot be frozen, or are gone, are passed over. */
+/** Thaws the groups. Groups that cannot be frozen or no longer exist are skipped. */
 export function thawGroups(groups: readonly string[]): void {
   for (const freezer of freezersIn(groups)) set(freezer, freezer.thaw);
 }
 
 /**
- * Freezes the one of the groups that can be, and waits until every process in it is frozen: mostly a fraction of a
+ * Freezes the group that has a freezer and waits until all its processes are frozen, usually a fraction of a
  * millisecond.
  *
  * @throws {CgroupError} `freezer-missing`; `freeze-timeout` after five seconds, with everything running again.
@@ -87,7 +87,7 @@ export function thawGroups(groups: readonly string[]): void {
 export async function freezeGroups(groups: readonly string[]): Promise<void> {
   const [freezer] = freezersIn(groups);
   if (!freezer) {
-    throw new CgroupError(`None of the control groups ${groups.join(", ")} can be frozen`, {
+    throw new CgroupError(`cannot freeze control groups ${groups.join(", ")}: none has a freezer`, {
       code: "freezer-missing",
       facts: { groups },
     });
@@ -98,15 +98,15 @@ export async function freezeGroups(groups: readonly string[]): Promise<void> {
     const waited = performance.now() - start;
     if (waited > PATIENCE_MS) {
       set(freezer, freezer.thaw);
-      throw new CgroupError(`Cannot freeze control group ${freezer.group} within ${PATIENCE_MS} ms`, {
+      throw new CgroupError(`cannot freeze control group ${freezer.group}: timed out after ${PATIENCE_MS} ms`, {
         code: "freeze-timeout",
         facts: { group: freezer.group, pids: groupPids(freezer.group) },
-        hint: "A process waits for a device or a server and cannot be interrupted; try again later.",
+        hint: "try again later; a process in it waits uninterruptibly for a device or a server",
       });
     }
     if (waited < SPIN_MS) continue;
     await sleep(POLL_MS);
-    // What v1 missed while it forked is frozen by asking again.
+    // v1 misses processes that fork meanwhile; another request freezes them.
     set(freezer, freezer.freeze);
   }
 }

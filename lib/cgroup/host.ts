@@ -21,7 +21,7 @@ export interface Hierarchy {
   name: string;
   /** Whether it is a v1 or the v2 hierarchy. */
   version: 1 | 2;
-  /** The folder of its topmost reachable group, with the `root` that detection was given in front. */
+  /** The directory of its topmost reachable group, with the `root` that detection was given in front. */
   mount: string;
   /** This process's own group below `mount`, such as `/user.slice`; `/` when that is the top or out of reach. */
   own: string;
@@ -41,7 +41,7 @@ export interface Cpuset {
 
 /** Where each controller of this host lives. */
 export interface CgroupHost {
-  /** `hybrid`: v2 is mounted, and v1 has at least one of our controllers; `v1` and `v2`: only that one; or `none`. */
+  /** `hybrid`: v2 is mounted, and v1 has at least one controller in use; `v1` and `v2`: only that one; or `none`. */
   layout: "v1" | "v2" | "hybrid" | "none";
   /** The one hierarchy of each controller that is within reach. */
   controllers: ReadonlyMap<Controller, Hierarchy>;
@@ -51,14 +51,14 @@ export interface CgroupHost {
   hierarchies: readonly Hierarchy[];
   /** Whether v1 counts swap (`memory.memsw.*` exists). True where memory is not in v1: v2's topmost group does not tell. */
   swapAccounting: boolean;
-  /** What the topmost group of the cpuset controller gives. Absent if that is unknown. */
+  /** The cpuset of its topmost group. Absent if unknown. */
   cpuset?: Cpuset;
 }
 
 /**
  * Finds the control groups of this host from `/proc/self/mountinfo` and `/proc/self/cgroup`; see cgroups(7).
  *
- * @param root What to put before every path that is read, for a tree that is not this machine's. Default: nothing.
+ * @param root Prefix of every path that is read, for another machine's tree. Default: none.
  */
 export function detectCgroups(root = ""): CgroupHost {
   const mounts = reachableMounts(read(`${root}/proc/self/mountinfo`));
@@ -92,15 +92,15 @@ export function detectCgroups(root = ""): CgroupHost {
 
 let found: CgroupHost | undefined;
 
-/** The control groups of this host as this process found them when it first needed them. */
+/** Returns the control groups of this host, detected at the first call. */
 export function thisHost(): CgroupHost {
   return found ??= detectCgroups();
 }
 
 /**
- * The folder of the v2 group that a process must be in to outlive the session or service that starts it: the topmost one.
- * Systemd ends what is in the groups that it has made, which it finds in v2 wherever that is mounted. Undefined where we
- * are there already, or v2 is not within reach, or its topmost group is one that takes no processes.
+ * Returns the directory of the topmost v2 group, which a process must join to outlive the session or service that
+ * starts it: systemd ends the processes in its own groups, which it finds in v2 wherever that is mounted. Returns
+ * undefined if this process is in that group already, v2 is out of reach, or the topmost group takes no processes.
  */
 export function lastingGroup({ unified }: Pick<CgroupHost, "unified">): string | undefined {
   if (!unified || unified.readOnly || unified.own === "/") return undefined;
@@ -109,7 +109,7 @@ export function lastingGroup({ unified }: Pick<CgroupHost, "unified">): string |
   return takes ? unified.mount : undefined;
 }
 
-/** What the group at a folder of the cpuset controller (v1 or v2) gives; `undefined` if that cannot be read. */
+/** Reads the CPUs and memory nodes of a cpuset group (v1 or v2); returns `undefined` if they cannot be read. */
 export function readCpuset(group: string): Cpuset | undefined {
   const first = (...files: string[]): string =>
     files.values().map((file) => read(`${group}/${file}`).trim()).find((text) => text !== "") ?? "";
@@ -118,7 +118,7 @@ export function readCpuset(group: string): Cpuset | undefined {
   return cpus && mems ? { cpus, mems } : undefined;
 }
 
-/** The cgroup mounts that paths reach. Only mounts at or above one matter: a host can have thousands of others. */
+/** Returns the cgroup mounts that paths reach. Only mounts at or above one matter: a host can have thousands of others. */
 function reachableMounts(mountinfo: string): Mount[] {
   const all = parseMountinfo(mountinfo);
   const isGroup = (mount: Mount): boolean => mount.type === "cgroup" || mount.type === "cgroup2";
@@ -126,7 +126,7 @@ function reachableMounts(mountinfo: string): Mount[] {
   return visibleMounts(all.filter((mount) => groups.some(({ point }) => isWithin(point, mount.point)))).filter(isGroup);
 }
 
-/** The hierarchy of a line of `/proc/self/cgroup`; `undefined` if it is not mounted. */
+/** Returns the hierarchy of a line of `/proc/self/cgroup`; `undefined` if it is not mounted. */
 function toHierarchy(root: string, mounts: readonly Mount[], names: string, path: string): Hierarchy | undefined {
   const version = names === "" ? 2 : 1;
   const candidates = mounts
@@ -136,7 +136,7 @@ function toHierarchy(root: string, mounts: readonly Mount[], names: string, path
         : type === "cgroup" && names.split(",").every((name) => superOptions.includes(name))
     )
     .map((mount) => ({ mount, own: pathBelow(mount.root, path), readOnly: isReadOnly(mount) }));
-  // A container may see several parts of one hierarchy: best is a writable one, that we are in, with the most of it.
+  // A container may see several parts of one hierarchy: prefer a writable one that includes this process and most of the hierarchy.
   const [best] = candidates.sort((a, b) =>
     Number(a.readOnly) - Number(b.readOnly) ||
     Number(a.own === undefined) - Number(b.own === undefined) ||
@@ -156,7 +156,7 @@ function toHierarchy(root: string, mounts: readonly Mount[], names: string, path
   };
 }
 
-/** A group's path as seen from a mount of `mountRoot`; `undefined` if it is not below it (`/..` is above a namespace). */
+/** Returns a group's path as seen from a mount of `mountRoot`; `undefined` if it is not below it (`/..` is above a namespace). */
 function pathBelow(mountRoot: string, path: string): string | undefined {
   if (!isWithin(path, mountRoot) || path.split("/").includes("..")) return undefined;
   return mountRoot === "/" ? path : path.slice(mountRoot.length) || "/";

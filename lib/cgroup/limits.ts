@@ -1,7 +1,7 @@
 import { InputError } from "../errors.ts";
 import { formatSize } from "../text/size.ts";
 
-/** What a container may use. Whatever is absent is not limited, but for its processes. */
+/** Resource limits of a container. Absent ones are unlimited, except that of processes. */
 export interface Limits {
   /** Relative share of busy CPUs, 2 to 262144, as v1's `cpu.shares`; a group without it counts as 1024. */
   cpuShares?: number;
@@ -21,7 +21,7 @@ export interface Limits {
   pids?: number;
 }
 
-/** What people call each limit: the command's option for it. */
+/** The command line option of each limit. */
 export const LIMIT_OPTIONS: Readonly<Record<keyof Limits, string>> = {
   cpuShares: "--cpu-shares",
   cpus: "--cpus",
@@ -55,7 +55,7 @@ const RANGES = [
 }[];
 
 function bad(limit: keyof Limits, value: unknown, why: string, hint?: string): InputError {
-  return new InputError(`${LIMIT_OPTIONS[limit]} ${value}: ${why}`, {
+  return new InputError(`invalid ${LIMIT_OPTIONS[limit]} ${value}: ${why}`, {
     code: "bad-limit",
     facts: { limit, option: LIMIT_OPTIONS[limit], value },
     hint,
@@ -82,13 +82,23 @@ export function validateLimits(limits: Limits): void {
   for (const limit of ["cpusetCpus", "cpusetMems"] as const) {
     const list = limits[limit];
     if (list !== undefined && parseCpuList(list) === undefined) {
-      throw bad(limit, JSON.stringify(list), "it is not a list of numbers and rising ranges", "Write it like 0-1,3.");
+      throw bad(
+        limit,
+        JSON.stringify(list),
+        "expected a list of numbers and ascending ranges",
+        "use a list such as 0-1,3",
+      );
     }
   }
   const { memory, memorySwap, memoryReservation } = limits;
   if (memorySwap !== undefined && memorySwap !== -1) {
     if (memory === undefined) {
-      throw bad("memorySwap", memorySwap, "it needs --memory, as it counts memory and swap together", "Add --memory.");
+      throw bad(
+        "memorySwap",
+        memorySwap,
+        "it requires --memory, since it counts memory and swap together",
+        "add --memory",
+      );
     }
     if (memorySwap < memory) {
       throw bad(
@@ -105,7 +115,7 @@ export function validateLimits(limits: Limits): void {
 }
 
 /**
- * The numbers of a CPU or memory node list such as `0-1,3`, in its order; `undefined` if it is malformed,
+ * Returns the numbers of a CPU or memory node list such as `0-1,3`, in its order; `undefined` if it is malformed,
  * empty, or names a number above 8191. See "List format" in cpuset(7).
  */
 export function parseCpuList(list: string): number[] | undefined {
@@ -122,14 +132,14 @@ export function parseCpuList(list: string): number[] | undefined {
 }
 
 /**
- * The v2 `cpu.weight` (1 to 10000) of v1 `cpu.shares`, as the kernel maps them: ratios are kept, and 1024 is 100.
+ * Returns the v2 `cpu.weight` (1 to 10000) of v1 `cpu.shares`, as the kernel maps them: ratios are kept, and 1024 is 100.
  * See `sched_weight_to_cgroup` in the kernel's `kernel/sched/sched.h`.
  */
 export function sharesToWeight(shares: number): number {
   return Math.min(Math.max(Math.round(shares * 100 / 1024), 1), 10_000);
 }
 
-/** The v1 `cpu.shares` of a v2 `cpu.weight`: the kernel's `sched_weight_from_cgroup`. */
+/** Returns the v1 `cpu.shares` of a v2 `cpu.weight`: the kernel's `sched_weight_from_cgroup`. */
 export function weightToShares(weight: number): number {
   return Math.round(weight * 1024 / 100);
 }

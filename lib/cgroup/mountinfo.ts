@@ -20,7 +20,7 @@ function unescape(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
 }
 
-/** The mounts of a mountinfo text in its order. Lines that are not of its form are left out. */
+/** Returns the mounts of a mountinfo text in its order. Lines that are not of its form are left out. */
 export function parseMountinfo(text: string): Mount[] {
   return text.split("\n").flatMap((line) => {
     const fields = line.split(" ");
@@ -40,13 +40,13 @@ export function parseMountinfo(text: string): Mount[] {
   });
 }
 
-/** Whether `path` is `folder` or below it. */
+/** Reports whether `path` is `folder` or below it. */
 export function isWithin(path: string, folder: string): boolean {
   return folder === "/" || path === folder || path.startsWith(folder + "/");
 }
 
 /**
- * The mounts that a path can reach: those that no other mount covers, at their own place or at a folder above.
+ * Returns the mounts that a path can reach: those that no other mount covers, at their own place or at a directory above.
  * The answer follows from parent ids; the order of lines only breaks ties.
  */
 export function visibleMounts(mounts: readonly Mount[]): Mount[] {
@@ -63,7 +63,7 @@ export function visibleMounts(mounts: readonly Mount[]): Mount[] {
   return uncovered(children.get(undefined) ?? []).flatMap(walk);
 }
 
-/** Of mounts on one parent: one at a folder hides those below it, or else they would be mounted on it. */
+/** Compares mounts with one parent: a mount at a directory hides those below it. */
 function uncovered(siblings: readonly Mount[]): Mount[] {
   return siblings.filter((mount, i) =>
     !siblings.some((other, j) => other.point === mount.point ? j > i : isWithin(mount.point, other.point))

@@ -8,7 +8,7 @@ import { type Setting, settingsV1, settingsV2 } from "./settings.ts";
 export interface GroupWrite {
   /** The absolute path. */
   file: string;
-  /** What to write, in one write. */
+  /** The value, written at once. */
   value: string;
   /** Whether it does not matter if the kernel has no such file (ENOENT). */
   optional?: true;
@@ -16,9 +16,9 @@ export interface GroupWrite {
 
 /** The group below a container's, which its processes are in. */
 export interface InnerGroup {
-  /** The folder to make. */
+  /** The directory to make. */
   readonly path: string;
-  /** v2: what to write to the group above, so that this one has its controllers. */
+  /** v2: the `cgroup.subtree_control` write to the group above that enables its controllers. */
   readonly enable: readonly GroupWrite[];
   /** The limits once more, for programs that look at them: those of the group above hold whatever becomes of these. */
   readonly writes: readonly GroupWrite[];
@@ -30,17 +30,17 @@ export interface GroupPlan {
   version: 1 | 2;
   /** The hierarchy's name, such as `cpu,cpuacct` or `unified`. */
   hierarchy: string;
-  /** The folder to make. The folder above it must exist. */
+  /** The directory to make. The directory above it must exist. */
   path: string;
   /** Whether it has a limit that was asked for. */
   limited: boolean;
-  /** v2: what to write to the groups above, topmost first, so that this one has its controllers. */
+  /** v2: the `cgroup.subtree_control` writes to the groups above, topmost first, that enable its controllers. */
   enable: readonly GroupWrite[];
   /** The limits and device rules, in an order that the kernel accepts for a fresh group. */
   writes: readonly GroupWrite[];
   /**
-   * The group that the container is in where this one holds limits: a user namespace that the container makes can mount
-   * what its cgroup namespace begins at, and write to it. Default: the container is in this one.
+   * The group that the container's processes join where this one holds limits: a user namespace inside the container
+   * could mount the root of its cgroup namespace and write to it. Default: they join this one.
    */
   inner?: InnerGroup;
   /** v2, where v1 has no devices controller: the program of the kernel's that decides which devices it may use. */
@@ -63,22 +63,22 @@ export interface CgroupPlan {
   groups: readonly GroupPlan[];
 }
 
-/** Where to make groups, and what they hold beside limits. */
+/** Location and devices of groups. */
 export interface PlanOptions {
   /** The group to make them below, such as `/machine.slice`, from the top of each hierarchy. It must exist. Default: the top. */
   parent?: string;
   /**
-   * Whether the hierarchy that is mounted at a folder has the parent. Where it does not, and no limit is asked for, the
+   * Whether the hierarchy that is mounted at a directory has the parent. Where it does not, and no limit is asked for, the
    * group is made at the top. Default: all have it.
    */
   hasParent?: (mount: string) => boolean;
-  /** What the parent's cpuset gives (`readCpuset`). Default: the host's. */
+  /** The parent's cpuset (`readCpuset`). Default: the host's. */
   cpuset?: Cpuset;
   /** v1: the devices that it may use. Default: all. */
   devices?: readonly DeviceRule[];
 }
 
-/** Processes and threads of a container at most, where nobody asks for something else and the host counts them. */
+/** Default limit on processes and threads, where the host counts them. */
 export const USUAL_PIDS = 4096;
 
 const NEEDS = [
@@ -93,12 +93,12 @@ const NEEDS = [
 ] as const satisfies readonly (readonly [keyof Limits, Controller])[];
 
 /**
- * Plans the groups of a container named `name`, as data; it reads and makes nothing.
+ * Plans the groups of a container named `name` as data; changes nothing.
  *
- * There is one in every hierarchy that can be written to: what a container's cgroup namespace begins at, it can freeze,
- * limit and fill. With v1 that costs some 40 µs each, 15 of which are for moving a process that has one thread.
+ * Every writable hierarchy gets one: a container can freeze, limit and fill the root of its cgroup namespace. With v1
+ * each costs some 40 µs, 15 of which move a single-threaded process.
  *
- * @throws {InputError} what `validateLimits` throws; `bad-cgroup-name`.
+ * @throws {InputError} as `validateLimits` does; `bad-cgroup-name`.
  * @throws {CgroupError} a limit that this host cannot set: `cgroups-missing`, `controller-missing`, `cgroup-read-only`,
  * `swap-accounting-missing`, `not-in-cpuset`, `cpuset-unknown`.
  */
@@ -119,7 +119,7 @@ export function planCgroups(host: CgroupHost, name: string, limits: Limits, opti
   return { groups };
 }
 
-/** The name of a container's group, in every hierarchy. */
+/** Returns the name of a container's group, in every hierarchy. */
 export function groupName(id: string): string {
   return `sauropod-${id}`;
 }
@@ -127,7 +127,7 @@ export function groupName(id: string): string {
 /** The name of the group below it that its processes are in, where that is another. */
 export const INNER = "inner";
 
-/** The file in which the kernel counts the out-of-memory kills of planned groups; undefined where it counts none. */
+/** Returns the file in which the kernel counts the out-of-memory kills of planned groups; undefined where it counts none. */
 export function oomFile(host: CgroupHost, { groups }: CgroupPlan): string | undefined {
   const hierarchy = host.controllers.get("memory");
   const group = groups.find((group) => group.hierarchy === hierarchy?.name);
@@ -137,12 +137,12 @@ export function oomFile(host: CgroupHost, { groups }: CgroupPlan): string | unde
   return version === 1 ? `${inner?.path ?? path}/memory.oom_control` : `${path}/memory.events`;
 }
 
-/** Whether no process could be moved into a group of it: one of v1's cpuset needs CPUs and memory nodes, which are unknown. */
+/** Reports whether no process could be moved into a group of it: one of v1's cpuset needs CPUs and memory nodes, which are unknown. */
 function isClosed({ controllers }: CgroupHost, { version, mount }: Hierarchy, cpuset: Cpuset | undefined): boolean {
   return version === 1 && controllers.get("cpuset")?.mount === mount && cpuset === undefined;
 }
 
-/** What is set in the groups of one hierarchy. */
+/** Settings of the groups of one hierarchy. */
 function settingsIn(
   host: CgroupHost,
   { version, mount, controllers }: Hierarchy,
@@ -153,10 +153,10 @@ function settingsIn(
   // A v1 group of cpuset takes no process before it has both (ENOSPC), even if only a co-mounted controller is asked for.
   const halfSet = limits.cpusetCpus === undefined || limits.cpusetMems === undefined;
   if (version === 1 && here("cpuset") && halfSet && cpuset === undefined) {
-    throw new CgroupError(`A group in ${mount} needs CPUs and memory nodes, but those of the group above are unknown`, {
+    throw new CgroupError(`cannot create a group in ${mount}: the CPUs and memory nodes of its parent are unknown`, {
       code: "cpuset-unknown",
       facts: { mount },
-      hint: "Give both --cpuset-cpus and --cpuset-mems.",
+      hint: "add both --cpuset-cpus and --cpuset-mems",
     });
   }
   const usual: Setting[] = limits.pids === undefined
@@ -180,7 +180,7 @@ function planGroup(
   const writesIn = (group: string): GroupWrite[] =>
     settings.map(({ file, value, optional }) => ({ file: `${group}/${file}`, value, ...optional && { optional } }));
   const rules = version === 1 && devices && controllers.includes("devices") ? rulesIn(path, devices) : [];
-  // What every v1 group of cpuset must have is no limit.
+  // The values that every v1 cpuset group requires are no limit.
   const holdsLimits = version === 2 || limited || settings.some(({ controller }) => controller !== "cpuset");
   return {
     version,
@@ -202,8 +202,8 @@ function rulesIn(path: string, devices: readonly DeviceRule[]): GroupWrite[] {
 }
 
 /**
- * Hands the controllers of settings down to the groups below one. One write hands down all or none: what nobody asked for
- * must not keep the rest from being handed down.
+ * Enables the controllers of settings for the groups below. A single write enables all or none, so optional controllers
+ * are enabled by writes of their own.
  */
 function handDown(group: string, settings: readonly Setting[]): GroupWrite[] {
   const [asked, usual] = [settings.filter(({ optional }) => !optional), settings.filter(({ optional }) => optional)];
@@ -216,7 +216,10 @@ function handDown(group: string, settings: readonly Setting[]): GroupWrite[] {
   ];
 }
 
-/** Hands controllers down to the last of `parts`. What a group below the top hands down is unknown; asking again is harmless. */
+/**
+ * Enables controllers down to the last of `parts`. The present state below the top is unknown; enabling again is
+ * harmless.
+ */
 function enables(
   host: CgroupHost,
   mount: string,
@@ -234,26 +237,26 @@ function hierarchyFor(host: CgroupHost, limit: keyof Limits, controller: Control
   const hierarchy = host.controllers.get(controller);
   const facts = { limit, option, controller, layout: host.layout };
   if (host.layout === "none") {
-    throw new CgroupError(`${option} needs the ${controller} controller, but no control groups are mounted here`, {
+    throw new CgroupError(`cannot apply ${option}: no control groups are mounted for the ${controller} controller`, {
       code: "cgroups-missing",
       facts,
-      hint: `Mount them (mount -t cgroup2 cgroup2 /sys/fs/cgroup), or leave out ${option}.`,
+      hint: `mount them (mount -t cgroup2 cgroup2 /sys/fs/cgroup), or omit ${option}`,
     });
   }
   if (hierarchy === undefined) {
     const where = host.unified ? `, and ${host.unified.mount}/cgroup.controllers does not offer it` : "";
-    throw new CgroupError(`${option} needs the ${controller} controller, but no v1 hierarchy has it${where}`, {
+    throw new CgroupError(`cannot apply ${option}: no v1 hierarchy has the ${controller} controller${where}`, {
       code: "controller-missing",
       facts,
-      hint: `Look it up in /proc/cgroups; if it is there, enable it (kernel option cgroup_enable=${controller}), ` +
-        `mount it or have it delegated. Or leave out ${option}.`,
+      hint: `if /proc/cgroups lists it, enable it (kernel option cgroup_enable=${controller}), ` +
+        `mount it or have it delegated; or omit ${option}`,
     });
   }
   if (hierarchy.readOnly) {
-    throw new CgroupError(`${option} needs a group in ${hierarchy.mount}, but that is mounted read-only`, {
+    throw new CgroupError(`cannot apply ${option}: ${hierarchy.mount} is mounted read-only`, {
       code: "cgroup-read-only",
       facts: { ...facts, mount: hierarchy.mount },
-      hint: `Remount it (mount -o remount,rw ${hierarchy.mount}), or leave out ${option}.`,
+      hint: `remount it (mount -o remount,rw ${hierarchy.mount}), or omit ${option}`,
     });
   }
   return hierarchy;
@@ -261,11 +264,14 @@ function hierarchyFor(host: CgroupHost, limit: keyof Limits, controller: Control
 
 function refuseImpossible(host: CgroupHost, limits: Limits, cpuset: Cpuset | undefined): void {
   if (limits.memorySwap !== undefined && !host.swapAccounting) {
-    throw new CgroupError("--memory-swap needs swap accounting, but this kernel has no memory.memsw.limit_in_bytes", {
-      code: "swap-accounting-missing",
-      facts: { limit: "memorySwap", option: LIMIT_OPTIONS.memorySwap },
-      hint: "Boot with swapaccount=1, or leave out --memory-swap.",
-    });
+    throw new CgroupError(
+      "cannot apply --memory-swap: this kernel lacks swap accounting (memory.memsw.limit_in_bytes)",
+      {
+        code: "swap-accounting-missing",
+        facts: { limit: "memorySwap", option: LIMIT_OPTIONS.memorySwap },
+        hint: "boot with swapaccount=1, or omit --memory-swap",
+      },
+    );
   }
   for (const [limit, given] of [["cpusetCpus", cpuset?.cpus], ["cpusetMems", cpuset?.mems]] as const) {
     const list = limits[limit];
@@ -273,11 +279,14 @@ function refuseImpossible(host: CgroupHost, limits: Limits, cpuset: Cpuset | und
     const available = new Set(parseCpuList(given));
     const absent = parseCpuList(list)?.filter((number) => !available.has(number)) ?? [];
     if (absent.length > 0) {
-      throw new CgroupError(`${LIMIT_OPTIONS[limit]} ${list}: ${absent.join(",")} cannot be used here, only ${given}`, {
-        code: "not-in-cpuset",
-        facts: { limit, option: LIMIT_OPTIONS[limit], value: list, absent, given },
-        hint: `Choose from ${given}.`,
-      });
+      throw new CgroupError(
+        `invalid ${LIMIT_OPTIONS[limit]} ${list}: ${absent.join(",")} not available, only ${given}`,
+        {
+          code: "not-in-cpuset",
+          facts: { limit, option: LIMIT_OPTIONS[limit], value: list, absent, given },
+          hint: `choose from ${given}`,
+        },
+      );
     }
   }
 }
@@ -285,10 +294,10 @@ function refuseImpossible(host: CgroupHost, limits: Limits, cpuset: Cpuset | und
 function groupParts(name: string, parent: string): string[] {
   const parts = [...parent.split("/").filter(Boolean), name];
   if (name.includes("/") || parts.some((part) => /^\.{0,2}$|[\n\0]/.test(part))) {
-    throw new InputError(`${JSON.stringify(name)} below ${JSON.stringify(parent)} cannot be a control group`, {
+    throw new InputError(`invalid control group ${JSON.stringify(name)} below ${JSON.stringify(parent)}`, {
       code: "bad-cgroup-name",
       facts: { name, parent },
-      hint: "Use a plain name without slashes, below a path such as /machine.slice.",
+      hint: "use a plain name without slashes, below a path such as /machine.slice",
     });
   }
   return parts;

@@ -21,8 +21,8 @@ export function removeGroups(paths: readonly string[], { timeoutMs = 1000 }: Pat
 }
 
 /**
- * Kills every process in a group and in those below it, and waits until none is left. Uses v2's `cgroup.kill`, or
- * without it (v1, Linux before 5.14) sends SIGKILL again and again, as processes may fork meanwhile.
+ * Kills all processes in a group and its descendants, and waits until they have ended. Uses v2's `cgroup.kill`, or (v1,
+ * Linux before 5.14) sends SIGKILL repeatedly, since processes may fork meanwhile.
  *
  * @throws {CgroupError} `group-not-ours`: this process or process 1 is in it, so nothing is killed;
  * `group-busy`: processes that stay.
@@ -30,10 +30,10 @@ export function removeGroups(paths: readonly string[], { timeoutMs = 1000 }: Pat
 export function killGroup(path: string, { timeoutMs = 1000 }: Patience = {}): void {
   const own = groupPids(path).filter((pid) => pid === Deno.pid || pid === 1);
   if (own.length > 0) {
-    throw new CgroupError(`Will not kill control group ${path}: process ${own.join(", ")} is in it`, {
+    throw new CgroupError(`cannot kill control group ${path}: process ${own.join(", ")} is in it`, {
       code: "group-not-ours",
       facts: { path, pids: own },
-      hint: "Give the group of a container.",
+      hint: "name the group of a container",
     });
   }
   const atOnce = writeIfThere(`${path}/cgroup.kill`, "1");
@@ -45,7 +45,7 @@ export function killGroup(path: string, { timeoutMs = 1000 }: Patience = {}): vo
   if (left.length > 0) throw busy("empty", [path], timeoutMs);
 }
 
-/** The ids of the processes in a group and in those below it; none if it is gone. */
+/** Returns the ids of the processes in a group and in those below it; none if it is gone. */
 export function groupPids(path: string): number[] {
   return [...ownPids(path), ...childGroups(path).flatMap(groupPids)];
 }
@@ -70,7 +70,7 @@ function childGroups(path: string): string[] {
   }
 }
 
-/** Whether the group is gone now; if not, it was busy. */
+/** Reports whether the group is gone now; if not, it was busy. */
 function removeTree(path: string): boolean {
   if (!childGroups(path).every(removeTree)) return false;
   try {
@@ -101,13 +101,13 @@ function writeIfThere(file: string, value: string): boolean {
   }
 }
 
-/** What v1 has frozen does not die before it runs again. */
+/** Thaws v1 groups: frozen processes die only once thawed. */
 function thaw(path: string): void {
   writeIfThere(`${path}/freezer.state`, "THAWED");
   childGroups(path).forEach(thaw);
 }
 
-/** Lets `attempt` work on what is left until nothing is or time is up, and returns what is left. */
+/** Retries `attempt` on the remaining groups until none is left or time is up. Returns the remaining ones. */
 function retry<T>(timeoutMs: number, all: readonly T[], attempt: (left: readonly T[]) => readonly T[]): readonly T[] {
   const pause = new Int32Array(new SharedArrayBuffer(4));
   const deadline = performance.now() + timeoutMs;
@@ -122,9 +122,9 @@ function retry<T>(timeoutMs: number, all: readonly T[], attempt: (left: readonly
 function busy(verb: "remove" | "empty", paths: readonly string[], timeoutMs: number): CgroupError {
   const pids = [...new Set(paths.flatMap(groupPids))];
   const who = pids.length > 0 ? `it still holds process ${pids.join(", ")}` : "the kernel says it is busy";
-  return new CgroupError(`Cannot ${verb} control group ${paths.join(", ")} within ${timeoutMs} ms: ${who}`, {
+  return new CgroupError(`cannot ${verb} control group ${paths.join(", ")}: ${who} after ${timeoutMs} ms`, {
     code: "group-busy",
     facts: { paths, pids },
-    hint: pids.length > 0 ? "End those processes, then try again." : "Try again.",
+    hint: pids.length > 0 ? "end those processes, then try again" : "try again",
   });
 }

@@ -9,7 +9,7 @@ export interface Setting {
   controller: Controller;
   /** The file's name. */
   file: string;
-  /** What to write. */
+  /** The value. */
   value: string;
   /** Whether it does not matter if there is no such file. */
   optional?: true;
@@ -25,9 +25,9 @@ function setting(
 }
 
 /**
- * Limits as v1 writes them, in an order that the kernel accepts; see its Documentation/admin-guide/cgroup-v1.
+ * Returns limits as v1 writes, in an order that the kernel accepts; see its Documentation/admin-guide/cgroup-v1.
  *
- * @param inherited What fills in for absent CPUs or memory nodes: a group of cpuset needs both.
+ * @param inherited The CPUs and memory nodes for absent ones: a cpuset group requires both.
  */
 export function settingsV1(limits: Limits, inherited: Cpuset | undefined): Setting[] {
   const { memory, memorySwap } = limits;

@@ -1,5 +1,5 @@
 /**
- * Changing the limits of groups that are in use.
+ * Live update of the limits of groups in use.
  *
  * @module
  */
@@ -33,7 +33,10 @@ function read(file: string): string | undefined {
   }
 }
 
-/** v1: memory may never be more than memory and swap together, so when it grows beyond that, the latter goes first. */
+/**
+ * Orders v1's memory writes: memory must never exceed memory plus swap, so when it grows beyond that, the latter is
+ * written first.
+ */
 function inOrder(writes: readonly GroupWrite[]): readonly GroupWrite[] {
   const memory = writes.find((write) => nameOf(write) === MEMORY);
   const both = writes.find((write) => nameOf(write) === MEMORY_AND_SWAP);
@@ -45,17 +48,17 @@ function refused(write: GroupWrite, error: unknown): CgroupError {
   const { file, value } = write;
   const facts = { file, value, ...(error instanceof Error && "code" in error ? { errno: error.code } : {}) };
   if (nameOf(write).startsWith("memory.") && hasErrno(error, "EBUSY")) {
-    return new CgroupError(`The limit ${value} of ${nameOf(write)} is below what is in use, and cannot be enforced`, {
+    return new CgroupError(`cannot set ${nameOf(write)} to ${value}: more is in use`, {
       code: "limit-below-usage",
       facts,
-      hint: "sauropod stats shows what is in use; choose more than that.",
+      hint: "choose more than sauropod stats shows in use",
       cause: error,
     });
   }
-  return new CgroupError(`The kernel refuses ${value} for ${file}: ${messageOf(error)}`, {
+  return new CgroupError(`cannot write ${value} to ${file}: ${messageOf(error)}`, {
     code: "limit-refused",
     facts,
-    hint: "A group above may allow less.",
+    hint: "check the limits of the groups above",
     cause: error,
   });
 }
@@ -68,7 +71,7 @@ function put(write: GroupWrite): void {
   }
 }
 
-/** What to write to a group and to the one below it, none of which may have more than the other at any time. */
+/** Returns the writes to a group and the one below it, of which neither may exceed the other at any time. */
 function stages({ writes, inner }: GroupPlan): { write: GroupWrite; tentative: boolean }[] {
   const plain = (some: readonly GroupWrite[]) => inOrder(some).map((write) => ({ write, tentative: false }));
   if (!inner || !isFolder(inner.path)) return plain(writes);
@@ -78,14 +81,14 @@ function stages({ writes, inner }: GroupPlan): { write: GroupWrite; tentative: b
 }
 
 /**
- * Writes the limits of planned groups that exist. Returns what writes the old ones back.
+ * Writes the limits of existing groups. Returns a function that restores the previous ones.
  *
  * @throws {CgroupError} `limit-below-usage`, `limit-refused`; the limits are as before then.
  */
 export function changeLimits(groups: readonly GroupPlan[]): () => void {
   const before: GroupWrite[] = [];
   const undo = (): void => before.forEach(writeSetting);
-  // That a group hands controllers down harms nobody, and cannot be undone while somebody uses them.
+  // Enabled controllers are harmless, and cannot be disabled while in use.
   groups.flatMap(({ enable, inner }) => [...enable, ...inner?.enable ?? []]).filter(({ optional }) => !optional)
     .forEach(put);
   try {

@@ -1,5 +1,5 @@
 /**
- * What groups say of their processes: what they use, and which of them the kernel has killed.
+ * Resource usage of groups, and their out-of-memory kills.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { INNER } from "./plan.ts";
 
 /** Memory of a group, in bytes. */
 export interface GroupMemory {
-  /** What its processes use, with the page cache of files that they have used lately. */
+  /** Memory in use, including the recently used page cache. */
   readonly used: number;
   /** How much of `used` is page cache, which the kernel takes back before it refuses memory. */
   readonly cache: number;
@@ -26,7 +26,7 @@ export interface BlockIo {
   readonly written: number;
 }
 
-// What v1 says when there is no limit: the largest page counter.
+// v1's value of no limit: the largest page counter.
 const UNLIMITED = 2 ** 62;
 
 function read(file: string): string | undefined {
@@ -48,7 +48,7 @@ const MEMORY_FILES = [
   { used: "memory.current", limit: "memory.max", prefix: "" },
 ] as const;
 
-/** The memory of a group of v1 or v2; undefined if it does not count memory. As with Docker, cache that lies idle is not counted. */
+/** Returns the memory of a group of v1 or v2; undefined if it does not count memory. As with Docker, cache that lies idle is not counted. */
 export function memoryOf(group: string): GroupMemory | undefined {
   for (const { used, limit, prefix } of MEMORY_FILES) {
     const usage = read(`${group}/${used}`);
@@ -64,20 +64,20 @@ export function memoryOf(group: string): GroupMemory | undefined {
   }
 }
 
-/** The processes and threads in a group; undefined if it does not count them. */
+/** Returns the processes and threads in a group; undefined if it does not count them. */
 export function tasksIn(group: string): number | undefined {
   const text = read(`${group}/pids.current`);
   return text === undefined ? undefined : Number(text);
 }
 
-/** The seconds of CPU time that a v2 group has used; undefined if there is no such group. */
+/** Returns the seconds of CPU time that a v2 group has used; undefined if there is no such group. */
 export function cpuSecondsOf(group: string): number | undefined {
   const text = read(`${group}/cpu.stat`);
   // v1 has a file of that name which tells something else.
   return text?.startsWith("usage_usec ") ? field(text, "usage_usec") / 1e6 : undefined;
 }
 
-/** What a v2 group has read from and written to block devices; undefined if it does not count that. */
+/** Returns the block I/O of a v2 group; undefined if it is not counted. */
 export function blockIoOf(group: string): BlockIo | undefined {
   const text = read(`${group}/io.stat`);
   if (text === undefined) return undefined;
@@ -87,7 +87,7 @@ export function blockIoOf(group: string): BlockIo | undefined {
 }
 
 /**
- * How many processes the kernel has killed for lack of memory in a group.
+ * Returns the number of out-of-memory kills in a group.
  *
  * @param oomFile The group's `memory.oom_control` (v1) or `memory.events` (v2). If it is gone, the answer is 0.
  */
@@ -95,7 +95,7 @@ export function oomKills(oomFile: string): number {
   return field(read(oomFile) ?? "", "oom_kill");
 }
 
-/** Whether the kernel has killed a process in one of the groups for lack of memory. */
+/** Reports whether the kernel has killed a process in one of the groups for lack of memory. */
 export function ranOutOfMemory(groups: readonly string[]): boolean {
   const files = groups.flatMap((group) => [
     `${group}/memory.oom_control`,
@@ -105,12 +105,12 @@ export function ranOutOfMemory(groups: readonly string[]): boolean {
   return files.some((file) => oomKills(file) > 0);
 }
 
-/** Whether an error says that a group does not exist (ENOENT), or was removed while its file was open (ENODEV). */
+/** Reports whether an error says that a group does not exist (ENOENT), or was removed while its file was open (ENODEV). */
 export function isGone(error: unknown): boolean {
   return error instanceof Deno.errors.NotFound || hasErrno(error, "ENODEV");
 }
 
-/** Whether a failed system call gave this errno, such as `EBUSY`. Deno has no code for some, such as ENODEV and ESRCH. */
+/** Reports whether a failed system call gave this errno, such as `EBUSY`. Deno has no code for some, such as ENODEV and ESRCH. */
 export function hasErrno(error: unknown, name: ErrnoName): boolean {
   if (!(error instanceof Error)) return false;
   return ("code" in error && error.code === name) || error.message.includes(`(os error ${errnoNumber(name)})`);

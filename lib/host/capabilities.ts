@@ -1,5 +1,5 @@
 /**
- * Capabilities by name (`capabilities(7)`), and which of them a container gets.
+ * Linux capabilities by name (`capabilities(7)`), and the default set of a container.
  *
  * @module
  */
@@ -56,7 +56,7 @@ export type Capability = typeof NAMES[number];
 /** Every capability, at the index that is its number. */
 export const CAPABILITIES: readonly Capability[] = NAMES;
 
-/** What a container gets unless asked otherwise: Podman's eleven. */
+/** The default capabilities of a container: Podman's eleven. */
 export const DEFAULT_CAPABILITIES: readonly Capability[] = [
   "CHOWN",
   "DAC_OVERRIDE",
@@ -93,7 +93,7 @@ function named(text: string): Capability | "ALL" {
 }
 
 /**
- * The capabilities that a container gets, in the order of their numbers. `ALL` comes before single names, and a name
+ * Returns the capabilities that a container gets, in the order of their numbers. `ALL` comes before single names, and a name
  * that is both added and dropped is added, as with Docker.
  *
  * @param available The capabilities that this process has; what it lacks is left out, or refused if asked for by name.
@@ -103,10 +103,10 @@ export function chooseCapabilities(choice: CapabilityChoice, available: Readonly
   const add = (choice.add ?? []).map(named), drop = (choice.drop ?? []).map(named);
   for (const name of add) {
     if (name === "ALL" || available.has(name)) continue;
-    throw new InputError(`capability ${name} cannot be added: this process does not have it itself`, {
+    throw new InputError(`cannot add capability ${name}: this process lacks it`, {
       code: "capability-missing",
       facts: { capability: name },
-      hint: "run as a user that has it, or leave it out",
+      hint: "run as a user that has it, or omit it",
     });
   }
   const none = drop.includes("ALL") && !add.includes("ALL");
@@ -118,12 +118,12 @@ export function chooseCapabilities(choice: CapabilityChoice, available: Readonly
   return NAMES.filter((name) => chosen.has(name) && available.has(name));
 }
 
-/** The capabilities as the 64-bit mask of `capset(2)`. */
+/** Returns the capabilities as the 64-bit mask of `capset(2)`. */
 export function capabilityMask(capabilities: readonly Capability[]): bigint {
   return capabilities.reduce((mask, name) => mask | (1n << BigInt(NAMES.indexOf(name))), 0n);
 }
 
-/** The capabilities in a mask of 64 bits. */
+/** Returns the capabilities in a mask of 64 bits. */
 export function capabilitiesIn(mask: bigint): Capability[] {
   return NAMES.filter((_, i) => mask >> BigInt(i) & 1n);
 }

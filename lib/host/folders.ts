@@ -1,5 +1,5 @@
 /**
- * Where images and containers live.
+ * Data directories: the locations of images and containers.
  *
  * @module
  */
@@ -7,11 +7,11 @@
 import { isFolder } from "../../ffi/fs/paths.ts";
 import { type Distrust, distrustOf, requireTrusted } from "./trust.ts";
 
-/** Where things live, as absolute paths. */
+/** Data directories, as absolute paths. */
 export interface Folders {
-  /** The folder of images. */
+  /** The directory of images. */
   readonly images: string;
-  /** The folder of containers. */
+  /** The directory of containers. */
   readonly containers: string;
   /** Which rule chose them. */
   readonly rule: "options" | "SAUROPOD_HOME" | "checkout" | "system" | "user";
@@ -19,11 +19,11 @@ export interface Folders {
   readonly passedOver?: Distrust;
 }
 
-/** Folders that the user names. */
+/** Directories that the user names. */
 export interface FolderOptions {
-  /** The folder of images. Default: by rule. */
+  /** The directory of images. Default: by rule. */
   images?: string;
-  /** The folder of containers. Default: by rule. */
+  /** The directory of containers. Default: by rule. */
   containers?: string;
 }
 
@@ -35,7 +35,7 @@ function absolute(path: string): string {
 
 let lastPassedOver: Distrust | undefined;
 
-/** Why the folders of the working directory were not taken; undefined if they were, or there are none. */
+/** Returns why `./images` and `./containers` were rejected; undefined if they were used or do not exist. */
 export function passedOver(): Distrust | undefined {
   return lastPassedOver;
 }
@@ -54,11 +54,11 @@ function home(): { path: string; rule: Folders["rule"] } {
 }
 
 /**
- * The folders in force. The rule: what the options name; else `$SAUROPOD_HOME/images` and `…/containers`; else
- * `./images` and `./containers` where both exist (a checkout) and nobody else can change them; else
- * `/var/lib/sauropod/…` for root and `$XDG_DATA_HOME/sauropod/…` (default `~/.local/share`) for others. Nothing is made.
+ * Resolves the data directories, in this order: the options; `$SAUROPOD_HOME/images` and `…/containers`; `./images` and
+ * `./containers` if both exist (a checkout) and no other user can change them; `/var/lib/sauropod/…` for root and
+ * `$XDG_DATA_HOME/sauropod/…` (default `~/.local/share`) for others. Creates nothing.
  *
- * @throws {InputError} `folder-untrusted` if somebody else can change one of them, or a folder above.
+ * @throws {InputError} `folder-untrusted` if another user can change one of them or a parent directory.
  */
 export function findFolders(options: FolderOptions = {}): Folders {
   const folders = chooseFolders(options);

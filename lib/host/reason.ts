@@ -1,5 +1,5 @@
 /**
- * Why something with a file could not be done.
+ * Reasons of failed file operations.
  *
  * @module
  */
@@ -8,19 +8,19 @@ import { errnoName } from "../../ffi/errno.ts";
 import { messageOf } from "../errors.ts";
 
 const REASONS: Readonly<Record<string, string>> = {
-  EACCES: "this user may not",
-  EISDIR: "it is a folder",
-  ELOOP: "its symbolic links go round in circles",
-  ENAMETOOLONG: "its name is too long",
-  ENOENT: "there is no such file or folder",
+  EACCES: "permission denied",
+  EISDIR: "it is a directory",
+  ELOOP: "too many levels of symbolic links",
+  ENAMETOOLONG: "the name is too long",
+  ENOENT: "no such file or directory",
   ENOSPC: "the disk is full",
-  ENOTDIR: "a part of the path is no folder",
-  ENXIO: "nobody is at its other end",
-  EROFS: "the file system is read-only",
-  ETXTBSY: "it is a program that runs",
+  ENOTDIR: "part of the path is not a directory",
+  ENXIO: "no process has the other end open",
+  EROFS: "read-only file system",
+  ETXTBSY: "the program is running",
 };
 
-/** Why something with the file `path` failed, in words of ours where Deno says it in the system's. */
+/** Returns why an operation on the file `path` failed, in plain words instead of Deno's `os error`. */
 export function reasonOf(error: unknown, path: string): string {
   const text = messageOf(error);
   const [all, number, named] = / \(os error (\d+)\)(?:: \w+ '(.*)')?$/s.exec(text) ?? [];

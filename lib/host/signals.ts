@@ -22,7 +22,7 @@ function realTime(text: string): number | undefined {
 }
 
 /**
- * The number of a signal given as `SIGTERM`, `TERM`, `term`, `RTMIN+3` or a number.
+ * Returns the number of a signal given as `SIGTERM`, `TERM`, `term`, `RTMIN+3` or a number.
  *
  * @throws {InputError} `unknown-signal`.
  */
@@ -33,6 +33,6 @@ export function signalNumber(signal: string | number): number {
   throw new InputError(`unknown signal ${signal}`, {
     code: "unknown-signal",
     facts: { signal },
-    hint: "for example TERM",
+    hint: "use a name such as TERM, or a number",
   });
 }

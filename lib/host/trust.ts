@@ -1,6 +1,6 @@
 /**
- * Whom a folder can be changed by. Images and containers lie in folders that only root and we can change, in themselves
- * and in all that is above them: what lies there is executed, followed and killed as we are told there.
+ * Trusted directories: images and containers must lie in directories that only root and this user can change, including
+ * all parents, since their content is executed and its records are obeyed.
  *
  * @module
  */
@@ -11,20 +11,20 @@ import { getXattr } from "../../ffi/fs/xattrs.ts";
 import { effectiveUser, isFolder, type Ownership, ownershipOf, readLink } from "../../ffi/fs/paths.ts";
 import { InputError } from "../errors.ts";
 
-/** Why a folder is not to be used. */
+/** Reason for distrusting a directory. */
 export interface Distrust {
-  /** What somebody else can change: the folder, or a folder or symbolic link on the way to it. */
+  /** The directory, parent or symbolic link that another user can change. */
   readonly path: string;
-  /** Whose that is. */
+  /** Its owner. */
   readonly uid: number;
-  /** Who can change it: `belongs to user 1000`. */
+  /** The reason: `belongs to user 1000`. */
   readonly why: string;
 }
 
 const OTHERS = 0o002, GROUP = 0o020, STICKY = 0o1000, MOST_LINKS = 40;
 const trusted = new Set<string>();
 
-/** Whether an access control list says more than the permission bits do. */
+/** Reports whether a directory has a POSIX access control list. */
 function hasList(path: string): boolean {
   const fd = openAt(AT_FDCWD, path, flags("O", "RDONLY", "DIRECTORY"));
   try {
@@ -34,7 +34,7 @@ function hasList(path: string): boolean {
   }
 }
 
-/** Whether nobody but root and its owner is in its group: a group of the user's own, which has the user's number. */
+/** Reports whether a directory's group is root's or its owner's private group. */
 function isPrivate(path: string, { uid, gid }: Ownership): boolean {
   return (gid === 0 || gid === uid) && !hasList(path);
 }
@@ -43,13 +43,13 @@ function fault(path: string, found: Ownership, isLast: boolean): string | undefi
   const { mode, uid, gid } = found;
   if (uid !== 0 && uid !== effectiveUser()) return `belongs to user ${uid}`;
   if ((mode & S_IF.MT) === S_IF.LNK) return undefined;
-  // In /tmp and the like nobody can replace what is ours, and what is ours is looked at next.
+  // In a sticky directory such as /tmp, other users cannot replace this user's entries; the next iteration checks the entry.
   if (!isLast && (mode & STICKY) !== 0) return undefined;
   if ((mode & OTHERS) !== 0) return "can be written to by everyone";
   return (mode & GROUP) !== 0 && !isPrivate(path, found) ? `can be written to by the group ${gid}` : undefined;
 }
 
-/** Who else could change what is at an absolute path; undefined if nobody. What is missing does not matter. */
+/** Returns how another user could change an absolute path; undefined if none can. Missing components are trusted. */
 export function distrustOf(path: string): Distrust | undefined {
   if (trusted.has(path)) return undefined;
   const names = path.split("/");
@@ -62,7 +62,7 @@ export function distrustOf(path: string): Distrust | undefined {
     }
     const next = name === "" ? "/" : `${at === "/" ? "" : at}/${name}`;
     const found = ownershipOf(next, true);
-    // It will be ours.
+    // This user will create it.
     if (!found) return undefined;
     const why = fault(next, found, names.every((rest) => rest === ""));
     if (why !== undefined) return { path: next, uid: found.uid, why };
@@ -79,7 +79,7 @@ export function distrustOf(path: string): Distrust | undefined {
 }
 
 /**
- * Checks that nobody but root and we can change a folder.
+ * Checks that only root and this user can change a directory.
  *
  * @throws {InputError} `folder-untrusted`.
  */
@@ -88,9 +88,9 @@ export function requireTrusted(path: string): void {
   if (!distrust) return;
   const { path: place, why } = distrust;
   const way = isFolder(place) ? `chown root ${place} && chmod go-w ${place}` : `make ${place} again as root`;
-  throw new InputError(`cannot use ${path}: ${place} ${why}, who could have put anything there`, {
+  throw new InputError(`cannot use ${path}: ${place} ${why}`, {
     code: "folder-untrusted",
     facts: { folder: path, ...distrust },
-    hint: `choose a folder that only root can change; or, if you trust all that is in it: ${way}`,
+    hint: `choose a directory that only root can change; or, if you trust its content: ${way}`,
   });
 }

@@ -1,5 +1,5 @@
 /**
- * The host's side of a network. Setting one up that is up changes nothing, and is all that most containers need.
+ * Bridge of a network on the host. Setting up a network that is up changes nothing, as for most containers.
  *
  * @module
  */
@@ -34,17 +34,17 @@ export interface Bridge {
 
 const EEXIST = 17;
 
-/** The default network as it is on this host, or as it is to be with the host at `wanted`. */
+/** Returns the default network as it is on this host, or as it is to be with the host at `wanted`. */
 export function findDefaultNetwork(wanted?: string): Network {
   if (wanted !== undefined) {
     const given = parseCidr(wanted, "--bridge-addr");
     const subnet = parseSubnet(formatCidr(networkOf(given)), "--bridge-addr");
     checkHostAddress(subnet, given.address, "--bridge-addr");
     if (given.address.length === 4) return defaultNetwork(given);
-    throw new InputError(`--bridge-addr ${wanted} is not an IPv4 address`, {
+    throw new InputError(`invalid --bridge-addr ${wanted}: expected an IPv4 address`, {
       code: "bad-address",
       facts: { value: wanted },
-      hint: `${DEFAULT_NETWORK} has no IPv6; sauropod network create --ipv6 makes a network that has`,
+      hint: `create a network with IPv6: sauropod network create --ipv6 NAME`,
     });
   }
   const usual = defaultNetwork(parseCidr(DEFAULT_ADDRESS, ""));
@@ -71,17 +71,17 @@ export function findNetwork(containers: string, name: string, bridgeAddress?: st
   });
 }
 
-/** The addresses that the host is to have on a network. */
+/** Returns the addresses that the host is to have on a network. */
 export function wantedAddresses({ subnets }: Network): Cidr[] {
   return subnets.map(({ subnet, gateway }) => ({ address: gateway, prefix: subnet.prefix }));
 }
 
-/** Whether `list` has an address, with that prefix. */
+/** Reports whether `list` has an address, with that prefix. */
 export function isAmong(one: Cidr, list: readonly Cidr[]): boolean {
   return list.some(({ address, prefix }) => sameAddress(address, one.address) && prefix === one.prefix);
 }
 
-/** A network's bridge if that has all its addresses. */
+/** Returns a network's bridge if that has all its addresses. */
 function findUp(network: Network): Link | undefined {
   return withNetlink("ROUTE", (fd) => {
     const link = findLink(fd, network.bridge);
@@ -103,12 +103,12 @@ export async function bringUp(network: Network): Promise<Bridge> {
     return { network, index: link.index, mtu: link.mtu };
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
-    throw new NetworkError(`the network ${network.name} cannot be set up: ${error.message}`, {
+    throw new NetworkError(`cannot set up network ${network.name}: ${error.message}`, {
       code: "bridge-failed",
       facts: { network: network.name, errno: error.code },
       hint: error.errno === EEXIST
         ? `another interface has the name ${network.bridge}`
-        : "sauropod doctor says what is missing; --network none and --network host do without",
+        : "run sauropod doctor to see what is missing; or use --network none or --network host",
       cause: error,
     });
   }

@@ -1,5 +1,5 @@
 /**
- * Sets up the host's side of a network, its bridge, addresses and settings, and takes it away.
+ * Set-up and teardown of a network's bridge, addresses and sysctls on the host.
  *
  * @module
  */
@@ -30,14 +30,14 @@ function clash(message: string, facts: Record<string, unknown>, hint: string): N
   return new NetworkError(message, { code: "subnet-taken", facts, hint });
 }
 
-/** The subnets that the host's routes lead to, but for those of the interface with the index `except`. */
+/** Returns the subnets of the host's routes, except those of the interface with index `except`. */
 export function routedSubnets(fd: number, except = 0): Cidr[] {
   const routes = [...listRoutes(fd, 4), ...listRoutes(fd, 6)];
   return routes.filter(({ prefix, oif }) => prefix > 0 && (oif !== except || oif === 0))
     .map(({ destination, prefix }) => ({ address: destination, prefix }));
 }
 
-/** The first of our subnets that overlaps none of `taken`. */
+/** Returns the first subnet of the pool that overlaps none of `taken`. */
 export function freeSubnet(taken: readonly Cidr[]): Cidr {
   const pool = parseCidr("10.0.0.0/8", "pool");
   const first = 10 * 256 + 11;
@@ -45,7 +45,7 @@ export function freeSubnet(taken: readonly Cidr[]): Cidr {
     const subnet = { address: addressAt(pool, BigInt(n) << 8n), prefix: 24 };
     if (!taken.some((other) => overlap(other, subnet))) return subnet;
   }
-  throw clash("no subnet of 10.0.0.0/8 is free", {}, "name one: --subnet 172.20.0.0/24");
+  throw clash("cannot choose a subnet: none of 10.0.0.0/8 is free", {}, "name one, such as --subnet 172.20.0.0/24");
 }
 
 /**
@@ -60,11 +60,11 @@ function checkFree(fd: number, network: Network, own: number): void {
     if (!other) continue;
     const free = formatCidr(freeSubnet(taken));
     throw clash(
-      `the network ${network.name} cannot have ${formatCidr(subnet)}: the host has a route to ${formatCidr(other)}`,
+      `cannot use ${formatCidr(subnet)} for network ${network.name}: the host has a route to ${formatCidr(other)}`,
       { network: network.name, subnet: formatCidr(subnet), route: formatCidr(other), free },
       network.created
-        ? `${free} is free: make the network again with --subnet ${free}`
-        : `${free} is free: --bridge-addr ${formatAddress(addressAt(parseCidr(free, ""), 1n))}/24`,
+        ? `recreate the network with the free subnet: --subnet ${free}`
+        : `use a free one: --bridge-addr ${formatAddress(addressAt(parseCidr(free, ""), 1n))}/24`,
     );
   }
 }
@@ -89,16 +89,16 @@ function setting(path: string, value: string): void {
   try {
     Deno.writeTextFileSync(file, value);
   } catch (error) {
-    throw new NetworkError(`${value} cannot be written to ${file}: ${messageOf(error)}`, {
+    throw new NetworkError(`cannot write ${value} to ${file}: ${messageOf(error)}`, {
       code: "bridge-failed",
       facts: { file, value },
-      hint: "bridged networks need a writable /proc/sys/net; --network none and --network host do without",
+      hint: "make /proc/sys/net writable, or use --network none or --network host",
       cause: error,
     });
   }
 }
 
-/** A host that forwards IPv6 no longer listens to its routers, unless it is told to (accept_ra 2). */
+/** Returns a host that forwards IPv6 no longer listens to its routers, unless it is told to (accept_ra 2). */
 function keepRouters(): void {
   if (Deno.readTextFileSync("/proc/sys/net/ipv6/conf/all/forwarding").trim() !== "0") return;
   for (const { name } of Deno.readDirSync("/proc/sys/net/ipv6/conf")) {
@@ -111,10 +111,10 @@ function hasIpv6({ subnets }: Network): boolean {
   return subnets.some(({ gateway }) => gateway.length === 16);
 }
 
-/** A file below /proc/sys/net, and what it is to hold. */
+/** A sysctl below /proc/sys/net, and its value. */
 export type Setting = readonly [path: string, value: string];
 
-/** What a network wants of /proc/sys/net. */
+/** Returns the sysctls of a network. */
 export function settingsOf(network: Network): Setting[] {
   const { bridge, internal } = network;
   const six = hasIpv6(network);
@@ -136,12 +136,12 @@ function configure(network: Network): void {
   for (const [path, value] of settingsOf(network)) setting(path, value);
 }
 
-/** The messages that make a network's bridge. */
+/** Returns the messages that make a network's bridge. */
 export function bridgeMessages({ bridge, subnets: [{ gateway }] }: Network, mtu: number): Message[] {
   return [newBridge(bridge, macOf(gateway), mtu), learnLess(bridge)];
 }
 
-/** The messages that give the host its addresses on a network. */
+/** Returns the messages that give the host its addresses on a network. */
 export function addressMessages({ bridge, subnets }: Network, index: number): Message[] {
   return subnets.map(({ subnet: { prefix }, gateway }) =>
     newAddress(index, gateway, prefix, `${bridge} ${formatCidr({ address: gateway, prefix })}`)
@@ -153,7 +153,7 @@ function makeBridge(fd: number, network: Network): Link {
   const { bridge, mtu = uplinkMtu(fd) } = network;
   request(fd, bridgeMessages(network, mtu));
   const link = findLink(fd, bridge);
-  if (!link) throw new NetworkError(`the bridge ${bridge} has vanished`, { code: "bridge-lost" });
+  if (!link) throw new NetworkError(`cannot find bridge ${bridge} after its creation`, { code: "bridge-lost" });
   return link;
 }
 
@@ -169,14 +169,14 @@ function giveAddresses(fd: number, network: Network, link: Link): void {
 }
 
 function notABridge({ name, bridge }: Network): NetworkError {
-  return new NetworkError(`the network ${name} cannot be set up: the interface ${bridge} is no bridge`, {
+  return new NetworkError(`cannot set up network ${name}: interface ${bridge} is not a bridge`, {
     code: "bridge-failed",
     facts: { name, bridge },
-    hint: "remove or rename it: ip link",
+    hint: "remove or rename it with ip link",
   });
 }
 
-/** Makes a network's bridge if there is none, and gives it the addresses that it lacks. */
+/** Creates a network's bridge if missing, and adds missing addresses. */
 export function setUp(network: Network): Link {
   return withNetlink("ROUTE", (fd) => {
     const link = findLink(fd, network.bridge) ?? makeBridge(fd, network);
@@ -186,7 +186,7 @@ export function setUp(network: Network): Link {
   });
 }
 
-/** A network as it is now, without changing anything. */
+/** Returns a network as it is now, without changing anything. */
 export function lookAtBridge(network: Network): Bridge {
   return withNetlink("ROUTE", (fd) => {
     const link = findLink(fd, network.bridge);
@@ -196,7 +196,7 @@ export function lookAtBridge(network: Network): Bridge {
   });
 }
 
-/** The names of the interfaces that are ports of a network's bridge. */
+/** Returns the names of the interfaces that are ports of a network's bridge. */
 export function portsOf(network: Network): string[] {
   return withNetlink("ROUTE", (fd) => {
     const link = findLink(fd, network.bridge);

@@ -1,5 +1,5 @@
 /**
- * Networks as their makers defined them: one file each in the folder of containers, `.networks/NAME.json`.
+ * Network definitions: one file each in the directory of containers, `.networks/NAME.json`.
  *
  * @module
  */
@@ -42,11 +42,11 @@ export interface Network {
   readonly internal: boolean;
   /** When it was made, as an ISO 8601 time. Default: it was not, as it is always there. */
   readonly created?: string;
-  /** Its bridge, if that has been found with its addresses. Default: nobody has looked. */
+  /** Its bridge, if it was found with its addresses. Default: unknown. */
   readonly link?: Link;
 }
 
-/** What can be said of a network that is to be made. */
+/** Options of `network create`. */
 export interface NetworkOptions {
   /** Its subnets as `ADDRESS/PREFIX`, at most one of IPv4 and one of IPv6. Default: a free one of IPv4. */
   subnets?: readonly string[];
@@ -63,7 +63,7 @@ export interface NetworkOptions {
 /** The address of the host on the default network, unless it has been given another one. */
 export const DEFAULT_ADDRESS = "10.10.10.1/24";
 
-/** The default network with the host at `address`. */
+/** Returns the default network with the host at `address`. */
 export function defaultNetwork(address: Cidr): Network {
   return {
     name: DEFAULT_NETWORK,
@@ -80,20 +80,20 @@ export function defaultNetwork(address: Cidr): Network {
  */
 export function checkHostAddress(subnet: Cidr, address: Uint8Array, what: string): void {
   const refuse = (why: string): never => {
-    throw new InputError(`${what} ${formatAddress(address)} ${why}`, {
+    throw new InputError(`invalid ${what} ${formatAddress(address)}: ${why}`, {
       code: "bad-address",
       facts: { address: formatAddress(address), subnet: formatCidr(subnet) },
     });
   };
-  if (!contains(subnet, address)) refuse(`is not in the subnet ${formatCidr(subnet)}`);
+  if (!contains(subnet, address)) refuse(`not in subnet ${formatCidr(subnet)}`);
   const host = formatAddress(address);
   const last = addressAt(subnet, (1n << BigInt(subnet.address.length * 8 - subnet.prefix)) - 1n);
-  if (host === formatAddress(subnet.address)) refuse(`is the name of the subnet ${formatCidr(subnet)} itself`);
-  if (subnet.address.length === 4 && host === formatAddress(last)) refuse("is the subnet's broadcast address");
+  if (host === formatAddress(subnet.address)) refuse(`it is the network address of ${formatCidr(subnet)}`);
+  if (subnet.address.length === 4 && host === formatAddress(last)) refuse("it is the subnet's broadcast address");
 }
 
 /**
- * A subnet that is large enough and has no bits behind its prefix.
+ * Returns a subnet that is large enough and has no bits behind its prefix.
  *
  * @throws {InputError} `bad-address`.
  */
@@ -102,17 +102,19 @@ export function parseSubnet(text: string, what: string): Cidr {
   const subnet = networkOf(given);
   const bits = subnet.address.length * 8;
   const refuse = (why: string, hint: string): never => {
-    throw new InputError(`${what} ${text} ${why}`, { code: "bad-address", facts: { value: text }, hint });
+    throw new InputError(`invalid ${what} ${text}: ${why}`, { code: "bad-address", facts: { value: text }, hint });
   };
   if (formatCidr(given) !== formatCidr(subnet)) {
-    refuse("has bits behind its prefix", `you may mean ${formatCidr(subnet)}`);
+    refuse("it has host bits set", `use ${formatCidr(subnet)}`);
   }
   if (subnet.prefix < 8 || subnet.prefix > bits - 2) {
-    refuse("is no useful size", `a prefix of /8 to /${bits - 2} leaves room for containers`);
+    refuse("unsupported prefix length", `use a prefix of /8 to /${bits - 2}`);
   }
   const [first = 0] = subnet.address;
-  if (bits === 32 && (first === 0 || first === 127 || first >= 224)) refuse("cannot be used", "10.0.0.0/8 is for you");
-  if (bits === 128 && (first === 0xff || first === 0)) refuse("cannot be used", "fd00::/8 is for you");
+  if (bits === 32 && (first === 0 || first === 127 || first >= 224)) {
+    refuse("reserved range", "use a subnet of 10.0.0.0/8");
+  }
+  if (bits === 128 && (first === 0xff || first === 0)) refuse("reserved range", "use a subnet of fd00::/8");
   return subnet;
 }
 
@@ -164,7 +166,7 @@ export function removeNetworkFile(containers: string, name: string): void {
   removeAny(fileOf(containers, name));
 }
 
-/** The network that a stored definition says; undefined if one of its parts is none. */
+/** Converts a stored definition; returns undefined if one of its fields is invalid. */
 function networkOfStored(stored: StoredNetwork, path: string): Network | undefined {
   const subnets = stored.subnets.flatMap(({ subnet, gateway }): Subnet[] => {
     const address = parseAddress(gateway), parsed = parseSubnet(subnet, path);
@@ -192,14 +194,14 @@ export function readNetwork(containers: string, name: string): Network | undefin
   } catch (error) {
     why = messageOf(error);
   }
-  throw new NetworkError(`network ${name} is damaged: ${path} is not a network's record: ${why}`, {
+  throw new NetworkError(`cannot read network ${name}: damaged record ${path}: ${why}`, {
     code: "bad-record",
     facts: { path, name },
-    hint: `it was damaged or made by another version; sauropod network rm ${name} removes it`,
+    hint: `remove it with: sauropod network rm ${name}`,
   });
 }
 
-/** The name of the bridge that a damaged definition still tells; undefined if it does not. */
+/** Returns the name of the bridge that a damaged definition still tells; undefined if it does not. */
 export function bridgeOfDamaged(containers: string, name: string): string | undefined {
   try {
     return /"(sp-[0-9a-f]{8})"/.exec(readOwnFile(fileOf(containers, name)) ?? "")?.[1];
@@ -208,7 +210,7 @@ export function bridgeOfDamaged(containers: string, name: string): string | unde
   }
 }
 
-/** The networks that were made, by name. The error of a damaged one goes to `damaged`. */
+/** Returns the networks that were made, by name. The error of a damaged one goes to `damaged`. */
 export function readNetworks(containers: string, damaged: (error: NetworkError) => void = () => {}): Network[] {
   return networkNames(containers).flatMap((name) => {
     try {
@@ -221,7 +223,7 @@ export function readNetworks(containers: string, damaged: (error: NetworkError) 
   });
 }
 
-/** The names of all networks that were made. */
+/** Returns the names of all networks that were made. */
 export function networkNames(containers: string): string[] {
   return namesIn(`${containers}/.networks`).filter((name) => name.endsWith(".json"))
     .map((name) => name.slice(0, -".json".length)).filter((name) => NAME.test(name)).sort();

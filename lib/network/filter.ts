@@ -1,5 +1,5 @@
 /**
- * Which of the packet filter's rules a network needs and does not have.
+ * Packet filter check: finds the nftables rules that a network needs and lacks.
  *
  * @module
  */
@@ -25,7 +25,7 @@ import type { Network } from "./definition.ts";
 // A change of the rules in rules.ts is a change of this number.
 const VERSION = 3;
 
-/** What the rules of a network must know. */
+/** Parameters of a network's rules. */
 export interface RuledNetwork {
   /** The name of its bridge, and of its table. */
   readonly bridge: string;
@@ -41,26 +41,26 @@ export interface RuledNetwork {
   readonly uplink: string;
 }
 
-/** Somebody else's chain, and the rules of a network that are not where they should be in it. */
+/** A chain of other software, and the network's rules that are not in their place in it. */
 export interface AcceptingChain extends Chain {
   /** Those rules. */
   readonly misplaced: readonly Rule[];
 }
 
-/** What a network lacks. */
+/** Missing rules of a network. */
 export interface MissingRules {
   /** Its own tables. */
   readonly tables: readonly RuledNetwork[];
-  /** Chains of others that drop what is forwarded: without rules of ours in them nothing gets through (Docker). */
+  /** Chains of other software that drop forwarded packets: nothing passes without an accept rule in them (Docker). */
   readonly chains: readonly AcceptingChain[];
 }
 
-/** The family of tables for an address. */
+/** Returns the family of tables for an address. */
 export function familyOf(address: Uint8Array): "ip" | "ip6" {
   return address.length === 4 ? "ip" : "ip6";
 }
 
-/** What the table of a network says of itself. Networks that need other rules say something else. */
+/** Fingerprint in the comment of a network's table. Networks that need other rules have another one. */
 export function rulesComment({ subnet, gateway, internal, resolver, uplink }: RuledNetwork): string {
   return [
     `sauropod ${VERSION} ${formatCidr(subnet)}`,
@@ -71,12 +71,12 @@ export function rulesComment({ subnet, gateway, internal, resolver, uplink }: Ru
   ].join(" ");
 }
 
-/** The comment of the rules that let a network's packets pass through other tables. */
+/** Returns the comment of the rules that let a network's packets pass through other tables. */
 export function forwardComment(bridge: string): string {
   return `sauropod ${bridge}`;
 }
 
-/** The interface of the best default route in the text of `/proc/net/route`; empty if there is none. */
+/** Returns the interface of the best default route in the text of `/proc/net/route`; empty if there is none. */
 export function uplinkIn(routes: string): string {
   const rows = routes.split("\n").map((line) => line.split("\t"));
   const [best] = rows.filter(([, destination, , , , , , mask]) => destination === "00000000" && mask === destination)
@@ -84,7 +84,7 @@ export function uplinkIn(routes: string): string {
   return best?.[0] ?? "";
 }
 
-/** The chains that drop packets of these families because nothing in them says otherwise, as Docker's does. */
+/** Returns the chains that drop packets of these families because nothing in them says otherwise, as Docker's does. */
 export function droppingChains(chains: readonly Chain[], of: readonly ("ip" | "ip6")[]): Chain[] {
   const families: readonly Family[] = [...of, "inet"];
   return chains.filter(({ family, base }) =>
@@ -92,7 +92,7 @@ export function droppingChains(chains: readonly Chain[], of: readonly ("ip" | "i
   );
 }
 
-/** What the rules of each of a network's subnets must know. */
+/** Returns the parameters of the rules of each subnet. */
 export function ruledNetworks({ bridge, internal, subnets }: Network, resolver?: Uint8Array): RuledNetwork[] {
   const uplink = internal ? "" : uplinkIn(readSmallFile("/proc/net/route") ?? "");
   return subnets.map(({ subnet, gateway }) => ({
@@ -101,12 +101,12 @@ export function ruledNetworks({ bridge, internal, subnets }: Network, resolver?:
     uplink,
     subnet,
     gateway,
-    // What is asked of a resolver leaves the host (CVE-2024-29018).
+    // Queries to a resolver leave the host (CVE-2024-29018).
     ...(resolver && !internal && gateway.length === 4 ? { resolver } : {}),
   }));
 }
 
-/** Whether a network's rules are the last ones of a chain, with those of others of our networks; where they are if not. */
+/** Checks that a network's rules are last in a chain, among those of other networks; returns their handles if not. */
 export function findAccepting(
   rules: readonly Rule[],
   bridge: string,
@@ -139,12 +139,14 @@ export async function installRules(network: Network, resolver?: Uint8Array): Pro
   install(missing, network.bridge);
 }
 
-/** The set that tells who may send through a bridge. A change of the rules in guard.ts is a change of its name. */
+/**
+ * Returns the name of the set of permitted senders of a bridge. It changes with every change of the rules in guard.ts.
+ */
 export function senderSet(bridge: string): SetPlace {
   return { family: "bridge", table: bridge, set: "senders1" };
 }
 
-/** Whether a port of a bridge may send under a hardware and an IPv4 address. */
+/** Reports whether a port of a bridge may send under a hardware and an IPv4 address. */
 export function maySend(fd: number, bridge: string, port: string, mac: Uint8Array, address: Uint8Array): boolean {
   return hasElement(fd, senderSet(bridge), elementKey(interfaceName(port), mac, address));
 }

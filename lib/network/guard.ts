@@ -1,9 +1,9 @@
 /**
- * Binds each port of a bridge to one hardware address and the addresses that go with it: what a container sends under
- * others is dropped before the bridge sees it, so that it learns nothing from that either.
+ * Anti-spoofing: binds each bridge port to one MAC address and its IP addresses. Packets from other sources are dropped
+ * before the bridge sees and learns from them.
  *
- * Both follow from the name of the port. So sets hold whole blocks of addresses, whether somebody has them or not: nothing
- * of them belongs to a container, and most containers need no change of them.
+ * Both addresses follow from the port's name, so the sets hold whole blocks of addresses, leased or not: no element
+ * belongs to a container, and most containers require no change of them.
  *
  * @module
  */
@@ -25,7 +25,7 @@ import { addressOfHostEnd, allAddresses, hostEnd, macOf } from "./leases.ts";
 const FAMILY = "bridge";
 const PORTS = "ports", SENDERS_6 = "senders6";
 const UNSPECIFIED = new Uint8Array(16);
-// Before br_netfilter(8) and what others filter.
+// Before br_netfilter(8) and other filters.
 const PRIORITY = -300;
 // How many addresses are put into the sets at once.
 const BLOCK = 64;
@@ -34,13 +34,13 @@ function hasIpv6({ subnets }: Network): boolean {
   return subnets.length > 1;
 }
 
-/** What a bridge's ports send is judged by, in place of what is there. To be sent as one batch. */
+/** Returns the batch that replaces the rules for packets from a bridge's ports. */
 export function guardRules(network: Network): Message[] {
   const table = network.bridge, senders = senderSet(table).set, chain = "prerouting";
   const place = { family: FAMILY, table } as const;
   const six: RulePart[][] = [
     ...(["nd-router-advert", "nd-redirect"] as const).map((type) => [etherType("ip6"), icmpv6Type(type), drop]),
-    // Whoever answers for an address, or asks for it before it is his, must be the one who may have it.
+    // ARP replies and probes must come from the owner of the address.
     [
       etherType("ip6"),
       icmpv6Type("nd-neighbor-advert"),
@@ -75,7 +75,7 @@ export function guardRules(network: Network): Message[] {
   ];
 }
 
-/** The link-local address that the kernel makes of a hardware address (RFC 4291, appendix A). */
+/** Returns the link-local address that the kernel makes of a hardware address (RFC 4291, appendix A). */
 export function linkLocal([first = 0, ...rest]: Uint8Array): Uint8Array {
   return Uint8Array.of(0xfe, 0x80, 0, 0, 0, 0, 0, 0, first ^ 2, ...rest.slice(0, 2), 0xff, 0xfe, ...rest.slice(2));
 }
@@ -93,7 +93,7 @@ interface Member {
   readonly mac: Uint8Array;
 }
 
-/** The IPv6 addresses under which somebody sends: its own, and until it has one, none. */
+/** Returns the permitted IPv6 source addresses: the container's own, and the unspecified one for address detection. */
 function sixOf(bridge: Bridge, { address, mac }: Member): Uint8Array[] {
   const [, ...others] = bridge.network.subnets;
   const own = allAddresses(bridge, address).slice(1).filter((one, i) => {
@@ -103,7 +103,7 @@ function sixOf(bridge: Bridge, { address, mac }: Member): Uint8Array[] {
   return [...own, linkLocal(mac), UNSPECIFIED];
 }
 
-/** Lets whoever has these IPv4 addresses of a network send under them, and under those that go with them. */
+/** Permits these IPv4 addresses of a network, and the MAC and IPv6 addresses that belong to them, as sources. */
 export function guardElements(bridge: Bridge, addresses: readonly Uint8Array[]): Message[] {
   const { network } = bridge, table = network.bridge;
   const members = addresses.map((address): Member => ({ address, port: hostEnd(address), mac: macOf(address) }));
@@ -118,14 +118,14 @@ export function guardElements(bridge: Bridge, addresses: readonly Uint8Array[]):
   ];
 }
 
-/** The addresses of a network that are put into its sets together with `address`. */
+/** Returns the addresses of a network that are put into its sets together with `address`. */
 function blockOf({ subnets: [{ subnet }] }: Network, address: Uint8Array): Uint8Array[] {
   const first = offsetIn(subnet, address) / BigInt(BLOCK) * BigInt(BLOCK);
   const block = Array.from({ length: BLOCK }, (_, i) => addressAt(subnet, first + BigInt(i)));
   return block.filter((one) => contains(subnet, one));
 }
 
-/** Prepares a bridge that an older version may have made; the addresses of those who are on it. */
+/** Removes the guard of a bridge from an older version; returns the addresses of its ports. */
 function prepare({ network, index }: Bridge): Uint8Array[] {
   const [{ subnet }] = network.subnets;
   const links = withNetlink("ROUTE", (fd) => {
@@ -136,7 +136,7 @@ function prepare({ network, index }: Bridge): Uint8Array[] {
 }
 
 /**
- * Lets whoever gets an IPv4 address of a network send under it and nothing else. Default: one of its first addresses.
+ * Permits an IPv4 address of a network as the only source of its port. Default: one of the network's first addresses.
  *
  * @throws {NetworkError} `bridge-failed`.
  */
@@ -152,10 +152,10 @@ export function guard(bridge: Bridge, address?: Uint8Array): void {
     });
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
-    throw new NetworkError(`the network ${network.name} cannot be guarded: ${error.message}`, {
+    throw new NetworkError(`cannot guard network ${network.name}: ${error.message}`, {
       code: "bridge-failed",
       facts: { network: network.name, errno: error.code },
-      hint: "it needs nf_tables for bridges (CONFIG_NF_TABLES_BRIDGE); --network none and --network host do without",
+      hint: "enable nf_tables for bridges (CONFIG_NF_TABLES_BRIDGE), or use --network none or --network host",
       cause: error,
     });
   }

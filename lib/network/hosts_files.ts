@@ -1,5 +1,5 @@
 /**
- * How the containers of a network learn each other's names: each has a line in the others' `/etc/hosts`.
+ * Name resolution between containers of a network: each has a line in its peers' `/etc/hosts`.
  *
  * @module
  */
@@ -25,18 +25,18 @@ function siblingLine(address: string, names: readonly string[], network: string)
   return `${address}\t${names.join(" ")}\t# ${network}\n`;
 }
 
-/** The lines of `/etc/hosts` for a sibling. Their remark tells them from those that were there from the start. */
+/** Returns the lines of `/etc/hosts` for a sibling. Their remark tells them from those that were there from the start. */
 export function siblingLines({ addresses, names, network }: Lease): string {
   return addresses.map((address) => siblingLine(address, names, network)).join("");
 }
 
-/** The text without a line of its own; undefined if there is none such. */
+/** Removes a whole line from the text; returns undefined if it is not there. */
 function withoutLine(text: string, line: string): string | undefined {
   const at = text.startsWith(line) ? 0 : text.indexOf(`\n${line}`) + 1;
   return at > 0 || text.startsWith(line) ? text.slice(0, at) + text.slice(at + line.length) : undefined;
 }
 
-/** The text of `/etc/hosts` after siblings have left, whose lines may have been changed meanwhile. */
+/** Removes the lines of peers that have left from the text of `/etc/hosts`, even if the container has changed them. */
 export function withoutSiblings(text: string, left: readonly Lease[]): string {
   for (const { addresses, network, names } of left) {
     for (const address of addresses) {
@@ -60,8 +60,8 @@ function readAll(fd: number): string {
 }
 
 /**
- * Runs `work` with a file that Sauropod gave to a container. Such a file has no name of its own, only a mount:
- * whatever else the container or its user has put in its place is left alone.
+ * Runs `work` with a file that Sauropod created for a container. It has no name, only a mount: any file that the
+ * container or its user put in its place is left alone.
  */
 function withOwnFile<T>(pid: number, path: string, access: "RDONLY" | "RDWR", work: (fd: number) => T): T | undefined {
   const open: number[] = [];
@@ -73,21 +73,21 @@ function withOwnFile<T>(pid: number, path: string, access: "RDONLY" | "RDWR", wo
     const { mode, nlink } = statusAt(file);
     return (mode & S_IF.MT) === S_IF.REG && nlink === 0 && isInMemory(file) ? work(file) : undefined;
   } catch {
-    // The container has ended, or changed what was its own: nobody else is to suffer for that.
+    // The container has ended, or has replaced its file, which must not affect others.
     return undefined;
   } finally {
     open.forEach(close);
   }
 }
 
-/** What a file of a running container's own holds; undefined if there is none. */
+/** Reads a file of a running container's own; returns undefined if there is none. */
 export function readOwnFile(pid: number, path: string): string | undefined {
   return withOwnFile(pid, path, "RDONLY", readAll);
 }
 
 const HOSTS = flags("O", "RDWR", "NOFOLLOW", "NONBLOCK");
 
-/** Runs `work` with the file of the host's that is a container's `/etc/hosts`. */
+/** Runs `work` with the host file that is a container's `/etc/hosts`. */
 function withHosts(path: string, work: (fd: number) => void): void {
   let fd: number;
   try {
@@ -108,7 +108,7 @@ function changeHosts({ process, hosts }: Lease, work: (fd: number) => void): voi
   else if (process && isAlive(process)) withOwnFile(process.pid, "/etc/hosts", "RDWR", work);
 }
 
-/** Tells siblings that another has joined: a line at the end of their files, which are not read. */
+/** Appends the lines of a joining container to its peers' files, which are not read. */
 export function tellOfJoined(siblings: readonly Lease[], joined: Lease): void {
   const lines = new TextEncoder().encode(siblingLines(joined));
   appendToFiles(siblings.flatMap(({ hosts }) => hosts ?? []), lines);
@@ -119,13 +119,13 @@ export function tellOfJoined(siblings: readonly Lease[], joined: Lease): void {
 
 /** A change of the peers' `/etc/hosts`, made at most once. */
 export interface HostsUpdate {
-  /** Adds the lines of those who join. */
+  /** Adds the lines of the joining containers. */
   readonly apply: () => void;
   /** Removes them if they have been added. */
   readonly revert: () => void;
 }
 
-/** Prepares adding those who join to the `/etc/hosts` of the peers on their networks. */
+/** Prepares adding joining containers to the `/etc/hosts` of the peers on their networks. */
 export function prepareHostsUpdate(joining: readonly Lease[], siblings: readonly Lease[]): HostsUpdate {
   const near = ({ network }: Lease): Lease[] => siblings.filter((sibling) => sibling.network === network);
   let applied = false;
@@ -141,7 +141,7 @@ export function prepareHostsUpdate(joining: readonly Lease[], siblings: readonly
   };
 }
 
-/** Tells siblings that others have left. */
+/** Removes the lines of containers that have left from their peers' files. */
 export function removeFromPeers(siblings: readonly Lease[], left: readonly Lease[]): void {
   const encoder = new TextEncoder();
   for (const sibling of siblings) {

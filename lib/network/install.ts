@@ -1,5 +1,5 @@
 /**
- * Installs and removes the packet filter's rules of networks and published ports.
+ * Installation and removal of nftables rules of networks and published ports.
  *
  * @module
  */
@@ -15,10 +15,10 @@ import { familyOf, forwardComment, type MissingRules } from "./filter.ts";
 import type { PortMapping } from "./ports.ts";
 import { acceptRules, networkRules, publishedRules, publishedTable, type PublishedTarget } from "./rules.ts";
 
-// What of a bridge's ports leads to other machines. Hardware has no kind.
+// Bridge ports that lead to other machines. Hardware has no kind.
 const WIRES: readonly string[] = ["", "bond", "team", "vlan"];
 
-/** The names of the host's bridges that lead to other machines. All others lead to virtual machines and containers. */
+/** Returns the names of the host's bridges that lead to other machines. All others lead to virtual machines and containers. */
 export function outsideBridges(uplink: string): string[] {
   const links = withNetlink("ROUTE", (fd) => listLinks(fd));
   const wired = new Set(links.filter(({ kind }) => WIRES.includes(kind)).map(({ master }) => master));
@@ -26,7 +26,7 @@ export function outsideBridges(uplink: string): string[] {
     .map(({ name }) => name);
 }
 
-/** Installs what is missing of a network's rules. */
+/** Installs the missing rules of a network. */
 export function install({ tables, chains }: MissingRules, bridge: string): void {
   const messages = [
     ...tables.flatMap((table) => networkRules(table, outsideBridges(table.uplink))),
@@ -53,7 +53,7 @@ export function removeRules({ bridge, subnets }: Network): void {
   });
 }
 
-/** What mappings mean for one of the container's addresses. */
+/** Resolves port mappings to one of the container's addresses. */
 export function targetsOf(mappings: readonly PortMapping[], address: Uint8Array): PublishedTarget[] {
   const applying = mappings.filter((mapping) => !mapping.address || mapping.address.length === address.length);
   return applying.map(({ protocol, address: hostAddress, host, container, count }) => ({
@@ -68,13 +68,13 @@ export function targetsOf(mappings: readonly PortMapping[], address: Uint8Array)
 
 let owner: number | undefined;
 
-/** The socket that owns this process's tables. It stays open: closing it makes the kernel wait for all its processors. */
+/** Returns the socket that owns this process's tables. It stays open: closing it makes the kernel wait for all its processors. */
 function ownerSocket(): number {
   owner ??= openNetlink("NETFILTER");
   return owner;
 }
 
-/** What cannot be taken back is gone with this process; it must not keep a container's end from being seen. */
+/** Removes rules, ignoring failures: they end with this process, and must not hide a container's end. */
 function asFarAsPossible(work: () => void): void {
   try {
     work();
@@ -89,11 +89,11 @@ function datagramPorts(mappings: readonly PortMapping[]): ReadonlySet<number> {
 }
 
 /**
- * Leads ports of the host to a container. The rules are in a table that belongs to `socket`, by default one of this
- * process: the kernel removes it when the last process that has it ends, also because it was killed. Returns what
- * removes them before.
+ * Forwards host ports to a container. The rules are in a table owned by `socket`, by default one of this process: the
+ * kernel removes it with the last process that holds the socket, even if killed. Returns a function that removes the
+ * rules earlier.
  *
- * @throws {NetworkError} `publish-failed`. Nothing is led anywhere then.
+ * @throws {NetworkError} `publish-failed`. No port is forwarded then.
  */
 export function publish(
   id: string,
@@ -123,10 +123,10 @@ export function publish(
   } catch (error) {
     close();
     if (!(error instanceof NetlinkError)) throw error;
-    throw new NetworkError(`ports cannot be published: ${error.message}`, {
+    throw new NetworkError(`cannot publish ports: ${error.message}`, {
       code: "publish-failed",
       facts: { id, errno: error.code },
-      hint: "it needs Linux 5.12 with nf_tables; sauropod doctor says what is missing",
+      hint: "use Linux 5.12 or later with nf_tables; run sauropod doctor to see what is missing",
       cause: error,
     });
   }

@@ -1,10 +1,9 @@
 /**
- * Who has which address.
+ * Address leases.
  *
- * The kernel keeps the leases: the host's end of a container's interface bears the address in its name, no two
- * interfaces can have the same name, and it goes when the container's network namespace goes. A file beside says to
- * people and to siblings whose it is: `/run/sauropod/net-INODE/leases`, INODE being the host's network namespace. It has
- * a line for each, so that one more costs a line however many there are.
+ * The kernel keeps them: the host end of a container's veth carries the address in its name, interface names are
+ * unique, and the veth goes with the container's network namespace. The file `/run/sauropod/net-INODE/leases` (INODE of
+ * the host's network namespace) tells people and peers the containers of the addresses, one line each.
  *
  * @module
  */
@@ -56,16 +55,16 @@ function openLock(): number {
   try {
     return openAt(AT_FDCWD, path, how, 0o600);
   } catch {
-    // The folder is missing, as after a boot.
+    // The directory is missing, as after a boot.
   }
   try {
     Deno.mkdirSync(folder(), { recursive: true, mode: 0o700 });
     return openAt(AT_FDCWD, path, how, 0o600);
   } catch (error) {
-    throw new NetworkError(`networks cannot be used: ${messageOf(error)}`, {
+    throw new NetworkError(`cannot use networks: ${messageOf(error)}`, {
       code: "run-unwritable",
       facts: { folder: folder() },
-      hint: "bridged networks need root and a writable /run; --network none and --network host do without",
+      hint: "run as root with a writable /run, or use --network none or --network host",
       cause: error,
     });
   }
@@ -112,7 +111,7 @@ function parseLine(line: string): Lease[] {
     const value: unknown = JSON.parse(line);
     return isLease(value) ? [value] : [];
   } catch (error) {
-    // Half a line of somebody who was killed.
+    // A partial line of a killed process.
     if (error instanceof SyntaxError) return [];
     throw error;
   }
@@ -122,10 +121,10 @@ function path(): string {
   return `${folder()}/leases`;
 }
 
-// Most of the file is what it was when it was read last.
+// Most of the file is unchanged since it was last read.
 let known: { readonly text: string; readonly leases: readonly Lease[] } = { text: "", leases: [] };
 
-/** All leases, also of containers that have ended unseen. */
+/** Returns all leases, also of containers that have ended unseen. */
 export function readLeases(): readonly Lease[] {
   const all = readOwnFile(path()) ?? "", text = all.slice(0, all.lastIndexOf("\n") + 1);
   if (!text.startsWith(known.text)) known = { text: "", leases: [] };
@@ -158,22 +157,22 @@ export function writeLeases(leases: readonly Lease[]): void {
   Deno.renameSync(`${path()}.new`, path());
 }
 
-/** The name that the host's end of an interface with this IPv4 address has. */
+/** Returns the name that the host's end of an interface with this IPv4 address has. */
 export function hostEnd(address: Uint8Array): string {
   return hostEndOf(address.toHex());
 }
 
-/** Whether an interface of that name is the host's end of one. */
+/** Reports whether an interface of that name is the host's end of one. */
 export function isHostEnd(name: string): boolean {
   return /^veth[0-9a-f]{8}$/.test(name);
 }
 
-/** The IPv4 address that the name of a host's end says; undefined if it is not the name of one. */
+/** Returns the IPv4 address that the name of a host's end says; undefined if it is not the name of one. */
 export function addressOfHostEnd(name: string): Uint8Array | undefined {
   return isHostEnd(name) ? Uint8Array.fromHex(name.slice("veth".length)) : undefined;
 }
 
-/** The hardware address that goes with an IPv4 address. */
+/** Returns the hardware address that goes with an IPv4 address. */
 export function macOf(address: Uint8Array): Uint8Array {
   return Uint8Array.of(0x02, 0x53, ...address);
 }
@@ -182,7 +181,7 @@ function hostEndOf(hex: string): string {
   return `veth${hex}`;
 }
 
-/** Whether a lease's container still runs. */
+/** Reports whether a lease's container still runs. */
 export function isLiving({ process }: Lease): boolean {
   return process !== undefined && isAlive(process);
 }
@@ -191,7 +190,7 @@ function exists(name: string): boolean {
   return withNetlink("ROUTE", (fd) => findLink(fd, name)) !== undefined;
 }
 
-/** Whether a lease is nobody's any more: its container has ended, and the kernel has taken its interface away. */
+/** Reports whether a lease is free: its container has ended, and the kernel has removed its interface. */
 export function isDead(lease: Lease): boolean {
   return !isLiving(lease) && !exists(lease.host);
 }
@@ -201,20 +200,19 @@ function wantedAddress({ network }: Bridge, text: string): Uint8Array {
   const [host = "", prefix] = text.split("/");
   const address = parseAddress(host);
   if (!address || address.length !== 4 || (prefix !== undefined && prefix !== String(subnet.prefix))) {
-    throw new InputError(`${text} is no address on ${network.name}`, {
+    throw new InputError(`invalid address ${text} on network ${network.name}`, {
       code: "bad-address",
       facts: { address: text, network: network.name },
-      hint: `an IPv4 address, with or without /${subnet.prefix}`,
+      hint: `use an IPv4 address, with or without /${subnet.prefix}`,
     });
   }
-  checkHostAddress(subnet, address, "the address");
+  checkHostAddress(subnet, address, "address");
   return address;
 }
 
 /**
- * Chooses a container's IPv4 address: the one that it wants, or the first that is free. Taken are those of leases, also of
- * containers that have removed their interface, as their published ports still lead there, and those of interfaces of
- * which no lease tells.
+ * Chooses a container's IPv4 address: the requested one, or the first free one. Taken are leased addresses (even if the
+ * container removed its interface, since its published ports still lead there) and those of interfaces without a lease.
  *
  * @throws {InputError} `bad-address`.
  * @throws {NetworkError} `address-taken`, `network-full`.
@@ -229,10 +227,10 @@ export function chooseAddress(bridge: Bridge, leases: readonly Lease[], wanted?:
   if (wanted !== undefined) {
     const address = wantedAddress(bridge, wanted);
     if (isFree(address)) return address;
-    throw new NetworkError(`${formatAddress(address)} is taken on the network ${network.name}`, {
+    throw new NetworkError(`cannot reserve address ${formatAddress(address)}: taken on network ${network.name}`, {
       code: "address-taken",
       facts: { address: formatAddress(address), network: network.name },
-      hint: "leave the choice to Sauropod, or see: sauropod network inspect " + network.name,
+      hint: `omit the address, or list the taken ones with: sauropod network inspect ${network.name}`,
     });
   }
   const start = Number(`0x${addressAt(subnet, 0n).toHex()}`), end = start + Number(sizeOf(subnet)) - 1;
@@ -242,21 +240,24 @@ export function chooseAddress(bridge: Bridge, leases: readonly Lease[], wanted?:
     const address = Uint8Array.fromHex(hex);
     if (isFree(address)) return address;
   }
-  throw new NetworkError(`every address of the network ${network.name} is taken`, {
+  throw new NetworkError(`cannot reserve an address: network ${network.name} is full`, {
     code: "network-full",
     facts: { network: network.name },
-    hint: "remove containers, or make a network with a larger subnet",
+    hint: "remove containers, or create a network with a larger subnet",
   });
 }
 
-/** All addresses of a container on a network: the IPv4 one, and for each further subnet the one as far from its start. */
+/** Returns all addresses of a container on a network: the IPv4 one, and for each further subnet the one as far from its start. */
 export function allAddresses({ network }: Bridge, address: Uint8Array): Uint8Array[] {
   const [{ subnet }, ...others] = network.subnets;
   const offset = offsetIn(subnet, address);
   return [address, ...others.map((other) => addressAt(other.subnet, offset))];
 }
 
-/** Whether the further subnets have an address for whoever has this one: they may be smaller, or the host's lie there. */
+/**
+ * Reports whether the further subnets have an address at the same offset: they may be smaller, or the host's address
+ * may lie there.
+ */
 function haveRoom(bridge: Bridge, address: Uint8Array): boolean {
   return allAddresses(bridge, address).slice(1).every((one, i) => {
     const other = bridge.network.subnets[i + 1];

@@ -1,5 +1,5 @@
 /**
- * Making, listing and removing networks.
+ * `network create`, `inspect`, `ls`, `rm` and `prune`.
  *
  * @module
  */
@@ -32,7 +32,7 @@ import { guard } from "./guard.ts";
 import { type Lease, lockNetworks, readLeases } from "./leases.ts";
 import { DEFAULT_NETWORK, networkName } from "./selection.ts";
 
-/** A network and who is on it. */
+/** A network and its containers. */
 export interface NetworkInfo {
   /** Its name. */
   readonly name: string;
@@ -62,10 +62,10 @@ const SMALLEST_MTU = 68, SMALLEST_MTU_6 = 1280, LARGEST_MTU = 65535;
 function checkMtu({ mtu, subnets }: Network): void {
   const least = subnets.length > 1 ? SMALLEST_MTU_6 : SMALLEST_MTU;
   if (mtu === undefined || (Number.isInteger(mtu) && mtu >= least && mtu <= LARGEST_MTU)) return;
-  throw new InputError(`${mtu} cannot be the size of a network's packets`, {
+  throw new InputError(`invalid MTU ${mtu}`, {
     code: "bad-mtu",
     facts: { mtu },
-    hint: `from ${least} to ${LARGEST_MTU} bytes`,
+    hint: `use ${least} to ${LARGEST_MTU} bytes`,
   });
 }
 
@@ -81,7 +81,9 @@ function chooseSubnets({ subnets = [], ipv6 = false }: NetworkOptions, taken: re
   const four = given.filter(({ address }) => address.length === 4);
   const six = given.filter(({ address }) => address.length === 16);
   if (four.length > 1 || six.length > 1) {
-    throw new InputError("a network has one IPv4 subnet, and one IPv6 subnet at most", { code: "bad-address" });
+    throw new InputError("invalid subnets: a network has one IPv4 subnet and at most one IPv6 subnet", {
+      code: "bad-address",
+    });
   }
   const [first = freeSubnet(taken)] = four;
   return [first, ...six, ...(ipv6 && six.length === 0 ? [randomSubnet6()] : [])];
@@ -91,19 +93,22 @@ function chooseGateways(subnets: readonly [Cidr, ...Cidr[]], texts: readonly str
   const gateways = texts.map((text) => {
     const address = parseAddress(text);
     if (address && subnets.some((subnet) => subnet.address.length === address.length)) return address;
-    throw new InputError(`--gateway ${text} is no address in a subnet of the network`, {
+    throw new InputError(`invalid --gateway ${text}: not an address in a subnet of the network`, {
       code: "bad-address",
       facts: { value: text },
-      hint: `one in ${subnets.map(formatCidr).join(" or ")}`,
+      hint: `use an address in ${subnets.map(formatCidr).join(" or ")}`,
     });
   });
   const pair = (subnet: Cidr): Subnet => {
     const fitting = gateways.filter(({ length }) => length === subnet.address.length);
     const [gateway = addressAt(subnet, 1n), second] = fitting;
     if (second) {
-      throw new InputError(`${formatCidr(subnet)} has one gateway, not ${fitting.map(formatAddress).join(" and ")}`, {
-        code: "bad-address",
-      });
+      throw new InputError(
+        `invalid gateways of ${formatCidr(subnet)}: it has one, not ${fitting.map(formatAddress).join(" and ")}`,
+        {
+          code: "bad-address",
+        },
+      );
     }
     checkHostAddress(subnet, gateway, "--gateway");
     return { subnet, gateway };
@@ -114,13 +119,13 @@ function chooseGateways(subnets: readonly [Cidr, ...Cidr[]], texts: readonly str
 
 function checkNew(containers: string, name: string): void {
   if (RESERVED.includes(networkName(name))) {
-    throw new InputError(`the name ${name} is Sauropod's own`, { code: "bad-network", facts: { name } });
+    throw new InputError(`invalid network name ${name}: reserved`, { code: "bad-network", facts: { name } });
   }
   if (readNetwork(containers, name)) {
-    throw new NetworkError(`there is a network ${name} already`, {
+    throw new NetworkError(`cannot create network ${name}: it exists`, {
       code: "network-exists",
       facts: { name },
-      hint: `sauropod network rm ${name} removes it`,
+      hint: `remove it with: sauropod network rm ${name}`,
     });
   }
 }
@@ -135,18 +140,18 @@ function checkDefined(subnets: readonly Cidr[], others: readonly Network[], take
     if (!pair) continue;
     const free = formatCidr(freeSubnet(taken));
     throw new NetworkError(
-      `${formatCidr(pair.one)} overlaps ${formatCidr(pair.subnet)} of the network ${other.name}`,
+      `cannot use subnet ${formatCidr(pair.one)}: it overlaps ${formatCidr(pair.subnet)} of network ${other.name}`,
       {
         code: "subnet-taken",
         facts: { subnet: formatCidr(pair.one), network: other.name, free },
-        hint: `${free} is free`,
+        hint: `use a free one: ${free}`,
       },
     );
   }
 }
 
 /**
- * Makes a network and sets it up.
+ * Creates a network and sets it up.
  *
  * @throws {InputError} `bad-network`, `bad-address`, `bad-mtu`.
  * @throws {NetworkError} `network-exists`, `subnet-taken`, `bridge-failed`. Nothing is left then.
@@ -204,7 +209,7 @@ function membersOf(network: Network, leases: readonly Lease[]): Lease[] {
 }
 
 /**
- * A network and who is on it.
+ * Returns a network and its containers.
  *
  * @throws {NetworkError} `network-not-found`.
  */
@@ -212,7 +217,7 @@ export function inspectNetwork(name: string, options: FolderOptions = {}): Netwo
   return describe(findNetwork(findFolders(options).containers, networkName(name)), readLeases());
 }
 
-/** All networks: `sauropod0`, and those that were made. The error of one whose definition is damaged goes to `damaged`. */
+/** Lists all networks: `sauropod0` and the created ones. Reports errors of damaged definitions to `damaged`. */
 export function listNetworks(options: FolderOptions = {}, damaged?: (error: NetworkError) => void): NetworkInfo[] {
   const { containers } = findFolders(options);
   const leases = readLeases();
@@ -223,21 +228,21 @@ export function listNetworks(options: FolderOptions = {}, damaged?: (error: Netw
 
 const RELEASE_MS = 2000, POLL_MS = 10;
 
-/** Waits until the kernel has taken the interfaces of ended containers away, which it does soon, but not at once. */
+/** Waits until the kernel has removed the interfaces of ended containers, which it does soon, but not at once. */
 async function awaitPorts(network: Network): Promise<string[]> {
   await waitUntil(() => portsOf(network).length === 0, { timeout: RELEASE_MS, interval: POLL_MS });
   return portsOf(network);
 }
 
 function inUse(name: string, users: readonly string[]): NetworkError {
-  return new NetworkError(`the network ${name} is used by ${users.join(", ")}`, {
+  return new NetworkError(`cannot remove network ${name}: in use by ${users.join(", ")}`, {
     code: "network-in-use",
     facts: { name, users },
-    hint: "end those containers first",
+    hint: "stop those containers first",
   });
 }
 
-/** Removes a definition that says nothing, and the bridge if it still tells of one that nobody uses. */
+/** Removes a damaged definition, and its bridge if the definition still names an unused one. */
 async function removeDamaged(containers: string, name: string): Promise<void> {
   const bridge = bridgeOfDamaged(containers, name);
   if (bridge !== undefined) {
@@ -280,8 +285,8 @@ export async function removeNetwork(name: string, options: FolderOptions = {}): 
 }
 
 /**
- * Removes all networks that were made and that no container uses. Returns their names. The error of one whose definition
- * is damaged, which stays, goes to `damaged`.
+ * Removes all created networks without containers. Returns their names. Reports errors of damaged definitions, which
+ * stay, to `damaged`.
  */
 export async function pruneNetworks(
   options: FolderOptions = {},

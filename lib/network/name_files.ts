@@ -18,7 +18,7 @@ export interface HostLine {
   readonly names: readonly string[];
 }
 
-/** What names a container on bridged networks has, and knows. */
+/** Host names and addresses of a container on bridged networks. */
 export interface Names {
   /** Its host name. */
   readonly hostname: string;
@@ -44,10 +44,10 @@ function extraHosts({ addHosts = [] }: ContainerNetworkOptions, gateway: string)
     const [, name = "", target = ""] = /^([^:=\s#]+)[:=](\S+)$/.exec(text) ?? [];
     const address = target === "host-gateway" ? gateway : target.replace(/^\[(.*)\]$/, "$1");
     if (name !== "" && parseAddress(address)) return { address, names: [name] };
-    throw new InputError(`--add-host ${text} is not NAME:ADDRESS`, {
+    throw new InputError(`invalid --add-host ${text}: expected NAME:ADDRESS`, {
       code: "bad-host",
       facts: { value: text },
-      hint: "for example db:192.168.1.7, or db:host-gateway for this machine",
+      hint: "use a pair such as db:192.168.1.7, or db:host-gateway for this machine",
     });
   });
 }
@@ -58,12 +58,12 @@ function resolvers(
 ): ResolverConfiguration {
   const bad = dns?.find((server) => !parseAddress(server));
   if (bad !== undefined) {
-    throw new InputError(`--dns ${bad} is no IP address`, { code: "bad-dns", facts: { value: bad } });
+    throw new InputError(`invalid --dns ${bad}: not an IP address`, { code: "bad-dns", facts: { value: bad } });
   }
   const words = [...dnsSearch ?? [], ...dnsOptions ?? []];
   const blank = words.find((word) => !/^[^\s#;]+$/.test(word));
   if (blank !== undefined) {
-    throw new InputError(`${JSON.stringify(blank)} cannot stand in resolv.conf`, { code: "bad-dns" });
+    throw new InputError(`invalid word for resolv.conf ${JSON.stringify(blank)}`, { code: "bad-dns" });
   }
   return {
     servers: dns?.length ? dns : host.servers,
@@ -92,13 +92,13 @@ function hostsOfMachine(): string {
   }
 }
 
-/** How a container finds itself that has no address of its own. */
+/** Returns the `/etc/hosts` line of a container without an address of its own. */
 function itself(hostname: string): HostLine {
   return { address: "127.0.1.1", names: [hostname] };
 }
 
 /**
- * The files of a container on no bridge.
+ * Returns the files of a container on no bridge.
  *
  * @throws {InputError} `bad-host`, `bad-dns`.
  */
@@ -109,7 +109,7 @@ export function apartFiles(mode: "none" | "host", hostname: string, options: Con
 }
 
 /**
- * The files of a container on bridged networks.
+ * Returns the files of a container on bridged networks.
  *
  * @throws {InputError} `bad-host`, `bad-dns`.
  */
@@ -124,7 +124,10 @@ export function bridgedFiles(
   return files(hostname, hosts, resolvers(options, reachable));
 }
 
-/** The files of a container in another one's network: what that one has, `read`, and its own name. */
+/**
+ * Returns the files of a container in another one's network: that container's own, through `read`, with its own host
+ * name.
+ */
 export function sharedFiles(hostname: string, read: (path: string) => string | undefined): FileSpec[] {
   return [
     { path: "/etc/hosts", text: whole(read("/etc/hosts") ?? format(LOOPBACK)) + format([itself(hostname)]) },

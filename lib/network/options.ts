@@ -1,5 +1,5 @@
 /**
- * Options of a container's network.
+ * Network options of a container.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Published ports: how they are written, and how they are held on the host.
+ * Published ports: their syntax, and their sockets on the host.
  *
  * @module
  */
@@ -38,18 +38,18 @@ export interface PublishedPort {
 const EADDRINUSE = 98, EADDRNOTAVAIL = 99, EACCES = 13;
 
 function refuse(text: string, why: string): never {
-  throw new InputError(`--publish ${text}: ${why}`, {
+  throw new InputError(`invalid --publish ${text}: ${why}`, {
     code: "bad-port",
     facts: { value: text },
-    hint: "[IP:][HOST:]CONTAINER[/tcp|udp], for example 8080:80, 127.0.0.1:5432:5432 or 7000-7010:7000-7010/udp",
+    hint: "use [IP:][HOST:]CONTAINER[/tcp|udp], such as 8080:80, 127.0.0.1:5432:5432 or 7000-7010:7000-7010/udp",
   });
 }
 
 function range(text: string, whole: string): [first: number, count: number] {
   const [, from = "", to = from] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text) ?? [];
   const first = Number(from), last = Number(to);
-  if (from === "" || first < 1 || last > 65535) refuse(whole, `${JSON.stringify(text)} is no port from 1 to 65535`);
-  if (last < first) refuse(whole, `${text} ends before it begins`);
+  if (from === "" || first < 1 || last > 65535) refuse(whole, `${JSON.stringify(text)} is not a port from 1 to 65535`);
+  if (last < first) refuse(whole, `descending range ${text}`);
   return [first, last - first + 1];
 }
 
@@ -63,12 +63,12 @@ export function parsePort(text: string): PortMapping {
     /^(?:\[([^\]]*)\]:|([^:[\]]*\.[^:[\]]*):)?([^/[\]]+)(?:\/(.*))?$/.exec(text) ?? [];
   if (kind !== "tcp" && kind !== "udp") refuse(text, `${JSON.stringify(kind)} is neither tcp nor udp`);
   const ip = bracketed ?? plain;
-  const address = ip === undefined ? undefined : parseAddress(ip) ?? refuse(text, `${ip} is no IP address`);
+  const address = ip === undefined ? undefined : parseAddress(ip) ?? refuse(text, `${ip} is not an IP address`);
   const [left = "", right, ...rest] = ports.split(":");
-  if (ports === "" || rest.length > 0) refuse(text, "it is not written as it should be");
+  if (ports === "" || rest.length > 0) refuse(text, "malformed");
   const [container, count] = range(right ?? left, text);
   const [host, hostCount] = right === undefined || left === "" ? [0, count] : range(left, text);
-  if (hostCount !== count) refuse(text, `${hostCount} ports of the host for ${count} of the container`);
+  if (hostCount !== count) refuse(text, `${hostCount} host ports for ${count} container ports`);
   return { protocol: kind, host, container, count, ...(address ? { address } : {}) };
 }
 
@@ -80,7 +80,10 @@ export function parsePort(text: string): PortMapping {
 export function parseExposed(text: string): PortMapping {
   const [, port = "", kind] = /^(\d+(?:-\d+)?)(\/(?:tcp|udp))?$/.exec(text) ?? [];
   if (port !== "") return parsePort(port + (kind ?? ""));
-  throw new InputError(`--expose ${text} is not PORT[/tcp|udp]`, { code: "bad-port", facts: { value: text } });
+  throw new InputError(`invalid --expose ${text}: expected PORT[/tcp|udp]`, {
+    code: "bad-port",
+    facts: { value: text },
+  });
 }
 
 function describe(error: unknown, port: number, protocol: string, address: Uint8Array): unknown {
@@ -117,9 +120,9 @@ export interface HeldPorts {
 }
 
 /**
- * Takes ports of the host's, so that nobody else can. With `six`, ports for all addresses are IPv6's too.
+ * Binds host ports, so that no other process can. With `six`, ports on all addresses include IPv6.
  *
- * @throws {NetworkError} `port-taken`, `bad-port`, `port-forbidden`. None is held then.
+ * @throws {NetworkError} `port-taken`, `bad-port`, `port-forbidden`. None stays bound then.
  */
 export function holdPorts(mappings: readonly PortMapping[], six: boolean): HeldPorts {
   const fds: number[] = [];

@@ -1,5 +1,5 @@
 /**
- * What this kernel can do for bridged networks, tried in a network namespace that vanishes at once.
+ * Kernel support for bridged networks, probed in a temporary network namespace.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { reapNow } from "../../ffi/process/process.ts";
 import { callerStep, type Program, register, step } from "../../ffi/program/model.ts";
 import { newBridge, newPair } from "../../ffi/netlink/rtnetlink.ts";
 
-/** What can be missing. */
+/** A feature that can be missing. */
 export type NetworkFeature = "bridge" | "veth" | "nf_tables";
 
 const PIDFD = "pidfd", NETWORK = "namespace";
@@ -57,7 +57,7 @@ function program(): Program {
   ];
 }
 
-/** What is missing, and the name of the error that says so; empty if all is there. */
+/** Returns the missing feature and the name of its error; empty if all are supported. */
 export function missingFeatures(): Map<NetworkFeature, string> {
   const outcome = execute(program(), [PIDFD]);
   const value = (name: string): number => outcome.registers.get(name) ?? -1;

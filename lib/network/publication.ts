@@ -1,5 +1,5 @@
 /**
- * Published ports of a container: held on the host, then led to the container's addresses.
+ * Publication of a container's ports: bound on the host, then forwarded to the container's addresses.
  *
  * @module
  */
@@ -10,23 +10,23 @@ import type { ContainerNetworkOptions } from "./options.ts";
 import { publish } from "./install.ts";
 import { holdPorts, parseExposed, parsePort, type PublishedPort } from "./ports.ts";
 
-/** Ports that are held, and how they are led to the container when it has its addresses. */
+/** Bound host ports, and their forwarding once the container has its addresses. */
 export interface Publication {
   /** The ports. */
   readonly ports: readonly PublishedPort[];
-  /** Leads them to the container. Throws {@linkcode NetworkError} `publish-failed`. */
+  /** Forwards them to the container. Throws {@linkcode NetworkError} `publish-failed`. */
   publish(addresses: readonly Uint8Array[]): void;
-  /** Lets go of them. */
+  /** Stops forwarding and unbinds them. */
   release(): void;
-  /** The descriptors that hold them; another process that has got them holds them too. */
+  /** The descriptors that keep them bound; a process that receives them keeps them bound too. */
   readonly descriptors: readonly number[];
-  /** Closes our descriptors: the ports stay as long as another process has them. */
+  /** Closes this process's descriptors: the ports stay bound as long as another process holds them. */
   handOver(): void;
 }
 
 /**
- * Checks the ports that a container is to publish, and takes them on the host. With `apart` their rules belong to a
- * socket of their own, so that they can be handed over.
+ * Checks the ports that a container is to publish, and binds them on the host. With `apart` their rules belong to a
+ * separate socket, so that they can be handed over.
  *
  * @throws {InputError} `bad-port`.
  * @throws {NetworkError} `port-taken`, `port-forbidden`.

@@ -1,5 +1,5 @@
 /**
- * The host's name servers, and what of them a container can use.
+ * The host's name servers, and those that a container can reach.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export interface ResolverConfiguration {
   readonly options: readonly string[];
 }
 
-// What systemd-resolved(8) itself asks, when /etc/resolv.conf names only its own address on the loopback.
+// The upstream servers of systemd-resolved(8), if /etc/resolv.conf names only its loopback address.
 const FILES = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
 
 /** Reads the text of a resolv.conf(5). */
@@ -32,7 +32,7 @@ export function parseResolvers(text: string): ResolverConfiguration {
   };
 }
 
-/** The text of a resolv.conf(5). */
+/** Returns the text of a resolv.conf(5). */
 export function formatResolvers({ servers, search, options }: ResolverConfiguration): string {
   return [
     ...servers.map((server) => `nameserver ${server}\n`),
@@ -50,12 +50,12 @@ function isV4(server: string): boolean {
   return parseAddress(server)?.length === 4;
 }
 
-/** The host's own configuration. */
+/** Returns the host's own configuration. */
 export function hostResolvers(): ResolverConfiguration {
   return parseResolvers(readSmallFile("/etc/resolv.conf") ?? "");
 }
 
-/** The host's configuration with only those servers that are not on its loopback. */
+/** Returns the host's configuration with only those servers that are not on its loopback. */
 export function reachableResolvers(): ResolverConfiguration {
   for (const path of FILES) {
     const found = parseResolvers(readSmallFile(path) ?? "");
@@ -65,7 +65,7 @@ export function reachableResolvers(): ResolverConfiguration {
   return { ...hostResolvers(), servers: [] };
 }
 
-/** The host's resolver on its loopback, if there is no other; the gateway of a network leads to it. IPv4 only. */
+/** Returns the host's resolver on its loopback, if there is no other; the gateway of a network leads to it. IPv4 only. */
 export function hostResolver(): Uint8Array | undefined {
   if (reachableResolvers().servers.length > 0) return undefined;
   const server = hostResolvers().servers.find((server) => isLoopback(server) && isV4(server));

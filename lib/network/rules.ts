@@ -1,5 +1,5 @@
 /**
- * The packet filter's rules for networks and for published ports, as data.
+ * nftables rules of networks and published ports, as data.
  *
  * @module
  */
@@ -84,7 +84,7 @@ function networkChains(network: RuledNetwork, outside: readonly string[]): Ruled
     chain: "raw",
     hook: { type: "filter", hook: "prerouting", priority: -300 },
     // Packets to published ports of the host's loopback are routed: none from the network may get there (CVE-2020-8558),
-    // and none may seem to come from there, or from anybody else whom the host trusts.
+    // and none may be spoofed from there or from another source that the host trusts.
     rules: [[enters, daddr(...LOOPBACK), drop], [enters, foreign, drop]],
   };
   const forward: RuledChain = {
@@ -97,13 +97,13 @@ function networkChains(network: RuledNetwork, outside: readonly string[]): Ruled
       [leaves, answers, accept],
       [leaves, wasDnat, accept],
       [leaves, drop],
-      // On another engine's bridge only answers and what that engine publishes is reached, whatever its own rules say.
+      // On another engine's bridge only replies and its published ports are reachable, whatever its own rules say.
       [enters, answers, accept],
       [enters, wasDnat, accept],
       [enters, oifkind("bridge"), ...outside.map((name) => oifname(name, true)), drop],
     ],
   };
-  // What listens on the host is not reached: the gateway answers, and so that it is found, what is asked of it by ICMP.
+  // Services of the host are unreachable, except the gateway's replies and ICMP to it.
   const input: RuledChain = {
     chain: "input",
     hook: { type: "filter", hook: "input", priority: 0 },
@@ -135,7 +135,7 @@ function networkChains(network: RuledNetwork, outside: readonly string[]): Ruled
   return [...(ip ? [raw] : []), ...(internal ? [input] : []), forward, postrouting, ...toResolver];
 }
 
-/** The name of the table with a container's published ports. */
+/** Returns the name of the table with a container's published ports. */
 export function publishedTable(id: string): string {
   return `sauropod-${id}`;
 }
@@ -146,7 +146,7 @@ export function publishedTable(id: string): string {
  */
 export function publishedRules(id: string, ports: readonly PublishedTarget[], family: "ip" | "ip6"): Message[] {
   const name = publishedTable(id);
-  // What others send to this machine's loopback must stay what it is, so that the kernel drops it.
+  // Packets from other machines to this one's loopback must stay unchanged, so that the kernel drops them.
   const chains = [["prerouting", ports.filter((port) => !isOnLoopback(port))], ["output", ports]] as const;
   return [
     newTable({ family, name, owner: true }),
@@ -175,8 +175,8 @@ function publish({ protocol: name, hostAddress, hostPort, count, address, port }
 }
 
 /**
- * Lets a network's packets pass through somebody else's chain, in place of the chain's policy: behind all rules that are
- * in it, so that what those drop stays dropped. The network's own rules still judge them.
+ * Accepts a network's packets in a chain of other software, in place of its policy: after all its rules, so that
+ * packets which those drop stay dropped. The network's own rules still apply.
  */
 export function acceptRules({ family, table, chain }: ChainPlace, bridge: string): Message[] {
   return [iifname(bridge), oifname(bridge)].map((match) =>

@@ -1,5 +1,5 @@
 /**
- * What a user can ask of a container's network, checked as far as it can be without looking at the host.
+ * Network selection: the network options of a container, checked without looking at the host.
  *
  * @module
  */
@@ -38,12 +38,14 @@ function refuse(message: string, hint: string, facts: Record<string, unknown> = 
 export function networkName(name: string): string {
   if (OTHER_NAMES.includes(name)) return DEFAULT_NETWORK;
   if (NAME.test(name)) return name;
-  return refuse(`${JSON.stringify(name)} is not a network's name`, "letters, digits, -, _ and ., at most 63", { name });
+  return refuse(`invalid network name ${JSON.stringify(name)}`, "use letters, digits, -, _ and ., at most 63", {
+    name,
+  });
 }
 
 function checkAlias(alias: string): string {
   if (ALIAS.test(alias)) return alias;
-  return refuse(`${JSON.stringify(alias)} is not a name for a container on a network`, "letters, digits, -, _ and .");
+  return refuse(`invalid network alias ${JSON.stringify(alias)}`, "use letters, digits, -, _ and .");
 }
 
 function membership(text: string): Membership {
@@ -54,7 +56,10 @@ function membership(text: string): Membership {
     const [, key, value = ""] = /^(ip|alias)=(.+)$/.exec(setting) ?? [];
     if (key === "ip") address = value;
     else if (key === "alias") aliases.push(checkAlias(value));
-    else refuse(`--network ${text}: ${JSON.stringify(setting)} is no setting`, "NAME:ip=ADDRESS,alias=NAME");
+    else {refuse(
+        `invalid --network ${text}: unknown setting ${JSON.stringify(setting)}`,
+        "use NAME:ip=ADDRESS,alias=NAME",
+      );}
   }
   return { network: networkName(name), aliases, ...(address === undefined ? {} : { address }) };
 }
@@ -77,16 +82,16 @@ const NOT_JOINED = [
 ] as const;
 
 function alone(mode: string, texts: readonly string[], options: ContainerNetworkOptions): void {
-  if (texts.length > 1) refuse(`--network ${mode} cannot be joined with another`, `leave out the others`);
+  if (texts.length > 1) refuse(`cannot combine --network ${mode} with another network`, "omit the others");
   for (const [name, flag] of mode.startsWith("container:") ? NOT_JOINED : ONLY_BRIDGED) {
     const value = options[name];
     if (value === undefined || value === false || (Array.isArray(value) && value.length === 0)) continue;
-    refuse(`${flag} has no meaning with --network ${mode}`, `leave one of them out`, { mode });
+    refuse(`cannot combine ${flag} with --network ${mode}`, "omit one of them", { mode });
   }
 }
 
 /**
- * Reads the network options.
+ * Resolves the network options.
  *
  * @throws {InputError} `bad-network`.
  */
@@ -97,16 +102,16 @@ export function selectNetwork(options: ContainerNetworkOptions): NetworkSelectio
   const special = texts.find((text) => text === "none" || text === "host" || text.startsWith("container:"));
   if (special !== undefined) {
     alone(special, texts, options);
-    if (special === "container:") refuse("--network container: names no container", "container:NAME");
+    if (special === "container:") refuse("invalid --network container: missing container name", "use container:NAME");
     if (special === "none" || special === "host") return { mode: special };
     return { mode: "container", container: special.slice("container:".length) };
   }
   const memberships = texts.map(membership);
   const names = memberships.map((one) => one.network);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) refuse(`--network ${twice} is named twice`, "once is enough");
+  if (twice !== undefined) refuse(`duplicate --network ${twice}`, "name each network once");
   if (options.bridgeAddress !== undefined && !names.includes(DEFAULT_NETWORK)) {
-    refuse(`--bridge-addr belongs to the network ${DEFAULT_NETWORK}`, "sauropod network create has --gateway");
+    refuse(`cannot use --bridge-addr without network ${DEFAULT_NETWORK}`, "use sauropod network create --gateway");
   }
   const aliases = networkAliases.map(checkAlias);
   return {

@@ -1,5 +1,5 @@
 /**
- * Steps that start the container's process: control groups, the clone, and what must hold before anything else.
+ * Clone steps: control groups, clone3, and the parent-death check of the container's process.
  *
  * @module
  */
@@ -59,7 +59,7 @@ function filterDevices({ path, deviceFilter }: GroupPlan): Program {
   ];
 }
 
-/** The group that the container is in. */
+/** Returns the group that the container is in. */
 function groupOf({ path, inner }: GroupPlan): string {
   return inner?.path ?? path;
 }
@@ -74,7 +74,7 @@ function joinGroup(group: GroupPlan): Program {
   ];
 }
 
-/** The folders of the overlay, if the container is new. */
+/** Returns the directories of the overlay, if the container is new. */
 export function makeFoldersOf(spec: ContainerSpec): Program {
   return ["upper", "work"].map((name) =>
     callerStep(`make the container's ${name} folder`, call.mkdir(`${spec.rootfs.folder}/${name}`, 0o755), {
@@ -136,8 +136,8 @@ export function openCallerPidfd(): Program {
 export function dieWith(owner: call.Descriptor): Program {
   return [
     step("die when the caller dies", call.dieWithParent),
-    step("look whether the caller still lives", call.pollNow(owner), { save: "orphaned" }),
-    step("go on only if it does", call.expect({ cell: "orphaned" }, -1n, 0n, "ESRCH")),
+    step("check whether the caller is alive", call.pollNow(owner), { save: "orphaned" }),
+    step("require that it is alive", call.expect({ cell: "orphaned" }, -1n, 0n, "ESRCH")),
   ];
 }
 

@@ -1,5 +1,5 @@
 /**
- * From what a container is to be to the program that makes it so.
+ * Compiler from a ContainerSpec to its program.
  *
  * @module
  */
@@ -30,14 +30,14 @@ function isBelow(folder: string): (path: string) => boolean {
 
 const inDev = isBelow("/dev"), inSys = isBelow("/sys"), inProc = isBelow("/proc");
 
-// What is made before /proc is there cannot lead through /proc/self/fd to a folder of the host.
+// Mounts made before /proc exists cannot lead through /proc/self/fd to a directory of the host.
 function fromImage(path: string): boolean {
   return !inDev(path) && !inSys(path) && !inProc(path);
 }
 
 /**
- * All up to the command, in its working directory. The user's mounts come before the file systems that they could disturb: a
- * symbolic link of the image as a target then leads to a folder of the image, which /dev, /proc or /sys covers afterwards.
+ * Returns all up to the command, in its working directory. The user's mounts come before the file systems that they could disturb: a
+ * symbolic link of the image as a target then leads to a directory of the image, which /dev, /proc or /sys covers afterwards.
  */
 function make(spec: ContainerSpec, wiring: LaunchFds): Program {
   const { process } = spec;
@@ -67,8 +67,8 @@ function make(spec: ContainerSpec, wiring: LaunchFds): Program {
 }
 
 /**
- * The program that makes the container `spec`, in order. It ends in the shim, which goes on with {@linkcode compileLast}'s.
- * A monitor, which is the shim itself, executes a command without an init right away. Pure.
+ * Compiles the program that creates the container `spec` without executing its command. Its process then waits for the
+ * program of {@linkcode compileCommand} at the other end of the pipe that is wired as init's program. Pure.
  */
 export function compile(spec: ContainerSpec, wiring: LaunchFds): Program {
   const { process } = spec;
@@ -78,20 +78,20 @@ export function compile(spec: ContainerSpec, wiring: LaunchFds): Program {
   ];
 }
 
-/** The program that executes the command of a container that has been made, in the shim. Pure. */
+/** Returns the program that executes the command of a container that has been made, in the shim. Pure. */
 export function compileLast(process: ProcessSpec, wiring: LaunchFds): Program {
   return process.init ? initCommand(process, wiring) : becomeCommand(process, wiring);
 }
 
 /**
- * The program that makes the container `spec` but for its command. Its process then waits for {@linkcode compileCommand}'s,
+ * Returns the program that makes the container `spec` but for its command. Its process then waits for {@linkcode compileCommand}'s,
  * at the other end of the pipe that is wired as init's program. Pure.
  */
 export function compileAhead(spec: ContainerSpec, wiring: LaunchFds): Program {
   return [...make(spec, wiring), ...execShim(spec.process.init ? "init" : "join", wiring)];
 }
 
-/** The program that executes a command in a container that was made ahead, in the folder `cwd`. Pure. */
+/** Returns the program that executes a command in a container that was made ahead, in the directory `cwd`. Pure. */
 export function compileCommand(process: ProcessSpec, wiring: LaunchFds, cwd: string): Program {
   return [
     ...(process.cwd === cwd ? [] : changeDirectory(process)),

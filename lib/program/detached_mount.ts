@@ -1,6 +1,6 @@
 /**
- * Steps that mount the files of a container that does not run, for us to look at: in a mount namespace that is gone at
- * once, so that what is left is a tree attached nowhere, which goes with its descriptor.
+ * Detached mount of a stopped container's files: made in a mount namespace that ends at once, so that only a detached
+ * tree remains, which goes with its descriptor.
  *
  * @module
  */
@@ -12,17 +12,17 @@ import type { BindMount } from "./spec.ts";
 import { dieWithCaller, openCallerPidfd } from "./clone.ts";
 import { mountOverlay, openSource, openTarget, pivot, source, target } from "./rootfs.ts";
 
-/** What to look at. */
+/** The files to mount. */
 export interface View {
-  /** The folder to mount it on, the container's own: `upper` and `work` are in it. */
+  /** The directory to mount it on, the container's own: `upper` and `work` are in it. */
   readonly folder: string;
-  /** The folders of the image, absolute, uppermost first. */
+  /** The directories of the image, absolute, uppermost first. */
   readonly lower: readonly string[];
   /** The image alone, or the container. */
   readonly shows: "image" | "container";
-  /** What can be written: everything, what volumes hold, or nothing. */
+  /** The writable part: everything, the content of volumes, or nothing. */
   readonly writable: "all" | "volumes" | "nothing";
-  /** Whether what is written need not reach the disk. Default: it must. */
+  /** Whether writes need not reach the disk. Default: they must. */
   readonly volatile?: boolean;
   /** Volumes to show. Those whose target is not there and cannot be made are left out. */
   readonly volumes: readonly BindMount[];
@@ -50,7 +50,7 @@ function attach(mount: BindMount): Program {
   ];
 }
 
-/** The program that leaves a descriptor of the tree's top in the register `VIEW.tree`. Pure. */
+/** Returns the program that leaves a descriptor of the tree's top in the register `VIEW.tree`. Pure. */
 export function compileView({ folder, lower, shows, writable, volumes, volatile = false }: View): Program {
   const made = register("tree"), restricted = flags("MS", "NOSUID", "NODEV", "NOEXEC");
   const rootOnly = flags("MS", "REMOUNT", "BIND", "RDONLY", "NOSUID", "NODEV", "NOEXEC");
@@ -69,12 +69,12 @@ export function compileView({ folder, lower, shows, writable, volumes, volatile 
     ...volumes.map(openSource),
     ...mountOverlay({ folder, lower, volatile }, restricted, shows === "container"),
     ...pivot(folder),
-    step("create files with the modes given", call.umask(0)),
+    step("clear the umask", call.umask(0)),
     ...volumes.flatMap(attach),
     ...(writable === "volumes" ? [step("make the root read-only", call.mount(null, "/", null, rootOnly))] : []),
-    step("copy the tree of mounts, attached nowhere", call.openTree("/"), { save: "tree" }),
-    step("restrict it", call.setTreeAttributes(made, attributes)),
+    step("clone the mount tree, detached", call.openTree("/"), { save: "tree" }),
+    step("restrict the mount tree", call.setTreeAttributes(made, attributes)),
     callerStep("take it", call.pidfdGetfd(register(VIEW.pidfd), made), { save: VIEW.tree }),
-    step("end, and the namespace with it", call.exit),
+    step("exit, which ends the namespace", call.exit),
   ];
 }

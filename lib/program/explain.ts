@@ -1,5 +1,5 @@
 /**
- * Programs for people: every system call as a manual page or strace would write it.
+ * Rendering of programs for `explain`: each system call as a manual page or strace writes it.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Argument, Call, Program, Step } from "../../ffi/program/model.ts";
 
 /** One step as data that JSON can hold. */
 export interface ExplainedStep {
-  /** What it is for. */
+  /** Its purpose. */
   label: string;
   /** Which process runs it. */
   actor: "caller" | "container";
@@ -23,7 +23,7 @@ export interface ExplainedStep {
   ignore?: readonly string[];
 }
 
-/** What to show of a program. */
+/** Options of the rendering. */
 export interface ExplainOptions {
   /** Also the values of environment variables, which may be secrets. Default: false, their names only. */
   readonly showEnv?: boolean;
@@ -48,7 +48,7 @@ function isTexts(value: Argument): value is readonly string[] {
   return Array.isArray(value);
 }
 
-/** A call as text: `mount("proc", ".", "proc", MS_NOSUID, NULL)`; without the values of environment variables. */
+/** Returns a call as text: `mount("proc", ".", "proc", MS_NOSUID, NULL)`; without the values of environment variables. */
 export function formatCall({ call, args }: Call, { showEnv = false }: ExplainOptions = {}): string {
   const shown = args.map((value, i) =>
     !showEnv && i === ENVIRONMENT[call] && isTexts(value)
@@ -58,7 +58,7 @@ export function formatCall({ call, args }: Call, { showEnv = false }: ExplainOpt
   return `${call}(${shown.map(argument).join(", ")})`;
 }
 
-/** The steps of `program` as data. */
+/** Returns the steps of `program` as data. */
 export function explain(program: Program, options: ExplainOptions = {}): ExplainedStep[] {
   return program.map(({ label, actor, save, when, ignore, ...rest }) => ({
     label,
@@ -79,7 +79,7 @@ function formatStep(step: Step, number: number, options: ExplainOptions): string
   return `${String(number).padStart(4)}  ${formatCall(step, options)}${details.join("")}`;
 }
 
-/** The steps of `program` as a text: reasons as headings, calls numbered below them. */
+/** Returns the steps of `program` as a text: reasons as headings, calls numbered below them. */
 export function formatProgram(program: Program, options: ExplainOptions = {}): string {
   const lines: string[] = [];
   let actor = "", label = "";

@@ -1,6 +1,5 @@
 /**
- * Steps that build /dev, /proc and /sys as the OCI runtime specification's Linux part lists them, and hide what a
- * container must not see or change.
+ * Steps that set up /dev, /proc and /sys as the OCI runtime specification for Linux lists them, and mask paths.
  *
  * @module
  */
@@ -122,19 +121,19 @@ function readOnlyPath(path: string): Program {
 const EMPTY = "/dev/.empty";
 
 function hideFolder(path: string): Step {
-  return step(`hide ${path}`, call.mount(EMPTY, path, null, flags("MS", "BIND")), { ignore: ["ENOENT"] });
+  return step(`mask ${path}`, call.mount(EMPTY, path, null, flags("MS", "BIND")), { ignore: ["ENOENT"] });
 }
 
-// A removed folder stays empty for ever, which spares a file system for each folder that is hidden.
+// A removed directory stays empty for ever, which spares a file system for each directory that is hidden.
 const HIDDEN: Program = [
   ...MASKED_FILES.map((path) =>
-    step(`hide ${path}`, call.mount("/dev/null", path, null, flags("MS", "BIND")), { ignore: ["ENOENT"] })
+    step(`mask ${path}`, call.mount("/dev/null", path, null, flags("MS", "BIND")), { ignore: ["ENOENT"] })
   ),
-  step("make an empty folder to hide others with", call.mkdir(EMPTY, 0o555)),
+  step("create an empty directory to mask others with", call.mkdir(EMPTY, 0o555)),
   ...MASKED_FOLDERS.map(hideFolder),
 ];
 const READABLE: Program = [
-  step("remove the empty folder, so that it stays empty", call.rmdir(EMPTY)),
+  step("remove the empty directory, so that it stays empty", call.rmdir(EMPTY)),
   ...READ_ONLY.flatMap(readOnlyPath),
 ];
 

@@ -1,6 +1,6 @@
 /**
- * The program that runs one more command in a running container. It is walked by a process of the shim's own, so that
- * nothing of the caller's memory is in reach of the container.
+ * Program of `exec`: runs a command in a running container. A process of the shim executes it, so that the container
+ * cannot reach the caller's memory.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import type { LaunchFds } from "./launch_fds.ts";
 
 const KINDS = ["NEWNS", "NEWPID", "NEWUTS", "NEWIPC", "NEWNET", "NEWCGROUP"] as const;
 
-/** What joining needs from the moment in which it happens. All are descriptors of the process that walks the program. */
+/** Descriptors for joining, in the process that executes the program. */
 export interface ExecFds {
   /** A pidfd of the container's first process. */
   readonly container: number;
@@ -27,8 +27,8 @@ export interface ExecFds {
   /** Whether the command is to die with the caller, which has the other end of `report`. Default: it lives on. */
   readonly diesWithCaller?: boolean;
   /**
-   * The pipe that is told which process runs the command. Default: we wait for the command, which is in our session and
-   * process group, and dies with us.
+   * The pipe that reports the PID of the command. Default: the caller waits for the command, which is in the caller's
+   * session and process group and dies with the caller.
    */
   readonly report?: number;
 }
@@ -41,16 +41,16 @@ function joinGroup(file: string): Program {
   ];
 }
 
-/** What the command's process does before all else. */
+/** Returns the first steps of the command's process. */
 function goOn({ report, diesWithCaller }: ExecFds): Program {
   if (report === undefined) {
     return [
-      step("go on in a process of the container's, and wait for it", call.goOnInChild),
-      step("die when the one that waits dies", call.dieWithParent),
+      step("continue in a process inside the container, and wait for it", call.goOnInChild),
+      step("die when the waiting process dies", call.dieWithParent),
     ];
   }
   return [
-    step("go on in a process of the container's", call.goOnInSibling(report)),
+    step("continue in a process inside the container", call.goOnInSibling(report)),
     // Of the pipe's other end there is one, the caller's.
     ...(diesWithCaller ? dieWith(report) : []),
   ];
@@ -67,7 +67,10 @@ function closeAllBut(fd: number | undefined): Program {
 
 const isOfProcesses = ({ resource }: Rlimit): boolean => resource === "nproc";
 
-/** Resource limits for the process that starts the command's, which is the user's for a moment, too, or while it waits. */
+/**
+ * Returns the resource limits for the intermediate process, which belongs to the container's user for a moment or while
+ * it waits.
+ */
 function limitsBefore({ rlimits }: ProcessSpec): Rlimit[] {
   const more = (value: number): number => value < 0 ? value : value + 1;
   return rlimits.map((limit) =>
@@ -76,15 +79,14 @@ function limitsBefore({ rlimits }: ProcessSpec): Rlimit[] {
 }
 
 /**
- * The program that enters a container's control groups and namespaces and executes a command there. Before any of its
- * processes can be seen in the container, and be stopped and looked into by one with CAP_SYS_PTRACE, all privileges and
- * descriptors are given up that the command is not to have, but for the pipe to the caller. `groups` are the files by which
- * groups are joined. Pure.
+ * Returns the program that joins a container's control groups (through the files `groups`) and namespaces and executes
+ * a command there. Before any of its processes is visible in the container, where one with CAP_SYS_PTRACE could inspect
+ * it, all privileges and descriptors that the command must not have are dropped, except the pipe to the caller. Pure.
  */
 export function joinProgram(process: ProcessSpec, groups: readonly string[], wiring: ExecFds): Program {
   const { terminal, report } = wiring;
   return [
-    step("let nobody look into this process", call.notDumpable),
+    step("make this process not dumpable", call.notDumpable),
     ...groups.flatMap(joinGroup),
     step("enter the container's namespaces", call.setns(wiring.container, ...KINDS)),
     step("reset all signals", call.defaultSignals),
@@ -94,20 +96,20 @@ export function joinProgram(process: ProcessSpec, groups: readonly string[], wir
     ...dropPrivileges({ ...process, rlimits: limitsBefore(process) }),
     ...confirmDirectory(process),
     // With another user fs.suid_dumpable holds.
-    step("let nobody look into it", call.notDumpable),
+    step("make it not dumpable", call.notDumpable),
     ...goOn(wiring),
     ...(report === undefined ? [] : process.rlimits.filter(isOfProcesses).flatMap(setLimit)),
     ...(report === undefined ? [] : [step("lead a new session", call.setsid)]),
     ...(terminal === undefined ? [] : [step("take the terminal", call.controlTerminal(terminal))]),
     step("close all other descriptors on execution", call.closeOnExecFrom(3)),
-    step("set the usual umask", call.umask(0o022)),
+    step("set umask 022", call.umask(0o022)),
     step("unblock signals", call.unblockSignals),
     ...execute(process),
   ];
 }
 
 /**
- * The caller's program that starts the process which walks {@linkcode joinProgram}; `home` is as of
+ * Returns the caller's program that starts the process which walks {@linkcode joinProgram}; `home` is as of
  * {@linkcode spawnOutsideSession}.
  */
 export function startJoin(
@@ -121,7 +123,9 @@ export function startJoin(
   return [
     ...spawnOutsideSession("start a process that joins the container", "joiner", home),
     step("close all descriptors on execution", call.closeOnExecFrom(3)),
-    ...inherited.filter((fd) => fd > 2).map((fd) => step("except what the command needs", call.stayOpen(fd))),
+    ...inherited.filter((fd) => fd > 2).map((fd) =>
+      step("keep the descriptors that the command needs", call.stayOpen(fd))
+    ),
     step("execute the shim", call.execveFd(shim, argv, [])),
   ];
 }

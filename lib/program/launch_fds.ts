@@ -1,5 +1,5 @@
 /**
- * What a program needs from the moment in which it runs, beside the specification.
+ * Descriptors and terminal size for the launch of a program, beside its specification.
  *
  * @module
  */
@@ -10,7 +10,7 @@
  */
 export type Stream = { readonly fd: number; readonly mode?: number } | "terminal";
 
-/** The mode of a pipe that nobody but the caller and the container has. */
+/** Mode of a pipe between only the caller and the container. */
 export const OWN_PIPE = 0o666;
 
 /** The size of a terminal in characters. */

@@ -1,5 +1,5 @@
 /**
- * The other programs of a detached container's monitor: starting the container again, and taking away what must not stay.
+ * Programs of a detached container's monitor: restart and cleanup.
  *
  * @module
  */
@@ -13,8 +13,8 @@ import type { ContainerSpec } from "./spec.ts";
 const BUSY = ["ENOENT", "EBUSY", "ENOTEMPTY", "EROFS"] as const;
 
 /**
- * Starts a process whose pidfd goes to the register `pidfd`; in the v2 group at `home`, if one is given, so that it does
- * not end with the session or service that we belong to.
+ * Returns the steps that start a process with its pidfd in the register `pidfd`; in the v2 group at `home` if given, so
+ * that it outlives the caller's session or service.
  */
 export function spawnOutsideSession(label: string, pidfd: string, home: string | undefined): Program {
   if (home === undefined) return [callerStep(label, call.clone3(flags("CLONE", "PIDFD"), pidfd))];
@@ -25,15 +25,15 @@ export function spawnOutsideSession(label: string, pidfd: string, home: string |
   ];
 }
 
-/** A group that has all it needs. */
+/** Returns a group that has all it needs. */
 function existing({ deviceFilter: _deviceFilter, inner, ...group }: GroupPlan): GroupPlan {
   const nothing = { enable: [], writes: [] };
   return { ...group, ...nothing, ...(inner && { inner: { ...inner, ...nothing } }) };
 }
 
 /**
- * What a container is to be when its monitor starts it again: in the network namespace that was kept at `networkPlace`,
- * and in control groups that have their limits.
+ * Returns the specification of a restarted container: in the network namespace kept at `networkPlace`, and in its
+ * existing control groups.
  */
 export function restartSpec(spec: ContainerSpec, networkPlace: number): ContainerSpec {
   const { network, cgroups } = spec;
@@ -45,21 +45,21 @@ export function restartSpec(spec: ContainerSpec, networkPlace: number): Containe
   };
 }
 
-/** What is to be taken away at the end of a container. */
+/** Resources to remove at the end of a container. */
 export interface Resources {
   /** The descriptors that hold its published ports. */
   readonly ports: readonly number[];
   /** Control groups that there may be, innermost first. */
   readonly groups: readonly string[];
-  /** The container's folder, if it is not to be kept. */
+  /** The container's directory, if it is not to be kept. */
   readonly folder?: string;
   /** The descriptor that holds the claim to it. */
   readonly claim: number;
-  /** The marks that say whose it is. */
+  /** The ownership links. */
   readonly marks: readonly string[];
 }
 
-/** The registers of {@linkcode removeAtOnce} tell which groups are still there: those that hold an error but ENOENT. */
+/** Returns the registers of {@linkcode removeAtOnce} tell which groups are still there: those that hold an error but ENOENT. */
 export function removeAtOnce(groups: readonly string[]): Program {
   return groups.flatMap((path): Program => [
     callerStep(`remove the control group ${path}/${INNER}`, call.rmdir(`${path}/${INNER}`), { ignore: BUSY }),
@@ -67,7 +67,7 @@ export function removeAtOnce(groups: readonly string[]): Program {
   ]);
 }
 
-/** Takes away what must not stay of a container. */
+/** Returns the program that removes a container's resources. */
 export function cleanupProgram({ ports, groups, folder, claim, marks }: Resources): Program {
   const removeGroup = (path: string): Program => [
     callerStep(`remove the control group ${path}`, call.removeGroup(path), {
@@ -81,7 +81,7 @@ export function cleanupProgram({ ports, groups, folder, claim, marks }: Resource
     callerStep("remove its files", call.removeTree(path), { ignore: ["EPERM", "EROFS", "EBUSY", "EIO"] }),
   ];
   return [
-    // Before its marks are gone, so that who starts it then finds them free.
+    // Before the ownership links, so that the next start finds the ports free.
     ...ports.map((fd) => callerStep("let go of published ports", call.close(fd))),
     ...groups.flatMap(removeGroup),
     ...(folder === undefined ? [] : removeFolder(folder)),

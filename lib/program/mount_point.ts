@@ -1,5 +1,5 @@
 /**
- * Mounting file systems: where the image cannot lead them astray, and an overlay of very many layers.
+ * Mount steps that an image's symbolic links cannot redirect, and overlays of very many layers.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import * as call from "../../ffi/program/calls.ts";
 import { type Flags, flags } from "../../ffi/program/flags.ts";
 import { type Program, register, step } from "../../ffi/program/model.ts";
 
-/** Mounts a file system on a folder right below the root, which must be a folder and no symbolic link. */
+/** Mounts a file system on a directory right below the root, which must be a directory and no symbolic link. */
 export function mountOnTop(
   type: string,
   path: string,
@@ -20,26 +20,26 @@ export function mountOnTop(
   const opened = `folder:${path}`;
   return [
     step(`make ${path}`, call.mkdir(path, 0o755), { ignore: ["EEXIST"] }),
-    step(`open ${path}, which must be a folder`, call.open(path, flags("O", "PATH", "DIRECTORY", "NOFOLLOW")), {
+    step(`open ${path}, which must be a directory`, call.open(path, flags("O", "PATH", "DIRECTORY", "NOFOLLOW")), {
       save: opened,
     }),
-    step(`go to ${path}`, call.fchdir(register(opened))),
+    step(`change to ${path}`, call.fchdir(register(opened))),
     step(label, call.mount(source, ".", type, how, data)),
-    step("go back to the root", call.chdir("/")),
+    step("change to the root", call.chdir("/")),
   ];
 }
 
-/** What is there beside the layers. */
+/** The directories of an overlay beside its layers. */
 interface Above {
-  /** Whether `upper` and `work` of the container's folder are above them. */
+  /** Whether `upper` and `work` of the container's directory are above them. */
   readonly upper: boolean;
-  /** Whether what is written need not reach the disk. */
+  /** Whether writes need not reach the disk. */
   readonly volatile: boolean;
 }
 
 /**
  * Mounts an overlay of more layers than the options of mount(2) can name, on `folder`: fsconfig(2) takes one after the
- * other, from Linux 6.8 on. `names` are its lower folders, uppermost first, as seen from the working directory, which is
+ * other, from Linux 6.8 on. `names` are its lower directories, uppermost first, as seen from the working directory, which is
  * another one afterwards.
  */
 export function mountManyLayers(folder: string, names: readonly string[], how: Flags, above: Above): Program {
@@ -48,9 +48,9 @@ export function mountManyLayers(folder: string, names: readonly string[], how: F
   // The attributes of mounts have the values of the flags of mount(2).
   const attributes = { ...how, text: how.text.replaceAll("MS_", "MOUNT_ATTR_") };
   return [
-    step("begin an overlay", call.fsopen("overlay"), { save: overlay.register }),
+    step("open an overlay context", call.fsopen("overlay"), { save: overlay.register }),
     ...names.map((name) => set(`add the layer ${name}, by itself as Linux 6.8 can`, "lowerdir+", name)),
-    step("go to the container's folder", call.chdir(folder)),
+    step("change to the container's directory", call.chdir(folder)),
     ...(above.upper
       ? [
         set("add what the container changes", "upperdir", "upper"),
@@ -58,8 +58,8 @@ export function mountManyLayers(folder: string, names: readonly string[], how: F
       ]
       : []),
     ...(above.volatile ? [set("what is written need not reach the disk", "volatile", null)] : []),
-    step("make the overlay", call.fsconfigCreate(overlay)),
-    step("make a mount of it", call.fsmount(overlay, attributes), { save: tree.register }),
+    step("create the overlay", call.fsconfigCreate(overlay)),
+    step("create a mount of the overlay", call.fsmount(overlay, attributes), { save: tree.register }),
     step("mount overlay on /", call.attach(tree, folder)),
   ];
 }

@@ -1,5 +1,5 @@
 /**
- * Steps that give the container its network, and the files by which it finds names.
+ * Network steps: namespace, interfaces, and the files for name resolution.
  *
  * @module
  */
@@ -18,7 +18,7 @@ const LOOPBACK = 1;
 
 const OURS = "netlink", HOSTS = "host-netlink";
 
-/** Opens what the container needs of networks outside: the namespace that it is to join, or a socket on the host's. */
+/** Returns the steps that open the network namespace to join, or a socket in the host's. */
 export function openNetwork({ network }: ContainerSpec): Program {
   if (network.mode === "join") {
     const open = call.open(network.namespace, flags("O", "RDONLY"));
@@ -43,7 +43,7 @@ export function keepNetwork({ network }: ContainerSpec, { networkPlace }: Launch
     step("open its network namespace", call.open("/proc/self/ns/net", flags("O", "RDONLY")), { save: own.register }),
     callerStep("take it", call.pidfdGetfd(register(REGISTERS.pidfd), own), { save: kept.register }),
     callerStep("and hold on to it", call.dup(kept, networkPlace)),
-    step("close it", call.close(own)),
+    step("close the network namespace", call.close(own)),
   ];
 }
 
@@ -97,8 +97,8 @@ export function connectNetwork({ network }: ContainerSpec, wiring: LaunchFds): P
   const socket = register(OURS);
   return [
     step("open a socket to configure the network", call.routeSocket, { save: OURS }),
-    step("ask for errors in words", call.setNetlinkOption(socket, "NETLINK_EXT_ACK")),
-    step("and in short", call.setNetlinkOption(socket, "NETLINK_CAP_ACK")),
+    step("request extended error messages", call.setNetlinkOption(socket, "NETLINK_EXT_ACK")),
+    step("request short error replies", call.setNetlinkOption(socket, "NETLINK_CAP_ACK")),
     ask(setUp(LOOPBACK, "lo")),
     ...network.interfaces.flatMap((one) => connect(one, wiring)).map((message) => ask(message)),
     // Otherwise the first packets could be lost, and it takes a second until they are sent again.
@@ -117,13 +117,16 @@ export function openFiles({ files }: ContainerSpec): Program {
   );
 }
 
-/** Puts a file over what the image has there; one that is a symbolic link there leads nowhere any more. */
+/** Returns the steps that mount a file over the image's; a symbolic link there is replaced first. */
 function putFile(path: string, mount: Step): Program {
   const link = `link:${path}`;
   const memory = { bytes: new Uint8Array(8), text: "target" };
   return [
-    step(`look whether ${path} is a link`, call.readlink(path, memory), { save: link, ignore: ["ENOENT", "EINVAL"] }),
-    step("a file takes its place", call.unlink(path), { when: link }),
+    step(`check whether ${path} is a symbolic link`, call.readlink(path, memory), {
+      save: link,
+      ignore: ["ENOENT", "EINVAL"],
+    }),
+    step("replace it with a file", call.unlink(path), { when: link }),
     step(`make ${path}`, call.createFile(path, 0o644), { ignore: ["EEXIST"] }),
     mount,
   ];
@@ -136,13 +139,13 @@ function makeFile({ path, text, source }: FileSpec): Program {
     step(`write ${path}`, call.open(HIDDEN, flags("O", "WRONLY", "CREAT", "EXCL"), 0o644), { save: file }),
     step(`write ${path}`, call.write(register(file), text)),
     ...putFile(path, step(label, call.mount(HIDDEN, path, null, flags("MS", "BIND")))),
-    step("nobody else sees it", call.unlink(HIDDEN)),
+    step("detach the temporary file", call.unlink(HIDDEN)),
   ];
 }
 
 /**
- * Makes the container's own files, in a file system in memory that nothing but their mounts leads to. The user's mounts
- * come later: none of what is done here can reach them.
+ * Returns the steps that create the container's own files in a tmpfs that is reachable only through their mounts. They
+ * precede the user's mounts, which they therefore cannot reach.
  */
 export function makeFiles({ files }: ContainerSpec): Program {
   if (files.length === 0) return [];
@@ -150,6 +153,6 @@ export function makeFiles({ files }: ContainerSpec): Program {
     ...mountOnTop("tmpfs", PLACE, flags("MS", "NOSUID", "NODEV", "NOEXEC"), "mode=755,size=1m"),
     step("make /etc", call.openTarget("/etc", "directory"), { ignore: ["EROFS"] }),
     ...files.flatMap(makeFile),
-    step(`leave ${PLACE} as it was`, call.umount(PLACE, flags("MNT", "DETACH"))),
+    step(`unmount ${PLACE}`, call.umount(PLACE, flags("MNT", "DETACH"))),
   ];
 }

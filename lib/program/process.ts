@@ -1,6 +1,6 @@
 /**
- * Steps that turn the container's process into the command: its terminal and streams, its user and privileges, and
- * the execution.
+ * Steps from the container's process to its command: terminal, streams, resource limits, credentials, capabilities and
+ * execve.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { CAPABILITIES, type Capability, capabilityMask } from "../host/capabilit
 import type { ContainerSpec, ProcessSpec, Rlimit } from "./spec.ts";
 import { type LaunchFds, REGISTERS } from "./launch_fds.ts";
 
-/** Makes the container's own terminal and hands its other side to the caller. */
+/** Returns the steps that open the container's pseudo-terminal and hand its master to the caller. */
 export function makeTerminal(spec: ContainerSpec, wiring: LaunchFds): Program {
   if (!wiring.streams.includes("terminal")) return [];
   const master = register("master"), slave = register("slave");
@@ -21,9 +21,9 @@ export function makeTerminal(spec: ContainerSpec, wiring: LaunchFds): Program {
   return [
     step("open a pseudo-terminal", call.open("/dev/pts/ptmx", flags("O", "RDWR", "NOCTTY")), { save: "master" }),
     step("unlock the pseudo-terminal", call.unlockTerminal(master)),
-    step("open its container side", call.openTerminalPeer(master), { save: "slave" }),
-    ...(size ? [step("set its size", call.setWindowSize(master, size.columns, size.rows))] : []),
-    step("give it to the user", call.fchown(slave, spec.process.identity.uid)),
+    step("open the terminal's container side", call.openTerminalPeer(master), { save: "slave" }),
+    ...(size ? [step("set the terminal's size", call.setWindowSize(master, size.columns, size.rows))] : []),
+    step("give the terminal to the user", call.fchown(slave, spec.process.identity.uid)),
     step("make /dev/console", call.createFile("/dev/console", 0o600)),
     step("mount the terminal on /dev/console", call.mount("/dev/pts/0", "/dev/console", null, flags("MS", "BIND"))),
     callerStep("take the terminal's other side", call.pidfdGetfd(register(REGISTERS.pidfd), master), {
@@ -46,7 +46,7 @@ export function setLimit({ resource, soft, hard }: Rlimit): Program {
   return [step(`limit ${resource} to ${soft}:${hard}`, call.setrlimit(limit, bits(soft), bits(hard)))];
 }
 
-/** Resource limits, capabilities, user and groups of the command. */
+/** Returns the steps that set the command's resource limits, capabilities, user and groups. */
 export function dropPrivileges(process: ProcessSpec): Program {
   const { uid, gid, groups } = process.identity;
   const kept = uid === 0 ? process.capabilities : process.ambient;
@@ -54,13 +54,16 @@ export function dropPrivileges(process: ProcessSpec): Program {
   const dropped = CAPABILITIES.filter((name) => !process.capabilities.includes(name));
   const text = (names: readonly Capability[]): string => names.map((name) => `CAP_${name}`).join("|") || "0";
   return [
-    step("leave the caller's keyring", call.joinSessionKeyring, { ignore: ["ENOSYS"] }),
+    step("join a new session keyring", call.joinSessionKeyring, { ignore: ["ENOSYS"] }),
     ...process.rlimits.flatMap(setLimit),
-    step("give up all other capabilities for good", call.dropBounding(capabilityMask(dropped), text(dropped))),
+    step(
+      "drop all other capabilities from the bounding set",
+      call.dropBounding(capabilityMask(dropped), text(dropped)),
+    ),
     step("set supplementary groups", call.setgroups(groups)),
-    step(`become group ${gid}`, call.setresgid(gid)),
+    step(`set group ${gid}`, call.setresgid(gid)),
     ...(inherited.length ? [step("keep capabilities across the change of user", call.keepCapabilities)] : []),
-    step(`become user ${uid}`, call.setresuid(uid)),
+    step(`set user ${uid}`, call.setresuid(uid)),
     step(
       "keep only the capabilities allowed",
       call.capset(
@@ -70,13 +73,13 @@ export function dropPrivileges(process: ProcessSpec): Program {
       ),
     ),
     ...inherited.map((name) => step(`keep ${name} for the command`, call.raiseAmbient(numbered(name)))),
-    ...(process.noNewPrivileges ? [step("gain no privileges ever again", call.noNewPrivileges)] : []),
+    ...(process.noNewPrivileges ? [step("set no_new_privs", call.noNewPrivileges)] : []),
   ];
 }
 
 const FIRST_BYTE = 0xffn, SLASH = 0x2fn;
 
-/** What the name of every register begins with that keeps why a candidate could not be executed. */
+/** Prefix of the registers that keep a candidate's errno. */
 export const CANDIDATE = "candidate:";
 
 /** The label of the step that is reached when no candidate could be executed. */
@@ -111,15 +114,15 @@ const ENTERED = "working-directory", REFUSED = "refused-directory";
  * himself. {@linkcode confirmDirectory} follows once they are.
  */
 export function enterDirectory({ cwd }: ProcessSpec): Program {
-  return [step(`go to ${cwd}`, call.chdir(cwd), { save: ENTERED, ignore: ["EACCES"] })];
+  return [step(`change to ${cwd}`, call.chdir(cwd), { save: ENTERED, ignore: ["EACCES"] })];
 }
 
 /** Requires the working directory to lie in the container, which it is asked itself (CVE-2024-21626). */
 function checkDirectory(): Program {
   const memory = { bytes: new Uint8Array(4096), text: "path" };
   return [
-    step("ask where that is", call.getcwd(memory)),
-    step("go on only if it is inside of the container", call.expect(memory, FIRST_BYTE, SLASH, "EXDEV")),
+    step("get the working directory", call.getcwd(memory)),
+    step("require it to be inside the container", call.expect(memory, FIRST_BYTE, SLASH, "EXDEV")),
   ];
 }
 
@@ -130,15 +133,15 @@ function checkDirectory(): Program {
 export function confirmDirectory({ cwd }: ProcessSpec): Program {
   const refused = call.expect({ cell: ENTERED }, -1n, BigInt(-errnoNumber("EACCES")), "EEXIST");
   return [
-    step("look whether that was refused", refused, { save: REFUSED, ignore: ["EEXIST"] }),
-    step(`go to ${cwd}`, call.chdir(cwd), { when: REFUSED }),
+    step("check whether that was denied", refused, { save: REFUSED, ignore: ["EEXIST"] }),
+    step(`change to ${cwd}`, call.chdir(cwd), { when: REFUSED }),
     ...checkDirectory(),
   ];
 }
 
 /** Changes to a working directory other than the one that the container was made with. */
 export function changeDirectory({ cwd }: ProcessSpec): Program {
-  return [step(`go to ${cwd}`, call.chdir(cwd)), ...checkDirectory()];
+  return [step(`change to ${cwd}`, call.chdir(cwd)), ...checkDirectory()];
 }
 
 /** Connects the standard streams. */
@@ -146,46 +149,46 @@ export function connectStreams(wiring: Pick<LaunchFds, "streams">): Program {
   const names = ["standard input", "standard output", "standard error"];
   return wiring.streams.flatMap((stream, i): Program => {
     if (stream === "terminal") {
-      return [step(`connect ${names[i]} with the terminal`, call.dup(register("slave"), i))];
+      return [step(`connect ${names[i]} to the terminal`, call.dup(register("slave"), i))];
     }
     const { fd, mode } = stream;
-    const open = mode === undefined ? [] : [step(`let its user open ${names[i]} by name`, call.fchmod(fd, mode))];
+    const open = mode === undefined ? [] : [step(`let the user open ${names[i]} by name`, call.fchmod(fd, mode))];
     return fd === i ? open : [...open, step(`connect ${names[i]}`, call.dup(fd, i))];
   });
 }
 
 function leadSession(wiring: LaunchFds): Program {
   const terminal = wiring.streams.indexOf("terminal");
-  return terminal < 0 ? [] : [step("take the terminal", call.controlTerminal(terminal))];
+  return terminal < 0 ? [] : [step("set the controlling terminal", call.controlTerminal(terminal))];
 }
 
-/** The program that executes the command as a container's PID 1. Only the shim can walk it: see `ffi/shim/program.c`. */
+/** Returns the program that executes the command as a container's PID 1. Only the shim can walk it: see `ffi/shim/program.c`. */
 export function becomeCommand(process: ProcessSpec, wiring: LaunchFds): Program {
   return [
     ...leadSession(wiring),
     step("close all other descriptors on execution", call.closeOnExecFrom(3)),
-    step("set the usual umask", call.umask(0o022)),
+    step("set umask 022", call.umask(0o022)),
     step("unblock signals", call.unblockSignals),
     ...execute(process),
   ];
 }
 
 /**
- * The last steps of a container whose PID 1 is Sauropod's own: init, which runs {@linkcode initCommand} in its child, or
- * one that goes on with a program itself.
+ * Returns the last steps of a container with a shim as PID 1: init, which runs {@linkcode initCommand} in its child, or
+ * one that executes another program itself.
  */
 export function execShim(mode: "init" | "join", wiring: LaunchFds): Program {
   const argv = [`sauropod-${mode}`, String(wiring.lastProgram), String(wiring.report)];
   return [
     step("close all other descriptors on execution", call.closeOnExecFrom(3)),
-    step("except its program's", call.stayOpen(wiring.lastProgram)),
-    step("and the pipe for its report", call.stayOpen(wiring.report)),
-    step("set the usual umask", call.umask(0o022)),
+    step("keep the descriptor of its program", call.stayOpen(wiring.lastProgram)),
+    step("keep the pipe for its report", call.stayOpen(wiring.report)),
+    step("set umask 022", call.umask(0o022)),
     step(mode === "init" ? "execute init" : "execute the shim", call.execveFd(wiring.shim, argv, [])),
   ];
 }
 
-/** The program that init runs in its child. */
+/** Returns the program that init runs in its child. */
 export function initCommand(process: ProcessSpec, wiring: LaunchFds): Program {
   return [
     step("lead a new session", call.setsid),

@@ -1,8 +1,8 @@
 /**
- * Steps that give the container its root: overlay, pivot, and the user's mounts.
+ * Rootfs steps: overlay, pivot_root, and the user's mounts.
  *
- * Pivot first, then resolve: sources are opened before the pivot, targets are looked up after it, when a symbolic link
- * of the image leads only into the image.
+ * Pivot first, then resolve: sources are opened before the pivot, and targets are resolved after it, when a symbolic
+ * link in the image leads only into the image.
  *
  * @module
  */
@@ -15,21 +15,21 @@ import { mountManyLayers } from "./mount_point.ts";
 import { openFiles } from "./network_steps.ts";
 import type { BindMount, ContainerSpec, Rootfs, TmpfsMount, UserMount } from "./spec.ts";
 
-/** The register that keeps what a mount of the user's goes on. */
+/** Returns the register of a user mount's target. */
 export function target({ target }: UserMount): string {
   return `target:${target}`;
 }
 
 /**
- * Opens what a mount of the user's goes on, and makes it where it is missing. It is looked up only once: what is mounted
- * then is mounted on the open file, wherever a link that leads to it leads meanwhile. Errors that are none: `ignore`.
+ * Returns the step that opens a user mount's target and creates it if missing. It is resolved only once: the mount is
+ * attached to the open file, wherever its path leads meanwhile. Errors to ignore: `ignore`.
  */
 export function openTarget(mount: UserMount, ignore?: readonly ErrnoName[]): Step {
   const kind = mount.kind === "tmpfs" || mount.directory ? "directory" : "file";
   return step(`make ${mount.target}`, call.openTarget(mount.target, kind), { save: target(mount), ignore });
 }
 
-// Both overlay's option parser and its list of lower folders read a backslash as an escape.
+// Both overlay's option parser and its list of lower directories read a backslash as an escape.
 function escaped(path: string): string {
   return path.replace(/[\\:,]/g, "\\$&");
 }
@@ -39,8 +39,8 @@ function isBind(mount: UserMount): mount is BindMount {
 }
 
 /**
- * Device files of an image work only for containers that may make devices anyway. Where nothing gains privileges,
- * executing must not look as if it did: it would undo that the container dies with its caller.
+ * Returns the flags of the root mount. Device nodes in an image work only for containers that may create device nodes
+ * anyway. Without privilege gain, nosuid avoids the reset of the parent-death signal by execve.
  */
 function restrictions(spec: ContainerSpec): ("NODEV" | "NOSUID")[] {
   const { capabilities, noNewPrivileges } = spec.process;
@@ -53,7 +53,7 @@ function restrictions(spec: ContainerSpec): ("NODEV" | "NOSUID")[] {
 /** How long the options of mount(2) may be, in bytes, which takes a page of them with a NUL. */
 const MOST_DATA = 4095;
 
-/** The folder that all of `paths` are in. */
+/** Returns the directory that all of `paths` are in. */
 function commonFolder(paths: readonly string[]): string {
   const [first = [], ...others] = paths.map((path) => path.split("/"));
   const same = first.findIndex((part, i) => others.some((parts) => parts[i] !== part));
@@ -61,24 +61,24 @@ function commonFolder(paths: readonly string[]): string {
 }
 
 /**
- * Mounts this machine's root by itself. The kernel refuses lower folders of which one lies in another, as all lie in the
+ * Mounts this machine's root by itself. The kernel refuses lower directories of which one lies in another, as all lie in the
  * machine's root; on an overlay of its own that is not the same file system any more.
  */
 function mountBase(folder: string, how: Flags): Program {
   const base = `${folder}/base`;
-  // An overlay without an upper folder wants two lower ones; the other is empty.
+  // An overlay without an upper directory wants two lower ones; the other is empty.
   const data = `lowerdir=/:${escaped(base)}/empty`;
   return [
     step(`make ${base}`, call.mkdir(base, 0o700), { ignore: ["EEXIST"] }),
     step(`mount tmpfs on ${base}`, call.mount("tmpfs", base, "tmpfs", flags("MS", "NOSUID", "NODEV"), "size=4k")),
     ...["empty", "merged"].map((name) => step(`make ${base}/${name}`, call.mkdir(`${base}/${name}`, 0o755))),
-    step("mount this machine's root by itself", call.mount("overlay", `${base}/merged`, "overlay", how, data)),
+    step("mount this machine's root separately", call.mount("overlay", `${base}/merged`, "overlay", how, data)),
   ];
 }
 
 /**
- * Mounts the overlay on the container's folder; with `upper`, the container's on the image. mount(2) takes one page
- * of options: names of layers are written as seen from the folder that they are in, and more are named one by one.
+ * Mounts the overlay on the container's directory; with `upper`, the container's on the image. mount(2) takes one page
+ * of options: names of layers are written as seen from the directory that they are in, and more are named one by one.
  */
 export function mountOverlay(
   { folder, lower: asked, volatile }: Pick<Rootfs, "folder" | "lower" | "volatile">,
@@ -97,26 +97,26 @@ export function mountOverlay(
   return [
     ...(based ? mountBase(folder, flags("MS", "RDONLY")) : []),
     parent === undefined
-      ? step("go to the container's folder", call.chdir(folder))
-      : step("go to the folder of the image's layers", call.chdir(parent)),
+      ? step("change to the container's directory", call.chdir(folder))
+      : step("change to the directory of the image's layers", call.chdir(parent)),
     ...long
       ? mountManyLayers(folder, names, how, { upper, volatile })
       : [step("mount overlay on /", call.mount("overlay", folder, "overlay", how, data))],
   ];
 }
 
-/** Makes the mount on `folder` the root, and lets go of what was the root before. */
+/** Returns the steps that pivot into the mount on `folder` and detach the old root. */
 export function pivot(folder: string): Program {
   return [
-    step("go to the new root", call.chdir(folder)),
+    step("change to the new root", call.chdir(folder)),
     step("pivot into the new root", call.pivotRoot(".", ".")),
     // As long as the old root lies on the new one, ".." at the top leads to it: a link of the image could too.
     step("detach the old root", call.umount(".", flags("MNT", "DETACH"))),
-    step("go to the new root's top", call.chdir("/")),
+    step("change to /", call.chdir("/")),
   ];
 }
 
-/** The register that keeps the tree of a volume. */
+/** Returns the register that keeps the tree of a volume. */
 export function source(mount: BindMount): string {
   return `source:${mount.target}`;
 }
@@ -135,9 +135,9 @@ export function enterRootfs(spec: ContainerSpec): Program {
     ...openFiles(spec),
     ...mountOverlay(spec.rootfs, flags("MS", ...restrictions(spec))),
     ...pivot(folder),
-    step("create files with the modes given", call.umask(0)),
-    step("give the root the image's mode", call.chmod("/", mode)),
-    ...(uid || gid ? [step("and its owner", call.chown("/", uid, gid))] : []),
+    step("clear the umask", call.umask(0)),
+    step("set the root's mode from the image", call.chmod("/", mode)),
+    ...(uid || gid ? [step("set the root's owner from the image", call.chown("/", uid, gid))] : []),
   ];
 }
 
@@ -170,13 +170,13 @@ function tmpfs(mount: TmpfsMount): Program {
   const how = flags("MS", "NOSUID", "NODEV", ...(mount.executable ? [] : ["NOEXEC"] as const));
   return [
     openTarget(mount),
-    step(`go to ${mount.target}`, call.fchdir(register(target(mount)))),
+    step(`change to ${mount.target}`, call.fchdir(register(target(mount)))),
     step(`mount tmpfs on ${mount.target}`, call.mount("tmpfs", ".", "tmpfs", how, mount.data)),
-    step("go back to the root", call.chdir("/")),
+    step("change to the root", call.chdir("/")),
   ];
 }
 
-/** The user's mounts whose targets satisfy `where`. */
+/** Returns the user's mounts whose targets satisfy `where`. */
 export function userMounts(spec: ContainerSpec, where: (target: string) => boolean): Program {
   return spec.mounts.filter((mount) => where(mount.target)).flatMap((mount) =>
     isBind(mount) ? bind(mount, spec) : tmpfs(mount)

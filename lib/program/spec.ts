@@ -1,5 +1,5 @@
 /**
- * What a container is to be, with every choice made: the input of {@linkcode compile}. Plain data.
+ * ContainerSpec: a container with every choice made, the input of {@linkcode compile}. Plain data.
  *
  * @module
  */
@@ -9,9 +9,9 @@ import type { CgroupPlan } from "../cgroup/plan.ts";
 
 /** The container's root: an overlay clone of an image. */
 export interface Rootfs {
-  /** The container's own folder, absolute; `upper` and `work` are made in it. */
+  /** The container's own directory, absolute; `upper` and `work` are made in it. */
   readonly folder: string;
-  /** The folders of the image, absolute, uppermost first. */
+  /** The directories of the image, absolute, uppermost first. */
   readonly lower: readonly string[];
   /** The permission bits of the image's root. */
   readonly mode: number;
@@ -21,11 +21,11 @@ export interface Rootfs {
   readonly gid: number;
   /** Whether the root is mounted read-only. */
   readonly readOnly: boolean;
-  /** Whether what the container writes is thrown away at its end, so that nothing need reach the disk. */
+  /** Whether the container's writes are discarded at its end, so that they need not reach the disk. */
   readonly volatile: boolean;
 }
 
-/** A file or folder of the host that the container sees. */
+/** A file or directory of the host that the container sees. */
 export interface BindMount {
   /** Tells the kinds of mounts apart. */
   readonly kind: "bind";
@@ -33,7 +33,7 @@ export interface BindMount {
   readonly source: string;
   /** Absolute path in the container. */
   readonly target: string;
-  /** Whether the source is a folder. */
+  /** Whether the source is a directory. */
   readonly directory: boolean;
   /** Whether the container may only read. */
   readonly readOnly: boolean;
@@ -68,7 +68,7 @@ export interface Device {
   readonly minor: number;
   /** Permission bits. */
   readonly mode: number;
-  /** What the container may do with it: some of `r`, `w` and `m`. */
+  /** The permitted access: some of `r`, `w` and `m`. */
   readonly access: string;
 }
 
@@ -82,7 +82,7 @@ export interface Rlimit {
   readonly hard: number;
 }
 
-/** Who a process is. */
+/** User and groups of a process. */
 export interface Identity {
   /** User id. */
   readonly uid: number;
@@ -96,7 +96,7 @@ export interface Identity {
 export interface KernelSetting {
   /** Absolute path in the container, below `/proc`. */
   readonly path: string;
-  /** What is written. */
+  /** The value. */
   readonly value: string;
 }
 
@@ -112,7 +112,7 @@ export interface ProcessSpec {
   readonly identity: Identity;
   /** Capabilities of the bounding set, and for root of all others but the ambient one. */
   readonly capabilities: readonly Capability[];
-  /** Capabilities that a user who is not root keeps, because they were asked for by name. */
+  /** Capabilities that a non-root user keeps, since they were requested by name. */
   readonly ambient: readonly Capability[];
   /** Whether set-user-id programs and file capabilities gain nothing. */
   readonly noNewPrivileges: boolean;
@@ -124,7 +124,7 @@ export interface ProcessSpec {
 
 /** A cgroup hierarchy that the container sees below /sys/fs/cgroup. */
 export interface CgroupMount {
-  /** The name of its folder. Empty: it is /sys/fs/cgroup itself (v2). */
+  /** The name of its directory. Empty: it is /sys/fs/cgroup itself (v2). */
   readonly name: string;
   /** The file system type. */
   readonly type: "cgroup" | "cgroup2";
@@ -172,11 +172,11 @@ export type NetworkSpec =
   | { readonly mode: "join"; readonly namespace: string }
   | { readonly mode: "own"; readonly interfaces: readonly InterfaceSpec[] };
 
-/** A small file that the container gets over what its image has there. */
+/** A small file that replaces the image's. */
 export interface FileSpec {
   /** Absolute path. */
   readonly path: string;
-  /** What it holds. */
+  /** Its content. */
   readonly text: string;
   /** The file of the host's that it is, absolute. Default: one in memory, which goes with the container's mounts. */
   readonly source?: string;
@@ -190,9 +190,9 @@ export interface ContainerSpec {
   readonly hostname: string;
   /** Its root. */
   readonly rootfs: Rootfs;
-  /** Folders of /sys that this machine has and that are hidden with the usual ones, unless the container is privileged. */
+  /** Directories of /sys that this machine has and that are hidden with the usual ones, unless the container is privileged. */
   readonly masked: readonly string[];
-  /** What the user mounts, in order. */
+  /** The user's mounts, in order. */
   readonly mounts: readonly UserMount[];
   /** Devices beside the standard ones. */
   readonly devices: readonly Device[];

@@ -1,5 +1,5 @@
 /**
- * IP addresses and the networks that prefixes make of them. An address is 4 or 16 bytes.
+ * IP addresses and CIDR prefixes. An address is 4 or 16 bytes.
  *
  * @module
  */
@@ -29,7 +29,7 @@ function groupsOf(text: string): number[] | undefined {
   return parts.every((part) => /^[0-9a-fA-F]{1,4}$/.test(part)) ? parts.map((part) => parseInt(part, 16)) : undefined;
 }
 
-/** The last 32 bits may be written as an IPv4 address. */
+/** Returns the last 32 bits may be written as an IPv4 address. */
 function hexadecimal(text: string): string {
   const last = text.slice(text.lastIndexOf(":") + 1);
   const [a = 0, b = 0, c = 0, d = 0] = (last.includes(".") ? parseV4(last) : undefined) ?? [];
@@ -47,12 +47,12 @@ function parseV6(text: string): Uint8Array | undefined {
   return Uint8Array.from(groups.flatMap((group) => [group >> 8, group & 0xff]));
 }
 
-/** Reads an address; undefined if `text` is none. Zones and leading zeros are refused. */
+/** Parses an IP address; returns undefined if `text` is not one. Zones and leading zeros are rejected. */
 export function parseAddress(text: string): Uint8Array | undefined {
   return text.includes(":") ? parseV6(text) : parseV4(text);
 }
 
-/** An address as people write it; IPv6 as RFC 5952 wants it. */
+/** Formats an address; IPv6 as RFC 5952 requires. */
 export function formatAddress(address: Uint8Array): string {
   if (address.length === 4) return address.join(".");
   const groups = Array.from({ length: 8 }, (_, i) => (address[2 * i] ?? 0) << 8 | (address[2 * i + 1] ?? 0));
@@ -63,13 +63,13 @@ export function formatAddress(address: Uint8Array): string {
   return longest === "" ? text : text.replace(longest, "::");
 }
 
-/** An address and its prefix as people write them. */
+/** Formats an address and its prefix in CIDR notation. */
 export function formatCidr({ address, prefix }: Cidr): string {
   return `${formatAddress(address)}/${prefix}`;
 }
 
 /**
- * Reads `ADDRESS/PREFIX`.
+ * Parses CIDR notation, `ADDRESS/PREFIX`.
  *
  * @throws {InputError} `bad-address`. `what` names the option.
  */
@@ -78,10 +78,10 @@ export function parseCidr(text: string, what: string): Cidr {
   const address = parseAddress(host);
   const prefix = bits !== undefined && /^\d{1,3}$/.test(bits) ? Number(bits) : NaN;
   if (address && rest.length === 0 && prefix <= address.length * 8) return { address, prefix };
-  throw new InputError(`${what} ${text} is not ADDRESS/PREFIX`, {
+  throw new InputError(`invalid ${what} ${JSON.stringify(text)}`, {
     code: "bad-address",
     facts: { value: text },
-    hint: "for example 10.10.10.1/24",
+    hint: "use ADDRESS/PREFIX, such as 10.10.10.1/24",
   });
 }
 
@@ -93,41 +93,41 @@ function fromNumber(value: bigint, length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => Number(value >> BigInt(8 * (length - 1 - i)) & 0xffn));
 }
 
-/** The network that an address is in: all bits behind the prefix are 0. */
+/** Returns the network that an address is in: all bits behind the prefix are 0. */
 export function networkOf({ address, prefix }: Cidr): Cidr {
   const bits = BigInt(address.length * 8 - prefix);
   return { address: fromNumber(toNumber(address) >> bits << bits, address.length), prefix };
 }
 
-/** How many addresses a network has. */
+/** Returns the number of addresses of a network. */
 export function sizeOf({ address, prefix }: Cidr): bigint {
   return 1n << BigInt(address.length * 8 - prefix);
 }
 
-/** The address `n` behind the first of a network. */
+/** Returns the address `n` behind the first of a network. */
 export function addressAt(network: Cidr, n: bigint): Uint8Array {
   const first = networkOf(network).address;
   return fromNumber(toNumber(first) + n, first.length);
 }
 
-/** How far an address is behind the first of a network. */
+/** Returns the offset of an address in a network. */
 export function offsetIn(network: Cidr, address: Uint8Array): bigint {
   return toNumber(address) - toNumber(networkOf(network).address);
 }
 
-/** Whether an address lies in a network. */
+/** Reports whether an address lies in a network. */
 export function contains(network: Cidr, address: Uint8Array): boolean {
   if (network.address.length !== address.length) return false;
   const offset = offsetIn(network, address);
   return offset >= 0n && offset < sizeOf(network);
 }
 
-/** Whether two networks have an address in common. */
+/** Reports whether two networks have an address in common. */
 export function overlap(a: Cidr, b: Cidr): boolean {
   return a.prefix <= b.prefix ? contains(a, b.address) : contains(b, a.address);
 }
 
-/** Whether two addresses are the same. */
+/** Reports whether two addresses are the same. */
 export function sameAddress(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -1,5 +1,5 @@
 /**
- * Spans of time as people write them.
+ * Durations, such as `1h30m`.
  *
  * @module
  */
@@ -19,9 +19,9 @@ export function parseDuration(text: string): number {
   if (parts.length > 0 && parts.map(([part]) => part).join("") === text) {
     return Math.round(parts.reduce((sum, [, number, unit = ""]) => sum + Number(number) * (UNITS[unit] ?? 0), 0));
   }
-  throw new InputError(`${JSON.stringify(text)} is not a span of time`, {
+  throw new InputError(`invalid duration ${JSON.stringify(text)}`, {
     code: "bad-duration",
     facts: { text },
-    hint: "for example 500ms, 30s or 1h30m",
+    hint: "use a number with a unit, such as 500ms, 30s or 1h30m",
   });
 }

@@ -1,5 +1,5 @@
 /**
- * Environment variables as users write them.
+ * Environment variables from the command line, `NAME=VALUE`.
  *
  * @module
  */
@@ -7,12 +7,12 @@
 import { InputError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 
-/** The beginning of a word that should be a variable, up to what may be its value and a secret. */
+/** Returns the part of an invalid variable that cannot be a secret value. */
 export function nameOfVariable(word: string): string {
   return JSON.stringify(`${/^[^=\s\0]*/.exec(word)?.[0] ?? ""}…`);
 }
 
-/** Whether a word is `NAME=VALUE` or `NAME`. */
+/** Reports whether a word is `NAME=VALUE` or `NAME`. */
 export function isVariable(word: string): boolean {
   return /^[^=\s\0]+(=|$)/.test(word);
 }
@@ -25,7 +25,9 @@ export function isVariable(word: string): boolean {
 export function parseEnv(words: readonly string[]): Record<string, string> {
   const env: Record<string, string> = {};
   for (const word of words) {
-    if (!isVariable(word)) throw new InputError(`${nameOfVariable(word)} is not NAME=VALUE`, { code: "bad-env" });
+    if (!isVariable(word)) {
+      throw new InputError(`invalid variable ${nameOfVariable(word)}: expected NAME=VALUE`, { code: "bad-env" });
+    }
     const at = word.indexOf("="), name = at < 0 ? word : word.slice(0, at);
     const value = at < 0 ? Deno.env.get(name) : word.slice(at + 1);
     if (value !== undefined) env[name] = value;
@@ -34,7 +36,7 @@ export function parseEnv(words: readonly string[]): Record<string, string> {
 }
 
 /**
- * The variables that words and files of words say, words over files.
+ * Returns the variables that words and files of words say, words over files.
  *
  * @throws {InputError} `bad-env`, `bad-env-file`.
  */

@@ -1,5 +1,5 @@
 /**
- * Files of environment variables.
+ * Environment files (`--env-file`).
  *
  * @module
  */
@@ -18,10 +18,10 @@ export function readEnvFile(path: string): Record<string, string> {
     return parseEnvFile(new TextDecoder("utf-8", { fatal: true }).decode(Deno.readFileSync(path)));
   } catch (error) {
     const why = error instanceof TypeError ? "it is not UTF-8 text" : reasonOf(error, path);
-    throw new InputError(`--env-file ${path}: ${why}`, {
+    throw new InputError(`cannot read --env-file ${path}: ${why}`, {
       code: "bad-env-file",
       facts: { path },
-      hint: "name a file of lines NAME=VALUE",
+      hint: "name a file with lines NAME=VALUE",
       cause: error,
     });
   }
@@ -33,6 +33,6 @@ function parseEnvFile(text: string): Record<string, string> {
   const isMeant = (line: string): boolean => line !== "" && !line.startsWith("#");
   const bad = lines.findIndex((line) => isMeant(line) && !isVariable(line));
   // Nothing of the line is told: it may be the rest of a secret.
-  if (bad >= 0) throw new InputError(`line ${bad + 1} is not NAME=VALUE`, { code: "bad-env" });
+  if (bad >= 0) throw new InputError(`invalid line ${bad + 1}: expected NAME=VALUE`, { code: "bad-env" });
   return parseEnv(lines.filter(isMeant));
 }

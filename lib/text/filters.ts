@@ -1,5 +1,5 @@
 /**
- * Filters as users write them: `KEY=VALUE`.
+ * Filters of listings, `KEY=VALUE`.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { InputError } from "../errors.ts";
 /** Whether a thing is as a filter wants it. */
 export type Test<T> = (thing: T, value: string) => boolean;
 
-/** What a key asks of a thing. */
+/** One filter key. */
 export interface Filter<T> {
   /** Whether the thing is so. */
   readonly test: Test<T>;
@@ -19,11 +19,11 @@ export interface Filter<T> {
   readonly every?: boolean;
 }
 
-/** What each key asks of a thing. */
+/** The filters by key. */
 export type Filters<T> = Readonly<Record<string, Test<T> | Filter<T>>>;
 
 function refuse(text: string, of: string, hint: string): never {
-  throw new InputError(`${JSON.stringify(text)} is not a filter of ${of}`, {
+  throw new InputError(`invalid filter of ${of} ${JSON.stringify(text)}`, {
     code: "bad-filter",
     facts: { filter: text },
     hint,
@@ -31,9 +31,9 @@ function refuse(text: string, of: string, hint: string): never {
 }
 
 /**
- * The test that `texts` describe: of those with the same key one must hold, for each key.
+ * Returns the predicate for filters in `texts`: values of one key are alternatives, different keys must all match.
  *
- * @param of What is filtered, for the message.
+ * @param of The filtered objects, for the message.
  * @throws {InputError} `bad-filter`.
  */
 export function parseFilters<T>(filters: Filters<T>, texts: readonly string[], of: string): (thing: T) => boolean {
@@ -41,10 +41,12 @@ export function parseFilters<T>(filters: Filters<T>, texts: readonly string[], o
     const [key = "", value] = text.split(/=(.*)/s);
     const found = Object.hasOwn(filters, key) ? filters[key] : undefined;
     if (found === undefined || value === undefined) {
-      refuse(text, of, `write KEY=VALUE, where KEY is one of ${Object.keys(filters).join(", ")}`);
+      refuse(text, of, `use KEY=VALUE, where KEY is one of ${Object.keys(filters).join(", ")}`);
     }
     const filter: Filter<T> = typeof found === "function" ? { test: found } : found;
-    if (filter.values?.includes(value) === false) refuse(text, of, `${key} is one of ${filter.values.join(", ")}`);
+    if (filter.values?.includes(value) === false) {
+      refuse(text, of, `use one of these for ${key}: ${filter.values.join(", ")}`);
+    }
     return { ...filter, value };
   });
   const groups = [...Map.groupBy(parsed, ({ test }) => test).values()];

@@ -1,5 +1,5 @@
 /**
- * Files that get the id of what is made.
+ * ID files (`--cidfile`, `--iidfile`).
  *
  * @module
  */
@@ -24,7 +24,7 @@ export function openIdFile(path: string): IdFile {
     file = Deno.openSync(path, { write: true, createNew: true });
   } catch (error) {
     const exists = error instanceof Deno.errors.AlreadyExists;
-    throw new InputError(`--cidfile ${path}: ${exists ? "there is such a file already" : reasonOf(error, path)}`, {
+    throw new InputError(`cannot write --cidfile ${path}: ${exists ? "the file exists" : reasonOf(error, path)}`, {
       code: "bad-id-file",
       facts: { path },
       hint: exists

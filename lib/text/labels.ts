@@ -1,5 +1,5 @@
 /**
- * Labels as users write them.
+ * Labels from the command line, `NAME=VALUE`.
  *
  * @module
  */
@@ -15,10 +15,10 @@ export function parseLabels(words: readonly string[]): Record<string, string> {
   return Object.fromEntries(words.map((word) => {
     const [name = "", value = ""] = word.split(/=(.*)/s);
     if (name.trim() !== "") return [name, value];
-    throw new InputError(`${JSON.stringify(word)} is not NAME=VALUE`, {
+    throw new InputError(`invalid label ${JSON.stringify(word)}`, {
       code: "bad-label",
       facts: { value: word },
-      hint: "for example --label tier=web",
+      hint: "use NAME=VALUE, such as --label tier=web",
     });
   }));
 }

@@ -1,6 +1,5 @@
 /**
- * Text of images, containers and registries that is shown to people: without escape sequences and other characters that
- * a terminal obeys.
+ * Sanitiser of untrusted text: removes escape sequences and other control characters that a terminal would obey.
  *
  * @module
  */

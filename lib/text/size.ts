@@ -1,5 +1,5 @@
 /**
- * Sizes of memory and rates of transfer as people write them.
+ * Memory sizes and network rates.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { InputError } from "../errors.ts";
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
 
 /**
- * The bytes of a size such as `64m`, `1.5g`, `10MiB`, `2kb` or `100000`, rounded down. As with Docker, units are
+ * Returns the bytes of a size such as `64m`, `1.5g`, `10MiB`, `2kb` or `100000`, rounded down. As with Docker, units are
  * powers of 1024 whichever way they are written.
  *
  * @throws {InputError} `bad-size`: it is not a size, or above 2^53 - 1.
@@ -19,10 +19,10 @@ export function parseSize(text: string): number {
   const power = match?.[2] === undefined ? 0 : " kmgtp".indexOf(match[2].toLowerCase());
   const bytes = match === null ? NaN : Math.floor(Number(match[1]) * 1024 ** power);
   if (!Number.isSafeInteger(bytes)) {
-    throw new InputError(`${JSON.stringify(text)} is not a size${match === null ? "" : ": it is too large"}`, {
+    throw new InputError(`invalid size ${JSON.stringify(text)}${match === null ? "" : ": too large"}`, {
       code: "bad-size",
       facts: { text },
-      hint: "Write a number and a unit, like 512k, 64m or 1.5g.",
+      hint: "use a number and a unit, such as 512k, 64m or 1.5g",
     });
   }
   return bytes;
@@ -31,7 +31,7 @@ export function parseSize(text: string): number {
 const RATE_UNITS = ["", "k", "m", "g"];
 
 /**
- * The bits a second of a rate such as `10mbit`, `1.5gbit`, `64kbit` or `8000`. As with tc(8), units are powers of 1000.
+ * Returns the bits a second of a rate such as `10mbit`, `1.5gbit`, `64kbit` or `8000`. As with tc(8), units are powers of 1000.
  *
  * @throws {InputError} `bad-rate`.
  */
@@ -39,14 +39,14 @@ export function parseRate(text: string): number {
   const [, digits = "", unit = ""] = /^(\d+(?:\.\d+)?) ?([kmg]?)(?:bit)?$/i.exec(text) ?? [];
   const bits = Math.round(Number(digits) * 1000 ** RATE_UNITS.indexOf(unit.toLowerCase()));
   if (digits !== "" && Number.isSafeInteger(bits)) return bits;
-  throw new InputError(`${JSON.stringify(text)} is not a rate`, {
+  throw new InputError(`invalid rate ${JSON.stringify(text)}`, {
     code: "bad-rate",
     facts: { text },
-    hint: "Write a number of bits a second and a unit, like 64kbit, 10mbit or 1gbit.",
+    hint: "use bits per second with a unit, such as 64kbit, 10mbit or 1gbit",
   });
 }
 
-/** A size for people, in powers of 1024 with at most two decimals: `64 MiB`, `1.5 GiB`, `512 B`. */
+/** Formats a size in powers of 1024 with at most two decimals: `64 MiB`, `1.5 GiB`, `512 B`. */
 export function formatSize(bytes: number): string {
   let value = bytes;
   let unit = 0;

@@ -1,5 +1,5 @@
 /**
- * Times as logs and events have them: UTC with nanoseconds, `2026-11-24T06:15:12.699123456Z`. As texts they sort by time.
+ * Timestamps of logs and events: UTC with nanoseconds, `2026-11-24T06:15:12.699123456Z`. As strings they sort by time.
  *
  * @module
  */
@@ -25,7 +25,7 @@ function format(seconds: number, fraction: string): string {
   return `${isoTime(seconds * 1000).slice(0, 19)}.${fraction.padEnd(9, "0")}Z`;
 }
 
-/** A time in milliseconds since the epoch. */
+/** Returns a time in milliseconds since the epoch. */
 export function formatTime(milliseconds: number): string {
   const within = Math.min(Math.max(0, Math.floor(milliseconds)), MAX_SECONDS * 1000);
   return format(Math.floor(within / 1000), String(within % 1000).padStart(3, "0"));
@@ -40,8 +40,8 @@ function ago(text: string, now: number): string | undefined {
 }
 
 /**
- * The time that people mean by `10m` or `1h30m` (so long ago; with `-` in front, so far ahead), a date with or without
- * time and zone (default: midnight, the local zone), or seconds since the epoch; the latter with up to nine decimals.
+ * Parses a time: `10m` or `1h30m` ago (with `-` in front, from now), a date with or without time and zone (default:
+ * midnight, the local zone), or seconds since the epoch with up to nine decimals.
  *
  * @throws {InputError} `bad-time`.
  */
@@ -52,9 +52,9 @@ export function parseTime(text: string, now = Date.now()): string {
   const [, date, time = "00:00", fraction = decimals, zone = ""] = ISO.exec(text) ?? [];
   const epoch = seconds === undefined ? Date.parse(`${date}T${time}${zone}`) / 1000 : Number(seconds);
   if (epoch >= 0 && epoch <= MAX_SECONDS) return format(epoch, fraction);
-  throw new InputError(`${JSON.stringify(text)} is not a time`, {
+  throw new InputError(`invalid time ${JSON.stringify(text)}`, {
     code: "bad-time",
     facts: { text },
-    hint: "write how long ago, like 90s or 1h30m, a date like 2026-11-24T06:15:12Z, or seconds since 1970",
+    hint: "use a duration such as 90s or 1h30m, a date such as 2026-11-24T06:15:12Z, or seconds since 1970",
   });
 }

@@ -264,7 +264,7 @@ Deno.test("the hint for a name says how long it may be, and one that long can be
 Deno.test("an error of a step names the step, its call and its error number in words", async () => {
   const error: unknown = await run("busybox", ["true"], options({ cwd: "/etc/passwd" })).catch((error) => error);
   assert.ok(error instanceof SpawnError);
-  assert.match(error.message, /^go to \/etc\/passwd: ENOTDIR \(Not a directory\)$/);
+  assert.match(error.message, /^change to \/etc\/passwd: ENOTDIR \(Not a directory\)$/);
   assert.match(`${error.facts.call}`, /^chdir\("\/etc\/passwd"\)/);
   assert.equal(error.facts.errno, "ENOTDIR");
 });

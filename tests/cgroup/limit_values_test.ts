@@ -15,7 +15,7 @@ Deno.test("limits that make no sense are refused by name", () => {
     [{ memory: 6 * MiB - 1 }, "from 6 MiB"],
     [{ memory: -1 }, "--memory"],
     [{ memory: 8 * MiB + 0.5 }, "--memory"],
-    [{ memorySwap: 8 * MiB }, "needs --memory"],
+    [{ memorySwap: 8 * MiB }, "requires --memory"],
     [{ memory: 8 * MiB, memorySwap: 7 * MiB }, "cannot be less"],
     [{ memory: 8 * MiB, memorySwap: -2 }, "-1 for unlimited"],
     [{ memory: 8 * MiB, memoryReservation: 9 * MiB }, "cannot be more"],

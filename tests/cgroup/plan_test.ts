@@ -198,9 +198,19 @@ Deno.test("a limit that this host cannot set is refused by name", () => {
   const V2_BARE: Files = { ...V2, [`${CG}/cgroup.controllers`]: "pids\n" };
   const NO_CPUSET_DATA: Files = { ...HYBRID, [`${CG}/cpuset/cpuset.effective_mems`]: "" };
   const cases: [Files, Limits, string, string][] = [
-    [NONE, { memory: 64 * MiB }, "cgroups-missing", "--memory needs the memory controller"],
-    [V2_BARE, { cpus: 1 }, "controller-missing", "--cpus needs the cpu controller"],
-    [SYSTEMD_HYBRID, { pids: 5 }, "controller-missing", "--pids-limit needs the pids controller"],
+    [
+      NONE,
+      { memory: 64 * MiB },
+      "cgroups-missing",
+      "cannot apply --memory: no control groups are mounted for the memory controller",
+    ],
+    [V2_BARE, { cpus: 1 }, "controller-missing", "cannot apply --cpus: no v1 hierarchy has the cpu controller"],
+    [
+      SYSTEMD_HYBRID,
+      { pids: 5 },
+      "controller-missing",
+      "cannot apply --pids-limit: no v1 hierarchy has the pids controller",
+    ],
     [SYSTEMD_HYBRID, { memory: 64 * MiB, memorySwap: -1 }, "swap-accounting-missing", "--memory-swap"],
     [IN_DOCKER, { cpuShares: 2 }, "cgroup-read-only", "--cpu-shares"],
     [V2_READ_ONLY, { pids: 5 }, "cgroup-read-only", "--pids-limit"],

@@ -38,13 +38,13 @@ const WRONG = [
   ["run --cpus x host", `invalid --cpus "x": expected a number`, "CPU time at most, in CPUs"],
   [
     "update --memory x web",
-    `invalid --memory "x": "x" is not a size`,
-    "Write a number and a unit, like 512k, 64m or 1.5g.",
+    `invalid --memory "x": invalid size "x"`,
+    "use a number and a unit, such as 512k, 64m or 1.5g",
   ],
   [
     "run --memory x host",
-    `invalid --memory "x": "x" is not a size`,
-    "Write a number and a unit, like 512k, 64m or 1.5g.",
+    `invalid --memory "x": invalid size "x"`,
+    "use a number and a unit, such as 512k, 64m or 1.5g",
   ],
   [
     "build --pull maybe .",
@@ -134,17 +134,17 @@ Deno.test("run, exec, images, export, cp: an error names the file that is missin
   await using world = makeWorld();
   const missing = `${world.home}/missing`, folder = world.home;
   const rows: [string[], string][] = [
-    [["run", "--env-file", missing, "busybox", "true"], `--env-file ${missing}: there is no such file or folder`],
-    [["run", "--env-file", folder, "busybox", "true"], `--env-file ${folder}: it is a folder`],
-    [["exec", "--env-file", missing, "web", "true"], `--env-file ${missing}: there is no such file or folder`],
-    [["images", "load", "-i", missing], `${missing}: there is no such file or folder`],
-    [["images", "import", missing, "x"], `${missing}: there is no such file or folder`],
-    [["images", "save", "-o", `${missing}/x.tar`, "kept"], `${missing}/x.tar: there is no such file or folder`],
-    [["export", "-o", `${missing}/x.tar`, "web"], `${missing}/x.tar: there is no such file or folder`],
-    [["export", "-o", folder, "web"], `${folder}: it is a folder`],
+    [["run", "--env-file", missing, "busybox", "true"], `cannot read --env-file ${missing}: no such file or directory`],
+    [["run", "--env-file", folder, "busybox", "true"], `cannot read --env-file ${folder}: it is a directory`],
+    [["exec", "--env-file", missing, "web", "true"], `cannot read --env-file ${missing}: no such file or directory`],
+    [["images", "load", "-i", missing], `${missing}: no such file or directory`],
+    [["images", "import", missing, "x"], `${missing}: no such file or directory`],
+    [["images", "save", "-o", `${missing}/x.tar`, "kept"], `${missing}/x.tar: no such file or directory`],
+    [["export", "-o", `${missing}/x.tar`, "web"], `${missing}/x.tar: no such file or directory`],
+    [["export", "-o", folder, "web"], `${folder}: it is a directory`],
     [["images", "build", "-f", missing, folder], `there is no ${missing}`],
     [["cp", missing, "web:/"], `there is no "${missing}"`],
-    [["images", "build", "-f", folder, folder], `${folder} cannot be read: it is a folder`],
+    [["images", "build", "-f", folder, folder], `${folder} cannot be read: it is a directory`],
   ];
   assert.equal((await world.cli(["--name", "web", "--network", "none", "busybox", "true"])).code, 0);
   assert.equal((await world.cli(["images", "import", world.image, "kept"])).code, 0);

@@ -163,7 +163,7 @@ Deno.test("the file for the id gets it, is never replaced, and goes if nothing w
   assert.equal(Deno.readTextFileSync(file), stdout.trim());
   const again = await world.cli(["run", ...words, "busybox", "true"]);
   assert.equal(again.code, 125);
-  assert.match(again.stderr, /there is such a file already/);
+  assert.match(again.stderr, /the file exists/);
   assert.equal(Deno.readTextFileSync(file), stdout.trim());
   Deno.removeSync(file);
   assert.equal((await world.cli(["run", ...words, "busybox", "no-such-command"])).code, 127);

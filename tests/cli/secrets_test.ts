@@ -61,12 +61,12 @@ Deno.test("run -d, exec, -e, --env-file and --build-arg with a mistake show no s
   const commands: [words: string[], says: RegExp][] = [
     [["run", ...none, ...variable, "busybox", "nothing"], /command not found/],
     [["run", "-d", ...none, ...variable, "busybox", "/nothing"], /nothing/],
-    [["run", "-e", `=${SECRET}`, "busybox", "true"], /"…" is not NAME=VALUE/],
-    [["run", "-e", `DB PASSWORD=${SECRET}`, "busybox", "true"], /"DB…" is not NAME=VALUE/],
-    [["run", "-e", `DB_PASSWORD: ${SECRET}`, "busybox", "true"], /"DB_PASSWORD:…" is not NAME=VALUE/],
-    [["run", "--env-file", "rest", "busybox", "true"], /--env-file rest: line 2 is not NAME=VALUE/],
-    [["run", "--env-file", "yaml", "busybox", "true"], /--env-file yaml: line 2 is not NAME=VALUE/],
-    [["run", "--env-file", "export", "busybox", "true"], /--env-file export: line 1 is not NAME=VALUE/],
+    [["run", "-e", `=${SECRET}`, "busybox", "true"], /invalid variable "…"/],
+    [["run", "-e", `DB PASSWORD=${SECRET}`, "busybox", "true"], /invalid variable "DB…"/],
+    [["run", "-e", `DB_PASSWORD: ${SECRET}`, "busybox", "true"], /invalid variable "DB_PASSWORD:…"/],
+    [["run", "--env-file", "rest", "busybox", "true"], /--env-file rest: invalid line 2: expected NAME=VALUE/],
+    [["run", "--env-file", "yaml", "busybox", "true"], /--env-file yaml: invalid line 2: expected NAME=VALUE/],
+    [["run", "--env-file", "export", "busybox", "true"], /--env-file export: invalid line 1: expected NAME=VALUE/],
     [["build", "--build-arg", `a b=${SECRET}`, "context"], /invalid --build-arg "a…": expected NAME=VALUE/],
     [["build", "context"], /ENV has a word that is not NAME=VALUE/],
   ];

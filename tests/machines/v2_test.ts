@@ -100,7 +100,7 @@ onV2("init passes the exit code on", async () => {
 onV2("a limit of the missing cpuset controller is an error that says where it looked", async () => {
   const { code, output } = await section("cpuset");
   assert.equal(code, 125);
-  assert.match(output, /--cpuset-cpus needs the cpuset controller.*\/sys\/fs\/cgroup\/cgroup.controllers/);
+  assert.match(output, /cannot apply --cpuset-cpus: .*cpuset controller.*\/sys\/fs\/cgroup\/cgroup.controllers/);
 });
 
 onV2("doctor knows the layout and what is missing", async () => {

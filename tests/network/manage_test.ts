@@ -85,7 +85,7 @@ Deno.test("networks are made, listed, inspected, used and removed", async () => 
 
     const used = await cli(["network", "rm", "back"]);
     assert.deepEqual([used.code, used.stdout], [125, ""]);
-    assert.match(used.stderr, /the network back is used by user/);
+    assert.match(used.stderr, /cannot remove network back: in use by user/);
     assert.equal((await cli(["network", "prune"])).stdout, "");
   }
   assert.equal((await cli(["network", "create", "front", "--ipv6", "--internal"])).code, 0);
@@ -223,12 +223,12 @@ Deno.test("what makes no sense is refused by name, and nothing is made", async (
 Deno.test("the command line says 125 and why", async () => {
   const lines: [words: string[], message: RegExp][] = [
     [["--network", "never"], /no such network: never/],
-    [["--network", "none", "-p", "80"], /--publish has no meaning with --network none/],
+    [["--network", "none", "-p", "80"], /cannot combine --publish with --network none/],
     [["-p", "70000"], /70000/],
     [["--net-rate", "fast"], /--net-rate/],
     [["--net-rate", "1kbit"], /--net-rate|invalid network rate/],
-    [["--container-addr", "10.10.10.1"], /10\.10\.10\.1 is taken/],
-    [["--ip", "192.168.1.1"], /192\.168\.1\.1 is not in the subnet/],
+    [["--container-addr", "10.10.10.1"], /10\.10\.10\.1: taken on/],
+    [["--ip", "192.168.1.1"], /192\.168\.1\.1: not in subnet/],
     [["--bridge-addr", "x"], /--bridge-addr x/],
     [["--network-alias", "a b"], /"a b"/],
   ];
@@ -346,7 +346,7 @@ Deno.test("a subnet that the host needs is refused, and a free one named", async
     assert.ok(error instanceof NetworkError);
     assert.equal(error.code, "subnet-taken");
     assert.match(error.message, /10\.10\.10\.0\/24.*10\.10\.0\.0\/16/);
-    assert.match(error.hint ?? "", /10\.11\.0\.0\/24 is free: --bridge-addr 10\.11\.0\.1\/24/);
+    assert.match(error.hint ?? "", /use a free one: --bridge-addr 10\.11\.0\.1\/24/);
     assert.doesNotMatch(Deno.readTextFileSync("/proc/net/dev"), /sauropod0/);
     assert.equal(await ruleset(), "");
     await start({ bridgeAddress: "10.11.0.1/24" });

@@ -57,7 +57,7 @@ Deno.test("the program of a plain container does its work in the safe order", ()
     /mount\("tmpfs", "\.", "tmpfs", MS_NOSUID/,
     /mount\("proc", "\.", "proc", MS_NOSUID\|MS_NODEV\|MS_NOEXEC, NULL\)/,
     /mount\("sysfs", "\.", "sysfs", .*MS_RDONLY/,
-    /hide \/proc\/kcore/,
+    /mask \/proc\/kcore/,
     /sethostname\("box", 3\)/,
     /set lo up/,
     /keyctl\(KEYCTL_JOIN_SESSION_KEYRING/,
@@ -69,7 +69,7 @@ Deno.test("the program of a plain container does its work in the safe order", ()
     /prctl\(PR_SET_NO_NEW_PRIVS, 1/,
     /die when the caller dies/,
     /chdir\("\/"\)/,
-    /go on only if it is inside of the container/,
+    /require it to be inside the container/,
     /close_range\(3, ~0, CLOSE_RANGE_CLOEXEC\)/,
     /execveat\(10, "", \["sauropod-join", "11", "13"(, NULL)?\], \[(NULL)?\], AT_EMPTY_PATH\)/,
     /close_range\(3, ~0, CLOSE_RANGE_CLOEXEC\)/,
@@ -150,8 +150,8 @@ const CHOICES: readonly {
     gone: [
       /clone3\(.*NEWNET/,
       /configure the network/,
-      /errors in words/,
-      /in short/,
+      /extended error messages/,
+      /short error replies/,
       /set lo up/,
       /let every group ping/,
       /let every user listen/,
@@ -269,7 +269,7 @@ const CHOICES: readonly {
     process: { identity: { uid: 1000, gid: 0, groups: [] } },
     wiring: { streams: [{ fd: 0 }, { fd: 7, mode: 0o622 }, { fd: 2 }] },
     added: [
-      /let its user open standard output by name: fchmod\(7, 0622/,
+      /let the user open standard output by name: fchmod\(7, 0622/,
       /dup3\(7, 1, 0\)/,
       /setresuid\(1000/,
       /capset/,
@@ -313,7 +313,7 @@ const CHOICES: readonly {
     name: "a working directory",
     process: { cwd: "/a/b" },
     added: [/open_target\("\/a\/b", S_IFDIR/, /chdir\("\/a\/b"\)/],
-    gone: [/go to \/: chdir/],
+    gone: [/change to \/: chdir/],
   },
   {
     name: "a command to find",
@@ -333,7 +333,7 @@ const CHOICES: readonly {
       /TIOCSPTLCK/,
       /TIOCGPTPEER/,
       /TIOCSWINSZ, \{30 rows, 100 columns\}/,
-      /give it to the user: fchown\(<slave>, 0/,
+      /give the terminal to the user: fchown\(<slave>, 0/,
       /\/dev\/console/,
       /mount\("\/dev\/pts\/0", "\/dev\/console"/,
       /^caller: take the terminal's other side: pidfd_getfd/,
@@ -373,7 +373,7 @@ for (const { name, spec = {}, process = {}, wiring = {}, added = [], gone = [] }
 
 Deno.test("a privileged container keeps every capability and hides nothing", () => {
   const lines = linesOf(specOf({ privileged: true }, { capabilities: CAPABILITIES, noNewPrivileges: false }));
-  assert.deepEqual(lines.filter((line) => /: hide |read-only|PR_SET_NO_NEW_PRIVS/.test(line)), []);
+  assert.deepEqual(lines.filter((line) => /: mask |read-only|PR_SET_NO_NEW_PRIVS/.test(line)), []);
   assert(lines.some((line) => line.includes("drop_bounding(0)")));
   assert(lines.some((line) => /mount\("sysfs", (?!.*RDONLY)/.test(line)));
 });
@@ -421,7 +421,7 @@ Deno.test("the process that shows a container's files dies with its caller, from
     "hold on to ourselves",
     "start a process in its own mount namespace",
     "die when the caller dies",
-    "look whether the caller still lives",
-    "go on only if it does",
+    "check whether the caller is alive",
+    "require that it is alive",
   ]);
 });

@@ -116,7 +116,7 @@ Deno.test("what cannot be executed in a container is told as by a shell", async 
       );
     }));
     await assert.rejects(box.exec([]), { code: "no-command" });
-    await assert.rejects(box.exec(["true"], { cwd: "/missing" }), /go to \/missing: ENOENT/);
+    await assert.rejects(box.exec(["true"], { cwd: "/missing" }), /change to \/missing: ENOENT/);
     await assert.rejects(box.exec(["true"], { user: "nobody-here" }), { code: "unknown-user" });
   });
 });

@@ -168,14 +168,16 @@ Deno.test("variables without a name and missing files of variables are refused",
   for (const flags of [["-e", "=1"], ["--env-file", "missing"]]) {
     const { code, stderr } = await world.cli([...flags, "busybox", "true"]);
     assert.equal(code, 125);
-    assert.match(stderr, flags[0] === "-e" ? /is not NAME=VALUE/ : /missing/);
+    assert.match(stderr, flags[0] === "-e" ? /expected NAME=VALUE/ : /missing/);
   }
 });
 
 Deno.test("a file of variables that has a bad line, or is no text, is refused by its name", async () => {
   Deno.writeTextFileSync(`${world.home}/lines`, "A=1\nexport B=2\n");
   Deno.writeFileSync(`${world.home}/bytes`, Uint8Array.of(65, 61, 0xff));
-  for (const [name, why] of [["lines", "line 2 is not NAME=VALUE"], ["bytes", "it is not UTF-8 text"]] as const) {
+  for (
+    const [name, why] of [["lines", "invalid line 2: expected NAME=VALUE"], ["bytes", "it is not UTF-8 text"]] as const
+  ) {
     const { code, stderr } = await world.cli(["--env-file", name, "busybox", "true"]);
     assert.equal(code, 125);
     assert.ok(stderr.includes(`--env-file ${name}: ${why}`), stderr);

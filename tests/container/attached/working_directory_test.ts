@@ -69,7 +69,7 @@ Deno.test("exec -u alice starts in a folder that root may not enter, but alice",
   assert.deepEqual(await withoutOverride(words("alice")), { code: 0, stdout: "/alices\n", stderr: "" });
   const neither = await withoutOverride(words("4321"));
   assert.equal(neither.code, 125);
-  assert.match(neither.stderr, /go to \/alices: EACCES/);
+  assert.match(neither.stderr, /change to \/alices: EACCES/);
 });
 
 Deno.test("a working directory outside of the container is refused to who may not enter it as to others (CVE-2024-21626)", async () => {

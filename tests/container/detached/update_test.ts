@@ -244,7 +244,7 @@ Deno.test("what makes no sense is refused by name, and the other containers are 
   const cases: readonly (readonly [string[], RegExp])[] = [
     [[], /no limit to change\n.*--memory/],
     [["--memory", "1m"], /6 MiB/],
-    [["--memory", "much"], /"much" is not a size/],
+    [["--memory", "much"], /invalid size "much"/],
     [["--memory-swap", "64m"], /needs --memory/],
     [["--cpus", "0"], /from 0.01/],
     [["--pids-limit", "-2"], /-1 for unlimited/],

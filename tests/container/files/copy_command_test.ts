@@ -53,7 +53,7 @@ Deno.test("mistakes of cp and export end with 125, say what is wrong and leave t
     [["cp", "nobody:/f", from], /there is no container nobody/],
     [["cp", "-", `${box}:/none`], /there is no "\/none"/],
     [["export", "nobody"], /there is no container nobody/],
-    [["export", "-o", "/dev/null/x", box], /x: a part of the path is no folder\n/],
+    [["export", "-o", "/dev/null/x", box], /x: part of the path is not a directory\n/],
     [["diff", "nobody"], /there is no container nobody/],
   ];
   for (const [words, reason] of table) {

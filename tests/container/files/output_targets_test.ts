@@ -98,7 +98,7 @@ Deno.test("export -o and images save -o write to devices, FIFOs, links and /dev/
     await shell(`cd ${at}; ${ours} < file; test $(stat -c %s file) -lt 40000000`);
     const socket = await world.cli([...words, "-o", `${at}/socket`]);
     assert.equal(socket.code, 125);
-    assert.match(socket.stderr, /nobody is at its other end/);
+    assert.match(socket.stderr, /no process has the other end open/);
     assert.equal(await kinds(at), before);
     await shell(`cd ${at}; ${line} file; ${ours} < file`);
     assert.notEqual(Deno.statSync(`${at}/file`).ino, old.ino);
@@ -128,7 +128,7 @@ Deno.test("run --cidfile takes only a new file: a device, FIFO or dangling link 
   for (const name of ["null", "fifo", "tonull", "tofile"]) {
     const { code, stderr } = await world.cli(["--cidfile", `${at}/${name}`, "--network", "none", "busybox", "true"]);
     assert.equal(code, 125, name);
-    assert.match(stderr, /there is such a file already/);
+    assert.match(stderr, /the file exists/);
   }
   Deno.symlinkSync(`${at}/victim`, `${at}/dangling`);
   const dangling = await world.cli(["--cidfile", `${at}/dangling`, "--network", "none", "busybox", "true"]);

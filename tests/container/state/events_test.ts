@@ -231,5 +231,5 @@ Deno.test("that events cannot be written or read hurts no run, and filters that 
   assert.deepEqual(result, { code: 0, stdout: "hello\n", stderr: "" });
   const refused = await world.cli(["events", "--filter", "colour=red"]);
   assert.deepEqual([refused.code, refused.stdout], [125, ""]);
-  assert.match(refused.stderr, /^sauropod: "colour=red" is not a filter of events\n.*one of container, action/);
+  assert.match(refused.stderr, /^sauropod: invalid filter of events "colour=red"\n.*one of container, action/);
 });

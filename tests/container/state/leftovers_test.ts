@@ -359,7 +359,7 @@ Deno.test("who fills the disk still ends with its own exit code, and is told of 
 
 const HALFWAY = [
   ["a control group's parent that is missing", ["--cgroup-parent", "/no/such/group"], ["true"], 125, /control group/],
-  ["a working directory that is a file", ["-w", "/etc/passwd"], ["true"], 125, /go to \/etc\/passwd: ENOTDIR/],
+  ["a working directory that is a file", ["-w", "/etc/passwd"], ["true"], 125, /change to \/etc\/passwd: ENOTDIR/],
   ["a volume below a file", ["-v", "/etc:/etc/passwd/x"], ["true"], 125, /\/etc\/passdw|\/etc\/passwd.*ENOTDIR/],
   ["a hard limit that cannot be", ["--ulimit", "nofile=5000000000:5000000000"], ["true"], 125, /limit nofile/],
   ["tmpfs options that the kernel refuses", ["--tmpfs", "/x:uid=99999999999"], ["true"], 125, /mount tmpfs on \/x/],

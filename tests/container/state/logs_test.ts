@@ -210,7 +210,7 @@ Deno.test("what makes no sense is refused, and a container without a log is told
     [["nobody"], /no container nobody/],
     [["--tail", "-3", "web"], /tail|-3/],
     [["--tail", "few", "web"], /invalid --tail "few"/],
-    [["--since", "dawn", "web"], /"dawn" is not a time/],
+    [["--since", "dawn", "web"], /invalid time "dawn"/],
     [[], /CONTAINER/],
   ];
   await Promise.all(table.map(async ([words, reason]) => {
