@@ -178,7 +178,7 @@ export function* readTree(top: number, options: TreeOptions = {}): Generator<Tre
       if (way.depth > DEFAULT_LIMITS.depth) throw unsupported(prefix, "it is nested too deep");
       const { xattrs, overlay } = xattrsOf(fd);
       if (layer && overlay.has("redirect")) throw unsupported(prefix, "overlayfs keeps its content elsewhere");
-      yield* put({ ...entryOf(prefix || "../image/", "directory", status), xattrs });
+      yield* put({ ...entryOf(prefix || "./", "directory", status), xattrs });
       if (layer && overlay.get("opaque") === "y") {
         yield* put({ ...whiteout(prefix, "", status), name: prefix + OPAQUE });
       }
