@@ -15,7 +15,7 @@ import { findContainer } from "../state/names.ts";
 /**
  * Pauses a container: suspends all its processes until {@linkcode unpauseContainer} is called.
  *
- * @param query Its name, id or the beginning of its id.
+ * @param query Its name, id or a unique prefix of its id.
  * @throws {ContainerError} `container-not-found`, `container-not-running`, `container-paused`.
  * @throws {CgroupError} as {@linkcode whileFrozen} does.
  */
@@ -31,7 +31,7 @@ export async function pauseContainer(containers: string, query: string): Promise
 /**
  * Resumes all processes of a paused container.
  *
- * @param query Its name, id or the beginning of its id.
+ * @param query Its name, id or a unique prefix of its id.
  * @throws {ContainerError} `container-not-found`, `container-not-running`, `container-not-paused`.
  */
 export async function unpauseContainer(containers: string, query: string): Promise<void> {

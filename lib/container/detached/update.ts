@@ -150,7 +150,7 @@ function update(containers: string, record: ContainerRecord, { restart, ...limit
  * Updates limits and the restart policy of a container, at once if it runs, and for later starts. Settings that are not
  * given stay as they are. Either all limits change or none.
  *
- * @param query Its name, id or the beginning of its id.
+ * @param query Its name, id or a unique prefix of its id.
  * @throws {InputError} `no-limits`, `bad-restart`, and for invalid limits.
  * @throws {ContainerError} `container-not-found`; `not-detached`, `container-busy` if its monitor cannot be reached.
  * @throws {CgroupError} for limits that this host cannot set; `limit-below-usage`, `limit-refused`.

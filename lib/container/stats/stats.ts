@@ -170,7 +170,7 @@ export interface StatsOptions {
 /**
  * Yields samples of one container, the first after one interval, until it exits.
  *
- * @param query Its name, id or the beginning of its id.
+ * @param query Its name, id or a unique prefix of its id.
  * @throws {ContainerError} `container-not-found`, `container-not-running`.
  */
 export async function* statsOf(

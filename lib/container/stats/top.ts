@@ -76,7 +76,7 @@ function clock(): { uptime: number; boot: number } {
 /**
  * Returns the processes of a running container, sorted by their PIDs in it.
  *
- * @param query Its name, id or the beginning of its id.
+ * @param query Its name, id or a unique prefix of its id.
  * @throws {ContainerError} `container-not-found`, `container-not-running`.
  */
 export function topOf(containers: string, query: string): ContainerProcess[] {

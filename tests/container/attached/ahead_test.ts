@@ -105,10 +105,10 @@ Deno.test("other commands leave one that waits to who made it, at once", async (
   await using ready = await prepare("busybox", options({ limits: { pids: 20 } }));
   const start = performance.now();
   const refused: readonly (readonly [string[], RegExp])[] = [
-    [["rm", "-f", ready.id], new RegExp(`process ${Deno.pid} has made it ahead`)],
-    [["update", "--memory", "64m", ready.id], /waits for its command/],
-    [["restart", ready.id], /cannot be started/],
-    [["pause", ready.id], /does not run/],
+    [["rm", "-f", ready.id], new RegExp(`process ${Deno.pid} has prepared it`)],
+    [["update", "--memory", "64m", ready.id], /is waiting for its command/],
+    [["restart", ready.id], /cannot start container/],
+    [["pause", ready.id], /is not running/],
     [["kill", ready.id], /is not running/],
   ];
   for (const [words, why] of refused) {

@@ -329,7 +329,7 @@ Deno.test("a policy that makes no sense for a container is refused, and nothing 
   assert.match(await update("sometimes", kept), /no, on-failure/);
   const attached = world.start(["--name", "attached", ...NONE, "busybox", "sleep", "1000"]);
   await until("it runs", async () => (await world.cli(["inspect", "attached"])).stdout.includes('"running"'));
-  assert.match(await update("always", "attached"), /runs in the foreground/);
+  assert.match(await update("always", "attached"), /it is attached to the process that started it/);
   await cli(world, "rm", "-f", "attached");
   await attached.output();
   await clear(world);

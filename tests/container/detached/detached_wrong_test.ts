@@ -29,7 +29,7 @@ Deno.test("every command says what is wrong with the state of a container, and e
   const gone = await cli(world, "run", "-d", ...NONE, "--name", "gone", "busybox", "true");
   await untilEnded(world, gone);
   const wrong: [words: string[], code: number, message: RegExp][] = [
-    [["start", "running"], 125, new RegExp(`container ${running} cannot be started: it is running\n.*restart`)],
+    [["start", "running"], 125, new RegExp(`cannot start container ${running}: it is running\n.*restart`)],
     [["rm", "running"], 1, /is running\n.*--force/],
     [["exec", "made", "true"], 125, /is not running: it is created/],
     [["exec", "gone", "true"], 125, /is not running: it is exited/],
@@ -38,26 +38,34 @@ Deno.test("every command says what is wrong with the state of a container, and e
     [["kill", "-s", "NONSENSE", "running"], 125, /NONSENSE/],
     [["stop", "-s", "NONSENSE", "running"], 125, /NONSENSE/],
     [["wait", "made"], 125, /has never been started\n.*start/],
-    [["rename", "made", "running"], 125, new RegExp(`the name running is taken by container ${running}`)],
+    [["rename", "made", "running"], 125, new RegExp(`name running is already in use by container ${running}`)],
     [["rename", "made", "no/name"], 125, /is not a container name/],
-    [["run", "-d", ...NONE, "--name", "made", "busybox", "true"], 125, new RegExp(`taken by container ${made}`)],
-    [["create", "--name", "made", "busybox", "true"], 125, /the name made is taken/],
-    [["run", "-d", "--rm", "--restart", "always", "busybox", "true"], 125, /leave out --rm or --restart/],
-    [["run", "-d", "--restart", "sometimes", "busybox", "true"], 125, /says not when.*\n.*on-failure:3/],
-    [["run", "-d", "--restart", "on-failure:x", "busybox", "true"], 125, /says not when/],
+    [
+      ["run", "-d", ...NONE, "--name", "made", "busybox", "true"],
+      125,
+      new RegExp(`already in use by container ${made}`),
+    ],
+    [["create", "--name", "made", "busybox", "true"], 125, /name made is already in use/],
+    [["run", "-d", "--rm", "--restart", "always", "busybox", "true"], 125, /--rm and --restart cannot be combined/],
+    [
+      ["run", "-d", "--restart", "sometimes", "busybox", "true"],
+      125,
+      /invalid restart policy "sometimes"\n.*on-failure:3/,
+    ],
+    [["run", "-d", "--restart", "on-failure:x", "busybox", "true"], 125, /invalid restart policy "on-failure:x"/],
     [["run", "--restart", "always", "busybox", "true"], 125, /--detach/],
     [["run", "-d", "--log-driver", "journald", "busybox", "true"], 125, /no log driver "journald"\n.*none/],
     [["run", "-d", "--log-opt", "max-size=big", "busybox", "true"], 125, /big/],
     [["run", "-d", "--log-opt", "colour=red", "busybox", "true"], 125, /colour=red is not known/],
     ...["start", "stop", "kill", "wait", "restart", "inspect"].flatMap((command): [string[], number, RegExp][] => [
-      [[command, "missing"], 125, /there is no container missing/],
+      [[command, "missing"], 125, /no such container: missing/],
     ]),
-    [["rm", "missing"], 1, /there is no container missing/],
-    [["rm", "-f", "missing"], 0, /there is no container missing/],
-    [["rm", "missing", "-f", "also-missing"], 0, /no container missing[^]*no container also-missing/],
-    [["exec", "missing", "true"], 125, /there is no container missing/],
-    [["rename", "missing", "x"], 125, /there is no container missing/],
-    [["stop", "running", "missing"], 1, /there is no container missing/],
+    [["rm", "missing"], 1, /no such container: missing/],
+    [["rm", "-f", "missing"], 0, /no such container: missing/],
+    [["rm", "missing", "-f", "also-missing"], 0, /no such container: missing[^]*no such container: also-missing/],
+    [["exec", "missing", "true"], 125, /no such container: missing/],
+    [["rename", "missing", "x"], 125, /no such container: missing/],
+    [["stop", "running", "missing"], 1, /no such container: missing/],
   ];
   for (const [words, code, message] of wrong) {
     const result = await world.cli(words);
@@ -94,7 +102,7 @@ Deno.test("the beginning of an id must be that of one container only", async () 
   while (new Set(ids.map((id) => id[0])).size === ids.length) ids.push(await create("busybox", ["true"], options));
   const digit = ids.map((id) => id[0] ?? "").find((first, i, all) => all.indexOf(first) !== i) ?? "";
   const { code, stderr } = await world.cli(["start", digit]);
-  assert.deepEqual([code, /is the beginning of 2 containers' ids/.test(stderr)], [125, true], stderr);
+  assert.deepEqual([code, /is a prefix of 2 ids/.test(stderr)], [125, true], stderr);
   assert.equal([...Deno.readDirSync(`${containers}/.live`)].length, 0);
   await clear(world);
 });
@@ -107,7 +115,7 @@ Deno.test("a container whose image is gone says so, and starts again when it is 
   const before = Deno.readTextFileSync(`${world.folders.containers}/${id}/state`);
   const { code, stderr } = await world.cli(["start", id]);
   assert.equal(code, 125);
-  assert.match(stderr, /the image busybox of container \w+ is gone: there is no .*\/busybox\n/);
+  assert.match(stderr, /image busybox of container \w+ not found: no such directory: .*\/busybox\n/);
   assert.equal(Deno.readTextFileSync(`${world.folders.containers}/${id}/state`), before);
   Deno.renameSync(`${world.home}/away`, `${world.home}/images/busybox`);
   await cli(world, "start", id);

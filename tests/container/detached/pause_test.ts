@@ -165,7 +165,7 @@ Deno.test("each command that cannot be obeyed says why, and the others are", asy
   assert.equal(await code(pause("nobody", world.folders)), "container-not-found");
   const result = await world.cli(["pause", "one", "done", "two", "nobody"]);
   assert.deepEqual([result.code, result.stdout], [1, "two\n"]);
-  assert.match(result.stderr, new RegExp(`${one.id} is paused already[^]* does not run[^]*no container nobody`));
+  assert.match(result.stderr, new RegExp(`${one.id} is paused[^]* is not running[^]*no such container: nobody`));
   assert(isPaused(recordOf(world, two.id)));
 });
 

@@ -258,7 +258,7 @@ Deno.test("what makes no sense is refused by name, and the other containers are 
   assert.deepEqual(recordOf(world, box), before);
   const { code, stdout, stderr } = await world.cli(["update", "--pids-limit", "70", "nobody", "box"]);
   assert.deepEqual([code, stdout], [1, "box\n"]);
-  assert.match(stderr, /no container nobody/);
+  assert.match(stderr, /no such container: nobody/);
   assert.equal(inForce(box.pid, "pids"), "70");
 });
 

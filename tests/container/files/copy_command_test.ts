@@ -50,11 +50,11 @@ Deno.test("mistakes of cp and export end with 125, say what is wrong and leave t
     [["cp", `${from}/nothing`, `${box}:/`], /there is no ".*nothing"\n/],
     [["cp", `${from}/f`, `${box}:/none/`], /"\/none\/": there is no folder in the container .*\n {2}make it first/],
     [["cp", `${from}`, `${box}:/f`], /a folder cannot be copied onto a file/],
-    [["cp", "nobody:/f", from], /there is no container nobody/],
+    [["cp", "nobody:/f", from], /no such container: nobody/],
     [["cp", "-", `${box}:/none`], /there is no "\/none"/],
-    [["export", "nobody"], /there is no container nobody/],
+    [["export", "nobody"], /no such container: nobody/],
     [["export", "-o", "/dev/null/x", box], /x: part of the path is not a directory\n/],
-    [["diff", "nobody"], /there is no container nobody/],
+    [["diff", "nobody"], /no such container: nobody/],
   ];
   for (const [words, reason] of table) {
     const { code, stdout, stderr } = await cli(world, words);

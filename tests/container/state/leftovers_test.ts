@@ -228,7 +228,7 @@ Deno.test("of many that want one name at once, one gets it", async () => {
   );
   assert.deepEqual(results.map(({ code }) => code).sort(), [0, 125, 125, 125, 125, 125]);
   for (const { code, stderr } of results) {
-    if (code) assert.match(stderr, /the name wanted is taken by container \w{12}/);
+    if (code) assert.match(stderr, /name wanted is already in use by container \w{12}/);
   }
   assert.equal((await world.cli(["ps", "-aq"])).stdout.trim().split("\n").length, 1);
 });
@@ -282,7 +282,7 @@ Deno.test("a damaged record is reported and left alone, and disturbs no other co
   }
   const inspected = await world.cli(["inspect", "0123456789ab"]);
   assert.notEqual(inspected.code, 0);
-  assert.match(inspected.stderr, /is not a container's record/);
+  assert.match(inspected.stderr, /invalid record/);
   assert.deepEqual(await world.cli(["rm", "sound"]), { code: 0, stdout: "sound\n", stderr: "" });
 });
 

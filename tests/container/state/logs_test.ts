@@ -207,7 +207,7 @@ Deno.test("what makes no sense is refused, and a container without a log is told
   makeContainer(world.folders.containers, "ba9876543210", { name: "db" });
   const table: [string[], RegExp][] = [
     [["db"], /container db has no log: .*\n.*--detach/],
-    [["nobody"], /no container nobody/],
+    [["nobody"], /no such container: nobody/],
     [["--tail", "-3", "web"], /tail|-3/],
     [["--tail", "few", "web"], /invalid --tail "few"/],
     [["--since", "dawn", "web"], /invalid time "dawn"/],
@@ -236,7 +236,7 @@ Deno.test("logs ends quietly when nobody reads it any more", async () => {
 Deno.test("a container without a log says why, and what to do", async () => {
   await using world = makeWorld();
   const cases: [name: string, words: string[], reason: RegExp][] = [
-    ["front", ["run", "--name", "front"], /front has no log: it was run in the foreground[^]*sauropod start front/],
+    ["front", ["run", "--name", "front"], /front has no log: it was run attached[^]*sauropod start front/],
     ["none", ["run", "-d", "--log-driver", "none", "--name", "none"], /none has no log: it was made without one/],
     ["new", ["create", "--name", "new"], /new has no log: it has not been started yet[^]*sauropod start new/],
   ];

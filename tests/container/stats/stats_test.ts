@@ -164,8 +164,8 @@ Deno.test("stats prints a table once, JSON by lines, and ends when those that we
 
   for (
     const [words, status, reason] of [
-      [["stats", "done"], 125, /does not run/],
-      [["stats", "nobody"], 125, /no container nobody/],
+      [["stats", "done"], 125, /is not running/],
+      [["stats", "nobody"], 125, /no such container: nobody/],
       [["stats", "--interval", "0"], 125, /expected seconds from 0.1 to 86400/],
     ] as const
   ) {
