@@ -6,7 +6,9 @@
 
 import { extentsOf, seekTo } from "../../../ffi/fs/extents.ts";
 import { Fd } from "../../../ffi/fs/fd.ts";
+import { execute } from "../../../ffi/program/execute.ts";
 import { flags } from "../../../ffi/program/flags.ts";
+import { callerStep } from "../../../ffi/program/model.ts";
 import {
   chmod,
   chmodAt,
@@ -16,10 +18,10 @@ import {
   openAt,
   read,
   S_IF,
-  setSize,
   shareBlocks,
   type Status,
   symlinkAt,
+  SystemError,
   utimesAt,
   writeAll,
 } from "../../../ffi/fs/fs.ts";
@@ -45,6 +47,12 @@ function copyRange(from: number, to: number, length: number): void {
   }
 }
 
+/** Sets the size of an open file: 64 bits, which only programs can pass. */
+function truncate(fd: number, size: number): void {
+  const outcome = execute([callerStep("set the size", { call: "ftruncate", args: [fd, size] })]);
+  if (!outcome.ok) throw new SystemError("ftruncate", `descriptor ${fd}`, outcome.errno);
+}
+
 /** Fills an empty file: shares blocks where the file system can (reflink), else copies data and keeps holes. */
 function copyContent(from: number, to: number, { size, blocks }: Status): void {
   if (size === 0 || shareBlocks(from, to)) return;
@@ -54,7 +62,7 @@ function copyContent(from: number, to: number, { size, blocks }: Status): void {
     seekTo(to, offset);
     copyRange(from, to, length);
   }
-  setSize(to, size);
+  truncate(to, size);
 }
 
 /** Copies owner, mode and extended attributes to an open file. The mode comes after chown(2), which clears set-ID bits. */
