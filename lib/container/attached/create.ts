@@ -1,5 +1,5 @@
 /**
- * Making a container that this process holds.
+ * Creation and launch of attached containers.
  *
  * @module
  */
@@ -21,21 +21,21 @@ export interface RunOptions extends ContainerOptions, StreamOptions {
   signal?: AbortSignal;
 }
 
-/** How a container is made, and what is said of it. */
+/** Launch of a container's first process, at once or prepared. */
 export interface LaunchStrategy<T extends Launched> {
-  /** Makes its first process. */
+  /** Creates its first process. */
   launch(spec: ContainerSpec, streams: Connection["streams"], size: Connection["size"]): Promise<T>;
-  /** Says that it is there. */
+  /** Records that it has started. */
   announce(containers: string, record: ContainerRecord, process: ProcessIdentity | undefined): void;
 }
 
-/** Says that a container runs. */
+/** Records that a container is running, with a `start` event. */
 export function announce(containers: string, record: ContainerRecord, process: ProcessIdentity | undefined): void {
   setProcess(containers, record.id, process);
   recordEvent(containers, "start", record);
 }
 
-/** Makes the container, or leaves nothing of it. */
+/** Creates and launches the container, or undoes everything. */
 async function createAndLaunch<T extends Launched>(
   plan: Plan<RunOptions>,
   { launch, announce }: LaunchStrategy<T>,
@@ -61,13 +61,13 @@ async function createAndLaunch<T extends Launched>(
     }
   } catch (error) {
     connection.abandon();
-    // Whatever keeps this from undoing, a later command undoes it; the first error is the one to tell.
+    // A later command undoes the rest if this fails; the first error is the one to report.
     await removeGroups(record).then(() => removeContainer(containers, record)).catch(() => {});
     throw error;
   }
 }
 
-/** Makes the container in its place. */
+/** Creates the container while its name and its network addresses are reserved. */
 export async function createWithNetworks<T extends Launched>(
   plan: Plan<RunOptions>,
   making: LaunchStrategy<T>,

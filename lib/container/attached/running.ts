@@ -1,5 +1,5 @@
 /**
- * Holding on to the first process of a running container.
+ * Lookup of running containers, pinned by a pidfd.
  *
  * @module
  */
@@ -17,9 +17,9 @@ import { refuseUnseen } from "../state/unseen.ts";
 export interface Running {
   /** Its record. */
   readonly record: ContainerRecord;
-  /** The number of its first process. */
+  /** The PID of its first process. */
   readonly pid: number;
-  /** A pidfd of it, for the caller to close. */
+  /** A pidfd of it; the caller closes it. */
   readonly pidfd: number;
 }
 
@@ -31,7 +31,7 @@ function notRunning({ id }: ContainerRecord, status: string): ContainerError {
   });
 }
 
-// What joins a frozen group is frozen itself.
+// A process that joins a frozen group is frozen itself.
 async function refusePaused(containers: string, { id, cgroups }: ContainerRecord): Promise<void> {
   if (cgroups.length === 0) return;
   const { isFrozen } = await lazy.freezer();
@@ -46,7 +46,7 @@ async function refusePaused(containers: string, { id, cgroups }: ContainerRecord
 }
 
 /**
- * The running container that `query` names.
+ * Returns the running container that `query` names.
  *
  * @throws {ContainerError} `container-not-running`, `container-paused`, and what `findContainer` throws.
  */
@@ -64,7 +64,7 @@ export async function findRunning(containers: string, query: string): Promise<Ru
   } catch {
     throw notRunning(record, "exited");
   }
-  // Only now can the number not be another's any more.
+  // The pidfd pins the process: from here on the PID cannot be reused.
   if (isAlive(process)) return { record, pid: process.pid, pidfd };
   close(pidfd);
   throw notRunning(record, "exited");
