@@ -1,5 +1,5 @@
 /**
- * Options of a container.
+ * Container options.
  *
  * @module
  */
@@ -9,107 +9,106 @@ import type { FolderOptions } from "../host/folders.ts";
 import type { ContainerNetworkOptions } from "../network/options.ts";
 import type { PullPolicy } from "../store/image.ts";
 
-/** What one of the command's standard streams is connected with, as in `Deno.Command`. */
+/** Connection of a standard stream, as in `Deno.Command`. */
 export type StreamOption = "piped" | "inherit" | "null";
 
-/** How to find out whether a container is well. */
+/** Health check of a detached container. */
 export interface HealthCheck {
-  /** The command, run in the container, that ends with 0 if it is well; a text is for `/bin/sh -c`. */
+  /** Command to run in the container; exit status 0 is healthy. A string is run by `/bin/sh -c`. */
   readonly command: string | readonly string[];
-  /** Milliseconds between two checks. Default: 30,000. */
+  /** Milliseconds between checks. Default: 30,000. */
   readonly interval?: number;
-  /** Milliseconds after which the command is killed, and counts as a failure. Default: 30,000. */
+  /** Milliseconds after which a check is killed and has failed. Default: 30,000. */
   readonly timeout?: number;
-  /** Milliseconds after the start in which failures do not count. Default: 0. */
+  /** Milliseconds after the start during which failures do not count. Default: 0. */
   readonly startPeriod?: number;
-  /** How many failures in a row make it unhealthy. Default: 3. */
+  /** Consecutive failures that make the container unhealthy. Default: 3. */
   readonly retries?: number;
 }
 
-/** Options of a container. All are optional; the doc comment of each says what it is without. */
+/** Options of a container. */
 export interface ContainerOptions extends FolderOptions, ContainerNetworkOptions {
-  /** What is executed before the command; empty for nothing. Default: what the image says. */
+  /** Entry point, executed with the command as its arguments; empty for none. Default: the image's. */
   entrypoint?: string | readonly string[];
   /** When to pull the image: always, if it is missing, or never. Default: `missing`. */
   pull?: PullPolicy;
-  /** The kind of machine as `OS/ARCHITECTURE[/VARIANT]`. Default: this one. */
+  /** Platform of the image as `OS/ARCHITECTURE[/VARIANT]`. Default: the host's. */
   platform?: string;
-  /** A name of its own for the container. Default: none; its id is enough to find it. */
+  /** Name of the container. Default: none. */
   name?: string;
-  /** The container's host name. Default: its id. */
+  /** Host name. Default: the container ID. */
   hostname?: string;
-  /** Environment variables beside PATH, HOME, USER, HOSTNAME, TERM and PS1, which they can replace. */
+  /** Environment variables, in addition to PATH, HOME, USER, HOSTNAME, TERM and PS1, which they override. */
   env?: Readonly<Record<string, string>>;
-  /** The working directory, absolute; made if missing. Default: `/`. */
+  /** Working directory, absolute; created if missing. Default: `/`. */
   cwd?: string;
-  /** `NAME|UID[:GROUP|GID]`, names from the image's `/etc/passwd` and `/etc/group`. Default: root. */
+  /** User and group as `NAME|UID[:GROUP|GID]`, with names of the image's `/etc/passwd` and `/etc/group`. Default: root. */
   user?: string;
-  /** Groups of the user beside those that the image knows: numbers, or names from the image's `/etc/group`. */
+  /** Additional supplementary groups: GIDs, or names of the image's `/etc/group`. */
   groups?: readonly string[];
-  /** Put a PID 1 in front of the command that forwards signals and reaps orphans. Default: false. */
+  /** Run an init as PID 1 that forwards signals and reaps orphans. Default: false. */
   init?: boolean;
-  /** The signal that asks the command to end, by name or number. Default: what the image says, else `TERM`. */
+  /** Stop signal, by name or number. Default: the image's, else `TERM`. */
   stopSignal?: string | number;
-  /** Seconds that `stop` waits for the end before it kills; negative: for ever. Default: 10. */
+  /** Seconds that `stop` waits before it kills; negative for no limit. Default: 10. */
   stopTimeout?: number;
-  /** Notes of the user's own about it, by name. Default: what the image says. */
+  /** Labels, by name. Default: the image's. */
   labels?: Readonly<Record<string, string>>;
-  /** Limits on CPU, memory and processes. Default: 4096 processes and threads, and nothing else. */
+  /** Resource limits of its control group. Default: 4096 processes and threads. */
   limits?: Limits;
-  /** Resource limits as `NAME=SOFT[:HARD]`, such as `nofile=1024:4096`; -1 or `unlimited` is no limit. The last holds. */
+  /** Resource limits as `NAME=SOFT[:HARD]`, such as `nofile=1024:4096`; -1 or `unlimited` for no limit. The last of a name holds. */
   ulimits?: readonly string[];
-  /** Settings of the kernel's that hold in its namespaces alone, such as `{ "net.core.somaxconn": "1024" }`. */
+  /** Namespaced sysctls, such as `{ "net.core.somaxconn": "1024" }`. */
   sysctls?: Readonly<Record<string, string>>;
   /**
-   * How likely the kernel kills it for lack of memory, from -1000 to 1000. Less than the caller wants CAP_SYS_RESOURCE.
-   * Default: as likely as the caller.
+   * OOM score adjustment, -1000 to 1000. A value below the caller's needs CAP_SYS_RESOURCE. Default: the caller's.
    */
   oomScoreAdj?: number;
   /**
-   * Files and folders of the host as `SOURCE:TARGET[:ro]`; a relative source begins at the working directory. `TARGET`
-   * alone is a folder of the container's own, which begins with what the image has there and goes with the container.
-   * Default: the volumes that the image names.
+   * Bind mounts as `SOURCE:TARGET[:ro]`, with a source relative to the caller's working directory; or `TARGET` alone
+   * for a volume of the container, which starts as a copy of the image's content and is removed with the container.
+   * Default: the image's volumes.
    */
   volumes?: readonly string[];
-  /** Folders in memory as `TARGET[:OPTIONS]`, options as tmpfs(5) has them, and `exec`. */
+  /** tmpfs mounts as `TARGET[:OPTIONS]`, with options of tmpfs(5), and `exec`. */
   tmpfs?: readonly string[];
-  /** Devices of the host as `PATH[:TARGET][:ACCESS]`; `ACCESS` is some of `r`, `w` and `m` (make nodes). Default: `rwm`. */
+  /** Host devices as `PATH[:TARGET][:ACCESS]`; `ACCESS` is a combination of `r`, `w` and `m` (mknod). Default: `rwm`. */
   devices?: readonly string[];
   /**
-   * More devices that it may use if it finds or makes a node, as `TYPE MAJOR:MINOR ACCESS` such as `c 189:* rwm`. Nodes in
-   * volumes work then.
+   * Additional device cgroup rules as `TYPE MAJOR:MINOR ACCESS`, such as `c 189:* rwm`. They also make device nodes in
+   * volumes usable.
    */
   deviceRules?: readonly string[];
-  /** Mount the container's root read-only. Default: false. */
+  /** Mount the root filesystem read-only. Default: false. */
   readOnly?: boolean;
   /** Size of /dev/shm in bytes. Default: 64 MiB. */
   shmSize?: number;
-  /** Capabilities to add to the default ones, such as `NET_ADMIN`, or `ALL`. */
+  /** Capabilities to add to the default set, such as `NET_ADMIN`, or `ALL`. */
   capAdd?: readonly string[];
-  /** Capabilities to take away, or `ALL`. */
+  /** Capabilities to drop, or `ALL`. */
   capDrop?: readonly string[];
-  /** All capabilities and devices, nothing masked. Only for commands that may own the machine. Default: false. */
+  /** Give all capabilities and devices, mask no paths: the command can control the host. Default: false. */
   privileged?: boolean;
-  /** Let set-user-id programs of the image gain privileges. Default: false. */
+  /** Let set-user-ID programs gain privileges (clears no_new_privs). Default: false. */
   allowNewPrivileges?: boolean;
-  /** The control group to make the container's below, such as `/machine`. It must exist. Default: the top. */
+  /** Parent control group, which must exist, such as `/machine`. Default: the root group. */
   cgroupParent?: string;
-  /** Keep standard input open for those who attach. Only for a detached container. Default: false. */
+  /** Keep the standard input of a detached container open for `attach`. Default: false. */
   interactive?: boolean;
-  /** Give a detached container a terminal. Default: false. */
+  /** Allocate a terminal for a detached container. Default: false. */
   tty?: boolean;
   /**
-   * When the monitor of a detached container starts it again: `no`, `on-failure[:TIMES]`, `always` or `unless-stopped`.
-   * Nothing is started again after `stop`, or after the machine has been started again. Default: `no`.
+   * Restart policy of a detached container: `no`, `on-failure[:TIMES]`, `always` or `unless-stopped`. No container
+   * restarts after `stop`, or after a reboot of the host. Default: `no`.
    */
   restart?: string;
-  /** How large a log file of a detached container becomes at most, in bytes; 0 is no log. Default: 10 MiB. */
+  /** Maximum size of a log file of a detached container in bytes; 0 for no log. Default: 10 MiB. */
   logSize?: number;
-  /** How many log files there are at most. Default: 3. */
+  /** Maximum number of log files. Default: 3. */
   logFiles?: number;
-  /** How to find out whether a detached container is well. Default: nobody asks. */
+  /** Health check of a detached container. Default: none. */
   health?: HealthCheck;
-  /** Keep the container's folder when it has ended. Default: false; the command line keeps unless `--rm`. */
+  /** Keep the container after it exits. Default: false; the command line keeps it unless `--rm`. */
   keep?: boolean;
 }
 

@@ -118,7 +118,8 @@ export async function resolveImage(name: string, imagesFolder: string, options: 
   if (!place) return await resolveFromStore(name, imagesFolder, options);
   const { findUnpacked, unpackOnce } = await lazy.archive();
   const store = storeOf(imagesFolder);
-  const rootfs = findUnpacked(place.path, store) ?? await unpackOnce(place.path, store, options.signal);
+  const rootfs = findUnpacked(place.path, store) ??
+    await unpackOnce(place.path, store, options.interrupted?.() ?? options.signal);
   return { name, lower: [Deno.realPathSync(rootfs)], kind: "archive" };
 }
 

@@ -44,6 +44,8 @@ export interface StoredOptions {
   platform?: string;
   /** Gives up when aborted. */
   signal?: AbortSignal;
+  /** Returns the signal; called only before work that takes long. Default: `signal`. */
+  interrupted?: () => AbortSignal | undefined;
   /** Hears how pulling it goes on. */
   onProgress?: (progress: LayerProgress) => void;
   /** The folder of containers that the image is for: it is remembered as a user of the store. Default: none. */
@@ -109,7 +111,7 @@ export function findNamed(store: string, text: string): StoredImage | undefined 
 
 async function pull(name: string, images: string, options: StoredOptions): Promise<void> {
   const { pullImage } = await lazy.pull();
-  await pullImage(name, images, options);
+  await pullImage(name, images, { ...options, signal: options.interrupted?.() ?? options.signal });
 }
 
 /**
@@ -165,7 +167,7 @@ export async function resolveStored(
       const descriptor = hold === undefined ? undefined : findNamed(store, name)?.descriptor;
       const documents = descriptor && readImage(store, descriptor);
       if (documents && fits(documents, options.platform)) {
-        const lower = await ready(store, documents, options.signal);
+        const lower = await ready(store, documents, options.interrupted?.() ?? options.signal);
         if (options.containers !== undefined) await noteUser(store, options.containers);
         const { digest } = documents.descriptor;
         return { name, lower, kind: "stored", digest, settings: documents.config.config ?? {}, release };

@@ -1,5 +1,5 @@
 /**
- * A container that this process holds: what is known of it, its end, and what is taken away then.
+ * Supervision of an attached container: signals, exit status, cleanup.
  *
  * @module
  */
@@ -24,53 +24,53 @@ import { abandonedIds, clearOwnership, removeContainer, removeOwn } from "../sta
 import { SAMPLE } from "../../host/sample.ts";
 import type { Streams } from "./streams.ts";
 
-/** How a container ended. */
+/** Exit status of a container. */
 export interface RunStatus extends CommandStatus {
-  /** Whether the kernel killed a process of the container for lack of memory. */
+  /** Whether the OOM killer killed a process of the container. */
   readonly oomKilled: boolean;
-  /** The limit on its memory in bytes at which that happened. Default: none. */
+  /** The memory limit in bytes at which it did. Default: none. */
   readonly memoryLimit?: number;
 }
 
-/** How a container ended and what it wrote, in the shape of `Deno.CommandOutput`. */
+/** Exit status and output of a container, in the shape of `Deno.CommandOutput`. */
 export type RunOutput = RunStatus & Written;
 
 /**
- * A running container, in the shape of `Deno.ChildProcess`. `await using` kills it at the end of the scope if it still
- * runs; the kernel kills it if this process dies.
+ * A running container, in the shape of `Deno.ChildProcess`. `await using` kills it at the end of the scope if it is still
+ * running; the kernel kills it if this process dies.
  */
 export interface Container extends Child<RunStatus>, AsyncDisposable {
-  /** Twelve hexadecimal digits. */
+  /** Container ID: twelve hexadecimal digits. */
   readonly id: string;
-  /** Its name, if it was given one. */
+  /** Name of the container. Default: none. */
   readonly name?: string;
-  /** Its places on bridged networks, with its addresses. */
+  /** Attachments to bridged networks, with addresses. */
   readonly networks: readonly Attachment[];
-  /** Its published ports. */
+  /** Published ports. */
   readonly ports: readonly PublishedPort[];
-  /** Runs one more command in it; see `exec`. */
+  /** Runs an additional command in it; see `exec`. */
   exec(command: readonly string[], options?: ExecOptions): Promise<ExecProcess>;
 }
 
 const reclaimed = new Set<string>();
 
-/** A container that runs. */
+/** An attached container that is running. */
 export interface RunningContainer<T extends Launched = Launched> {
   readonly launched: T;
   readonly streams: Streams;
   readonly spec: ContainerSpec;
   readonly record: ContainerRecord;
-  /** Lets go of its published ports. */
+  /** Releases its published ports. */
   readonly release: () => void;
 }
 
-/** Removes the control groups of a container that has ended. */
+/** Removes the control groups of a container that has exited. */
 export async function removeGroups({ cgroups }: ContainerRecord): Promise<void> {
   if (cgroups.length === 0) return;
   const { registers } = execute(removeAtOnce(cgroups)), gone = [0, -errnoNumber("ENOENT")];
   const left = cgroups.filter((path) => !gone.includes(registers.get(path) ?? 0));
   if (left.length === 0) return;
-  // Some process is still on its way out, or the container has made groups of its own.
+  // A process is still exiting, or the container has created groups of its own.
   const { removeGroups } = await lazy.cgroupRemove();
   removeGroups(left);
 }
@@ -81,7 +81,7 @@ async function ranOutOfMemory({ cgroups, options }: ContainerRecord): Promise<bo
   return ranOutOfMemory(cgroups);
 }
 
-/** What a v1 group has frozen dies only when it runs again. */
+/** Thaws a killed container: frozen by cgroup v1, its processes die only when they run again. */
 async function thawKilled(folder: string): Promise<void> {
   const cgroups = readRecord(folder)?.cgroups ?? [];
   if (cgroups.length === 0) return;
@@ -89,7 +89,7 @@ async function thawKilled(folder: string): Promise<void> {
   thawGroups(cgroups);
 }
 
-/** Ends a container that is not to run: its start has failed, or it was made ahead for nothing. */
+/** Kills and removes a container whose start failed, or that was prepared and not used. */
 export async function undo(containers: string, { launched, streams, spec, record }: RunningContainer): Promise<void> {
   killLaunched(launched);
   streams.close();
@@ -97,14 +97,14 @@ export async function undo(containers: string, { launched, streams, spec, record
   await removeContainer(containers, record);
 }
 
-/** Gives its addresses back. */
+/** Releases the network addresses of a container. */
 export async function leaveNetworks({ id, networks = [] }: ContainerRecord): Promise<void> {
   if (networks.length === 0) return;
   const { releaseLeases } = await lazy.networkReserve();
   await releaseLeases([id]);
 }
 
-/** Takes what it wants of the folder of a container that has ended well and that is not kept. */
+/** Function that is called with the container's directory after a successful exit, just before it is removed. */
 export type Harvest = (folder: string) => Promise<void>;
 
 async function harvested(harvest: Harvest, containers: string, record: ContainerRecord): Promise<void> {
@@ -117,12 +117,12 @@ async function harvested(harvest: Harvest, containers: string, record: Container
 }
 
 /**
- * Writes down how a container has ended; false if that cannot be written, as on a full disk: then its marks stay, so that
- * a later command tells that it is lost.
+ * Records the exit of a container. Returns false if that fails, as on a full disk: its marks must stay then, so that a
+ * later command reports it as lost.
  */
 function recordEnd(folder: string, ended: NonNullable<ContainerRecord["ended"]>): boolean {
   try {
-    // Nothing to do if somebody has removed the container.
+    // Nothing to do if the container has been removed.
     withRecord(folder, (current) => writeRecord(folder, { ...current, ended }));
     return true;
   } catch (error) {
@@ -130,7 +130,7 @@ function recordEnd(folder: string, ended: NonNullable<ContainerRecord["ended"]>)
   }
 }
 
-/** Waits for the end and takes away what must not stay; the files go later, when `removed` resolves. */
+/** Waits for the exit and cleans up; `removed` resolves when the files are removed, too. */
 async function finish(
   containers: string,
   { launched, streams, spec, record, release }: RunningContainer,
@@ -165,17 +165,17 @@ async function finish(
   return { status, removed: Promise.resolve() };
 }
 
-/** Once for each process and folder, what killed commands left is taken away; `but` is no such container. */
+/** Cleans up after killed commands, once a process and directory; container `but` is excluded. */
 async function reclaimOnce(containers: string, but: string): Promise<void> {
   if (reclaimed.has(containers)) return;
   reclaimed.add(containers);
   if (abandonedIds(containers, SAMPLE, but).length === 0) return;
   const { reclaim } = await lazy.leftovers();
-  // What others left must not hurt this run; `gc` says what is wrong with it.
+  // An error here must not fail this run; `gc` reports it.
   await reclaim(containers).catch(() => {});
 }
 
-/** Waits for the container's end, and shows it to the script that asked for it. */
+/** Supervises an attached container until it exits, and returns it for a script. */
 export function superviseAttached(
   started: RunningContainer,
   { signal }: { signal?: AbortSignal },
@@ -188,7 +188,7 @@ export function superviseAttached(
   const kill = (signal: Deno.Signal | number = "SIGTERM"): boolean => {
     const number = signalNumber(signal);
     if (ended || !sendSignal(launched.pidfd, number)) return false;
-    // If that fails, a later command sees to it.
+    // If that fails, a later command thaws it.
     if (number === SIGKILL) thawKilled(spec.rootfs.folder).catch(() => {});
     return true;
   };
@@ -199,7 +199,7 @@ export function superviseAttached(
   };
   signal?.addEventListener("abort", abort);
   if (signal?.aborted) abort();
-  // A short command has ended when this is done, and need not be waited for.
+  // A short command has exited by the time this is done, which saves waiting for it.
   reclaimOnce(containers, id);
   const end = finish(containers, started, gone, harvest);
   const status = end.then((result) => result.status);

@@ -7,21 +7,21 @@
 import type { TerminalSize } from "../../program/launch_fds.ts";
 import type { Streams } from "./streams.ts";
 
-/** How a command ended, in the shape of `Deno.CommandStatus`. */
+/** Exit status of a command, in the shape of `Deno.CommandStatus`. */
 export interface CommandStatus {
-  /** Whether the exit code is 0. */
+  /** Whether the exit status is 0. */
   readonly success: boolean;
-  /** The exit code; 128 plus the signal's number if a signal killed the command. */
+  /** The exit status; 128 plus the signal number if a signal killed the command. */
   readonly code: number;
-  /** The number of the signal that killed the command, or null. With `init` always null: init passes on 128 plus it. */
+  /** The number of the signal that killed the command, or null. Always null with `init`, which exits with 128 plus it. */
   readonly signal: number | null;
 }
 
-/** What a command wrote, as part of `Deno.CommandOutput`. */
+/** Collected output of a command, as part of `Deno.CommandOutput`. */
 export interface Written {
-  /** All that it wrote to its standard output. */
+  /** Its standard output. */
   readonly stdout: Uint8Array<ArrayBuffer>;
-  /** All that it wrote to its standard error. */
+  /** Its standard error. */
   readonly stderr: Uint8Array<ArrayBuffer>;
 }
 
@@ -38,35 +38,35 @@ async function bytesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>> | undefin
 export class Child<Status extends CommandStatus> {
   readonly #streams: Streams;
 
-  /** Describes the process `pid`, which `kill` sends signals to. */
+  /** Wraps the process `pid`, to which `kill` sends signals. */
   constructor(
-    /** The number of its process, as the host sees it. */
+    /** The PID on the host. */
     readonly pid: number,
     streams: Streams,
-    /** Resolves when it has ended. */
+    /** Resolves when the command has exited. */
     readonly status: Promise<Status>,
-    /** Sends a signal, by name or number. Default: SIGTERM. False if it has ended. */
+    /** Sends a signal, by name or number. Default: SIGTERM. Returns false if the command has exited. */
     readonly kill: (signal?: Deno.Signal | number) => boolean,
   ) {
     this.#streams = streams;
   }
 
-  /** The command's input. Throws `TypeError` unless `stdin` is `piped`. */
+  /** Returns its standard input. Throws `TypeError` unless `stdin` is `piped`. */
   get stdin(): WritableStream<Uint8Array> {
     return piped(this.#streams.stdin, "stdin");
   }
 
-  /** The command's output. Throws `TypeError` unless `stdout` is `piped`. */
+  /** Returns its standard output. Throws `TypeError` unless `stdout` is `piped`. */
   get stdout(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return piped(this.#streams.stdout, "stdout");
   }
 
-  /** The command's errors. Throws `TypeError` unless `stderr` is `piped`. */
+  /** Returns its standard error. Throws `TypeError` unless `stderr` is `piped`. */
   get stderr(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return piped(this.#streams.stderr, "stderr");
   }
 
-  /** Reads all output and waits for the end. Throws `TypeError` unless `stdout` and `stderr` are `piped`. */
+  /** Collects all output and waits for the exit. Throws `TypeError` unless `stdout` and `stderr` are `piped`. */
   async output(): Promise<Status & Written> {
     const { stdout, stderr, resize } = this.#streams;
     piped(stdout, "stdout");
@@ -75,7 +75,7 @@ export class Child<Status extends CommandStatus> {
     return { ...await this.status, stdout: out, stderr: err };
   }
 
-  /** Sets the size of its terminal. Throws `TypeError` unless it has one and its streams are piped. */
+  /** Sets the size of its terminal. Throws `TypeError` unless it has a terminal and piped streams. */
   resize(size: TerminalSize): void {
     piped(this.#streams.resize, "the terminal")(size);
   }

@@ -1,5 +1,5 @@
 /**
- * Making a container that this process holds.
+ * Creation and launch of attached containers.
  *
  * @module
  */
@@ -21,15 +21,15 @@ export interface RunOptions extends ContainerOptions, StreamOptions {
   signal?: AbortSignal;
 }
 
-/** How a container is made, and what is said of it. */
+/** Launch of a container's first process, at once or prepared. */
 export interface LaunchStrategy<T extends Launched> {
-  /** Makes its first process. */
+  /** Creates its first process. */
   launch(spec: ContainerSpec, streams: Connection["streams"], size: Connection["size"]): Promise<T>;
-  /** Says that it is there. */
+  /** Records that it has started. */
   announce(containers: string, record: ContainerRecord, process: ProcessIdentity | undefined): void;
 }
 
-/** Says that a container runs. */
+/** Records that a container is running, with a `start` event. */
 export function announce(containers: string, record: ContainerRecord, process: ProcessIdentity | undefined): void {
   setProcess(containers, record.id, process);
   recordEvent(containers, "start", record);

@@ -1,5 +1,5 @@
 /**
- * Running one more command in a running container.
+ * Additional commands in a running container (exec).
  *
  * @module
  */
@@ -38,30 +38,30 @@ import { connect, type Connection, type StreamOptions } from "./streams.ts";
 
 /** Options of {@linkcode exec}. */
 export interface ExecOptions extends FolderOptions, StreamOptions {
-  /** Environment variables, beside those of the container. */
+  /** Additional environment variables. */
   env?: Readonly<Record<string, string>>;
-  /** The working directory, absolute. Default: the container's. */
+  /** Working directory, absolute. Default: the container's. */
   cwd?: string;
-  /** `NAME|UID[:GROUP|GID]`, names from the container's `/etc/passwd` and `/etc/group`. Default: the container's. */
+  /** User and group as `NAME|UID[:GROUP|GID]`. Default: the container's. */
   user?: string;
-  /** All capabilities. Default: those of the container. */
+  /** Give all capabilities. Default: the container's. */
   privileged?: boolean;
-  /** Let the command live on when this process ends. Its streams must be `null` then. Default: false. */
+  /** Let the command outlive this process. Its streams must be `null` then. Default: false. */
   detach?: boolean;
   /** Kills the command with SIGKILL when aborted. */
   signal?: AbortSignal;
 }
 
-/** One more command that runs in a container. `await using` kills it at the end of the scope if it still runs. */
+/** A command that was started by `exec`. `await using` kills it at the end of the scope if it is still running. */
 export interface ExecProcess extends Child<CommandStatus>, AsyncDisposable {}
 
-/** What one more command wrote and how it ended, in the shape of `Deno.CommandOutput`. */
+/** Exit status and output of a command, in the shape of `Deno.CommandOutput`. */
 export type ExecOutput = CommandStatus & Written;
 
-/** How long what a command has left running may write to its pipes, as with docker; a container must not hold us. */
+/** How long background processes of a command may write to its pipes, as with docker. */
 const GRACE_MS = 2000;
 
-/** What the command is to be: the container's own process, with another command. */
+/** Returns the process to execute: the container's, with another command. */
 function processOf(
   containers: string,
   record: ContainerRecord,
@@ -83,16 +83,16 @@ function processOf(
   );
 }
 
-/** Opens a new terminal among the container's own. Whatever else is in its place is refused. */
+/** Opens a new pseudo-terminal in the devpts of the container. Refuses any other file system in its place. */
 function makeTerminal(pid: number, uid: number): [ours: number, theirs: number] {
   const root = openAt(AT_FDCWD, `/proc/${pid}/root`, flags("O", "PATH", "DIRECTORY"));
   try {
     const found = openIn(root, "/dev/pts/ptmx", flags("O", "PATH", "NOFOLLOW"));
     try {
       if (!isAmongTerminals(found) || statusAt(found).rdev !== "5:2") {
-        throw new ContainerError("/dev/pts of the container is not what it was made with", {
+        throw new ContainerError("cannot open a terminal: /dev/pts of the container has been replaced", {
           code: "no-terminals",
-          hint: "exec without a terminal: --tty=false",
+          hint: "use --tty=false",
         });
       }
       const multiplexer = openAt(AT_FDCWD, `/proc/self/fd/${found}`, flags("O", "RDWR", "NOCTTY"));
@@ -105,7 +105,7 @@ function makeTerminal(pid: number, uid: number): [ours: number, theirs: number] 
   }
 }
 
-/** The streams of the command, and our side of its terminal. */
+/** Streams of the command, and both ends of its terminal. */
 interface Wires {
   readonly streams: readonly [Stream, Stream, Stream];
   readonly terminal?: { readonly index: number; readonly ours: number; readonly theirs: number };
@@ -127,8 +127,8 @@ async function describe(failure: FailedStep, process: ProcessSpec): Promise<Erro
 }
 
 /**
- * A pidfd of the process `pid`, of which we have read in a pipe whose other end the container can get hold of with
- * CAP_SYS_PTRACE: it must be a child of ours in the pid namespace of `container`. Undefined if it is another one, or gone.
+ * Returns a pidfd of the reported process `pid`, or undefined if it is not a child of this process in the PID namespace of
+ * `container`, or gone. The report is not trusted: with CAP_SYS_PTRACE the container can write to its pipe.
  */
 function openReported(pid: number, container: number): number | undefined {
   const namespaceOf = (pid: number): string => Deno.readLinkSync(`/proc/${pid}/ns/pid`);
@@ -137,13 +137,13 @@ function openReported(pid: number, container: number): number | undefined {
     pidfd = openProcess(pid);
     if (isChild(pidfd) && namespaceOf(pid) === namespaceOf(container)) return pidfd;
   } catch {
-    // One of them has gone.
+    // One of them has exited.
   }
   close(pidfd);
   return undefined;
 }
 
-/** Starts the command; returns its pid and a pidfd of it. */
+/** Starts the command. Returns its PID and a pidfd. */
 async function launch(
   { record, pid: first, pidfd: container }: Running,
   process: ProcessSpec,
@@ -171,7 +171,7 @@ async function launch(
       reapNow(pidfd);
     }
     if (failure) throw await describe(failure, process);
-    throw new SpawnError(`container ${record.id} ended before the command could be executed`, {
+    throw new SpawnError(`cannot execute the command: container ${record.id} has exited`, {
       code: "container-not-running",
       exitCode: 125,
     });
@@ -184,18 +184,18 @@ async function launch(
 function checkCommand(command: readonly string[], options: ExecOptions): void {
   const [name] = command;
   if (name === undefined || name === "") {
-    throw new InputError("there is no command to run", { code: "no-command", hint: "for example: sh" });
+    throw new InputError("command required", { code: "no-command", hint: "add a command, such as sh" });
   }
   checkNul(command, options);
 }
 
 /**
- * Runs one more command in the running container called `container`, by name, id or the beginning of an id. It is in all
- * namespaces and control groups of the container, with its user and capabilities unless asked otherwise.
+ * Runs an additional command in a running container, given by name, ID or prefix of an ID: in all its namespaces and
+ * control groups, by default with its user and capabilities.
  *
- * The standard streams are as with `run`. Call it on the main thread.
+ * The standard streams are those of `run`. Call it on the main thread.
  *
- * @throws {InputError} for options that make no sense.
+ * @throws {InputError} for invalid options.
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-not-running`,
  * `container-paused`.
  * @throws {SpawnError} if the command could not be executed.

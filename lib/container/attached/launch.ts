@@ -1,5 +1,5 @@
 /**
- * Runs a container's program and tells what went wrong if something did.
+ * Execution of a container's programs: launch, prepared launch, and errors of their steps.
  *
  * @module
  */
@@ -16,30 +16,30 @@ import type { ContainerSpec } from "../../program/spec.ts";
 import type { FailedStep } from "./failure.ts";
 import { type ProgramReport, readReport } from "./report.ts";
 
-/** A container's first process, just executed. */
+/** First process of a container. */
 export interface Launched {
-  /** Its number in our pid namespace. */
+  /** Its PID in the caller's PID namespace. */
   readonly pid: number;
-  /** Its pidfd, for the caller to close. */
+  /** Its pidfd; the caller closes it. */
   readonly pidfd: number;
-  /** The other side of its terminal, if it has one, for the caller to close. */
+  /** The master end of its terminal; the caller closes it. Default: it has none. */
   readonly terminal?: number;
-  /** What leads to it until it has its command, if it was made ahead. */
+  /** Pipes to a prepared process that waits for its command. Default: it has its command. */
   readonly ends?: readonly End[];
 }
 
-/** Our end of a pipe. */
+/** The caller's end of a pipe. */
 export interface End {
   /** The descriptor. */
   readonly fd: number;
-  /** Closes it; a second time does nothing. */
+  /** Closes it; does nothing when closed. */
   readonly close: () => void;
 }
 
 const KEPT = [REGISTERS.pidfd, REGISTERS.terminal];
 let namespace: number | undefined;
 
-/** A descriptor of this process's network namespace, open for good; -1 for a container that needs none. */
+/** Returns a descriptor of this process's network namespace, which is never closed; -1 if the container needs none. */
 export function hostNetwork({ network }: ContainerSpec): number {
   if (network.mode !== "own" || network.interfaces.length === 0) return -1;
   namespace ??= openAt(AT_FDCWD, "/proc/self/ns/net", flags("O", "RDONLY"));
@@ -52,9 +52,9 @@ async function describe(failure: FailedStep, spec: ContainerSpec): Promise<Error
 }
 
 /**
- * Makes the container and executes its command.
+ * Creates the container and executes its command.
  *
- * @throws {SpawnError} if a step fails. The process is gone then; folders and control groups are the caller's to remove.
+ * @throws {SpawnError} if a step fails. The process is gone then; the caller removes directories and control groups.
  */
 export async function launch(
   spec: ContainerSpec,
@@ -80,13 +80,13 @@ export async function launch(
   }
 }
 
-/** A container that was made ahead: its process waits for a command. */
+/** First process of a prepared container, which waits for a command. */
 export interface PreparedProcess extends Launched {
-  /** Its standard streams. */
+  /** Standard streams. */
   readonly wired: LaunchFds["streams"];
-  /** Its working directory. */
+  /** Working directory. */
   readonly cwd: string;
-  /** Where the command's program goes, and where a failure of that comes from. */
+  /** The pipes for the command's program and for the report of its failure. */
   readonly ends: readonly [request: End, report: End];
 }
 
@@ -102,7 +102,7 @@ function closeOnce(fd: number): End {
 }
 
 /**
- * Makes the container but for its command.
+ * Creates the container up to its command.
  *
  * @throws {SpawnError} as {@linkcode launch} does.
  */
@@ -126,7 +126,7 @@ export async function launchPrepared(
   }
 }
 
-/** Sends a program to a container that was made ahead, and reads what became of it. */
+/** Sends a program to a prepared container and reads the report. */
 function send({ ends: [request, report] }: PreparedProcess, program: Program): ProgramReport {
   try {
     const registers = sendProgram(request.fd, program);
@@ -139,10 +139,10 @@ function send({ ends: [request, report] }: PreparedProcess, program: Program): P
 }
 
 /**
- * Executes the command of `spec` in a container that was made ahead.
+ * Executes the command of `spec` in a prepared container.
  *
- * @throws {SpawnError} if that fails; the container's process is gone then, or about to be.
- * @throws {SystemError} `EPIPE` if the container has ended meanwhile.
+ * @throws {SpawnError} if that fails; the container's process has exited then, or is about to.
+ * @throws {SystemError} `EPIPE` if the container has exited meanwhile.
  */
 export async function command(ahead: PreparedProcess, spec: ContainerSpec): Promise<void> {
   const wiring: LaunchFds = { streams: ahead.wired, shim: shimFd, hostNetwork: -1, lastProgram: -1, report: -1 };
@@ -150,7 +150,7 @@ export async function command(ahead: PreparedProcess, spec: ContainerSpec): Prom
   if (failure) throw await describe(failure, spec);
 }
 
-/** Kills a container that has just been launched, and waits until it is gone. */
+/** Kills a launched container and waits until it is gone. */
 export function kill({ pidfd, terminal, ends = [] }: Launched): void {
   ends.forEach((end) => end.close());
   sendSignal(pidfd, SIGKILL);
@@ -168,8 +168,8 @@ function launched(registers: ReadonlyMap<string, number>): Launched {
 }
 
 /**
- * The programs that {@linkcode launch} would run with the caller's own streams, for people to read: the one that makes the
- * container, and the one with which the shim executes its command.
+ * Returns the programs of {@linkcode launch} with the caller's streams, for `explain`: the one that creates the container,
+ * and the one by which the shim executes its command.
  */
 export function planLaunch(spec: ContainerSpec, terminal: boolean): { program: Program; last: Program } {
   const inherited = (fd: number): Stream => terminal ? "terminal" : { fd };

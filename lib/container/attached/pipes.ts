@@ -1,5 +1,5 @@
 /**
- * Our ends of a container's pipes and terminal as web streams.
+ * Web streams over the caller's ends of a container's pipes and terminal.
  *
  * @module
  */
@@ -10,24 +10,24 @@ import { resizeTerminal, setNonblocking } from "../../../ffi/process/process.ts"
 import type { TerminalSize } from "../../program/launch_fds.ts";
 
 /**
- * A descriptor and whether it is still ours. Whatever waits must ask again afterwards: a closed number is soon that of
- * another file.
+ * A descriptor and whether it is still open. Check it again after each wait: a closed number may be reused for another
+ * file.
  */
 export interface Handle {
   /** The descriptor. */
   readonly fd: number;
   /** Whether it is open. */
   readonly isOpen: () => boolean;
-  /** Closes it; a second time does nothing. */
+  /** Closes it; does nothing when closed. */
   readonly close: () => void;
 }
 
 const CHUNK = 65536;
 const END_OF_TRANSMISSION = new Uint8Array([4]);
-// What a terminal answers when the last process that had it open is gone.
+// read(2) of a terminal after its last process has closed it.
 const EIO = 5;
 
-/** Takes over a descriptor. */
+/** Takes over a descriptor and makes it nonblocking. */
 export function handle(fd: number): Handle {
   let open = true;
   setNonblocking(fd);
@@ -47,7 +47,7 @@ function isGone(error: unknown): boolean {
   return error instanceof SystemError && (error.errno === EIO || error.code === "EPIPE" || error.code === "ECONNRESET");
 }
 
-/** Reads what there is; 0 at the end, or when the handle was closed meanwhile. */
+/** Waits for data and reads it. Returns 0 at end of file, or if the handle is closed meanwhile. */
 async function readSome(source: Handle, buffer: Uint8Array<ArrayBuffer>): Promise<number> {
   while (source.isOpen()) {
     try {
@@ -62,9 +62,9 @@ async function readSome(source: Handle, buffer: Uint8Array<ArrayBuffer>): Promis
   return 0;
 }
 
-/** Writes what can be written at once; -1 if nothing can. The error of a broken pipe is `Deno.ChildProcess`'s. */
+/** Writes without waiting; returns -1 if it would block. Throws `Deno.errors.BrokenPipe` as `Deno.ChildProcess` does. */
 export function writeSome(target: Handle, bytes: Uint8Array<ArrayBuffer>): number {
-  if (!target.isOpen()) throw new Deno.errors.BrokenPipe("the container has ended");
+  if (!target.isOpen()) throw new Deno.errors.BrokenPipe("the container has exited");
   try {
     return writeNow(target.fd, bytes);
   } catch (error) {
@@ -82,7 +82,7 @@ async function writeAll(target: Handle, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** What can be read from `source`, to its end. */
+/** Returns a stream of the data of `source`. */
 export function readable(source: Handle): ReadableStream<Uint8Array<ArrayBuffer>> {
   return new ReadableStream({
     async pull(controller): Promise<void> {
@@ -96,25 +96,25 @@ export function readable(source: Handle): ReadableStream<Uint8Array<ArrayBuffer>
   }, { highWaterMark: 0 });
 }
 
-/** Writes to `target`, and closes it at the end. */
+/** Returns a stream that writes to `target`, and closes it at the end. */
 export function writable(target: Handle): WritableStream<Uint8Array> {
   return new WritableStream({ write: (bytes) => writeAll(target, bytes), close: target.close, abort: target.close });
 }
 
-/** Writes to a terminal, which is told of the end of input but stays open for what it says. */
+/** Returns a stream that writes to a terminal; its end sends end-of-transmission and leaves the terminal open for output. */
 export function typewriter(terminal: Handle): WritableStream<Uint8Array> {
   const end = (): Promise<void> => terminal.isOpen() ? writeAll(terminal, END_OF_TRANSMISSION) : Promise.resolve();
   return new WritableStream({ write: (bytes) => writeAll(terminal, bytes), close: end });
 }
 
-/** Sets a terminal's size; nothing happens once it is gone. */
+/** Sets a terminal's size; does nothing once it is closed. */
 export function resize(terminal: Handle, { columns, rows }: TerminalSize): void {
   if (terminal.isOpen()) resizeTerminal(terminal.fd, columns, rows);
 }
 
 /**
- * Copies what the container writes to a descriptor of ours that it must not have itself, to the end of either: when ours
- * is gone, the container finds its pipe broken.
+ * Copies the container's output to a descriptor of the caller that it must not have itself, until either is closed: the
+ * container gets a broken pipe then.
  */
 export async function relay(source: Handle, to: 1 | 2): Promise<void> {
   const buffer = new Uint8Array(CHUNK);

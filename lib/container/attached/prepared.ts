@@ -1,5 +1,5 @@
 /**
- * Containers that are made before it is known what they run.
+ * Prepared containers: created up to a command that is given later.
  *
  * @module
  */
@@ -20,50 +20,50 @@ import { type ContainerRecord, withRecord, writeRecord } from "../state/record.t
 import { identifyProcess } from "../../host/process_identity.ts";
 import { checkAttached } from "./run.ts";
 
-/** What a command can have of its own in a container that was made ahead. */
+/** Options of the command in a prepared container. */
 export interface CommandOptions {
-  /** Variables of its environment, beside the container's. */
+  /** Additional environment variables. */
   env?: Readonly<Record<string, string>>;
-  /** Its working directory, which must be there and which the user may enter. Default: the container's. */
+  /** Working directory, which must exist and be accessible to the user. Default: the container's. */
   cwd?: string;
 }
 
 /**
- * A container that waits for its command. Leaving its scope removes it, unless it has got one: then `run` has returned the
- * container. The kernel ends it if this process dies.
+ * A container that waits for its command. Leaving its scope removes it, unless `run` has returned the running container.
+ * The kernel kills it if this process dies.
  */
 export interface PreparedContainer extends AsyncDisposable {
-  /** Twelve hexadecimal digits. */
+  /** Container ID: twelve hexadecimal digits. */
   readonly id: string;
-  /** Its name, if it was given one. */
+  /** Name of the container. Default: none. */
   readonly name?: string;
-  /** Its places on bridged networks, with its addresses. */
+  /** Attachments to bridged networks, with addresses. */
   readonly networks: readonly Attachment[];
-  /** Its published ports. */
+  /** Published ports. */
   readonly ports: readonly PublishedPort[];
   /**
    * Runs a command in it, once.
    *
-   * @throws {ContainerError} `container-not-running` if it has run one already, or has ended.
-   * @throws {InputError} for options that make no sense; it waits on.
-   * @throws the reason of the signal that it was made with, if that has been aborted; nothing is left.
-   * @throws {SpawnError} if the command could not be executed; nothing is left.
+   * @throws {ContainerError} `container-not-running` if it has a command already, or has exited.
+   * @throws {InputError} for invalid options; it goes on waiting.
+   * @throws the reason of the signal given to `prepare`, if aborted; nothing remains.
+   * @throws {SpawnError} if the command could not be executed; nothing remains.
    */
   run(command: readonly string[], options?: CommandOptions): Promise<Container>;
 }
 
-// A command must be named; what it is comes later.
-const TO_COME = ["/bin/sh"];
+// Stands in until the command is known.
+const PLACEHOLDER = ["/bin/sh"];
 
 function notRunning({ id }: ContainerRecord, why: string): ContainerError {
-  return new ContainerError(`the container ${id} was made ahead and ${why}`, {
+  return new ContainerError(`cannot run a command in prepared container ${id}: it ${why}`, {
     code: "container-not-running",
     facts: { container: id },
-    hint: "make another one with prepare()",
+    hint: "create another one with prepare()",
   });
 }
 
-/** What the container is to be with its command. */
+/** Returns the specification with the command. */
 async function specWith(
   { spec, image, options }: Pick<Plan<RunOptions>, "spec" | "image" | "options">,
   asked: readonly string[],
@@ -76,7 +76,7 @@ async function specWith(
   return { ...spec, process: await prepareProcess(image.lower, complete.command, complete.options, hostname) };
 }
 
-/** Writes down what a container runs, as it is to run when it is started again; undefined if it is no more. */
+/** Records the command, for later starts. Returns undefined if the container has been removed. */
 function recordCommand(spec: ContainerSpec, { env, cwd }: CommandOptions): ContainerRecord | undefined {
   return withRecord(spec.rootfs.folder, (current) => {
     const { options } = current;
@@ -100,13 +100,13 @@ async function execute(
   try {
     await command(launched, spec);
   } catch (error) {
-    if (error instanceof SystemError && error.code === "EPIPE") throw notRunning(record, "has ended");
+    if (error instanceof SystemError && error.code === "EPIPE") throw notRunning(record, "has exited");
     throw error;
   }
   return recorded;
 }
 
-/** See `prepare` of `lib/api/containers.ts`. */
+/** Prepares a container: see `prepare` of `lib/api/containers.ts`. */
 export async function prepare(image: string, options: RunOptions): Promise<PreparedContainer> {
   options.signal?.throwIfAborted();
   checkOptions([], options);
@@ -115,7 +115,7 @@ export async function prepare(image: string, options: RunOptions): Promise<Prepa
   const found = await resolveImage(image, folders.images, { ...options, containers });
   let plan: Plan<RunOptions>, started: RunningContainer<PreparedProcess>;
   try {
-    const { spec, ...planned } = await planContainer(found, TO_COME, options, containers);
+    const { spec, ...planned } = await planContainer(found, PLACEHOLDER, options, containers);
     plan = { ...planned, spec: { ...spec, process: { ...spec.process, args: [] } } };
     started = await createAndLaunch(plan, { launch: launchPrepared, announce: () => {} });
   } finally {
@@ -140,7 +140,7 @@ export async function prepare(image: string, options: RunOptions): Promise<Prepa
     async run(asked, own = {}) {
       const spec = await specWith({ ...plan, options, spec: started.spec }, asked, own);
       if (over !== undefined) throw notRunning(record, over);
-      over = "has got its command already";
+      over = "has a command already";
       try {
         options.signal?.throwIfAborted();
         const recorded = await execute(started, spec, own);

@@ -1,6 +1,6 @@
 /**
- * The terminal pump: a small process of the shim's own that moves bytes between the user's terminal and the
- * container's, so that the user's is set right again even if we are killed.
+ * Terminal pump: a process of the shim that copies between the user's terminal and the container's, and restores the
+ * user's terminal even if this process is killed.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { callerStep, type Program, step } from "../../../ffi/program/model.ts";
 import { SpawnError } from "../../errors.ts";
 import { handle, readable } from "./pipes.ts";
 
-/** Starts the pump; its `lifeline` is the read end of a pipe that we hold open while we live. */
+/** Returns the program that starts the pump; `lifeline` is the read end of a pipe that closes when this process exits. */
 function startPump(terminal: number, input: number, output: number, lifeline: number): Program {
   const argv = ["sauropod-pump", ...[input, output, terminal, lifeline].map(String)];
   return [
@@ -29,8 +29,8 @@ function startPump(terminal: number, input: number, output: number, lifeline: nu
 }
 
 /**
- * Starts the pump between `input` and `output`, of the user, and `terminal`, our side of the container's. Resolves when
- * it has ended.
+ * Starts the pump between `input` and `output` of the user and `terminal`, the master end of the container's. Resolves
+ * when it has exited.
  *
  * @throws {SpawnError} if it cannot be started.
  */
@@ -48,16 +48,16 @@ export function pump(terminal: number, input: number, output: number): Promise<v
   return reap(outcome.registers.get("pump") ?? -1).then(() => close(held));
 }
 
-/** What is typed at a terminal. */
+/** Input of a terminal in raw mode. */
 export interface Typed {
-  /** The bytes, as they come. */
+  /** The bytes as they are typed. */
   readonly bytes: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** Ends it; resolves when the terminal is as before. */
+  /** Stops reading; resolves when the terminal is restored. */
   close(): Promise<void>;
 }
 
 /**
- * Reads what is typed at the terminal `input`, in raw mode until it is closed, or this process has died.
+ * Reads the terminal `input` in raw mode, until it is closed or this process dies.
  *
  * @throws {SpawnError} if the pump cannot be started.
  */

@@ -1,5 +1,5 @@
 /**
- * Running a command in a container and holding on to it until it ends.
+ * Attached containers (run): the command in a new container, supervised until it exits.
  *
  * @module
  */
@@ -14,47 +14,47 @@ import { announce, createAndLaunch, type RunOptions } from "./create.ts";
 import { planContainer } from "../spec/plan.ts";
 import { checkOptions } from "../spec/spec.ts";
 
-/** Makes the container that the user and the image ask for. */
+/** Creates and starts the container of `run`. */
 async function startOn(
   image: Image,
-  asked: readonly string[],
-  wishes: RunOptions,
+  command: readonly string[],
+  options: RunOptions,
   containers: string,
 ): Promise<RunningContainer> {
-  const plan = await planContainer(image, asked, wishes, containers);
-  wishes.signal?.throwIfAborted();
+  const plan = await planContainer(image, command, options, containers);
+  options.signal?.throwIfAborted();
   return createAndLaunch(plan, { launch, announce });
 }
 
-/** Refuses what only a container that outlives its caller can have. */
+/** Refuses options of detached containers. Throws {@linkcode InputError} `not-detached`. */
 export function checkAttached({ restart = "no", health }: RunOptions): void {
   const what = restart !== "no" ? "a restart policy" : health ? "a health check" : undefined;
   if (what === undefined) return;
-  throw new InputError(`${what} is for a container in the background: this one ends with its caller`, {
+  throw new InputError(`cannot use ${what}: the container is attached and ends with its caller`, {
     code: "not-detached",
-    hint: "--detach, or runDetached",
+    hint: "use --detach, or runDetached",
   });
 }
 
 /**
- * Runs a command in a new container of `image`: `host`, a folder or archive in the folder of images, or a reference
- * such as `alpine:3.20`, which is pulled if it is missing. Without a command the image's own is run.
+ * Runs a command in a new container of `image`: `host`, a directory or archive below `images/`, or a reference
+ * such as `alpine:3.20`, which is pulled if it is missing. Default command: the image's.
  *
- * The standard streams are as with `Deno.Command`, except that `stdin` is `null` unless asked. Call it on the main
- * thread: the kernel ends the container with the thread that made it.
+ * The standard streams are those of `Deno.Command`, except that `stdin` is `null` by default. Call it on the main
+ * thread: the kernel kills the container when the thread that created it exits.
  *
- * @throws {InputError} for options that make no sense; nothing was made.
+ * @throws {InputError} for invalid options; nothing was created.
  * @throws {ImageError} if the image is missing or cannot be unpacked.
  * @throws {CgroupError} for limits that this host cannot set.
  * @throws {ContainerError} if the name is taken.
- * @throws {SpawnError} if a system call failed or the command could not be executed; nothing is left.
+ * @throws {SpawnError} if a system call failed or the command could not be executed; nothing remains.
  */
 export async function run(image: string, command: readonly string[], options: RunOptions = {}): Promise<Container> {
   options.signal?.throwIfAborted();
   return await runUnless(() => options.signal, image, command, options);
 }
 
-/** Like {@linkcode run}; `interrupted` is asked for its signal only when there is something that takes long. */
+/** Runs like {@linkcode run}; calls `interrupted` for its signal only before work that takes long. */
 export async function runUnless(
   interrupted: () => AbortSignal | undefined,
   image: string,
@@ -64,19 +64,16 @@ export async function runUnless(
   checkOptions(command, options);
   checkAttached(options);
   const folders = findFolders(options);
-  let asked: { signal?: AbortSignal } = {};
+  let { signal } = options;
   const found = await resolveImage(image, folders.images, {
     ...options,
     containers: folders.containers,
-    get signal() {
-      asked = { signal: asked.signal ?? interrupted() };
-      return asked.signal;
-    },
+    interrupted: () => signal ??= interrupted(),
   });
-  return await runOn(found, command, { ...options, ...asked }, folders);
+  return await runOn(found, command, { ...options, signal }, folders);
 }
 
-/** Like {@linkcode run}, in a container of an image that has been found. */
+/** Runs like {@linkcode run}, in a container of an image that has been resolved. */
 export async function runOn(
   found: Image,
   command: readonly string[],
@@ -89,7 +86,7 @@ export async function runOn(
 }
 
 /**
- * Runs a command in a new container to its end and collects what it writes.
+ * Runs a command in a new container until it exits and collects its output.
  *
  * @throws whatever {@linkcode run} throws.
  */

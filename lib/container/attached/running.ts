@@ -1,5 +1,5 @@
 /**
- * Holding on to the first process of a running container.
+ * Lookup of running containers, pinned by a pidfd.
  *
  * @module
  */
@@ -17,13 +17,13 @@ import { notRunning, paused, requireVisibleOwner } from "../state/errors.ts";
 export interface Running {
   /** Its record. */
   readonly record: ContainerRecord;
-  /** The number of its first process. */
+  /** The PID of its first process. */
   readonly pid: number;
-  /** A pidfd of it, for the caller to close. */
+  /** A pidfd of it; the caller closes it. */
   readonly pidfd: number;
 }
 
-// What joins a frozen group is frozen itself.
+// A process that joins a frozen group is frozen itself.
 async function refusePaused(containers: string, { id, cgroups }: ContainerRecord): Promise<void> {
   if (cgroups.length === 0) return;
   const { isFrozen } = await lazy.freezer();
@@ -34,7 +34,7 @@ async function refusePaused(containers: string, { id, cgroups }: ContainerRecord
 }
 
 /**
- * The running container that `query` names.
+ * Returns the running container that `query` names.
  *
  * @throws {ContainerError} `container-not-running`, `container-paused`, and what `findContainer` throws.
  */
@@ -52,7 +52,7 @@ export async function findRunning(containers: string, query: string): Promise<Ru
   } catch {
     throw notRunning(record.id, "exited");
   }
-  // Only now can the number not be another's any more.
+  // The pidfd pins the process: from here on the PID cannot be reused.
   if (isAlive(process)) return { record, pid: process.pid, pidfd };
   close(pidfd);
   throw notRunning(record.id, "exited");

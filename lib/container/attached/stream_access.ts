@@ -1,7 +1,7 @@
 /**
- * Inherited streams that the command's user cannot open by name: /dev/stdin, /dev/stdout and /dev/stderr lead to the
- * file itself, whose owner is the caller. A pipe's mode can be widened; anything else keeps its mode, and the command gets
- * a pipe of its own instead, as it always does from docker and podman.
+ * Permissions of inherited streams: /dev/stdin, /dev/stdout and /dev/stderr lead to the caller's file, which the command's
+ * user may not be allowed to open. The mode of a pipe is widened; any other file keeps its mode, and the command gets a
+ * pipe instead, as with docker and podman.
  *
  * @module
  */
@@ -14,14 +14,14 @@ import type { ProcessSpec } from "../../program/spec.ts";
 import { type Handle, writeSome } from "./pipes.ts";
 
 /**
- * How the command gets an inherited stream: as it is; with another mode, which is a pipe's; through a pipe of its own; or
- * through the one that is standard output's, as both are the same file, where what is written keeps its order.
+ * Way in which the command gets an inherited stream: as it is; as a pipe with another mode; relayed through a pipe; or
+ * through the pipe of standard output, where both are the same file, to keep the order of output.
  */
 export type Access = "given" | "relayed" | "as-output" | { readonly mode: number };
 
 const READ = 4, WRITE = 2, CHUNK = 65536;
 
-/** Whether the command's user may open the file for `need`, one of the bits of a mode. */
+/** Returns whether the command's user may open the file for `need`, a bit of a mode. */
 function mayOpen(
   { mode, uid, gid }: Ownership,
   { identity, capabilities, ambient }: ProcessSpec,
@@ -32,7 +32,7 @@ function mayOpen(
   return (mode >> shift & need) !== 0;
 }
 
-/** Nobody can open a socket by name; a pipe without a name leads to nothing but who holds it. */
+/** Returns the access to a descriptor. A socket cannot be opened by name; widening an anonymous pipe exposes no other file. */
 function accessTo(fd: number, process: ProcessSpec): Access {
   const status = statusAt(fd), type = status.mode & S_IF.MT, need = fd === 0 ? READ : WRITE;
   if (type === S_IF.SOCK) return fd === 0 ? "given" : "relayed";
@@ -40,7 +40,7 @@ function accessTo(fd: number, process: ProcessSpec): Access {
   if (type === S_IF.IFO && readLink(`/proc/self/fd/${fd}`)?.startsWith("pipe:")) {
     return { mode: status.mode & 0o777 | need * 0o111 };
   }
-  // What is read of it ahead could not be given back.
+  // Data read ahead could not be put back.
   if (fd === 0 && type !== S_IF.REG) return "given";
   return "relayed";
 }
@@ -50,7 +50,7 @@ function isSameFile(one: number, other: number): boolean {
   return a.ino === b.ino && a.dev === b.dev;
 }
 
-/** How the command gets the streams that it inherits, by their descriptors. */
+/** Returns the access to inherited streams, by descriptor. */
 export function chooseAccess(inherited: readonly number[], process: ProcessSpec): ReadonlyMap<number, Access> {
   const all = new Map(inherited.map((fd) => [fd, accessTo(fd, process)]));
   if (all.get(1) === "relayed" && all.get(2) === "relayed" && isSameFile(1, 2)) all.set(2, "as-output");
@@ -58,8 +58,8 @@ export function chooseAccess(inherited: readonly number[], process: ProcessSpec)
 }
 
 /**
- * Copies the regular file `from` to the command's pipe, whose ends are `target` and `reading`. The function that is
- * returned ends that when the command has ended: what it has not read is then still to be read from the file.
+ * Copies the regular file `from` to the command's pipe, whose ends are `target` and `reading`. Returns a function to call
+ * when the command has exited: it stops and moves the file offset back over unread data.
  */
 export function feed(from: number, target: Handle, reading: number): () => void {
   const buffer = new Uint8Array(CHUNK);
@@ -73,7 +73,7 @@ export function feed(from: number, target: Handle, reading: number): () => void 
       }
     }
   };
-  // A file that cannot be read ends the command's input.
+  // A read error ends the command's input.
   copy().catch(() => {}).finally(target.close);
   return () => {
     if (stopped) return;

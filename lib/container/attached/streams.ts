@@ -1,5 +1,5 @@
 /**
- * The command's standard streams: pipes, inherited descriptors, or a terminal of the container's own.
+ * Standard streams of a command: pipes, inherited descriptors, or a terminal of the container.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import type { ProcessSpec } from "../../program/spec.ts";
 import type { StreamOption } from "../options.ts";
 import { type Handle, handle, readable, relay, resize, typewriter, writable } from "./pipes.ts";
 
-/** What a user asks of the streams. */
+/** Options of the standard streams. */
 export interface StreamOptions {
   /** Standard input. Default: `null`. */
   stdin?: StreamOption;
@@ -24,40 +24,40 @@ export interface StreamOptions {
   /** Standard error. Default: `inherit`. */
   stderr?: StreamOption;
   /**
-   * Give the command a terminal of its own for all its streams; with piped streams, of this size. Default: when standard
-   * input is inherited and is a terminal, for those streams that are one.
+   * Allocate a terminal for all streams; with piped streams, of this size. Default: if standard input is inherited and a
+   * terminal, for those streams that are terminals.
    */
   terminal?: boolean | TerminalSize;
 }
 
-/** Both sides of the streams of a container that is about to start. */
+/** Both ends of the streams of a container that is about to start. */
 export interface Connection {
-  /** What the container's process gets. */
+  /** The ends of the container's process. */
   readonly streams: readonly [Stream, Stream, Stream];
-  /** The size of the terminal that the container gets. */
+  /** The size of the container's terminal. Default: it gets none. */
   readonly size?: TerminalSize;
-  /** Takes our sides into use once the container runs; `terminal` is our side of its terminal. */
+  /** Connects the caller's ends once the container runs; `terminal` is the master end of its terminal. */
   start(terminal?: number): Promise<Streams>;
-  /** Closes everything; for a container that did not start. */
+  /** Closes all ends, if the container did not start. */
   abandon(): void;
 }
 
-/** Our sides of a running container's streams. */
+/** The caller's ends of a running container's streams. */
 export interface Streams {
-  /** The command's input, if piped. */
+  /** Standard input. Default: not piped. */
   readonly stdin?: WritableStream<Uint8Array>;
-  /** The command's output, if piped. */
+  /** Standard output. Default: not piped. */
   readonly stdout?: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** The command's errors, if piped; part of the output when it has a terminal. */
+  /** Standard error. Default: not piped, or part of the output of a terminal. */
   readonly stderr?: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** Sets the size of the container's terminal, if it has one that the user's does not rule. */
+  /** Sets the size of the container's terminal, unless it follows the user's. */
   resize?(size: TerminalSize): void;
   /**
-   * For when the command has ended: resolves when all that it wrote to inherited streams has arrived. Others that hold its
-   * pipes may write to them for `grace` milliseconds more. Default: until they end.
+   * Resolves when all output to inherited streams has arrived; call it after the exit. Other processes that hold the
+   * pipes may write for `grace` milliseconds more. Default: no limit.
    */
   readonly drain: (grace?: number) => Promise<void>;
-  /** Closes what nobody closed. */
+  /** Closes all streams that are still open. */
   close(): void;
 }
 
@@ -67,25 +67,25 @@ function refuse(message: string, hint: string): never {
   throw new InputError(message, { code: "bad-streams", hint });
 }
 
-/** Whether a command can open by name what it inherits: root can, but for sockets, which nobody can. */
+/** Returns whether the command can open all inherited streams by name: root can, except sockets. */
 function opensAll(inherited: readonly number[], { identity, capabilities }: ProcessSpec): boolean {
   return identity.uid === 0 && capabilities.includes("DAC_OVERRIDE") && !inherited.some((fd) => fd > 0 && isSocket(fd));
 }
 
-/** What has been decided of the streams, and our ends of their pipes. */
+/** Resolved stream options, and the caller's ends of the pipes. */
 interface Decided {
   readonly choice: readonly [StreamOption, StreamOption, StreamOption];
-  /** Which are terminals of the user's. */
+  /** Which are terminals of the user. */
   readonly typed: readonly boolean[];
-  /** Whether neither input nor output is the user's. */
+  /** Whether neither standard input nor output is inherited. */
   readonly piped: boolean;
-  /** Our ends, by the descriptors that they are of the command's. */
+  /** The caller's ends, by descriptors of the command. */
   readonly ours: ReadonlyMap<number, number>;
-  /** The command's end of its input's pipe, if that is fed from a file; -1 if not. */
+  /** The command's end of the pipe that is fed from a file as standard input; -1 if there is none. */
   readonly fed: number;
 }
 
-/** Takes our sides into use; `terminal` is our side of the container's. */
+/** Connects the caller's ends; `terminal` is the master end of the container's terminal. */
 async function begin({ choice, typed, piped, ours, fed }: Decided, terminal?: number): Promise<Streams> {
   const handles = new Map([...ours].map(([fd, own]) => [fd, handle(own)]));
   const drained: Promise<unknown>[] = [], relayed: Handle[] = [];
@@ -110,7 +110,7 @@ async function begin({ choice, typed, piped, ours, fed }: Decided, terminal?: nu
     drained.push(pump(screen.fd, 0, [1, 2, 0].find((fd) => typed[fd]) ?? 1));
   }
   const all = Promise.all(drained).then(() => {});
-  // It is awaited when the container has ended; until then an error must not count as unhandled.
+  // Awaited after the exit; until then a rejection must not count as unhandled.
   all.catch(() => {});
   const drain = (grace?: number): Promise<void> => {
     stop?.();
@@ -133,7 +133,7 @@ async function begin({ choice, typed, piped, ours, fed }: Decided, terminal?: nu
 }
 
 /**
- * Decides what each stream of `process` is and makes the pipes for it.
+ * Resolves the streams of `process` and creates their pipes.
  *
  * @throws {InputError} `bad-streams`.
  */
@@ -144,15 +144,15 @@ export async function connect(options: StreamOptions, process: ProcessSpec): Pro
   const piped = choice[0] !== "inherit" && choice[1] !== "inherit";
   if (!wanted && typed[0]) {
     refuse(
-      "standard input is a terminal, which a container must not have itself",
-      "leave out --tty=false, or redirect it",
+      "cannot give the user's terminal to the container as standard input",
+      "omit --tty=false, or redirect standard input",
     );
   }
   if (wanted && !piped && choice.includes("piped")) {
-    refuse("some streams are piped and some inherited, and the container has one terminal", "pipe all, or inherit all");
+    refuse("piped and inherited streams cannot be combined with a terminal", "pipe all streams, or inherit all");
   }
   if (choice[0] === "inherit" && isFolder(0)) {
-    refuse("standard input is a folder", "redirect it from a file or /dev/null");
+    refuse("cannot use a directory as standard input", "redirect it from a file or /dev/null");
   }
   const inherited = [0, 1, 2].filter((fd) => choice[fd] === "inherit" && !typed[fd]);
   const access = opensAll(inherited, process)
@@ -164,7 +164,7 @@ export async function connect(options: StreamOptions, process: ProcessSpec): Pro
 
   const stream = (fd: 0 | 1 | 2): Stream => {
     const option = choice[fd];
-    // Asked for, the terminal takes all; else what is redirected stays as it is.
+    // With the terminal option it takes all streams; by default redirected ones keep their file.
     const onTerminal = wanted && option !== "null" && (option === "piped" || options.terminal || typed[fd]);
     if (onTerminal) return "terminal";
     const how = access?.get(fd) ?? "given";

@@ -1,11 +1,12 @@
 /**
- * Writing what a container of the image `host` has changed to this machine.
+ * Apply: writes the changes of a container of the image `host` to the host.
  *
  * @module
  */
 
+import { Fd } from "../../../ffi/fs/fd.ts";
 import { flags } from "../../../ffi/program/flags.ts";
-import { AT_FDCWD, close, openAt } from "../../../ffi/fs/fs.ts";
+import { AT_FDCWD, openAt } from "../../../ffi/fs/fs.ts";
 import { syncFileSystem } from "../../../ffi/fs/filesystems.ts";
 import { ContainerError, messageOf } from "../../errors.ts";
 import { quoteName } from "../../tar/entry.ts";
@@ -17,21 +18,21 @@ import { findContainer } from "../state/names.ts";
 import type { ContainerRecord } from "../state/record.ts";
 import { withOfflineContainer } from "../state/offline_lock.ts";
 
-/** What to apply, and how. */
+/** Options of `apply`. */
 export interface ApplyOptions {
-  /** Absolute paths; what is below them counts. Default: everything. */
+  /** Absolute paths to apply, with their content. Default: all. */
   readonly paths?: readonly string[];
-  /** Write also where the machine has changed meanwhile. Default: false. */
+  /** Overwrite files that have changed on the host meanwhile. Default: false. */
   readonly force?: boolean;
-  /** Only plan. Default: false. */
+  /** Plan only. Default: false. */
   readonly dryRun?: boolean;
-  /** Asked before anything is written, if there is something to write and nothing against it. Default: yes. */
+  /** Confirms a plan with changes and without conflicts before it is written. Default: yes. */
   readonly confirm?: (plan: ApplyPlan) => boolean | Promise<boolean>;
-  /** The folder that is the container's image and is written to. Default: `/`, this machine. */
+  /** The directory that is the container's image and is written to. Default: `/`. */
   readonly machine?: string;
 }
 
-/** What was planned, and done. */
+/** Result of `apply`. */
 export interface ApplyResult extends ApplyPlan {
   /** Whether the changes were written. */
   readonly applied: boolean;
@@ -39,10 +40,10 @@ export interface ApplyResult extends ApplyPlan {
 
 function checkImage({ id, image, lower }: ContainerRecord, machine: string): void {
   if (lower.length === 1 && lower[0] === machine) return;
-  throw new ContainerError(`the container ${id} is one of ${image}, not of this machine's files`, {
+  throw new ContainerError(`cannot apply container ${id}: its image is ${image}, not host`, {
     code: "apply-unsupported",
     facts: { id, image },
-    hint: "only what containers of the image host have changed can be applied; sauropod cp and commit take the rest",
+    hint: "use sauropod cp or commit",
   });
 }
 
@@ -68,11 +69,11 @@ function writeAll(changes: readonly Change[], upper: number, machine: number): v
     syncFileSystem(machine);
   } catch (error) {
     throw new ContainerError(
-      `${quoteName(path)} cannot be written: ${messageOf(error)}; ${done} of ${changes.length} changes are`,
+      `cannot write ${quoteName(path)}, after ${done} of ${changes.length} changes: ${messageOf(error)}`,
       {
         code: "apply-failed",
         facts: { path, done, of: changes.length },
-        hint: "what is written stays; apply again to go on",
+        hint: "apply again to continue; written changes stay",
         cause: error,
       },
     );
@@ -80,13 +81,13 @@ function writeAll(changes: readonly Change[], upper: number, machine: number): v
 }
 
 /**
- * Writes what the container that `query` names has changed in the files of its image, this machine's, to them: each file
- * at once or not at all. Nothing is written if something that would be touched was changed since the container was made.
- * The container must have ended, and is not started meanwhile.
+ * Writes the changes of the container that `query` names to the host, its image, each file atomically. Writes nothing if
+ * a file that would be written has changed on the host since the container was created. The container must have exited,
+ * and cannot be started meanwhile.
  *
  * @throws {InputError} `bad-path`, `no-change`.
- * @throws {ContainerError} `apply-unsupported` for containers of other images; `container-running`; `apply-failed`, when
- *   some of the changes have been written; those of `changesOf`.
+ * @throws {ContainerError} `apply-unsupported` for containers of other images; `container-running`; `apply-failed`, after some
+ *   of the changes have been written; those of `changesOf`.
  */
 export async function applyChanges(
   containers: string,
@@ -101,18 +102,15 @@ export async function applyChanges(
     found.id,
     (record) =>
       withChanged(containers, record, async (upper) => {
-        const root = openAt(AT_FDCWD, machine, flags("O", "RDONLY", "DIRECTORY"));
-        try {
-          const chosen = chooseChanges(changesOfRecord(containers, record), paths);
-          const plan = planApply(chosen, upper, root, BigInt(Date.parse(record.line ?? record.created)) * 1_000_000n);
-          const isRefused = plan.conflicts.some(({ forcible }) => !force || !forcible);
-          if (dryRun || isRefused || plan.changes.length === 0) return { ...plan, applied: false };
-          if (!await confirm(plan)) return { ...plan, applied: false };
-          writeAll(plan.changes, upper, root);
-          return { ...plan, applied: true };
-        } finally {
-          close(root);
-        }
+        using root = new Fd(openAt(AT_FDCWD, machine, flags("O", "RDONLY", "DIRECTORY")));
+        const chosen = chooseChanges(changesOfRecord(containers, record), paths);
+        const since = BigInt(Date.parse(record.line ?? record.created)) * 1_000_000n;
+        const plan = planApply(chosen, upper, root.number, since);
+        const isRefused = plan.conflicts.some(({ forcible }) => !force || !forcible);
+        if (dryRun || isRefused || plan.changes.length === 0) return { ...plan, applied: false };
+        if (!await confirm(plan)) return { ...plan, applied: false };
+        writeAll(plan.changes, upper, root.number);
+        return { ...plan, applied: true };
       }),
   );
 }

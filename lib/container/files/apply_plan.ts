@@ -1,5 +1,5 @@
 /**
- * What of a container's changes is to be written to the machine whose files its image is, and what speaks against it.
+ * Plan of `apply`: the changes to write to the host, and conflicts with changes on the host.
  *
  * @module
  */
@@ -14,23 +14,23 @@ import { sameXattrs } from "./attributes.ts";
 import type { Change } from "./changes.ts";
 import { lookUp } from "./file_state.ts";
 
-/** What speaks against a change. */
+/** A conflict of a change with the host. */
 export interface Conflict {
   /** The absolute path. */
   readonly path: string;
-  /** Why, to a person: `it was changed here meanwhile`. */
+  /** The reason, such as `changed on the host meanwhile`. */
   readonly reason: string;
-  /** Whether `force` overrides it. If not, there is no way to write it. */
+  /** Whether `force` overrides it. */
   readonly forcible: boolean;
 }
 
-/** What is to be written. */
+/** Plan of `apply`. */
 export interface ApplyPlan {
-  /** The changes to write, by path. What this machine has already is not among them. */
+  /** The changes to write, by path, without those that the host has already. */
   readonly changes: readonly Change[];
-  /** What speaks against it. */
+  /** The conflicts. */
   readonly conflicts: readonly Conflict[];
-  /** Changes below /dev, /proc, /run and /sys, which are never written: those are the container's own. */
+  /** Changes below /dev, /proc, /run and /sys, which are never written. */
   readonly leftOut: readonly string[];
 }
 
@@ -48,31 +48,31 @@ function isFolder({ mode }: Status): boolean {
 function clean(path: string): string {
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   if (path.startsWith("/") && !parts.includes("..")) return `/${parts.join("/")}`;
-  throw new InputError(`${path} is no path to apply: it must be absolute and without ..`, {
+  throw new InputError(`invalid path ${JSON.stringify(path)}: it must be absolute and without ..`, {
     code: "bad-path",
     facts: { path },
-    hint: "for example /etc/app.conf",
+    hint: "use a path such as /etc/app.conf",
   });
 }
 
-/** Whether `change` leaves a folder where there was none. */
+/** Returns whether `change` creates a directory. */
 function makesFolder({ before, after }: Change): boolean {
   return after?.type === "folder" && before?.type !== "folder";
 }
 
 /**
- * The changes below `paths`, or all, with the folders that they need.
+ * Returns the changes below `paths`, or all, with the directories they need.
  *
- * @throws {InputError} `bad-path`, `no-change` for a path where nothing was changed.
+ * @throws {InputError} `bad-path`; `no-change` for a path without changes.
  */
 export function chooseChanges(changes: readonly Change[], paths: readonly string[]): Change[] {
   const wanted = paths.length > 0 ? paths.map(clean) : ["/"];
   const missing = paths.length > 0 && wanted.find((path) => !changes.some((change) => isIn(change.path, path)));
   if (missing) {
-    throw new InputError(`the container has changed nothing at ${missing}`, {
+    throw new InputError(`no changes at ${missing}`, {
       code: "no-change",
       facts: { path: missing },
-      hint: "sauropod diff lists what it has changed",
+      hint: "list changes with sauropod diff",
     });
   }
   return changes.filter((change) =>
@@ -94,7 +94,7 @@ function sameContent(one: number, other: number): boolean {
   }
 }
 
-/** Whether two files are the same but for their times; of folders only they themselves count. */
+/** Returns whether two files are equal, except their times; directories are compared without content. */
 function same(one: number, a: Status, other: number, b: Status): boolean {
   if (a.mode !== b.mode || a.uid !== b.uid || a.gid !== b.gid) return false;
   const type = a.mode & S_IF.MT;
@@ -108,7 +108,7 @@ function same(one: number, a: Status, other: number, b: Status): boolean {
   );
 }
 
-/** Whether anything in an open folder, however deep, has changed since `time` or is mounted there. */
+/** Returns whether a file below an open directory has changed since `time`, or is a mount point. */
 function changedInside(folder: number, time: bigint, mount: number): boolean {
   const way = descend(folder), left = [readNames(folder)];
   try {
@@ -132,15 +132,15 @@ function changedInside(folder: number, time: bigint, mount: number): boolean {
   }
 }
 
-/** What is wrong with a way to a file of this machine, by the name of the error. */
+/** Obstacles on the way to a file of the host, by error code. */
 const OBSTACLES: Readonly<Record<string, string>> = {
-  ELOOP: "there is a symbolic link on the way to it here",
-  EXDEV: "another file system is mounted on the way to it here, which the container did not see",
-  ENOENT: "the folder that it is in is gone here",
-  ENOTDIR: "what it is in is no folder here any more",
+  ELOOP: "a parent directory is a symbolic link on the host",
+  EXDEV: "another file system is mounted over it on the host",
+  ENOENT: "its directory is missing on the host",
+  ENOTDIR: "its parent is no longer a directory on the host",
 };
 
-const SPECIAL = "it is a device, FIFO or socket here, which is not replaced";
+const SPECIAL = "a device, FIFO or socket on the host is not replaced";
 
 type Verdict = "write" | "nothing" | Omit<Conflict, "path">;
 
@@ -156,7 +156,7 @@ function judge(change: Change, upper: number, machine: number, since: bigint, ma
       atPlace(parent, name, (fd) => withContent(fd, status, (open) => changedInside(open, since, mount)));
   }
 
-  /** Whether the container has not made it, but changed what the image had: overlayfs marks such files. */
+  /** Returns whether overlayfs has copied it up, so that it is a change of a file of the image. */
   function isCopiedUp(): boolean {
     return inFolder(upper, folder, (above) =>
       atPlace(above, name, (place, status) => {
@@ -170,16 +170,16 @@ function judge(change: Change, upper: number, machine: number, since: bigint, ma
     if (there.mount !== mount) return impossible(OBSTACLES.EXDEV ?? "");
     const special = isSpecial(there);
     if (kind === "deleted" && special) return impossible(SPECIAL);
-    if (kind === "deleted") return newer(parent, there) ? forcible("it was changed here meanwhile") : "write";
+    if (kind === "deleted") return newer(parent, there) ? forcible("changed on the host meanwhile") : "write";
     return inFolder(upper, folder, (above) =>
       atPlace(above, name, (ours, status) =>
         atPlace(parent, name, (theirs) => {
           if (same(ours, status, theirs, there)) return "nothing";
           if (special) return impossible(SPECIAL);
-          if (kind === "added") return forcible("there is one here already");
+          if (kind === "added") return forcible("exists on the host already");
           const bothFolders = isFolder(status) && isFolder(there);
           const changed = bothFolders ? there.ctime > since : newer(parent, there);
-          return changed ? forcible("it was changed here meanwhile") : "write";
+          return changed ? forcible("changed on the host meanwhile") : "write";
         })));
   }
 
@@ -188,7 +188,7 @@ function judge(change: Change, upper: number, machine: number, since: bigint, ma
       const there = lookUp(parent, name);
       if (there) return withThere(parent, there);
       if (kind === "deleted") return "nothing";
-      return isCopiedUp() ? forcible("it was removed here meanwhile") : "write";
+      return isCopiedUp() ? forcible("removed on the host meanwhile") : "write";
     });
   } catch (error) {
     const obstacle = error instanceof SystemError && OBSTACLES[error.code];
@@ -200,10 +200,10 @@ function judge(change: Change, upper: number, machine: number, since: bigint, ma
 }
 
 /**
- * Compares `changes` of a container with the machine. Everything is looked up by descriptor: in the container's `upper`
- * folder, and below `machine` without following symbolic links.
+ * Compares `changes` of a container with the host, by descriptor: in the container's `upper` directory, and below
+ * `machine` without following symbolic links.
  *
- * @param since When the container was made, in nanoseconds since the epoch: what is younger was changed meanwhile.
+ * @param since Creation time of the container in nanoseconds since the epoch: later changes are conflicts.
  */
 export function planApply(changes: readonly Change[], upper: number, machine: number, since: bigint): ApplyPlan {
   const written: Change[] = [], conflicts: Conflict[] = [], leftOut: string[] = [], made = new Set<string>();

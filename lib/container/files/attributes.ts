@@ -1,5 +1,5 @@
 /**
- * Extended attributes of files that are compared and carried over: not those by which the kernel remembers things.
+ * Extended attributes that `diff` compares and `apply` copies, without those of overlayfs.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { isKept } from "../../tar/entry_attributes.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** The extended attributes of an open file or folder, access control lists among them. */
+/** Returns the extended attributes of an open file or directory, with access control lists. */
 export function xattrsOf(fd: number): Map<string, Bytes> {
   const found = new Map<string, Bytes>();
   for (const name of listXattrs(fd).sort()) {
@@ -23,12 +23,12 @@ function asText(xattrs: ReadonlyMap<string, Bytes>): string {
   return [...xattrs].map(([name, value]) => `${name}=${value.toHex()}`).join("\n");
 }
 
-/** Whether two open files or folders have the same extended attributes. */
+/** Returns whether two open files or directories have the same extended attributes. */
 export function sameXattrs(one: number, other: number): boolean {
   return asText(xattrsOf(one)) === asText(xattrsOf(other));
 }
 
-/** Gives the open file `to` the extended attributes of `from`, and no others of their kinds. */
+/** Copies extended attributes from `from` to `to`, and removes others of their kinds. */
 export function copyXattrs(from: number, to: number): void {
   const wanted = xattrsOf(from);
   for (const name of xattrsOf(to).keys()) if (!wanted.has(name)) removeXattr(to, name);

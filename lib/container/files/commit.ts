@@ -1,5 +1,5 @@
 /**
- * Making an image of a container.
+ * Commit: an image of a container's changes.
  *
  * @module
  */
@@ -21,20 +21,20 @@ function documentsOf(store: string, { id, image, imageDigest }: ContainerRecord)
     return readImage(store, { mediaType: "", digest: imageDigest, size });
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new ContainerError(`the image ${image} of the container ${id} is no longer in the store`, {
+    throw new ContainerError(`cannot commit container ${id}: image ${image} is no longer in the store`, {
       code: "image-gone",
       facts: { id, image, imageDigest },
-      hint: `pull it again: sauropod images pull ${image}`,
+      hint: `pull it again with sauropod images pull ${image}`,
     });
   }
 }
 
 /**
- * Makes an image of a container: its own image, and layers with everything that it has changed. One that runs is frozen
- * while its changes are copied, as for a fork.
+ * Creates an image from a container: its image, and layers with its changes. A running container is frozen while its
+ * changes are copied, as for a fork.
  *
- * @throws {ContainerError} `container-not-found`, `image-gone`, and what `snapshot` throws.
- * @throws {ImageError} if the image cannot be made. The store is as before then.
+ * @throws {ContainerError} `container-not-found`, `image-gone`, and those of `snapshot`.
+ * @throws {ImageError} if the image cannot be created. The store is unchanged then.
  */
 export async function commitContainer(
   { containers, images }: Folders,

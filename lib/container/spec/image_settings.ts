@@ -1,5 +1,5 @@
 /**
- * What an image says that its containers are to be, under what the user says.
+ * Image config as defaults of container options: Entrypoint, Cmd, Env, User, Labels.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { ContainerOptions } from "../options.ts";
 import { InputError } from "../../errors.ts";
 import type { ImageSettings } from "../../oci.ts";
 
-/** The variables of an image. Entries without a name, as tools of Windows leave them, are left out: runc refuses them. */
+/** Returns the environment variables of an image, without entries that have no name (Windows tools leave such). */
 export function variables(env: readonly string[] = []): Record<string, string> {
   const entries = env.map((entry): [string, string] => {
     const at = entry.indexOf("=");
@@ -17,7 +17,7 @@ export function variables(env: readonly string[] = []): Record<string, string> {
   return Object.fromEntries(entries.filter(([name]) => name !== ""));
 }
 
-/** A path as an image may have it: relative to the root, with `..` at its top. */
+/** Returns a path of an image config as an absolute one: relative paths begin at the root, and `..` ends there. */
 export function absolute(path: string): string {
   const parts: string[] = [];
   for (const part of path.split("/")) {
@@ -28,8 +28,8 @@ export function absolute(path: string): string {
 }
 
 /**
- * The command and options of a container, completed from its image: entry point, command, environment, working
- * directory, user, exposed ports, the signal to stop it, and labels.
+ * Completes command and options from the image config: entry point, command, environment, working directory, user,
+ * exposed ports, stop signal and labels.
  *
  * @throws {InputError} `no-command` if neither the user nor the image names a command.
  */
@@ -44,9 +44,9 @@ export function applySettings<T extends ContainerOptions>(
   const rest = command.length > 0 || given ? command : settings.Cmd ?? [];
   const words = [...first, ...rest];
   if (words.length === 0) {
-    throw new InputError("there is no command to run, and the image names none", {
+    throw new InputError("command required: the image has none", {
       code: "no-command",
-      hint: "name one after the image: /bin/sh",
+      hint: "add one after the image, such as /bin/sh",
     });
   }
   const cwd = options.cwd ?? (settings.WorkingDir ? absolute(settings.WorkingDir) : undefined);

@@ -1,5 +1,5 @@
 /**
- * Folders of which an image says that their content is the container's own.
+ * Volumes of an image config.
  *
  * @module
  */
@@ -9,13 +9,12 @@ import { containerPath, tmpfsTarget, volumeTarget } from "./parse.ts";
 import { InputError } from "../../errors.ts";
 import { absolute } from "./image_settings.ts";
 
-const MOST = 100;
+const MAX_VOLUMES = 100;
 
 /**
- * The options of a container, with a volume of its own for each that its image names and on which the user mounts nothing
- * else.
+ * Adds the image's volumes to options, except those on which the user mounts something else.
  *
- * @throws {InputError} `bad-mount` for volumes that no container can have.
+ * @throws {InputError} `bad-mount` for invalid volumes, or more than {@linkcode MAX_VOLUMES}.
  */
 export function addImageVolumes<T extends ContainerOptions>(options: T, named: Readonly<Record<string, unknown>>): T {
   const { volumes = [], tmpfs = [] } = options;
@@ -23,12 +22,15 @@ export function addImageVolumes<T extends ContainerOptions>(options: T, named: R
   const all = Object.keys(named).map((path) => containerPath(absolute(path), "the image's volume", path));
   const own = [...new Set(all)].filter((path) => !taken.includes(path));
   const odd = own.find((path) => path.includes(":"));
-  if (odd !== undefined || own.length > MOST) {
-    throw new InputError(`the image names ${odd === undefined ? `${own.length} volumes` : `the volume ${odd}`}`, {
-      code: "bad-mount",
-      facts: { volumes: own.length, ...(odd === undefined ? {} : { volume: odd }) },
-      hint: `there can be ${MOST} at most, whose paths have no colon`,
-    });
+  if (odd !== undefined || own.length > MAX_VOLUMES) {
+    throw new InputError(
+      `cannot create ${odd === undefined ? `${own.length} volumes` : `volume ${JSON.stringify(odd)}`} of the image`,
+      {
+        code: "bad-mount",
+        facts: { volumes: own.length, ...(odd === undefined ? {} : { volume: odd }) },
+        hint: `use an image with at most ${MAX_VOLUMES} volumes, whose paths have no colon`,
+      },
+    );
   }
   return own.length > 0 ? { ...options, volumes: [...volumes, ...own] } : options;
 }

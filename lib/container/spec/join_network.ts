@@ -1,5 +1,5 @@
 /**
- * Joining another container's network.
+ * Network of another container (`--network container:NAME`).
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { readOwnFile } from "../../network/hosts_files.ts";
 import { requireVisibleOwner } from "../state/errors.ts";
 
 /**
- * The network of the running container that `query` names, and the files that go with it.
+ * Returns the network of the running container that `query` names, and its name files.
  *
  * @throws {ContainerError} `container-not-found`, `not-running`.
  */
@@ -27,10 +27,10 @@ export function joinContainer(
   const liveness = readOwnership(containers, id);
   requireVisibleOwner(containers, id, liveness);
   if (!liveness?.process || !isRunning(liveness)) {
-    throw new ContainerError(`the container ${query} does not run, so that its network cannot be joined`, {
+    throw new ContainerError(`cannot join the network of container ${query}: it is not running`, {
       code: "not-running",
       facts: { query, id },
-      hint: "sauropod ps lists those that run",
+      hint: "list running containers with sauropod ps",
     });
   }
   const { pid } = liveness.process;

@@ -1,16 +1,16 @@
 /**
- * Mounts as docker's `--mount` writes them: `type=bind,source=SOURCE,target=TARGET,readonly`.
+ * Mounts in the form of docker's `--mount`: `type=bind,source=SOURCE,target=TARGET,readonly`.
  *
  * @module
  */
 
 import { InputError } from "../../errors.ts";
 
-/** What mounts mean as volumes and as file systems in memory. */
+/** Parsed `--mount` options. */
 export interface ReadMounts {
-  /** `[SOURCE:]TARGET[:ro]`. */
+  /** Volumes and bind mounts as `[SOURCE:]TARGET[:ro]`. */
   readonly volumes: readonly string[];
-  /** `TARGET[:OPTIONS]`. */
+  /** tmpfs mounts as `TARGET[:OPTIONS]`. */
   readonly tmpfs: readonly string[];
 }
 
@@ -28,7 +28,11 @@ function isKind(text: string): text is Kind {
 }
 
 function refuse(text: string, why: string, hint: string): never {
-  throw new InputError(`--mount ${text}: ${why}`, { code: "bad-mount", facts: { value: text }, hint });
+  throw new InputError(`invalid --mount ${JSON.stringify(text)}: ${why}`, {
+    code: "bad-mount",
+    facts: { value: text },
+    hint,
+  });
 }
 
 function fieldsOf(text: string): Map<string, string> {
@@ -43,29 +47,29 @@ function fieldsOf(text: string): Map<string, string> {
 function isTrue(text: string, value = "false"): boolean {
   if (value === "true" || value === "1") return true;
   if (value === "false" || value === "0") return false;
-  return refuse(text, `readonly is true or false, not ${JSON.stringify(value)}`, "readonly alone is true");
+  return refuse(text, `invalid readonly ${JSON.stringify(value)}`, "use readonly=true, or readonly alone");
 }
 
 function readMount(text: string): { kind: Kind; words: string } {
   const fields = fieldsOf(text), kind = fields.get("type") ?? "volume";
   if (!isKind(kind)) {
-    refuse(text, `there are no mounts of type ${JSON.stringify(kind)}`, "types are bind, volume and tmpfs");
+    refuse(text, `unknown type ${JSON.stringify(kind)}`, "use bind, volume or tmpfs");
   }
   if (kind === "volume" && fields.has("source")) {
-    refuse(text, "volumes have no names here", "type=bind,source=FOLDER,target=TARGET mounts a folder of this machine");
+    refuse(text, "named volumes are not supported", "bind mount a directory: type=bind,source=DIR,target=TARGET");
   }
   const keys: readonly string[] = KEYS[kind], wrong = [...fields.keys()].find((key) => !keys.includes(key));
   if (wrong !== undefined) {
-    refuse(text, `a mount of type ${kind} has no ${JSON.stringify(wrong)}`, `it has ${keys.join(", ")}`);
+    refuse(text, `unknown field ${JSON.stringify(wrong)} of type ${kind}`, `use ${keys.join(", ")}`);
   }
   const target = fields.get("target") ?? "", source = fields.get("source") ?? "";
-  if (target === "") refuse(text, "it has no target", "target=/PATH in the container");
+  if (target === "") refuse(text, "target required", "add target=/PATH");
   if (`${source}${target}`.includes(":")) {
-    refuse(text, "paths with a colon cannot be mounted", "a link to the source can have another name");
+    refuse(text, "path with a colon", "name the source by a symbolic link without one");
   }
   if (kind === "volume") return { kind, words: target };
   if (kind === "bind") {
-    if (source === "") refuse(text, "it has no source", "source=FOLDER or FILE of this machine");
+    if (source === "") refuse(text, "source required", "add source=PATH of the host");
     return { kind, words: `${source}:${target}${isTrue(text, fields.get("readonly")) ? ":ro" : ""}` };
   }
   const size = fields.get("tmpfs-size"), mode = fields.get("tmpfs-mode");
@@ -74,7 +78,7 @@ function readMount(text: string): { kind: Kind; words: string } {
 }
 
 /**
- * Reads mounts as docker's `--mount` writes them.
+ * Parses values of `--mount`.
  *
  * @throws {InputError} `bad-mount`.
  */

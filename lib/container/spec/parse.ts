@@ -1,5 +1,5 @@
 /**
- * Options of a container that are written as text: volumes, tmpfs, devices, resource limits.
+ * Parsers of container options: volumes, tmpfs, devices, resource limits.
  *
  * @module
  */
@@ -14,21 +14,27 @@ function refuse(message: string, code: string, facts: Record<string, unknown>, h
 }
 
 /**
- * A path in a container on which something can be mounted, without needless parts. `option` and `whole` are named in the
- * error.
+ * Checks and normalizes a mount target in the container. Errors name `option` and `whole`.
  *
  * @throws {InputError} `bad-mount`.
  */
 export function containerPath(path: string, option: string, whole: string): string {
   const parts = path.split("/");
   if (!path.startsWith("/") || parts.includes("..") || path.includes("\0")) {
-    refuse(`${option} ${whole}: the path in the container must be absolute and without .. or NUL`, "bad-mount", {
-      value: whole,
-    });
+    refuse(
+      `invalid ${option} ${JSON.stringify(whole)}: the target must be absolute and without .. or NUL`,
+      "bad-mount",
+      {
+        value: whole,
+      },
+    );
   }
   const clean = "/" + parts.filter((part) => part !== "" && part !== ".").join("/");
   if (["/", "/dev", "/sys", "/proc"].includes(clean) || clean.startsWith("/proc/")) {
-    refuse(`${option} ${whole}: nothing can be mounted on ${clean}`, "bad-mount", { value: whole, target: clean });
+    refuse(`invalid ${option} ${JSON.stringify(whole)}: cannot mount on ${clean}`, "bad-mount", {
+      value: whole,
+      target: clean,
+    });
   }
   return clean;
 }
@@ -37,24 +43,29 @@ function isOwn(volume: string): boolean {
   return volume.startsWith("/") && !volume.includes(":");
 }
 
-/** Where a volume is in the container, as it was written. */
+/** Returns the target of a volume as written. */
 export function volumeTarget(volume: string): string {
   return isOwn(volume) ? volume : volume.split(":")[1] ?? "";
 }
 
-/** Where a file system in memory is in the container, as it was written. */
+/** Returns the target of a tmpfs mount as written. */
 export function tmpfsTarget(mount: string): string {
   return mount.split(":")[0] ?? "";
 }
 
-const LONGEST_NAME = 255;
+const MAX_NAME = 255;
 
-/** A folder of the container's own: it is called like its target. */
+/** Returns a volume of the container, whose directory is named after its target. */
 function ownVolume(text: string, folder: string): BindMount {
   const target = containerPath(text, "--volume", text);
   const name = target.slice(1).replaceAll("%", "%25").replaceAll("/", "%2F");
-  if (new TextEncoder().encode(name).length > LONGEST_NAME) {
-    refuse(`--volume ${text}: the path is too long`, "bad-mount", { value: text }, "name a source: SOURCE:TARGET");
+  if (new TextEncoder().encode(name).length > MAX_NAME) {
+    refuse(
+      `invalid --volume ${JSON.stringify(text)}: path too long`,
+      "bad-mount",
+      { value: text },
+      "use SOURCE:TARGET",
+    );
   }
   return {
     kind: "bind",
@@ -65,14 +76,14 @@ function ownVolume(text: string, folder: string): BindMount {
   };
 }
 
-/** The volumes that are a container's own. Throws {@linkcode InputError} `bad-mount`. */
+/** Returns the volumes that are created for a container. Throws {@linkcode InputError} `bad-mount`. */
 export function ownVolumes(volumes: readonly string[] = [], folder: string): BindMount[] {
   return volumes.filter(isOwn).map((text) => ownVolume(text, folder));
 }
 
 /**
- * Reads `SOURCE:TARGET[:ro|rw]` and looks the source up, or `TARGET` alone, which is a folder in `folder`, the
- * container's.
+ * Parses `SOURCE:TARGET[:ro|rw]` and resolves the source, or `TARGET` alone, a volume in the container's directory
+ * `folder`.
  *
  * @throws {InputError} `bad-mount`, `mount-source-missing`.
  */
@@ -81,10 +92,10 @@ function parseVolume(text: string, folder: string, devices: boolean): BindMount 
   const [source = "", target, access = "rw", ...rest] = text.split(":");
   if (source === "" || !target || rest.length > 0 || !["ro", "rw"].includes(access)) {
     refuse(
-      `--volume ${text} is not [SOURCE:]TARGET[:ro]`,
+      `invalid --volume ${JSON.stringify(text)}`,
       "bad-mount",
       { value: text },
-      "for example ./data:/data:ro, or /data for a folder of the container's own; a source with a : in its name needs a link without one",
+      "use [SOURCE:]TARGET[:ro], such as ./data:/data:ro; name a source with a colon by a symbolic link without one",
     );
   }
   const path = containerPath(target, "--volume", text);
@@ -97,15 +108,20 @@ function parseVolume(text: string, folder: string, devices: boolean): BindMount 
       target: path,
       directory: isDirectory,
       readOnly: access === "ro",
-      // Who names a device means it; which devices work, control groups say.
+      // A device given by name is meant to be used; control groups decide which devices work.
       devices: devices || (isCharDevice ?? false) || (isBlockDevice ?? false),
     };
   } catch (error) {
     const where = source.startsWith("/") ? source : `${Deno.cwd()}/${source}`;
     if (error instanceof Deno.errors.NotFound) {
-      refuse(`--volume ${text}: there is no ${where}`, "mount-source-missing", { source: where }, "create it first");
+      refuse(
+        `cannot mount ${where}: no such file or directory`,
+        "mount-source-missing",
+        { source: where },
+        "create it first",
+      );
     }
-    return refuse(`--volume ${text}: ${where} cannot be used: ${messageOf(error)}`, "bad-mount", { source: where });
+    return refuse(`cannot mount ${where}: ${messageOf(error)}`, "bad-mount", { source: where });
   }
 }
 
@@ -113,7 +129,7 @@ const TMPFS_FLAGS = ["rw", "nosuid", "nodev", "exec", "noexec"];
 const TMPFS_VALUES = /^(size|nr_blocks|nr_inodes|uid|gid)=\d+[kKmMgG%]?$|^mode=[0-7]{3,4}$/;
 
 /**
- * Reads `TARGET[:OPTIONS]`.
+ * Parses `TARGET[:OPTIONS]`.
  *
  * @throws {InputError} `bad-mount`.
  */
@@ -123,10 +139,10 @@ function parseTmpfs(text: string): TmpfsMount {
   const wrong = rest.length > 0 || list.find((option) => !TMPFS_FLAGS.includes(option) && !TMPFS_VALUES.test(option));
   if (wrong) {
     refuse(
-      `--tmpfs ${text} is not TARGET[:OPTIONS]`,
+      `invalid --tmpfs ${JSON.stringify(text)}`,
       "bad-mount",
       { value: text },
-      "options are size=, mode=, uid=, gid=, nr_inodes=, exec and noexec: /run:size=16m,mode=755",
+      "use TARGET[:OPTIONS] with size=, mode=, uid=, gid=, nr_inodes=, exec or noexec, such as /run:size=16m,mode=755",
     );
   }
   return {
@@ -140,7 +156,7 @@ function parseTmpfs(text: string): TmpfsMount {
 const ACCESS = /^(?!.*(.).*\1)[rwm]{1,3}$/;
 
 /**
- * Reads `PATH[:TARGET][:ACCESS]` and looks the device up.
+ * Parses `PATH[:TARGET][:ACCESS]` and reads the device number.
  *
  * @throws {InputError} `bad-device`.
  */
@@ -148,21 +164,22 @@ function parseDevice(text: string): Device {
   const [source = "", ...words] = text.split(":");
   const last = words.at(-1) ?? "", access = ACCESS.test(last) ? last : "rwm";
   const [target = source, ...rest] = ACCESS.test(last) ? words.slice(0, -1) : words;
-  const bad = (why: string): never => refuse(`--device ${text}: ${why}`, "bad-device", { value: text });
-  if (rest.length > 0) bad("it is not PATH[:TARGET][:ACCESS], with ACCESS some of r, w and m");
+  const bad = (why: string): never =>
+    refuse(`invalid --device ${JSON.stringify(text)}: ${why}`, "bad-device", { value: text });
+  if (rest.length > 0) bad("use PATH[:TARGET][:ACCESS], with ACCESS a combination of r, w and m");
   if (!/^\/dev\/(?!(pts|shm|mqueue)(\/|$))/.test(target) || target.split("/").includes("..")) {
-    bad("the path in the container must be below /dev, and not in /dev/pts, /dev/shm or /dev/mqueue");
+    bad("the target must be below /dev, and not in /dev/pts, /dev/shm or /dev/mqueue");
   }
   let info: Deno.FileInfo;
   try {
     info = Deno.statSync(source);
   } catch (error) {
-    return bad(error instanceof Deno.errors.NotFound ? `there is no ${source}` : messageOf(error));
+    return bad(error instanceof Deno.errors.NotFound ? `no such file: ${source}` : messageOf(error));
   }
-  return deviceOf(target, info, access) ?? bad(`${source} is no device`);
+  return deviceOf(target, info, access) ?? bad(`${source} is not a device`);
 }
 
-/** A device node like the one that `info` describes; undefined if that is none. */
+/** Returns the device that `info` describes; undefined if it is not a device. */
 function deviceOf(path: string, info: Deno.FileInfo, access = "rwm"): Device | undefined {
   if (!info.isCharDevice && !info.isBlockDevice) return undefined;
   const { rdev, mode } = info;
@@ -179,7 +196,7 @@ function deviceOf(path: string, info: Deno.FileInfo, access = "rwm"): Device | u
 }
 
 /**
- * Reads `TYPE MAJOR:MINOR ACCESS`, as `devices.allow` of cgroup v1 has it.
+ * Parses `TYPE MAJOR:MINOR ACCESS`, the form of `devices.allow` of cgroup v1.
  *
  * @throws {InputError} `bad-device-rule`.
  */
@@ -188,10 +205,10 @@ export function parseDeviceRule(text: string): DeviceRule {
     [];
   if ((kind !== "a" && kind !== "b" && kind !== "c") || !ACCESS.test(access)) {
     refuse(
-      `--device-cgroup-rule ${text} is not TYPE MAJOR:MINOR ACCESS`,
+      `invalid --device-cgroup-rule ${JSON.stringify(text)}`,
       "bad-device-rule",
       { value: text },
-      "TYPE is c, b or a for all; numbers can be *; ACCESS is some of r, w and m: c 189:* rwm",
+      "use TYPE MAJOR:MINOR ACCESS with TYPE a, b or c, such as c 189:* rwm",
     );
   }
   return {
@@ -215,7 +232,7 @@ const STANDARD_DEVICES = new Map([
 const LINKS = ["fd", "stdin", "stdout", "stderr"];
 
 /**
- * Reads devices, leaving out those that every container has; with `all`, every device of the host is added.
+ * Parses devices, without those of every container; with `all`, adds every device of the host.
  *
  * @throws {InputError} `bad-device`.
  */
@@ -226,11 +243,15 @@ export function parseDevices(texts: readonly string[], all: boolean): Device[] {
     const name = device.path.slice("/dev/".length);
     const standard = STANDARD_DEVICES.get(name);
     if (LINKS.includes(name) || (standard !== undefined && standard !== `${device.major}:${device.minor}`)) {
-      refuse(`--device ${text}: every container has a ${device.path} of its own`, "bad-device", { value: text });
+      refuse(`invalid --device ${JSON.stringify(text)}: every container has its own ${device.path}`, "bad-device", {
+        value: text,
+      });
     }
     const known = devices.get(device.path);
     if (known && (known.major !== device.major || known.minor !== device.minor || known.kind !== device.kind)) {
-      refuse(`--device ${text}: ${device.path} is another device already`, "bad-device", { value: text });
+      refuse(`invalid --device ${JSON.stringify(text)}: ${device.path} is another device already`, "bad-device", {
+        value: text,
+      });
     }
     devices.set(device.path, device);
   }
@@ -242,8 +263,8 @@ export function parseDevices(texts: readonly string[], all: boolean): Device[] {
 }
 
 /**
- * Reads volumes and tmpfs, in an order in which none covers another. `folder` is the container's; with `devices`,
- * device nodes in volumes work.
+ * Parses volumes and tmpfs mounts, in an order in which none covers another. `folder` is the container's directory; with
+ * `devices`, device nodes in volumes are usable.
  *
  * @throws {InputError} `bad-mount`, `mount-source-missing`.
  */
@@ -256,12 +277,12 @@ export function parseMounts(
   const mounts = [...volumes.map((volume) => parseVolume(volume, folder, devices)), ...tmpfs.map(parseTmpfs)];
   const targets = mounts.map((mount) => mount.target);
   const twice = targets.find((target, i) => targets.indexOf(target) !== i);
-  if (twice !== undefined) refuse(`two mounts have the same target ${twice}`, "bad-mount", { target: twice });
+  if (twice !== undefined) refuse(`duplicate mount target ${twice}`, "bad-mount", { target: twice });
   return mounts.sort((a, b) => a.target.split("/").length - b.target.split("/").length);
 }
 
 /**
- * Reads `NAME=SOFT[:HARD]`.
+ * Parses `NAME=SOFT[:HARD]`.
  *
  * @throws {InputError} `bad-ulimit`.
  */
@@ -270,15 +291,22 @@ export function parseUlimit(text: string): Rlimit {
     /^([a-z]+)=(-1|unlimited|\d+)(?::(-1|unlimited|\d+))?$/.exec(text) ?? [];
   if (!Object.keys(RLIMITS).includes(resource)) {
     const names = Object.keys(RLIMITS).join(", ");
-    refuse(`--ulimit ${text} is not NAME=SOFT[:HARD]`, "bad-ulimit", { value: text }, `names are ${names}`);
+    refuse(
+      `invalid --ulimit ${JSON.stringify(text)}`,
+      "bad-ulimit",
+      { value: text },
+      `use NAME=SOFT[:HARD] with ${names}`,
+    );
   }
   const number = (value: string): number => value === "unlimited" ? -1 : Number(value);
   const limit = { resource, soft: number(soft), hard: number(hard) };
   if (resource === "nofile" && limit.soft === 0) {
-    refuse(`--ulimit ${text}: nothing could be executed without a descriptor`, "bad-ulimit", { value: text });
+    refuse(`invalid --ulimit ${JSON.stringify(text)}: the command needs a descriptor`, "bad-ulimit", { value: text });
   }
   if (limit.hard >= 0 && (limit.soft < 0 || limit.soft > limit.hard)) {
-    refuse(`--ulimit ${text}: the soft limit is above the hard one`, "bad-ulimit", { value: text });
+    refuse(`invalid --ulimit ${JSON.stringify(text)}: the soft limit exceeds the hard limit`, "bad-ulimit", {
+      value: text,
+    });
   }
   return limit;
 }

@@ -1,5 +1,5 @@
 /**
- * From what a user asks to a complete specification. Everything is checked here, before anything is made.
+ * Container specifications: from options to a checked {@linkcode ContainerSpec}, before anything is created.
  *
  * @module
  */
@@ -30,10 +30,10 @@ import type {
 } from "../../program/spec.ts";
 import type { ContainerOptions } from "../options.ts";
 
-/** Where commands are looked for, unless the image says. */
+/** Default search path of commands. */
 export const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const SHM_SIZE = 64 * 1024 * 1024;
-const USUAL_OPEN_FILES = 1024;
+const DEFAULT_OPEN_FILES = 1024;
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/;
 const HOSTNAME = /^(?=.{1,64}$)[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*$/;
 
@@ -44,48 +44,48 @@ function ownCapabilities(): ReadonlySet<Capability> {
   return own;
 }
 
-const NAME_HINT = "letters, digits, -, _ and ., at most 255, beginning with a letter or digit";
-const HOSTNAME_HINT = "letters, digits, - and . between them, at most 64";
+const NAME_HINT = "use letters, digits, -, _ and ., at most 255, beginning with a letter or digit";
+const HOSTNAME_HINT = "use letters and digits, with - and . between them, at most 64";
 
 function checkName(value: string | undefined, pattern: RegExp, what: string, hint: string): void {
   if (value === undefined || pattern.test(value)) return;
-  throw new InputError(`${JSON.stringify(value)} is not a ${what}`, { code: "bad-name", facts: { value }, hint });
+  throw new InputError(`invalid ${what} ${JSON.stringify(value)}`, { code: "bad-name", facts: { value }, hint });
 }
 
-/** Refuses a name that a container cannot have. Throws {@linkcode InputError} `bad-name`. */
+/** Checks a container name. Throws {@linkcode InputError} `bad-name`. */
 export function checkContainerName(name: string | undefined): void {
   checkName(name, NAME, "container name", NAME_HINT);
 }
 
-/** Refuses NUL characters in what a process is given. Values are not told: they may be secrets. */
+/** Refuses NUL characters in command, working directory and environment. Errors do not show values: they may be secrets. */
 export function checkNul(
   command: readonly string[],
   { cwd = "", env = {} }: Pick<ContainerOptions, "cwd" | "env">,
 ): void {
   const refuse = (what: string): never => {
-    throw new InputError(`${what} holds a NUL character`, { code: "nul-character" });
+    throw new InputError(`invalid ${what}: NUL character`, { code: "nul-character" });
   };
   const word = command.findIndex((word) => word.includes("\0"));
-  if (word >= 0) refuse(word === 0 ? "the command" : `argument ${word} of the command`);
-  if (cwd.includes("\0")) refuse("the working directory");
+  if (word >= 0) refuse(word === 0 ? "command" : `argument ${word} of the command`);
+  if (cwd.includes("\0")) refuse("working directory");
   for (const [name, value] of Object.entries(env)) {
-    if (`${name}${value}`.includes("\0")) refuse(`the variable ${JSON.stringify(name)}`);
+    if (`${name}${value}`.includes("\0")) refuse(`variable ${JSON.stringify(name)}`);
   }
 }
 
-/** Refuses what can be refused without looking at the image or the host. */
+/** Checks options, as far as that needs neither image nor host. Throws {@linkcode InputError}. */
 export function checkOptions(command: readonly string[], options: ContainerOptions): void {
   if (command[0] === "") {
-    throw new InputError("there is no command to run", {
+    throw new InputError("command required", {
       code: "no-command",
-      hint: "name one after the image: /bin/sh",
+      hint: "add one after the image, such as /bin/sh",
     });
   }
   checkContainerName(options.name);
   checkName(options.hostname, HOSTNAME, "host name", HOSTNAME_HINT);
   if (options.stopSignal !== undefined) signalNumber(options.stopSignal);
   if (!Number.isFinite(options.stopTimeout ?? 0)) {
-    throw new InputError(`--stop-timeout ${options.stopTimeout}: it must be a number of seconds`, {
+    throw new InputError(`invalid --stop-timeout ${options.stopTimeout}: number of seconds required`, {
       code: "bad-stop-timeout",
       facts: { stopTimeout: options.stopTimeout },
     });
@@ -93,29 +93,32 @@ export function checkOptions(command: readonly string[], options: ContainerOptio
   checkNul(command, options);
   const name = Object.keys(options.env ?? {}).find((name) => name === "" || name.includes("="));
   if (name !== undefined) {
-    throw new InputError(`${JSON.stringify(name.replace(/=.*/s, "=…"))} is not the name of a variable`, {
+    throw new InputError(`invalid variable name ${JSON.stringify(name.replace(/=.*/s, "=…"))}`, {
       code: "bad-env",
-      hint: "env is { NAME: VALUE }",
+      hint: "use env: { NAME: VALUE }",
     });
   }
   if (options.shmSize !== undefined && !(Number.isSafeInteger(options.shmSize) && options.shmSize >= 0)) {
-    throw new InputError(`--shm-size ${options.shmSize}: it must be a whole number of bytes`, {
+    throw new InputError(`invalid --shm-size ${options.shmSize}: integer required`, {
       code: "bad-size",
       facts: { shmSize: options.shmSize },
     });
   }
   if (options.cwd !== undefined && (!options.cwd.startsWith("/") || options.cwd.split("/").includes(".."))) {
-    throw new InputError(`the working directory ${JSON.stringify(options.cwd)} must be absolute and without ..`, {
-      code: "bad-cwd",
-      facts: { cwd: options.cwd },
-    });
+    throw new InputError(
+      `invalid working directory ${JSON.stringify(options.cwd)}: it must be absolute and without ..`,
+      {
+        code: "bad-cwd",
+        facts: { cwd: options.cwd },
+      },
+    );
   }
 }
 
 /**
- * The command and options, completed from what the image's maker says.
+ * Completes command and options from the image config.
  *
- * @throws {InputError} `no-command` if there is no command at all, and what is wrong with what the image says.
+ * @throws {InputError} `no-command` if there is no command at all, and for an invalid image config.
  */
 export async function completeFromImage<T extends ContainerOptions>(
   image: Image,
@@ -130,7 +133,7 @@ export async function completeFromImage<T extends ContainerOptions>(
   return { ...complete, options: addImageVolumes(complete.options, image.settings.Volumes) };
 }
 
-// Root needs nothing of the image's: no file of it is read for the usual container.
+// Without a user no file of the image is read.
 const ROOT: User = { uid: 0, gid: 0, groups: [], home: "/root", name: "root" };
 
 async function findUser(lower: readonly string[], { user, groups = [] }: ContainerOptions): Promise<User> {
@@ -140,13 +143,13 @@ async function findUser(lower: readonly string[], { user, groups = [] }: Contain
   return { ...found, groups: [...new Set([...found.groups, ...lookupGroups(lower, groups)])] };
 }
 
-function usualOpenFiles(): Rlimit {
-  // Deno raises its own soft limit; programs that use select(2) want the usual one.
+function defaultOpenFiles(): Rlimit {
+  // Deno raises its own soft limit; programs that use select(2) need the default.
   const hard = hardLimit(RLIMITS.nofile.value);
-  return { resource: "nofile", soft: hard < 0 ? USUAL_OPEN_FILES : Math.min(hard, USUAL_OPEN_FILES), hard };
+  return { resource: "nofile", soft: hard < 0 ? DEFAULT_OPEN_FILES : Math.min(hard, DEFAULT_OPEN_FILES), hard };
 }
 
-/** What is written as text, read by a module that most containers do without. */
+/** Parses mounts and devices, by a module that is loaded only if there are any. */
 async function parseTexts(
   options: ContainerOptions,
   folder: string,
@@ -165,9 +168,9 @@ async function parseTexts(
 }
 
 async function resourceLimits({ ulimits = [] }: ContainerOptions): Promise<Rlimit[]> {
-  if (ulimits.length === 0) return [usualOpenFiles()];
+  if (ulimits.length === 0) return [defaultOpenFiles()];
   const { parseUlimit } = await lazy.parse();
-  const last = new Map([usualOpenFiles(), ...ulimits.map(parseUlimit)].map((rlimit) => [rlimit.resource, rlimit]));
+  const last = new Map([defaultOpenFiles(), ...ulimits.map(parseUlimit)].map((rlimit) => [rlimit.resource, rlimit]));
   return [...last.values()];
 }
 
@@ -199,8 +202,8 @@ async function settings(options: ContainerOptions): Promise<KernelSetting[]> {
 let throttles: readonly string[] | undefined;
 
 /**
- * The folders that count how often each processor has been too hot, where it does: from them a container can tell what
- * others do. `processors` is the folder of processors.
+ * Returns the thermal throttle counters of all processors, a side channel between containers. `processors` is the
+ * directory of processors in sysfs.
  */
 export function thermalFolders(processors: string): string[] {
   const folder = (number: number): string => `${processors}/cpu${number}/thermal_throttle`;
@@ -211,7 +214,7 @@ export function thermalFolders(processors: string): string[] {
   );
 }
 
-/** What planning groups below a parent needs to know of it. */
+/** Returns the facts about a parent group that planning needs. */
 function aboutParent(
   host: CgroupHost,
   parent: string | undefined,
@@ -227,9 +230,9 @@ function aboutParent(
 }
 
 /**
- * The groups with what decides about devices where v1 has no controller for that.
+ * Adds the device filter of cgroup v2 to the groups, if there is no devices controller of v1.
  *
- * @throws {CgroupError} `controller-missing` if rules were asked for that nothing here can enforce.
+ * @throws {CgroupError} `controller-missing` if rules are given and the host cannot enforce them.
  */
 async function withDevices(
   host: CgroupHost,
@@ -240,10 +243,10 @@ async function withDevices(
   const v2 = groups.find(({ version }) => version === 2);
   if (host.controllers.get("devices")?.readOnly === false || (!v2 && !asked)) return groups;
   if (!v2) {
-    throw new CgroupError("--device-cgroup-rule needs control groups that can be written to, and there are none here", {
+    throw new CgroupError("cannot enforce --device-cgroup-rule: no writable control groups", {
       code: "controller-missing",
       facts: { option: "--device-cgroup-rule", controller: "devices", layout: host.layout },
-      hint: "Mount v2 (mount -t cgroup2 cgroup2 /sys/fs/cgroup), or the devices controller of v1.",
+      hint: "mount v2 (mount -t cgroup2 cgroup2 /sys/fs/cgroup), or the devices controller of v1",
     });
   }
   const { deviceFilter } = await lazy.deviceFilter();
@@ -251,7 +254,7 @@ async function withDevices(
   return groups.map((group) => group === v2 ? { ...group, deviceFilter: filter } : group);
 }
 
-/** The container's groups, and the hierarchies to show: those in which a limit was asked for. */
+/** Returns the container's groups, and the hierarchies to mount: those with a limit. */
 async function cgroups(
   id: string,
   { limits = {}, cgroupParent, privileged, deviceRules = [] }: ContainerOptions,
@@ -274,12 +277,12 @@ function groupMounts(groups: readonly GroupPlan[]): CgroupMount[] {
   );
 }
 
-/** A container's host name. */
+/** Returns the host name of a container. */
 export function hostnameOf(id: string, { hostname }: ContainerOptions): string {
   return hostname ?? id;
 }
 
-/** The network and files of a container that is on no bridge; the others get theirs when they have an address. */
+/** Returns network and name files of a container without bridged networks; the reservation of addresses makes the others'. */
 async function apart(
   options: ContainerOptions,
   hostname: string,
@@ -298,9 +301,10 @@ async function apart(
 }
 
 /**
- * Who a command of a container is and what it may do. `lower` are the folders in which to look up its user.
+ * Returns the process of a command: identity, capabilities, environment and limits. Its user is looked up in the
+ * directories `lower`.
  *
- * @throws {InputError} for every option that makes no sense, and `unknown-user`.
+ * @throws {InputError} for invalid options, and `unknown-user`.
  */
 export async function prepareProcess(
   lower: readonly string[],
@@ -331,10 +335,10 @@ export async function prepareProcess(
 }
 
 /**
- * Completes a specification, but for a place on bridged networks.
+ * Returns the specification of a container, without bridged networks.
  *
- * @throws {InputError} for every option that makes no sense, and `unknown-user`.
- * @throws {CgroupError} for limits that this host cannot set.
+ * @throws {InputError} for invalid options, and `unknown-user`.
+ * @throws {CgroupError} for limits that the host cannot set.
  */
 export async function prepare(
   id: string,
