@@ -133,8 +133,8 @@ export function openContext(folder: string, file?: string): Context {
     origin,
     async openSources(stages, signal) {
       for (const task of stages.flatMap(({ tasks }) => tasks)) {
-        if (task.deed.kind !== "copy" || task.deed.copy.from !== undefined) continue;
-        const { sources, files, target } = task.deed.copy, found = await findSources(task, origin, sources, signal);
+        if (task.action.kind !== "copy" || task.action.copy.from !== undefined) continue;
+        const { sources, files, target } = task.action.copy, found = await findSources(task, origin, sources, signal);
         opened.set(task, found);
         checkTarget(task, found.length + files.length, target);
       }

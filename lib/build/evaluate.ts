@@ -1,5 +1,6 @@
 /**
- * What the steps of a stage come to, given what its image says: variables replaced, paths absolute. Pure.
+ * Evaluation of a build stage without executing it: expands variables, makes paths absolute and accumulates the image
+ * config. Pure.
  *
  * @module
  */
@@ -9,22 +10,12 @@ import { InputError } from "../errors.ts";
 import { signalNumber } from "../host/signals.ts";
 import { MAX_DOCUMENT_BYTES } from "../oci.ts";
 import { absolute } from "../container/spec/image_settings.ts";
-import type { Dockerfile, Stage, Step } from "./dockerfile.ts";
+import type { Stage, Step } from "./dockerfile.ts";
 import type { Command, Copy } from "./instructions.ts";
 import { malformed, type Position } from "./problems.ts";
-import { exposedPorts, type NameSet, objectOf, type Settings, textOf, textsOf, variablesOf } from "./settings.ts";
-import { expandText, expandWord, type Lookup, WordError } from "./words.ts";
-
-/** Variables by name. */
-export type Values = Readonly<Record<string, string>>;
-
-/** What ARG instructions can get their values from. */
-export interface Given {
-  /** What the user gave. */
-  readonly buildArgs: Values;
-  /** The kind of machine and the like. */
-  readonly automatic: Values;
-}
+import { exposedPorts, type NameSet, objectOf, type Settings, textOf, textsOf } from "./settings.ts";
+import { expandAt, type Given, lookupIn, PROXIES, type Values, type Variables, variablesFrom } from "./variables.ts";
+import { expandText } from "./words.ts";
 
 /** What a step does. */
 export type StepAction =
@@ -49,7 +40,7 @@ export interface ResolvedStep extends Position {
   /** What the history says. */
   readonly createdBy: string;
   /** What it does. */
-  readonly deed: StepAction;
+  readonly action: StepAction;
 }
 
 /** What a stage comes to. */
@@ -62,249 +53,244 @@ export interface Evaluated {
   readonly args: Values;
 }
 
-/** Arguments that need no ARG, and that do not make a step another one. */
-export const PROXIES: ReadonlySet<string> = new Set(
-  ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"].flatMap((name) => [name, name.toLowerCase()]),
-);
 const SHELL = ["/bin/sh", "-c"];
 
-/** Replaces the variables of a word; errors tell where it stands. */
-export function expandAt(
-  at: Position,
-  word: string,
-  lookup: Lookup,
-  escape: string,
-  expand: typeof expandWord = expandWord,
-): string {
-  try {
-    return expand(word, lookup, escape);
-  } catch (error) {
-    throw error instanceof WordError ? malformed(at, error.message) : error;
-  }
+/** Steps that can be of a kind. */
+type StepOf<Kind, One extends Step = Step> = One extends Step ? [One["kind"] & Kind] extends [never] ? never : One
+  : never;
+
+/** State of the evaluation of a stage. */
+interface Evaluation {
+  readonly given: Given;
+  readonly globals: Values;
+  readonly escape: string;
+  readonly variables: Variables;
+  readonly settings: Record<string, unknown>;
+  /** Settings that are sets of names, which many steps add to. */
+  readonly names: Map<NameSet, Map<string, unknown>>;
+  /** Whether CMD was given: ENTRYPOINT resets the base image's only. */
+  commandSet: boolean;
+  envSet: boolean;
+  /** Number of characters of the config and history. */
+  length: number;
 }
 
-function lookupIn(...values: readonly Values[]): Lookup {
-  return (name) => values.find((one) => Object.hasOwn(one, name))?.[name];
+function lookup({ variables: { env, args } }: Evaluation, name: string): string | undefined {
+  return env.get(name) ?? args.get(name) ?? (name === "PATH" ? PATH : undefined);
 }
 
-/** The values of the arguments before the first FROM. */
-export function globalArgs({ globals, escape }: Dockerfile, { buildArgs, automatic }: Given): Values {
-  const values: Record<string, string> = {};
-  for (const step of globals) {
-    for (const [name, text] of step.args) {
-      const value = lookupIn(buildArgs)(name) ??
-        (text === undefined ? undefined : expandAt(step, text, lookupIn(values, automatic), escape)) ??
-        lookupIn(automatic)(name);
-      if (value !== undefined) values[name] = value;
-    }
-  }
-  return values;
+function expand(state: Evaluation, at: Position, text: string, how?: typeof expandText): string {
+  return expandAt(at, text, (name) => lookup(state, name), state.escape, how);
 }
 
-/** What a FROM names, variables replaced: the image, and the kind of machine. */
-export function baseOf(
-  { image, platform, ...at }: Stage,
-  globals: Values,
-  { automatic }: Given,
-  escape: string,
-): { image: string; platform?: string } {
-  const lookup = lookupIn(globals, automatic);
-  const name = expandAt(at, image, lookup, escape);
-  if (name === "") throw malformed(at, `FROM ${image} names no image`, "an ARG before it needs a default");
-  const kind = platform && expandAt(at, platform, lookup, escape);
-  return { image: name, ...(kind ? { platform: kind } : {}) };
+/** Counts texts of the config: variables that double with each step would exceed any memory. */
+function count(state: Evaluation, at: Position, texts: readonly string[]): void {
+  for (const { length } of texts) state.length += length;
+  if (state.length <= MAX_DOCUMENT_BYTES) return;
+  throw malformed(at, `variables and history exceed ${MAX_DOCUMENT_BYTES >> 20} MiB`);
 }
 
-/** What is known of variables while a stage is evaluated, and at each of its steps afterwards. */
-function variablesFrom(inherited: Values, begun: Settings, proxies: Values) {
-  const base = { arg: Object.entries(inherited), env: Object.entries(variablesOf(begun)) };
-  const args = new Map(base.arg), env = new Map(base.env);
-  const changes: { kind: "arg" | "env"; name: string; value: string }[] = [];
+function commandWords({ settings }: Evaluation, command: Command): readonly string[] {
+  return "words" in command ? command.words : [...textsOf(settings.Shell) ?? SHELL, command.line];
+}
+
+function workingDirectory({ settings }: Evaluation): string {
+  return absolute(textOf(settings.WorkingDir) ?? "/");
+}
+
+function absolutePath(state: Evaluation, path: string): string {
+  return absolute(path.startsWith("/") ? path : `${workingDirectory(state)}/${path}`);
+}
+
+function userOf({ settings }: Evaluation): { user?: string } {
+  const user = textOf(settings.User);
+  return user === undefined ? {} : { user };
+}
+
+function addNames(state: Evaluation, key: NameSet, entries: Iterable<readonly [string, unknown]>): void {
+  const { names, settings } = state, known = names.get(key) ?? new Map(Object.entries(objectOf(settings[key])));
+  if (!names.has(key)) settings[key] = {};
+  names.set(key, known);
+  for (const [name, value] of entries) known.set(name, value);
+}
+
+function resolved(state: Evaluation, step: Step, createdBy: string, action?: StepAction): ResolvedStep {
+  count(state, step, [createdBy]);
+  return { ...step, createdBy, action: action ?? { kind: "nothing" } };
+}
+
+function resolveRun(state: Evaluation, step: StepOf<"RUN">): ResolvedStep {
+  const { variables } = state, command = commandWords(state, step.command), environment = variables.environment();
+  for (const [name, value] of variables.args) count(state, step, [name, value]);
+  count(state, step, command);
+  const used = [...variables.args].map(([name, value]) => `${name}=${value}`);
+  const shown = used.length ? `|${used.length} ${used.join(" ")} ` : "";
   return {
-    args,
-    env,
-    set(kind: "arg" | "env", name: string, value: string): void {
-      (kind === "arg" ? args : env).set(name, value);
-      changes.push({ kind, name, value });
-    },
-    /** What makes the environment that a command has here: as it is only made when it is wanted, steps can be many. */
-    environment(): () => Values {
-      const { length } = changes;
-      return () => {
-        const all = { arg: new Map(base.arg), env: new Map(base.env) };
-        for (const { kind, name, value } of changes.slice(0, length)) all[kind].set(name, value);
-        return { ...proxies, ...Object.fromEntries(all.arg), ...Object.fromEntries(all.env) };
-      };
+    ...step,
+    createdBy: `RUN ${shown}${command.join(" ")}`,
+    action: {
+      kind: "run",
+      command,
+      get env() {
+        return environment();
+      },
+      cwd: workingDirectory(state),
+      ...userOf(state),
     },
   };
 }
 
-/** Does in thought what a stage says. `inherited` are the arguments of the stage that it begins with. */
+/** Resolves the here-documents of COPY and ADD, which become files. */
+function resolveDocuments(state: Evaluation, step: StepOf<"COPY" | "ADD">): { name: string; text: string }[] {
+  return step.documents.map(({ name, text: written, expand: expanded }) => {
+    if (name.includes("/") || name === "." || name === "..") throw malformed(step, `invalid file name ${name}`);
+    const text = expanded ? expand(state, step, written, expandText) : written;
+    count(state, step, [text]);
+    return { name, text };
+  });
+}
+
+function resolveCopy(state: Evaluation, step: StepOf<"COPY" | "ADD">): ResolvedStep {
+  const directory = expand(state, step, step.target), path = absolutePath(state, directory);
+  const target = /(^|\/)\.?$/.test(directory) && path !== "/" ? `${path}/` : path;
+  const chmod = step.chmod && expand(state, step, step.chmod), chown = step.chown && expand(state, step, step.chown);
+  if (chmod && !/^0?[0-7]{1,4}$/.test(chmod)) {
+    throw malformed(step, `invalid mode ${JSON.stringify(chmod)}`, "use an octal mode, such as 755");
+  }
+  const files = resolveDocuments(state, step), sources = step.sources.map((source) => expand(state, step, source));
+  const empty = sources.indexOf("");
+  if (empty >= 0) throw malformed(step, `${step.sources[empty]} is empty`, "give the variable a value");
+  count(state, step, sources);
+  const named = [...sources, ...files.map(({ name }) => `<<${name}`), target];
+  const options = [
+    ...step.from === undefined ? [] : [`--from=${step.from}`],
+    ...chown ? [`--chown=${chown}`] : [],
+    ...chmod ? [`--chmod=${chmod}`] : [],
+  ];
+  return {
+    ...step,
+    createdBy: [step.kind, ...options, ...named].join(" "),
+    action: { kind: "copy", copy: { ...step, sources, target, files, chmod, chown } },
+  };
+}
+
+function resolvePairs(state: Evaluation, step: StepOf<"ENV" | "LABEL">): ResolvedStep {
+  const pairs = step.pairs.map(([name, value]) => [expand(state, step, name), expand(state, step, value)] as const);
+  if (pairs.some(([name]) => name === "")) throw malformed(step, `empty name in ${step.kind}`);
+  for (const pair of pairs) count(state, step, pair);
+  if (step.kind === "LABEL") addNames(state, "Labels", pairs);
+  else for (const [name, value] of pairs) state.variables.set("env", name, value);
+  state.envSet ||= step.kind === "ENV";
+  return resolved(state, step, `${step.kind} ${pairs.map(([name, value]) => `${name}=${value}`).join(" ")}`);
+}
+
+function resolveArgs(state: Evaluation, step: StepOf<"ARG">): ResolvedStep {
+  const { given: { buildArgs, automatic }, globals, variables } = state;
+  for (const [name, text] of step.args) {
+    const value = lookupIn(buildArgs)(name) ?? (text === undefined ? undefined : expand(state, step, text)) ??
+      lookupIn(globals, automatic)(name);
+    if (value === undefined) continue;
+    count(state, step, [name, value]);
+    variables.set("arg", name, value);
+  }
+  return resolved(state, step, step.text);
+}
+
+function resolveWorkdir(state: Evaluation, step: StepOf<"WORKDIR">): ResolvedStep {
+  const path = absolutePath(state, expand(state, step, step.word));
+  state.settings.WorkingDir = path;
+  return resolved(state, step, `WORKDIR ${path}`, { kind: "folder", path, ...userOf(state) });
+}
+
+function resolveUser(state: Evaluation, step: StepOf<"USER">): ResolvedStep {
+  const name = expand(state, step, step.word);
+  if (name === "") throw malformed(step, `empty user name in USER ${step.word}`);
+  state.settings.User = name;
+  return resolved(state, step, `USER ${name}`);
+}
+
+function resolveCommand(state: Evaluation, step: StepOf<"CMD" | "ENTRYPOINT">): ResolvedStep {
+  const { settings } = state, words = commandWords(state, step.command);
+  if (step.kind === "CMD") [settings.Cmd, state.commandSet] = [words, true];
+  else Object.assign(settings, { Entrypoint: words }, state.commandSet ? {} : { Cmd: null });
+  return resolved(state, step, `${step.kind} ${JSON.stringify(words)}`);
+}
+
+function resolveExpose(state: Evaluation, step: StepOf<"EXPOSE">): ResolvedStep {
+  const words = step.words.flatMap((word) => expand(state, step, word).split(/\s+/).filter(Boolean));
+  const ports = exposedPorts(step, words);
+  addNames(state, "ExposedPorts", Object.entries(ports));
+  return resolved(state, step, `EXPOSE ${Object.keys(ports).join(" ")}`);
+}
+
+function resolveVolumes(state: Evaluation, step: StepOf<"VOLUME">): ResolvedStep {
+  const paths = step.words.map((word) => expand(state, step, word));
+  addNames(state, "Volumes", paths.map((path) => [path, {}] as const));
+  return resolved(state, step, `VOLUME ${JSON.stringify(paths)}`);
+}
+
+function resolveShell(state: Evaluation, step: StepOf<"SHELL">): ResolvedStep {
+  state.settings.Shell = step.words;
+  return resolved(state, step, `SHELL ${JSON.stringify(step.words)}`);
+}
+
+function resolveStopSignal(state: Evaluation, step: StepOf<"STOPSIGNAL">): ResolvedStep {
+  const signal = expand(state, step, step.word);
+  try {
+    signalNumber(signal);
+  } catch (error) {
+    throw error instanceof InputError ? malformed(step, error.message, error.hint) : error;
+  }
+  state.settings.StopSignal = signal;
+  return resolved(state, step, `STOPSIGNAL ${signal}`);
+}
+
+function resolveStep(state: Evaluation, step: Step): ResolvedStep {
+  switch (step.kind) {
+    case "RUN":
+      return resolveRun(state, step);
+    case "COPY":
+    case "ADD":
+      return resolveCopy(state, step);
+    case "ENV":
+    case "LABEL":
+      return resolvePairs(state, step);
+    case "ARG":
+      return resolveArgs(state, step);
+    case "WORKDIR":
+      return resolveWorkdir(state, step);
+    case "USER":
+      return resolveUser(state, step);
+    case "CMD":
+    case "ENTRYPOINT":
+      return resolveCommand(state, step);
+    case "EXPOSE":
+      return resolveExpose(state, step);
+    case "VOLUME":
+      return resolveVolumes(state, step);
+    case "SHELL":
+      return resolveShell(state, step);
+    case "STOPSIGNAL":
+      return resolveStopSignal(state, step);
+  }
+}
+
+/** Evaluates a stage on an image's config `base`. `inherited` are the arguments of the stage that it begins with. */
 export function evaluate(
   { steps }: Stage,
   base: Settings,
   inherited: Values,
   globals: Values,
-  { buildArgs, automatic }: Given,
+  given: Given,
   escape: string,
 ): Evaluated {
   const { OnBuild: _, ...settings }: Record<string, unknown> = base;
-  const proxies = Object.fromEntries(Object.entries(buildArgs).filter(([name]) => PROXIES.has(name)));
-  const variables = variablesFrom(inherited, settings, proxies), { args, env } = variables;
-  const names = new Map<NameSet, Map<string, unknown>>();
-  let commandSet = false, envSet = false, said = 0;
-
-  const shell = (): readonly string[] => textsOf(settings.Shell) ?? SHELL;
-  const wordsOf = (command: Command): readonly string[] =>
-    "words" in command ? command.words : [...shell(), command.line];
-  const cwd = (): string => absolute(textOf(settings.WorkingDir) ?? "/");
-  const inFolder = (path: string): string => absolute(path.startsWith("/") ? path : `${cwd()}/${path}`);
-  const user = (): { user?: string } => {
-    const name = textOf(settings.User);
-    return name === undefined ? {} : { user: name };
-  };
-  const lookup: Lookup = (name) => env.get(name) ?? args.get(name) ?? (name === "PATH" ? PATH : undefined);
-
-  /** Counts what is said of the image; variables that double each time would be more than fits anywhere. */
-  function count(at: Position, texts: readonly string[]): void {
-    for (const { length } of texts) said += length;
-    if (said <= MAX_DOCUMENT_BYTES) return;
-    throw malformed(at, `variables and history have more than ${MAX_DOCUMENT_BYTES >> 20} MiB by now`);
-  }
-
-  function add(key: NameSet, entries: Iterable<readonly [string, unknown]>): void {
-    const known = names.get(key) ?? new Map(Object.entries(objectOf(settings[key])));
-    if (!names.has(key)) settings[key] = {};
-    names.set(key, known);
-    for (const [name, value] of entries) known.set(name, value);
-  }
-
-  function copy(step: Extract<Step, { kind: "COPY" | "ADD" }>, expand: (word: string) => string): ResolvedStep {
-    const folder = expand(step.target), path = inFolder(folder);
-    const target = /(^|\/)\.?$/.test(folder) && path !== "/" ? `${path}/` : path;
-    const chmod = step.chmod && expand(step.chmod), chown = step.chown && expand(step.chown);
-    if (chmod && !/^0?[0-7]{1,4}$/.test(chmod)) {
-      throw malformed(step, `${JSON.stringify(chmod)} is no mode`, "an octal one, such as 755");
-    }
-    const files = step.documents.map(({ name, text, expand }) => {
-      if (name.includes("/") || name === "." || name === "..") throw malformed(step, `${name} is no name for a file`);
-      const content = expand ? expandAt(step, text, lookup, escape, expandText) : text;
-      count(step, [content]);
-      return { name, text: content };
-    });
-    const sources = step.sources.map(expand);
-    const empty = sources.findIndex((source) => source === "");
-    if (empty >= 0) throw malformed(step, `${step.sources[empty]} is empty`, "give the variable a value");
-    count(step, sources);
-    const from = step.from === undefined ? "" : ` --from=${step.from}`;
-    const named = [...sources, ...files.map(({ name }) => `<<${name}`)].join(" ");
-    return {
-      ...step,
-      createdBy: `${step.kind}${from}${chown ? ` --chown=${chown}` : ""}${
-        chmod ? ` --chmod=${chmod}` : ""
-      } ${named} ${target}`,
-      deed: { kind: "copy", copy: { ...step, sources, target, files, chmod, chown } },
-    };
-  }
-
-  function run(step: Position & { text: string; command: Command }): ResolvedStep {
-    const command = wordsOf(step.command), environment = variables.environment();
-    for (const [name, value] of args) count(step, [name, value]);
-    count(step, command);
-    const used = [...args].map(([name, value]) => `${name}=${value}`);
-    const shown = used.length ? `|${used.length} ${used.join(" ")} ` : "";
-    return {
-      ...step,
-      createdBy: `RUN ${shown}${command.join(" ")}`,
-      deed: {
-        kind: "run",
-        command,
-        get env() {
-          return environment();
-        },
-        cwd: cwd(),
-        ...user(),
-      },
-    };
-  }
-
-  function take(step: Step): ResolvedStep {
-    const expand = (word: string) => expandAt(step, word, lookup, escape);
-    const done = (createdBy: string, deed: StepAction = { kind: "nothing" }): ResolvedStep => {
-      count(step, [createdBy]);
-      return { ...step, createdBy, deed };
-    };
-    switch (step.kind) {
-      case "RUN":
-        return run(step);
-      case "COPY":
-      case "ADD":
-        return copy(step, expand);
-      case "ENV":
-      case "LABEL": {
-        const pairs = step.pairs.map(([name, value]) => [expand(name), expand(value)] as const);
-        if (pairs.some(([name]) => name === "")) throw malformed(step, `${step.kind} has a name that is empty`);
-        for (const pair of pairs) count(step, pair);
-        if (step.kind === "LABEL") add("Labels", pairs);
-        else for (const [name, value] of pairs) variables.set("env", name, value);
-        envSet ||= step.kind === "ENV";
-        return done(`${step.kind} ${pairs.map(([name, value]) => `${name}=${value}`).join(" ")}`);
-      }
-      case "ARG":
-        for (const [name, text] of step.args) {
-          const value = lookupIn(buildArgs)(name) ?? (text === undefined ? undefined : expand(text)) ??
-            lookupIn(globals, automatic)(name);
-          if (value === undefined) continue;
-          count(step, [name, value]);
-          variables.set("arg", name, value);
-        }
-        return done(step.text);
-      case "WORKDIR": {
-        const path = inFolder(expand(step.word));
-        settings.WorkingDir = path;
-        return done(`WORKDIR ${path}`, { kind: "folder", path, ...user() });
-      }
-      case "USER": {
-        const name = expand(step.word);
-        if (name === "") throw malformed(step, `USER ${step.word} names nobody`);
-        settings.User = name;
-        return done(`USER ${name}`);
-      }
-      case "CMD":
-      case "ENTRYPOINT": {
-        const words = wordsOf(step.command);
-        if (step.kind === "CMD") [settings.Cmd, commandSet] = [words, true];
-        else Object.assign(settings, { Entrypoint: words }, commandSet ? {} : { Cmd: null });
-        return done(`${step.kind} ${JSON.stringify(words)}`);
-      }
-      case "EXPOSE": {
-        const ports = exposedPorts(step, step.words.flatMap((word) => expand(word).split(/\s+/).filter(Boolean)));
-        add("ExposedPorts", Object.entries(ports));
-        return done(`EXPOSE ${Object.keys(ports).join(" ")}`);
-      }
-      case "VOLUME": {
-        const paths = step.words.map(expand);
-        add("Volumes", paths.map((path) => [path, {}] as const));
-        return done(`VOLUME ${JSON.stringify(paths)}`);
-      }
-      case "SHELL":
-        settings.Shell = step.words;
-        return done(`SHELL ${JSON.stringify(step.words)}`);
-      case "STOPSIGNAL": {
-        const signal = expand(step.word);
-        try {
-          signalNumber(signal);
-        } catch (error) {
-          throw error instanceof InputError ? malformed(step, error.message, error.hint) : error;
-        }
-        settings.StopSignal = signal;
-        return done(`STOPSIGNAL ${signal}`);
-      }
-    }
-  }
-
-  const tasks = steps.map(take);
+  const proxies = Object.fromEntries(Object.entries(given.buildArgs).filter(([name]) => PROXIES.has(name)));
+  const variables = variablesFrom(inherited, settings, proxies), names: Evaluation["names"] = new Map();
+  const rest = { commandSet: false, envSet: false, length: 0 };
+  const state: Evaluation = { given, globals, escape, variables, settings, names, ...rest };
+  const tasks = steps.map((step) => resolveStep(state, step));
   for (const [key, known] of names) settings[key] = Object.fromEntries(known);
-  if (envSet) settings.Env = [...env].map(([name, value]) => `${name}=${value}`);
-  return { tasks, settings, args: Object.fromEntries(args) };
+  if (state.envSet) settings.Env = [...variables.env].map(([name, value]) => `${name}=${value}`);
+  return { tasks, settings, args: Object.fromEntries(variables.args) };
 }

@@ -9,16 +9,8 @@ import { listed } from "../text/listed.ts";
 import { formatPlatform, hostPlatform, MAX_LAYERS, parsePlatform, type Platform } from "../oci.ts";
 import type { NewLayer } from "../image/exchange/write_image.ts";
 import { type Dockerfile, type Stage, stageNumber } from "./dockerfile.ts";
-import {
-  baseOf,
-  evaluate,
-  type Evaluated,
-  type Given,
-  globalArgs,
-  PROXIES,
-  type ResolvedStep,
-  type Values,
-} from "./evaluate.ts";
+import { evaluate, type Evaluated, type ResolvedStep } from "./evaluate.ts";
+import { baseOf, type Given, globalArgs, PROXIES, type Values } from "./variables.ts";
 import { located, malformed, type Position, wrong } from "./problems.ts";
 import { objectOf, type Settings, textsOf } from "./settings.ts";
 
@@ -133,7 +125,7 @@ function checkTriggers(at: Position, image: string, base: Base): void {
 
 /** How many layers the steps of a stage come to on those below. Throws for more than an image may have. */
 function countLayers(below: number, tasks: readonly ResolvedStep[]): number {
-  const making = tasks.filter(({ deed: { kind } }) => kind === "run" || kind === "copy");
+  const making = tasks.filter(({ action: { kind } }) => kind === "run" || kind === "copy");
   const first = making[MAX_LAYERS - below];
   if (first === undefined) return below + making.length;
   throw malformed(

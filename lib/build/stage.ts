@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Fd } from "../../ffi/fs/fd.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { close, openIn } from "../../ffi/fs/fs.ts";
 import { openImage } from "../container/files/rootfs_mount.ts";
@@ -18,7 +19,8 @@ import { lookupCache, type Made, storeCache } from "./cache.ts";
 import type { Context } from "./context.ts";
 import { contentOfTask, copyInto, type CopyTask, ownerOf } from "./copy.ts";
 import { draftLayer, type DraftOptions, noLater } from "./draft.ts";
-import { PROXIES, type ResolvedStep, type StepAction } from "./evaluate.ts";
+import type { ResolvedStep, StepAction } from "./evaluate.ts";
+import { PROXIES } from "./variables.ts";
 import { findSources, type Origin, type Source } from "./origin.ts";
 import { NOTHING_IGNORED } from "./pattern.ts";
 import type { PlannedStage } from "./plan.ts";
@@ -65,6 +67,7 @@ export interface StageOptions extends Pick<RunOptions, "network" | "limits"> {
 const FOLDER = flags("O", "PATH", "DIRECTORY");
 /** Changes when the same instructions come to other layers. */
 const VERSION = 2;
+type ActionOf<Kind extends StepAction["kind"]> = Extract<StepAction, { kind: Kind }>;
 const MILLISECOND = 1_000_000n;
 
 function nanoseconds(time: string): bigint {
@@ -82,156 +85,175 @@ function historyOf(config: Built["config"]): readonly HistoryEntry[] {
 
 function hasFolder(folder: string, lower: readonly string[], path: string): boolean {
   if (lower.length === 0) return path === "/";
-  const top = openImage(folder, lower);
+  using top = new Fd(openImage(folder, lower));
   try {
-    close(openIn(top, path, FOLDER));
+    close(openIn(top.number, path, FOLDER));
     return true;
   } catch (error) {
     if (failedWith(error, "ENOENT")) return false;
     throw error;
-  } finally {
-    close(top);
   }
 }
 
-/** Builds a stage; `built` are those before it. */
+/** State of building a stage. */
+interface Building {
+  readonly options: StageOptions;
+  readonly stage: PlannedStage;
+  /** Stages built before it, by number. */
+  readonly built: ReadonlyMap<number, Built>;
+  readonly layers: NewLayer[];
+  readonly history: HistoryEntry[];
+  /** Time of directories created on the way, which does not depend on the clock. */
+  readonly time: bigint;
+  created?: string;
+}
+
+function emptyFolder({ options: { spool } }: Building): string {
+  const folder = spool.newPath();
+  Deno.mkdirSync(folder, { mode: 0o755 });
+  return folder;
+}
+
+function lowerOf({ options: { spool, signal }, layers }: Building): Promise<string[]> {
+  return foldersOf(spool.store, layers, signal);
+}
+
+function draftOptions({ options: { signal, latest }, time }: Building): DraftOptions {
+  return { time, signal, ...(latest === undefined ? {} : { latest }) };
+}
+
+async function keyOf({ options: { latest }, layers }: Building, ...parts: unknown[]): Promise<string> {
+  const all = [VERSION, String(latest), layers.map(({ diffId }) => diffId), ...parts];
+  return await digestOf(new TextEncoder().encode(JSON.stringify(all)));
+}
+
+function addHistory({ created, history }: Building, { createdBy }: ResolvedStep, empty: boolean): void {
+  const when = created === undefined ? {} : { created };
+  history.push({ ...when, created_by: createdBy, ...(empty ? { empty_layer: true } : {}) });
+}
+
+function now({ options: { latest } }: Building): string {
+  const limit = latest === undefined ? Infinity : Number(latest / MILLISECOND);
+  return new Date(Math.min(Date.now(), limit)).toISOString();
+}
+
+/** Runs a step unless the cache has its layer. */
+async function runCached(
+  building: Building,
+  task: ResolvedStep,
+  key: string,
+  work: (step: string) => Promise<NewLayer | undefined>,
+): Promise<void> {
+  const { cache, tell, spool: { store } } = building.options, known = cache ? lookupCache(store, key) : undefined;
+  const step = tell(task.text, known !== undefined);
+  const layer = known ? known.layer : await work(step);
+  const made: Made = known ?? { created: now(building), ...(layer ? { layer } : {}) };
+  if (!known) storeCache(store, key, made);
+  if (layer) building.layers.push(layer);
+  building.created = made.created;
+  addHistory(building, task, layer === undefined);
+}
+
+async function run(building: Building, task: ResolvedStep, action: ActionOf<"run">): Promise<void> {
+  const { options } = building, { command, env, cwd, user } = action;
+  const key = await keyOf(building, "run", command, withoutProxies(env), cwd, user);
+  await runCached(building, task, key, async (step) => {
+    const lower = await lowerOf(building), pack = { signal: options.signal, ...noLater(options.latest) };
+    // An overlay needs a lower directory.
+    const below = lower.length > 0 ? lower : [emptyFolder(building)];
+    return await runStep(options.spool, task, step, action, { ...options, lower: below, pack });
+  });
+}
+
+async function createFolder(building: Building, task: ResolvedStep, action: ActionOf<"folder">): Promise<void> {
+  const { path, user } = action, key = await keyOf(building, "folder", path, user);
+  await runCached(building, task, key, async () => {
+    const lower = await lowerOf(building);
+    if (hasFolder(emptyFolder(building), lower, path)) return undefined;
+    const owner = ownerOf(lower, user), how = { ...draftOptions(building), ...(owner ? { owner } : {}) };
+    const { spool } = building.options;
+    return await draftLayer(spool, lower, how, ({ openFolder }) => Promise.resolve(close(openFolder(path))));
+  });
+}
+
+async function copyFrom(
+  building: Building,
+  task: ResolvedStep,
+  action: ActionOf<"copy">,
+  sources: readonly Source[],
+  origin: Origin,
+): Promise<void> {
+  const { options: { spool, signal }, time } = building, { kind, target, chown, chmod, files } = action.copy;
+  const copied: CopyTask = { ...task, kind, target, chown, chmod, files, origin, sources };
+  const content = await contentOfTask(copied, signal);
+  const key = await keyOf(building, "copy", kind, target, chown, chmod, files, content);
+  await runCached(building, task, key, async () => {
+    const lower = await lowerOf(building), owner = ownerOf(lower, chown) ?? { uid: 0, gid: 0 };
+    const how = { ...draftOptions(building), owner };
+    const layer = await draftLayer(spool, lower, how, (draft) => copyInto(copied, draft, { owner, time, signal }));
+    const after = origin.isContext ? await contentOfTask(copied, signal) : content;
+    if (String(after) === String(content)) return layer;
+    throw malformed(task, `${origin.name} was changed while it was copied`, "try again when nobody writes to it");
+  });
+}
+
+async function copy(building: Building, task: ResolvedStep, action: ActionOf<"copy">): Promise<void> {
+  const { options: { context, spool, signal }, stage, built } = building;
+  const { from, sources: patterns, files, target } = action.copy;
+  const source = from === undefined ? undefined : stage.sources.get(from);
+  if (from === undefined || !source) {
+    return await copyFrom(building, task, action, context.sourcesOf(task), context.origin);
+  }
+  const layers = "stage" in source ? built.get(source.stage)?.layers ?? [] : await source.base.layers();
+  const folder = emptyFolder(building), lower = await foldersOf(spool.store, layers, signal);
+  const name = "stage" in source ? `the stage ${from}` : `the image ${from}`;
+  using top = new Fd(openImage(folder, lower.length > 0 ? lower : [folder]));
+  const origin: Origin = { top: top.number, name, ignored: NOTHING_IGNORED, isContext: false };
+  let found: Source[] = [];
+  try {
+    found = await findSources(task, origin, patterns, signal);
+    checkTarget(task, found.length + files.length, target);
+    await copyFrom(building, task, action, found, origin);
+  } finally {
+    for (const { fd } of found) close(fd);
+  }
+}
+
+async function perform(building: Building, task: ResolvedStep): Promise<void> {
+  const { signal, tell } = building.options, { action } = task;
+  signal?.throwIfAborted();
+  if (action.kind === "run") return await run(building, task, action);
+  if (action.kind === "copy") return await copy(building, task, action);
+  if (action.kind === "folder") return await createFolder(building, task, action);
+  tell(task.text);
+  addHistory(building, task, true);
+}
+
+/** Builds a stage; `built` are the stages before it, by number. */
 export async function buildStage(
-  { base, text, tasks, settings, sources }: PlannedStage,
+  stage: PlannedStage,
   built: ReadonlyMap<number, Built>,
   options: StageOptions,
 ): Promise<Built> {
-  const { spool, context, latest, signal, tell } = options, { store } = spool;
-  const begun = typeof base === "number" ? built.get(base) : undefined;
-  const config = begun?.config ?? (typeof base === "number" ? {} : base.config);
-  const now = (): string => {
-    const limit = latest === undefined ? Infinity : Number(latest / MILLISECOND);
-    return new Date(Math.min(Date.now(), limit)).toISOString();
+  const { base, text, tasks, settings } = stage, isStage = typeof base === "number";
+  const begun = isStage ? built.get(base) : undefined, config = begun?.config ?? (isStage ? {} : base.config);
+  const building: Building = {
+    options,
+    stage,
+    built,
+    layers: [...begun?.layers ?? (isStage ? [] : await base.layers())],
+    history: [...begun?.history ?? historyOf(config)],
+    time: nanoseconds(textOf(config.created) ?? ""),
+    created: begun?.created ?? textOf(config.created),
   };
-  // Folders that are made on the way have a time that does not depend on when.
-  const time = nanoseconds(textOf(config.created) ?? "");
-  const layers: NewLayer[] = [...begun?.layers ?? (typeof base === "number" ? [] : await base.layers())];
-  const history: HistoryEntry[] = [...begun?.history ?? historyOf(config)];
-  let created = begun?.created ?? textOf(config.created);
-  const lowerNow = (): Promise<string[]> => foldersOf(store, layers, signal);
-  const emptyFolder = (): string => {
-    const folder = spool.newPath();
-    Deno.mkdirSync(folder, { mode: 0o755 });
-    return folder;
-  };
-  const draft = (): DraftOptions => ({ time, signal, ...(latest === undefined ? {} : { latest }) });
-
-  async function keyOf(...parts: unknown[]): Promise<string> {
-    const all = [VERSION, String(latest), layers.map(({ diffId }) => diffId), ...parts];
-    return await digestOf(new TextEncoder().encode(JSON.stringify(all)));
-  }
-
-  /** Does a step, unless it was done before. */
-  async function once(
-    task: ResolvedStep,
-    key: string,
-    work: (step: string) => Promise<NewLayer | undefined>,
-  ): Promise<void> {
-    const known = options.cache ? lookupCache(store, key) : undefined;
-    const step = tell(task.text, known !== undefined);
-    const layer = known ? known.layer : await work(step);
-    const made: Made = known ?? { created: now(), ...(layer ? { layer } : {}) };
-    if (!known) storeCache(store, key, made);
-    if (layer) layers.push(layer);
-    created = made.created;
-    note(task, layer === undefined);
-  }
-
-  function note({ createdBy }: ResolvedStep, empty: boolean): void {
-    const when = created === undefined ? {} : { created };
-    history.push({ ...when, created_by: createdBy, ...(empty ? { empty_layer: true } : {}) });
-  }
-
-  async function run(task: ResolvedStep, deed: Extract<StepAction, { kind: "run" }>): Promise<void> {
-    const { command, env, cwd, user } = deed;
-    const key = await keyOf("run", command, withoutProxies(env), cwd, user);
-    await once(task, key, async (step) => {
-      const lower = await lowerNow(), pack = { signal, ...noLater(latest) };
-      // An overlay needs something to lie on.
-      const below = lower.length > 0 ? lower : [emptyFolder()];
-      return await runStep(spool, task, step, deed, { ...options, lower: below, pack });
-    });
-  }
-
-  async function makeFolder(
-    task: ResolvedStep,
-    { path, user }: Extract<StepAction, { kind: "folder" }>,
-  ): Promise<void> {
-    const key = await keyOf("folder", path, user);
-    await once(task, key, async () => {
-      const lower = await lowerNow();
-      if (hasFolder(emptyFolder(), lower, path)) return undefined;
-      const owner = ownerOf(lower, user);
-      const how = { ...draft(), ...(owner ? { owner } : {}) };
-      return await draftLayer(spool, lower, how, ({ openFolder }) => Promise.resolve(close(openFolder(path))));
-    });
-  }
-
-  async function copyFrom(
-    task: ResolvedStep,
-    deed: Extract<StepAction, { kind: "copy" }>,
-    found: readonly Source[],
-    origin: Origin,
-  ) {
-    const { kind, target, chown, chmod, files } = deed.copy;
-    const copied: CopyTask = { ...task, kind, target, chown, chmod, files, origin, sources: found };
-    const content = await contentOfTask(copied, signal);
-    const key = await keyOf("copy", kind, target, chown, chmod, files, content);
-    await once(task, key, async () => {
-      const lower = await lowerNow(), owner = ownerOf(lower, chown) ?? { uid: 0, gid: 0 };
-      const layer = await draftLayer(
-        spool,
-        lower,
-        { ...draft(), owner },
-        (draft) => copyInto(copied, draft, { owner, time, signal }),
-      );
-      const after = origin.isContext ? await contentOfTask(copied, signal) : content;
-      if (String(after) === String(content)) return layer;
-      throw malformed(task, `${origin.name} was changed while it was copied`, "try again when nobody writes to it");
-    });
-  }
-
-  async function copy(task: ResolvedStep, deed: Extract<StepAction, { kind: "copy" }>): Promise<void> {
-    const { from, sources: patterns, files, target } = deed.copy,
-      source = from === undefined ? undefined : sources.get(from);
-    if (from === undefined || !source) return await copyFrom(task, deed, context.sourcesOf(task), context.origin);
-    const there = "stage" in source ? built.get(source.stage)?.layers ?? [] : await source.base.layers();
-    const folder = emptyFolder(), lower = await foldersOf(store, there, signal);
-    const name = "stage" in source ? `the stage ${from}` : `the image ${from}`;
-    const top = openImage(folder, lower.length > 0 ? lower : [folder]);
-    const origin: Origin = { top, name, ignored: NOTHING_IGNORED, isContext: false };
-    let found: Source[] = [];
-    try {
-      found = await findSources(task, origin, patterns, signal);
-      checkTarget(task, found.length + files.length, target);
-      await copyFrom(task, deed, found, origin);
-    } finally {
-      for (const { fd } of found) close(fd);
-      close(top);
-    }
-  }
-
-  async function perform(task: ResolvedStep): Promise<void> {
-    signal?.throwIfAborted();
-    const { deed } = task;
-    if (deed.kind === "run") return await run(task, deed);
-    if (deed.kind === "copy") return await copy(task, deed);
-    if (deed.kind === "folder") return await makeFolder(task, deed);
-    tell(task.text);
-    note(task, true);
-  }
-
-  tell(text);
+  options.tell(text);
   for (const task of tasks) {
     try {
-      await perform(task);
+      await perform(building, task);
     } catch (error) {
       throw located(task, error);
     }
   }
+  const { layers, history, created } = building;
   return { config, settings: objectOf(settings), layers, history, ...(created === undefined ? {} : { created }) };
 }

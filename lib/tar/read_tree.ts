@@ -1,19 +1,20 @@
 /**
- * Reads a tree of files that somebody else may be changing: every name is looked up once, in an open directory, and what
- * it then is, is what is read. Nothing but regular files and directories is ever opened.
+ * Reads a directory tree that other processes may be changing, as the entries of an archive: every name is looked up once, in
+ * an open directory, and its file is used by descriptor from then on. Only regular files and directories are ever opened.
  *
  * @module
  */
 
 import { extentsOf, seekTo } from "../../ffi/fs/extents.ts";
 import { isMadeUp } from "../../ffi/fs/filesystems.ts";
+import { Fd } from "../../ffi/fs/fd.ts";
 import { flags } from "../../ffi/program/flags.ts";
-import { AT_FDCWD, close, openAt, read, readLinkAt, readNames, S_IF, type Status, statusAt } from "../../ffi/fs/fs.ts";
+import { AT_FDCWD, openAt, read, readLinkAt, readNames, S_IF, type Status, statusAt } from "../../ffi/fs/fs.ts";
 import { getXattr, listXattrs } from "../../ffi/fs/xattrs.ts";
 import { ImageError } from "../errors.ts";
 import { quoteName, type TarEntry, type TarType } from "./entry.ts";
 import { failedWith, openDirectory } from "./tree.ts";
-import { descend } from "./descent.ts";
+import { descend, type Descent } from "./descent.ts";
 import { isKept } from "./entry_attributes.ts";
 import { DEFAULT_LIMITS } from "./unpack_refusals.ts";
 
@@ -116,122 +117,137 @@ function* body(fd: number, size: number, buffer: Bytes): Generator<TreePart> {
   }
 }
 
+/** Directory on the way to the current file. */
+interface OpenDirectory {
+  readonly prefix: string;
+  readonly status: Status;
+  /** Names that are still to be read, last first. */
+  readonly names: string[];
+}
+
+/** State of reading a tree. */
+interface Reading {
+  readonly options: TreeOptions;
+  /** Mount of the top. */
+  readonly mount: Status["mount"];
+  /** Path of the first name of each file with several, by device and inode. */
+  readonly linked: Map<string, string>;
+  readonly buffer: Bytes;
+  readonly open: OpenDirectory[];
+  readonly way: Descent;
+}
+
+/** File that is being read; `fd` is open on it with `O_PATH`. */
+interface Found {
+  readonly fd: number;
+  readonly prefix: string;
+  readonly name: string;
+  readonly path: string;
+  readonly status: Status;
+}
+
+function put({ options: { change, onEntry } }: Reading, entry: TarEntry): TarEntry {
+  onEntry?.(entry);
+  return change ? change(entry) : entry;
+}
+
+function* readFile(reading: Reading, { fd: at, prefix, name, path, status }: Found): Generator<TreePart> {
+  const { options: { layer = false }, buffer } = reading;
+  // This link leads to the very file whose status was read.
+  using file = new Fd(openAt(AT_FDCWD, `/proc/self/fd/${at}`, CONTENT));
+  const fd = file.number, { xattrs, overlay } = xattrsOf(fd), { size } = status;
+  if (layer && overlay.has("whiteout")) return yield put(reading, whiteout(prefix, name, status));
+  if (layer && overlay.has("metacopy")) throw unsupported(path, "overlayfs keeps its content elsewhere");
+  const entry = { ...entryOf(path, "file", status), size, xattrs };
+  const pieces = layer ? undefined : piecesOf(fd, status);
+  if (!pieces) {
+    yield put(reading, entry);
+    return yield* body(fd, size, buffer);
+  }
+  const stored = pieces.reduce((sum, [, length]) => sum + length, 0);
+  yield put(reading, { ...entry, size: stored, sparse: { size, pieces } });
+  for (const [offset, length] of pieces) {
+    seekTo(fd, offset);
+    yield* body(fd, length, buffer);
+  }
+}
+
+/** Enters a directory. */
+function* readDirectory(reading: Reading, { fd: at, name, path, status }: Found): Generator<TreePart> {
+  const { options: { layer = false }, way, open } = reading, prefix = path && `${path}/`;
+  const fd = openDirectory(at, ".");
+  way.enter(name, fd);
+  try {
+    if (way.depth > DEFAULT_LIMITS.depth) throw unsupported(prefix, "it is nested too deep");
+    const { xattrs, overlay } = xattrsOf(fd);
+    if (layer && overlay.has("redirect")) throw unsupported(prefix, "overlayfs keeps its content elsewhere");
+    yield put(reading, { ...entryOf(prefix || "./", "directory", status), xattrs });
+    if (layer && overlay.get("opaque") === "y") {
+      yield put(reading, { ...whiteout(prefix, "", status), name: prefix + OPAQUE });
+    }
+    open.push({ prefix, status, names: !layer && isMadeUp(fd) ? [] : readNames(fd).sort().reverse() });
+  } catch (error) {
+    way.leave();
+    throw error;
+  }
+}
+
+/** Reads a file of any type. */
+function* readNode(reading: Reading, found: Found): Generator<TreePart> {
+  const { options: { layer = false, oneMount = false, onLeftOut }, linked, mount } = reading;
+  const { fd, prefix, name, path, status } = found, type = TYPES[status.mode & S_IF.MT];
+  if (layer && type === "character" && status.rdev === "0:0") {
+    return yield put(reading, whiteout(prefix, name, status));
+  }
+  if (layer && name.startsWith(WHITEOUT)) {
+    throw unsupported(path, `names that begin with ${WHITEOUT} are reserved in layers`);
+  }
+  if (type === undefined) return onLeftOut?.(path);
+  if (oneMount && status.mount !== mount) {
+    return yield put(reading, mountPoint(type === "directory" ? `${path}/` : path, type, status));
+  }
+  if (type === "directory") return yield* readDirectory(reading, found);
+  const inode = `${status.dev} ${status.ino}`, first = linked.get(inode);
+  if (first !== undefined) return yield put(reading, { ...entryOf(path, "link", status), target: first });
+  if (type === "file") yield* readFile(reading, found);
+  else if (type === "symlink") yield put(reading, { ...entryOf(path, type, status), target: readLinkAt(fd, "") });
+  else yield put(reading, entryOf(path, type, status));
+  if (status.nlink > 1) linked.set(inode, path);
+}
+
+function* readChild(reading: Reading, { prefix, status: above }: OpenDirectory, name: string): Generator<TreePart> {
+  const { options: { omit, onLeftOut }, way } = reading, path = prefix + name;
+  try {
+    using file = new Fd(openAt(way.fd(), name, PLACE));
+    const fd = file.number, status = statusAt(fd);
+    // Lets the consumer yield to other work, however much is omitted.
+    if (omit?.(name, status, above, path)) yield NOTHING;
+    else yield* readNode(reading, { fd, prefix, name, path, status });
+  } catch (error) {
+    // It is gone since.
+    if (!failedWith(error, "ENOENT", "ESTALE")) throw error;
+    onLeftOut?.(path);
+  }
+}
+
 /**
- * What `top` is open on, be it with `O_PATH`, and all that is in it: entries, and behind those of files their content, of
- * those with holes only the data. The same tree always gives the same. Memory use does not grow with the files, but with
- * the number of hard links.
+ * Reads the file that `top` is open on, possibly with `O_PATH`, and all below it: entries, each regular file's followed by its
+ * content, of a sparse file by its data only. The same tree always gives the same parts. Memory use grows with the number of
+ * hard links, not of files.
  *
- * Throws {@linkcode ImageError} `image-unsupported` for what an archive cannot say, and `SystemError` if something cannot
- * be read.
+ * Throws {@linkcode ImageError} `image-unsupported` for files that an archive cannot hold, and `SystemError` for files that
+ * cannot be read.
  */
 export function* readTree(top: number, options: TreeOptions = {}): Generator<TreePart> {
-  const { layer = false, oneMount = false, omit, change, onEntry, onLeftOut } = options;
-  const linked = new Map<string, string>(), buffer = new Uint8Array(READ_CHUNK);
-  const home = statusAt(top).mount;
-
-  function* put(entry: TarEntry): Generator<TreePart> {
-    onEntry?.(entry);
-    yield change ? change(entry) : entry;
-  }
-
-  function* file(fd: number, path: string, status: Status, prefix: string, name: string): Generator<TreePart> {
-    const { xattrs, overlay } = xattrsOf(fd), { size } = status;
-    if (layer && overlay.has("whiteout")) return yield* put(whiteout(prefix, name, status));
-    if (layer && overlay.has("metacopy")) throw unsupported(path, "overlayfs keeps its content elsewhere");
-    const entry = { ...entryOf(path, "file", status), size, xattrs };
-    const pieces = layer ? undefined : piecesOf(fd, status);
-    if (!pieces) {
-      yield* put(entry);
-      return yield* body(fd, size, buffer);
-    }
-    const stored = pieces.reduce((sum, [, length]) => sum + length, 0);
-    yield* put({ ...entry, size: stored, sparse: { size, pieces } });
-    for (const [offset, length] of pieces) {
-      seekTo(fd, offset);
-      yield* body(fd, length, buffer);
-    }
-  }
-
-  /** What is in the directory that the way leads to, to be read. */
-  interface Open {
-    readonly prefix: string;
-    readonly status: Status;
-    /** From the last to the first. */
-    readonly names: string[];
-  }
-
-  /** Enters the directory that `fd` is open on. It is closed if it cannot be read. */
-  function* enter(fd: number, name: string, prefix: string, status: Status): Generator<TreePart> {
-    way.enter(name, fd);
-    try {
-      if (way.depth > DEFAULT_LIMITS.depth) throw unsupported(prefix, "it is nested too deep");
-      const { xattrs, overlay } = xattrsOf(fd);
-      if (layer && overlay.has("redirect")) throw unsupported(prefix, "overlayfs keeps its content elsewhere");
-      yield* put({ ...entryOf(prefix || "./", "directory", status), xattrs });
-      if (layer && overlay.get("opaque") === "y") {
-        yield* put({ ...whiteout(prefix, "", status), name: prefix + OPAQUE });
-      }
-      open.push({ prefix, status, names: !layer && isMadeUp(fd) ? [] : readNames(fd).sort().reverse() });
-    } catch (error) {
-      way.leave();
-      throw error;
-    }
-  }
-
-  function* child({ prefix, status: above }: Open, name: string): Generator<TreePart> {
-    let fd = -1;
-    try {
-      fd = openAt(way.fd(), name, PLACE);
-      const status = statusAt(fd);
-      // So that whoever reads can give others their turn, however much is left out.
-      if (omit?.(name, status, above, prefix + name)) yield NOTHING;
-      else yield* node(fd, prefix, name, status);
-    } catch (error) {
-      // It is gone since.
-      if (!failedWith(error, "ENOENT", "ESTALE")) throw error;
-      onLeftOut?.(prefix + name);
-    } finally {
-      close(fd);
-    }
-  }
-
-  /** One entry, whatever it is; `at` is open on it with `O_PATH`. */
-  function* node(at: number, prefix: string, name: string, status: Status): Generator<TreePart> {
-    const type = TYPES[status.mode & S_IF.MT], path = prefix + name;
-    if (layer && type === "character" && status.rdev === "0:0") return yield* put(whiteout(prefix, name, status));
-    if (layer && name.startsWith(WHITEOUT)) {
-      throw unsupported(path, `names that begin with ${WHITEOUT} are reserved in layers`);
-    }
-    if (type === undefined) return onLeftOut?.(path);
-    if (oneMount && status.mount !== home) {
-      return yield* put(mountPoint(type === "directory" ? `${path}/` : path, type, status));
-    }
-    if (type === "directory") return yield* enter(openDirectory(at, "."), name, path && `${path}/`, status);
-    const inode = `${status.dev} ${status.ino}`, first = linked.get(inode);
-    if (first !== undefined) return yield* put({ ...entryOf(path, "link", status), target: first });
-    if (type === "file") yield* content(at, path, status, prefix, name);
-    else if (type === "symlink") yield* put({ ...entryOf(path, type, status), target: readLinkAt(at, "") });
-    else yield* put(entryOf(path, type, status));
-    if (status.nlink > 1) linked.set(inode, path);
-  }
-
-  function* content(at: number, path: string, status: Status, prefix: string, name: string): Generator<TreePart> {
-    // The link leads to the very file that was looked at.
-    const fd = openAt(AT_FDCWD, `/proc/self/fd/${at}`, CONTENT);
-    try {
-      yield* file(fd, path, status, prefix, name);
-    } finally {
-      close(fd);
-    }
-  }
-
-  const status = statusAt(top), open: Open[] = [], way = descend(top);
-  if (omit?.("", status, undefined, options.name ?? "")) return;
+  const { name = "", omit } = options, status = statusAt(top);
+  if (omit?.("", status, undefined, name)) return;
+  const open: OpenDirectory[] = [], way = descend(top), buffer = new Uint8Array(READ_CHUNK);
+  const reading: Reading = { options, mount: status.mount, linked: new Map(), buffer, open, way };
   try {
-    yield* node(top, "", options.name ?? "", status);
+    yield* readNode(reading, { fd: top, prefix: "", name, path: name, status });
     for (let directory = open.at(-1); directory; directory = open.at(-1)) {
-      const name = directory.names.pop();
-      if (name !== undefined) yield* child(directory, name);
+      const child = directory.names.pop();
+      if (child !== undefined) yield* readChild(reading, directory, child);
       else {
         open.pop();
         way.leave();

@@ -5,7 +5,8 @@ import { openAt } from "../../ffi/fs/fs.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { InputError } from "../../lib/errors.ts";
 import { parseDockerfile } from "../../lib/build/dockerfile.ts";
-import { evaluate, globalArgs } from "../../lib/build/evaluate.ts";
+import { evaluate } from "../../lib/build/evaluate.ts";
+import { globalArgs } from "../../lib/build/variables.ts";
 import { findSources } from "../../lib/build/origin.ts";
 import { matcherOf, NOTHING_IGNORED, readIgnored } from "../../lib/build/pattern.ts";
 import { planBuild } from "../../lib/build/plan.ts";
@@ -154,7 +155,7 @@ Deno.test("Dockerfiles of a megabyte are read and evaluated in time that grows w
     "brackets": `RUN ${"[".repeat(1 << 19)}`,
   };
   for (const [what, text] of Object.entries(texts)) soon(what, () => evaluated(`FROM a\n${text}\n`));
-  const last = evaluated(`FROM a\nARG X=0\n${times(50, (i) => `ENV a${i}=$X\nRUN x\n`)}`).tasks.at(-1)?.deed;
+  const last = evaluated(`FROM a\nARG X=0\n${times(50, (i) => `ENV a${i}=$X\nRUN x\n`)}`).tasks.at(-1)?.action;
   assert.equal(last?.kind === "run" && Object.keys(last.env).length, 51);
 });
 

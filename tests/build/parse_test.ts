@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { InputError } from "../../lib/errors.ts";
 import { parseDockerfile } from "../../lib/build/dockerfile.ts";
-import { evaluate, type Given, globalArgs, type Values } from "../../lib/build/evaluate.ts";
+import { evaluate } from "../../lib/build/evaluate.ts";
+import { type Given, globalArgs, type Values } from "../../lib/build/variables.ts";
 import { readLines } from "../../lib/build/lines.ts";
 import { matcherOf, PatternError, readIgnored } from "../../lib/build/pattern.ts";
 import type { Base } from "../../lib/build/plan.ts";
@@ -194,8 +195,8 @@ Deno.test("settings come to what docker makes of them", () => {
 Deno.test("arguments come from the command, their defaults, what stands before FROM, and the machine", () => {
   const text = "ARG G=1\nARG H=$G.2\nFROM a\nARG G\nARG H=own\nARG N\nARG D=d\nARG TARGETARCH\nRUN x";
   const env = (buildArgs: Values): Values => {
-    const deed = evaluated(text, { buildArgs }).tasks.at(-1)?.deed;
-    return deed?.kind === "run" ? deed.env : {};
+    const action = evaluated(text, { buildArgs }).tasks.at(-1)?.action;
+    return action?.kind === "run" ? action.env : {};
   };
   assert.deepEqual(env({}), { G: "1", H: "own", D: "d", TARGETARCH: "amd64" });
   assert.deepEqual(env({ G: "2", N: "n", D: "", https_proxy: "p" }), {
