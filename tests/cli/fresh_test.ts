@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { makeWorld, PROJECT } from "../helpers/world.ts";
+import { PROJECT } from "../helpers/project.ts";
+import { makeWorld } from "../helpers/world.ts";
 
 const DOCUMENTS = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/design.md"];
 // A path below a folder of the project, in code.
