@@ -13,7 +13,18 @@ import { lazy } from "../../lib/lazy.ts";
 import { parseDuration } from "../../lib/text/duration.ts";
 import { parseRate, parseSize } from "../../lib/text/size.ts";
 import type { FlagTable } from "./normalize.ts";
-import { type Flag, many, number, one, readFlags, tableOf, UsageError, word, yes } from "./flag_schema.ts";
+import {
+  type Flag,
+  many,
+  number,
+  one,
+  readFlags,
+  tableOf,
+  UsageError,
+  type ValuesOf,
+  word,
+  yes,
+} from "./flag_schema.ts";
 
 /** A flag that may set a container option by itself. */
 interface OptionFlag<T> extends Flag<T> {
@@ -138,7 +149,7 @@ export const FLAGS = {
   showEnv: yes("Show values of environment variables (explain only)"),
 };
 
-type Values = { [K in keyof typeof FLAGS]: (typeof FLAGS)[K] extends Flag<infer T> ? T : never };
+type Values = ValuesOf<typeof FLAGS>;
 
 /** Values of {@linkcode FLAGS}; those not given are absent. */
 export type ContainerFlags = Partial<Values>;

@@ -19,6 +19,9 @@ export interface Flag<T> {
 /** The flags of a command, by the camel-case names of their values. */
 export type Flags<Values> = { readonly [K in keyof Values]-?: Flag<Exclude<Values[K], undefined>> };
 
+/** The values of a table of flags. */
+export type ValuesOf<Table> = { readonly [K in keyof Table]: Table[K] extends Flag<infer T> ? T : never };
+
 /** A problem with the arguments of a command. */
 export type UsageProblem =
   | { readonly kind: "unknown-flag"; readonly flag: string; readonly known: readonly string[] }

@@ -5,28 +5,17 @@
  */
 
 import { exec as start } from "../../lib/container/attached/exec.ts";
-import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
+import { findFolders } from "../../lib/host/folders.ts";
 import { lazy } from "../../lib/lazy.ts";
+import { type ContainerFlags, FLAGS } from "../args/container_flags.ts";
 import type { FlagTable } from "../args/normalize.ts";
-import { type Flags, many, readFlags, tableOf, UsageError, word, yes } from "../args/flag_schema.ts";
+import { many, readFlags, tableOf, UsageError, type ValuesOf, word, yes } from "../args/flag_schema.ts";
 import { passSignals } from "../terminal/signals.ts";
 
 /** The flags of `exec`. */
-export interface ExecFlags extends FolderOptions {
-  readonly env?: readonly string[];
-  readonly envFile?: readonly string[];
-  readonly workdir?: string;
-  readonly user?: string;
-  readonly privileged?: boolean;
-  readonly detach?: boolean;
-  readonly interactive?: boolean;
-  readonly tty?: boolean;
-}
-
-/** The flags. */
-export const EXEC_FLAGS: Flags<ExecFlags> = {
-  images: word("DIR", "Images directory [default: see doctor]"),
-  containers: word("DIR", "Containers directory [default: see doctor]"),
+export const EXEC_FLAGS = {
+  images: FLAGS.images,
+  containers: FLAGS.containers,
   env: many("NAME=VALUE", "Environment variable; NAME alone takes yours"),
   envFile: many("FILE", "File of environment variables"),
   workdir: word("DIR", "Working directory [default: the container's]"),
@@ -35,7 +24,7 @@ export const EXEC_FLAGS: Flags<ExecFlags> = {
   detach: yes("Run in the background"),
   interactive: yes("Connect standard input"),
   tty: yes("Allocate a terminal"),
-};
+} as const;
 
 /** The short forms of {@linkcode EXEC_FLAGS}. */
 export const EXEC_SHORT = {
@@ -51,14 +40,20 @@ export const EXEC_SHORT = {
 /** The table of flags that `normalizeArgs` takes. */
 export const EXEC_TABLE: FlagTable = tableOf(EXEC_FLAGS, EXEC_SHORT);
 
-async function environment({ env = [], envFile = [] }: ExecFlags): Promise<Record<string, string>> {
+async function environment(
+  { env = [], envFile = [] }: Pick<ContainerFlags, "env" | "envFile">,
+): Promise<Record<string, string>> {
   if (env.length + envFile.length === 0) return {};
   return (await lazy.environment()).readEnvironment(env, envFile);
 }
 
 /** Runs a command, given normalized arguments. Returns its exit status. */
 export async function exec(words: readonly string[]): Promise<number> {
-  const { values: flags, rest: [container, ...command] } = readFlags("exec", EXEC_FLAGS, words);
+  const { values: flags, rest: [container, ...command] } = readFlags<ValuesOf<typeof EXEC_FLAGS>>(
+    "exec",
+    EXEC_FLAGS,
+    words,
+  );
   if (container === undefined || command.length === 0) {
     throw new UsageError("exec", {
       kind: "missing",

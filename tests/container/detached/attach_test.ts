@@ -74,7 +74,7 @@ onTerminal(
     await terminal.types("\x10\x11\x01\x01x");
     await terminal.shows(/<\s*10>\s*<\s*11>\s*<\s*01>\s*<\s*01>\s*<\s*78>/);
     await terminal.types("\x01d");
-    await terminal.shows(/disconnected/);
+    await terminal.shows(/detached; /);
     assert.equal(await terminal.ended(), 0);
     await terminal.untilModes(modes, true);
     assert.equal((await inspect(world, "a")).status, "running");
