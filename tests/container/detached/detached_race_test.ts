@@ -79,7 +79,7 @@ Deno.test("rename while a container is being started loses neither the name nor 
 });
 
 Deno.test("a container that got another name in the midst of its start, or of one that fails, keeps it", async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   const { containers, images } = world.folders;
   const id = await cli(world, "create", ...NONE, "--name", "n", "busybox", "sleep", "1000");
   const record = readRecord(`${containers}/${id}`) ?? assert.fail();
