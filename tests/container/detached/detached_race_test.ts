@@ -74,7 +74,8 @@ Deno.test("rename while a container is being started loses neither the name nor 
   close(folder);
   await both;
   const { status, name, cgroups } = await inspect(world, "after");
-  assert.deepEqual([status, name, cgroups?.length], ["running", "after", 1]);
+  // One on cgroup v2, one in each hierarchy on v1.
+  assert.deepEqual([status, name, (cgroups ?? []).length > 0], ["running", "after", true]);
   await clear(world);
 });
 
