@@ -3,15 +3,15 @@ import { hasPython, Terminal, type TerminalOptions } from "../../helpers/termina
 import { assertUnchanged, lookAtMachine } from "../../helpers/leftovers.ts";
 import { commandLine } from "../../helpers/project.ts";
 import { makeWorld, type World } from "../../helpers/world.ts";
+import { skipWithout } from "../../helpers/skip.ts";
 
 const SIGKILL = 9, SIGTERM = 15;
-const python = hasPython();
-if (!python) console.log("tests of terminals are ignored: they need python3");
+const withoutPython = skipWithout("python3", hasPython());
 
 function onTerminal(name: string, fn: (world: World) => Promise<void>, ignore = false): void {
   Deno.test({
     name,
-    ignore: ignore || !python,
+    ignore: ignore || withoutPython,
     fn: async () => {
       await using world = makeWorld();
       const before = lookAtMachine();
