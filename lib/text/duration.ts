@@ -14,9 +14,10 @@ const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 
  * @throws {InputError} `bad-duration`.
  */
 export function parseDuration(text: string): number {
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
   if (/^\d+(\.\d+)?$/.test(text)) return Math.round(Number(text) * 1000);
-  if (parts.length > 0 && parts.map(([part]) => part).join("") === text) {
+  // First as a whole: looking for parts in many digits without a unit takes time that grows with their square.
+  if (/^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/.test(text)) {
+    const parts = [...text.matchAll(/([\d.]+)(\D+)/g)];
     return Math.round(parts.reduce((sum, [, number, unit = ""]) => sum + Number(number) * (UNITS[unit] ?? 0), 0));
   }
   throw new InputError(`invalid duration ${JSON.stringify(text)}`, {

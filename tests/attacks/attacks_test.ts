@@ -36,7 +36,7 @@ async function isGone(pid: number): Promise<boolean> {
 }
 
 Deno.test("device files of an image are dead, with a read-only root too", async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   const node = `${world.image}/node`;
   assert.ok((await new Deno.Command("mknod", { args: [node, "c", "1", "3"] }).output()).success);
   for (const flags of [[], ["--read-only"]]) {
@@ -123,7 +123,7 @@ Deno.test("a command with file capabilities dies with its caller", async () => {
 });
 
 Deno.test("the caller's umask is not the container's, and the root is the image's", async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   await Deno.chmod(world.image, 0o1755);
   const words = quoted(commandLine(["--rm", "-u", "1000", "busybox", "stat", "-c", "%a %u", "/"]));
   const { code, stdout, stderr } = await shell(`umask 077; exec ${words}`, world);
@@ -131,7 +131,7 @@ Deno.test("the caller's umask is not the container's, and the root is the image'
 });
 
 Deno.test("a working directory that the image links to a descriptor makes nothing on the host", async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   await Deno.symlink("/proc/self/fd/9", `${world.image}/w`);
   await Deno.mkdir(`${world.home}/victim`);
   const words = quoted(commandLine(["--rm", "-w", "/w/made", "busybox", "true"]));
@@ -206,7 +206,7 @@ Deno.test("an interrupted unpacking ends at once and leaves nothing", async () =
 });
 
 Deno.test("with init the exit codes are the same", async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   await Deno.writeTextFile(`${world.image}/bin/data`, "no program");
   for (const flags of [[], ["--init"]]) {
     assert.equal((await world.cli([...flags, "--rm", "busybox", "data"])).code, 126, `data ${flags}`);

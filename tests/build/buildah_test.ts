@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { tar } from "../helpers/tar.ts";
 import { makeWorld } from "../helpers/world.ts";
 import { built, context } from "../helpers/building.ts";
+import { skipWithout } from "../helpers/skip.ts";
 
 /** The files of an image as umoci unpacks them, one a line. */
 async function unpacked(layout: string, name: string, to: string): Promise<string[]> {
@@ -83,7 +84,9 @@ function hasBuildah(): boolean {
   }
 }
 
-Deno.test("what is built is what buildah builds of the same Dockerfile", { ignore: !hasBuildah() }, async () => {
+Deno.test("what is built is what buildah builds of the same Dockerfile", {
+  ignore: skipWithout("buildah", hasBuildah()),
+}, async () => {
   await using world = makeWorld({ ownImage: true });
   const folder = context(world, {
     Dockerfile: COMPARED,

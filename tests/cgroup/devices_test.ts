@@ -5,6 +5,7 @@ import { parseDeviceRule } from "../../lib/container/spec/parse.ts";
 import { has, host } from "../helpers/groups.ts";
 import { host as run } from "../helpers/inside.ts";
 import { commandLine } from "../helpers/project.ts";
+import { until } from "../helpers/until.ts";
 import { makeWorld, type Result, type World } from "../helpers/world.ts";
 
 // The same tests run with the devices controller of v1, without it where v2 is mounted, and, by v2_test.ts, on a pure v2
@@ -168,12 +169,13 @@ Deno.test("a command that joins a container later, by exec or as a health check,
     .stdout.trim();
   const { stderr } = await world.cli(["exec", id, "sh", "-c", `mknod /d b 7 ${disk.minor}; ${READ} /d`]);
   assert.match(stderr, DENIED);
-  const health = `[ -e /h ] || mknod /h b 7 ${disk.minor}; ${READ} /h && echo read >/read`;
+  const health = `[ -e /h ] || mknod /h b 7 ${disk.minor}; ${READ} /h && echo read >/read; echo >>/times`;
   const checked = ["--health-cmd", health, "--health-interval", "100ms"];
   const asked =
     (await world.cli(["run", "-d", "--network", "none", "--cap-add", "MKNOD", ...checked, "busybox", "sleep", "100"]))
       .stdout.trim();
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const script = "[ $(wc -l </times) -ge 2 ]";
+  await until("asked twice", async () => (await world.cli(["exec", asked, "sh", "-c", script])).code === 0);
   assert.deepEqual(
     (await world.cli(["exec", asked, "sh", "-c", "ls -d /h; ls /read"])).stdout,
     "/h\n",

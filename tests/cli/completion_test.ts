@@ -4,6 +4,7 @@ import { complete } from "../../cli/dispatch/complete.ts";
 import { hasPython, Terminal } from "../helpers/terminal.ts";
 import { commandLine } from "../helpers/project.ts";
 import { makeWorld, type World } from "../helpers/world.ts";
+import { skipWithout } from "../helpers/skip.ts";
 
 function proposed(world: World, typed: readonly string[]): string[] {
   const before = Deno.env.get("SAUROPOD_HOME");
@@ -196,7 +197,7 @@ async function isInstalled(program: string): Promise<boolean> {
 for (const [name, { start, prepare }] of Object.entries(SHELLS)) {
   Deno.test({
     name: `${name} completes words with its script, and files only where they make sense`,
-    ignore: !hasPython() || !await isInstalled(name),
+    ignore: skipWithout(`python3 or ${name}`, hasPython() && await isInstalled(name)),
     fn: async () => {
       await using world = await makeBusyWorld();
       const bin = `${world.home}/bin`, script = `${world.home}/script`;

@@ -26,13 +26,14 @@ import {
 } from "../../ffi/netlink/rtnetlink.ts";
 import { address } from "../helpers/addresses.ts";
 import { ip, MAC, MAC_TEXT, refused, run, tell, testsInNamespace, withHere } from "../helpers/network_namespace.ts";
+import { skipWithout } from "../helpers/skip.ts";
 
 const testInNamespace = testsInNamespace(import.meta.filename ?? "");
 
 /** A test that needs strace(1). */
 function testWithStrace(name: string, body: () => void): void {
   const { success } = new Deno.Command("sh", { args: ["-c", "command -v strace"], stdout: "null" }).outputSync();
-  testInNamespace(name, body, !success);
+  testInNamespace(name, body, skipWithout("strace", success));
 }
 
 /** The last message that a command sends, as strace(1) shows it. */

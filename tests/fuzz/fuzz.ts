@@ -69,9 +69,10 @@ export function corpusOf({ name }: Target): Bytes[] {
 /** Shortens an input as long as the parser fails with it in the same way. */
 function shorten(target: Target, { input, error }: Crash): Crash {
   const kind = (one: unknown): string => one instanceof Error ? one.constructor.name : typeof one;
+  const end = performance.now() + 5000;
   let shortest = input;
-  for (let size = input.length >> 1, tries = 0; size > 0 && tries < 2000; size >>= 1) {
-    for (let at = 0; at < shortest.length && tries < 2000; tries++) {
+  for (let size = input.length >> 1; size > 0 && performance.now() < end; size >>= 1) {
+    for (let at = 0; at < shortest.length && performance.now() < end;) {
       const shorter = new Uint8Array([...shortest.subarray(0, at), ...shortest.subarray(at + size)]);
       const again = attempt(target, shorter);
       if (again !== undefined && kind(again) === kind(error)) shortest = shorter;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { V8_FLAGS } from "../../tools/pack/pack.ts";
 import { obstacle, runSections, type Section, sectionScript } from "../helpers/machine.ts";
 import { PROJECT } from "../helpers/project.ts";
+import { skipHere } from "../helpers/skip.ts";
 
 // Boots an emulated aarch64 machine with Linux 6.1 and control groups v2, and uses the packed command line there.
 
@@ -9,7 +10,7 @@ const MACHINE = `${PROJECT}/tests/tools/aarch64.sh`;
 const PATIENCE_MS = 400_000;
 
 const reason = Deno.build.arch === "x86_64" ? obstacle(MACHINE) : "the emulator is Debian's for x86_64";
-if (reason !== "") console.log(`tests on an aarch64 machine are ignored: ${reason}`);
+const ignore = skipHere(`tests on an aarch64 machine: ${reason}`, reason !== "");
 
 const PREPARE = `
 sauropod() { deno run -A --no-config --no-lock ${V8_FLAGS} /work/packed/sauropod.js "$@"; }
@@ -62,7 +63,7 @@ async function section(name: keyof typeof SECTIONS): Promise<Section> {
 }
 
 function onAarch64(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name: `on an aarch64 machine ${name}`, ignore: reason !== "", fn });
+  Deno.test({ name: `on an aarch64 machine ${name}`, ignore, fn });
 }
 
 onAarch64("a container runs apart, and its exit code is passed on", async () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { obstacle, runSections, type Section, sectionScript } from "../helpers/machine.ts";
 import { PROJECT } from "../helpers/project.ts";
+import { skipHere } from "../helpers/skip.ts";
 
 // Boots one machine whose only control groups are v2, and looks at what Sauropod does there.
 
@@ -8,7 +9,7 @@ const MACHINE = `${PROJECT}/tests/tools/v2.sh`;
 const PATIENCE_MS = 800_000;
 
 const reason = Deno.build.arch === "x86_64" ? obstacle(MACHINE) : "user-mode-linux runs on x86_64 only";
-if (reason !== "") console.log(`tests on a pure cgroup v2 machine are ignored: ${reason}`);
+const ignore = skipHere(`tests on a pure cgroup v2 machine: ${reason}`, reason !== "");
 
 const SECTIONS = {
   limits: `"$deno" test -A --no-check --quiet tests/cgroup/limits_test.ts`,
@@ -59,7 +60,7 @@ async function section(name: keyof typeof SECTIONS): Promise<Section> {
 }
 
 function onV2(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name: `on a pure cgroup v2 machine ${name}`, ignore: reason !== "", fn });
+  Deno.test({ name: `on a pure cgroup v2 machine ${name}`, ignore, fn });
 }
 
 for (

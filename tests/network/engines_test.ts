@@ -14,6 +14,7 @@ import {
   settleOn,
 } from "../helpers/network.ts";
 import { makeWorld } from "../helpers/world.ts";
+import { skipWithout } from "../helpers/skip.ts";
 
 assertApart();
 const world = makeWorld();
@@ -24,7 +25,6 @@ const DOCKER = ["docker", "--host", `unix://${world.home}/docker.sock`] as const
 /** What is on docker's bridge, and on a bridge of virtual machines. */
 const DOCKED = "172.17.0.9", MACHINE = "192.168.122.9";
 const hasDocker = await host("sh", "-c", "command -v dockerd docker iptables").then(() => true, () => false);
-if (!hasDocker) console.log("tests of docker's chains are ignored: docker.io is not installed");
 
 /** Starts docker's daemon beside Sauropod, in this network namespace. It has a /run of its own. */
 async function startDocker(): Promise<void> {
@@ -87,7 +87,7 @@ Deno.test("a container does not reach what is on another engine's bridge, nor is
 
 Deno.test({
   name: "a container does not reach the unpublished port of a docker container, but those that are published",
-  ignore: !hasDocker,
+  ignore: skipWithout("docker.io or iptables", hasDocker),
   async fn() {
     // As docker run -p 8088:7000 does it.
     const rules = PROTOCOLS.flatMap((protocol) => [
@@ -143,7 +143,7 @@ Deno.test({
 
 Deno.test({
   name: "an administrator's rule in DOCKER-USER holds for containers, and rules stay behind docker's when it adds some",
-  ignore: !hasDocker,
+  ignore: skipWithout("docker.io or iptables", hasDocker),
   async fn() {
     const forward = async (): Promise<string[]> => (await host("iptables", "-S", "FORWARD")).trim().split("\n");
     assert.match((await forward())[1] ?? "", /-j DOCKER-USER$/);

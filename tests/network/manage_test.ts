@@ -31,7 +31,9 @@ function files(folder: string): string[] {
 async function traces(): Promise<unknown> {
   await awaitQuiet();
   const links = Deno.readTextFileSync("/proc/net/dev").match(/^ *\S+:/gm);
-  return [files(world.folders.containers), links, await host("ip", "-o", "address"), await ruleset()];
+  // The kernel looks for duplicates of an address for a while.
+  const addresses = (await host("ip", "-o", "address")).replaceAll(" tentative", "");
+  return [files(world.folders.containers), links, addresses, await ruleset()];
 }
 
 async function codeOf(promise: Promise<unknown>): Promise<string> {

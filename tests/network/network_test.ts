@@ -18,6 +18,7 @@ import {
 import type { Protocol } from "../helpers/peer.ts";
 import { commandLine, hasAlpine } from "../helpers/project.ts";
 import { makeWorld } from "../helpers/world.ts";
+import { skipHere } from "../helpers/skip.ts";
 
 assertApart();
 const world = makeWorld();
@@ -162,7 +163,9 @@ Deno.test("a container that may do all with its network cannot seem to be the ho
   }
 });
 
-Deno.test("ping reaches the gateway, siblings and other machines", { ignore: !hasAlpine() }, async () => {
+Deno.test("ping reaches the gateway, siblings and other machines", {
+  ignore: skipHere("the archive of Alpine is not there", !hasAlpine()),
+}, async () => {
   const script = `for to in 10.10.10.1 ${b.address} ${REMOTE}; do ping -c 1 -w 2 $to; done`;
   const said = await say(world, script, { image: "alpine", user: "nobody" });
   assert.equal(said.match(/ 0% packet loss/g)?.length, 3, said);

@@ -8,6 +8,7 @@ import { compile, compileLast } from "../../lib/program/compile.ts";
 import { hasAlpine } from "../helpers/project.ts";
 import { makeWorld } from "../helpers/world.ts";
 import { SPEC, WIRING } from "../helpers/spec.ts";
+import { skipHere } from "../helpers/skip.ts";
 
 const OPTIONS: readonly (readonly [flags: readonly string[], options: ContainerOptions, shows: RegExp])[] = [
   [["--hostname", "web"], { hostname: "web" }, /sethostname\("web", 3\)/],
@@ -77,7 +78,7 @@ Deno.test("the command explain prints what run would do, for all options at once
 
 Deno.test({
   name: "explain of an archive names the unpacked image",
-  ignore: !hasAlpine(),
+  ignore: skipHere("the archive of Alpine is not there", !hasAlpine()),
   fn: async () => {
     await using world = makeWorld();
     const { code, stdout } = await world.cli(["explain", "alpine", "/bin/sh"]);

@@ -10,6 +10,7 @@ import { output } from "../helpers/host_program.ts";
 import { randomFrom } from "../helpers/random.ts";
 import { bytesOf, concat, type Item, item, pax, tar } from "../helpers/tar.ts";
 import { type Tree, treeOf } from "../helpers/tree.ts";
+import { skipHere } from "../helpers/skip.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -269,7 +270,7 @@ const isKept = (name: string): boolean => !/^trusted\.overlay\.(impure|origin)$|
 
 Deno.test(
   "what is packed and unpacked again is the same tree, and the same bytes each time",
-  { ignore: !SUPERUSER },
+  { ignore: skipHere("only root can", !SUPERUSER) },
   () =>
     inBox(async (box) => {
       const upper = `${box}/upper`;
@@ -301,7 +302,7 @@ Deno.test(
 
 Deno.test(
   "a socket is left out, and a reserved name or an incomplete file is refused",
-  { ignore: !SUPERUSER },
+  { ignore: skipHere("only root can", !SUPERUSER) },
   () =>
     inBox(async (box) => {
       mknodAt(AT_FDCWD, `${box}/socket`, S_IF.SOCK | 0o600);
@@ -359,35 +360,46 @@ function makeLayers(box: string): string[] {
   return [first, second, third];
 }
 
-Deno.test("three layers, mounted, are the tree that umoci unpacks", { ignore: !SUPERUSER }, async () => {
-  if (!await has("umoci")) return;
-  await inBox(async (box) => {
-    const layout = `${box}/layout`, image = `${layout}:test`, folders: string[] = [];
-    await output("umoci", ["init", "--layout", layout]);
-    await output("umoci", ["new", "--image", image]);
-    for (const source of makeLayers(box)) {
-      const archive = `${source}.tar`;
-      const options = ["--format=posix", "--xattrs", "--xattrs-include=user.*", "--xattrs-include=security.capability"];
-      await output("tar", ["-c", ...options, "-C", source, "-f", archive, "."]);
-      await output("umoci", ["raw", "add-layer", "--image", image, archive]);
-      const packed = await output("gzip", ["-c"], await Deno.readFile(archive));
-      folders.unshift((await layerIn(box, packed)).folder);
-    }
-    await output("umoci", ["unpack", "--image", image, `${box}/bundle`]);
-    const target = `${box}/mounted`;
-    await Deno.mkdir(target);
-    await output("mount", ["-t", "overlay", "overlay", "-o", `ro,lowerdir=${folders.join(":")}`, target]);
-    try {
-      // umoci drops attributes that are empty.
-      const compared = (name: string): boolean => ["user.note", "security.capability"].includes(name);
-      const [ours, theirs] = [target, `${box}/bundle/rootfs`].map((path) => withoutLinkCounts(treeOf(path, compared)));
-      assert.ok(ours && theirs);
-      assert.ok(ours.size > 20);
-      assert.deepEqual(ours, theirs);
-      const [hard, other] = ["d/deep/hard", "z-hard"].map((path) => statusAt(AT_FDCWD, `${target}/${path}`).ino);
-      assert.equal(hard, other);
-    } finally {
-      await output("umount", [target]);
-    }
-  });
-});
+Deno.test(
+  "three layers, mounted, are the tree that umoci unpacks",
+  { ignore: skipHere("only root can", !SUPERUSER) },
+  async () => {
+    if (!await has("umoci")) return;
+    await inBox(async (box) => {
+      const layout = `${box}/layout`, image = `${layout}:test`, folders: string[] = [];
+      await output("umoci", ["init", "--layout", layout]);
+      await output("umoci", ["new", "--image", image]);
+      for (const source of makeLayers(box)) {
+        const archive = `${source}.tar`;
+        const options = [
+          "--format=posix",
+          "--xattrs",
+          "--xattrs-include=user.*",
+          "--xattrs-include=security.capability",
+        ];
+        await output("tar", ["-c", ...options, "-C", source, "-f", archive, "."]);
+        await output("umoci", ["raw", "add-layer", "--image", image, archive]);
+        const packed = await output("gzip", ["-c"], await Deno.readFile(archive));
+        folders.unshift((await layerIn(box, packed)).folder);
+      }
+      await output("umoci", ["unpack", "--image", image, `${box}/bundle`]);
+      const target = `${box}/mounted`;
+      await Deno.mkdir(target);
+      await output("mount", ["-t", "overlay", "overlay", "-o", `ro,lowerdir=${folders.join(":")}`, target]);
+      try {
+        // umoci drops attributes that are empty.
+        const compared = (name: string): boolean => ["user.note", "security.capability"].includes(name);
+        const [ours, theirs] = [target, `${box}/bundle/rootfs`].map((path) =>
+          withoutLinkCounts(treeOf(path, compared))
+        );
+        assert.ok(ours && theirs);
+        assert.ok(ours.size > 20);
+        assert.deepEqual(ours, theirs);
+        const [hard, other] = ["d/deep/hard", "z-hard"].map((path) => statusAt(AT_FDCWD, `${target}/${path}`).ino);
+        assert.equal(hard, other);
+      } finally {
+        await output("umount", [target]);
+      }
+    });
+  },
+);

@@ -6,6 +6,7 @@ import { unpackOnce } from "../../lib/image/archive.ts";
 import { output } from "../helpers/host_program.ts";
 import { pax, tar } from "../helpers/tar.ts";
 import { file, folder, hard, inBox, link, listing, type, unpackTo } from "../helpers/unpacking.ts";
+import { skipHere } from "../helpers/skip.ts";
 
 const ALPINE = "/work/shared/images/alpine-minirootfs-3.20.3-x86_64.tar.gz";
 const SUPERUSER = Deno.uid() === 0;
@@ -127,7 +128,7 @@ Deno.test("modes, times and owners are those of the archive, whatever the umask"
   }));
 
 Deno.test("extended attributes of users and capabilities are kept, those for overlayfs are not", {
-  ignore: !SUPERUSER,
+  ignore: skipHere("only root can", !SUPERUSER),
 }, () =>
   inBox(async (box) => {
     const capability = new Uint8Array([1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -152,53 +153,62 @@ Deno.test("extended attributes of users and capabilities are kept, those for ove
     assert.equal(await xattr(`${box}/root/ping`, "security.capability"), capability.toHex());
   }));
 
-Deno.test("device nodes are left out unless asked for", { ignore: !SUPERUSER }, () =>
-  inBox(async (box) => {
-    const archive = tar({ name: "null", type: "3", major: 1, minor: 3 }, {
-      name: "b",
-      type: "4",
-      major: 259,
-      minor: 1000,
-    });
-    await unpackTo(`${box}/root`, archive);
-    assert.deepEqual([...Deno.readDirSync(`${box}/root`)], []);
-    await unpackTo(`${box}/root`, archive, { devices: "create" });
-    assert.equal(statusAt(AT_FDCWD, `${box}/root/null`).rdev, "1:3");
-    assert.equal(statusAt(AT_FDCWD, `${box}/root/b`).rdev, "259:1000");
-    assert.equal(type(`${box}/root/b`), S_IF.BLK);
-  }));
+Deno.test(
+  "device nodes are left out unless asked for",
+  { ignore: skipHere("only root can", !SUPERUSER) },
+  () =>
+    inBox(async (box) => {
+      const archive = tar({ name: "null", type: "3", major: 1, minor: 3 }, {
+        name: "b",
+        type: "4",
+        major: 259,
+        minor: 1000,
+      });
+      await unpackTo(`${box}/root`, archive);
+      assert.deepEqual([...Deno.readDirSync(`${box}/root`)], []);
+      await unpackTo(`${box}/root`, archive, { devices: "create" });
+      assert.equal(statusAt(AT_FDCWD, `${box}/root/null`).rdev, "1:3");
+      assert.equal(statusAt(AT_FDCWD, `${box}/root/b`).rdev, "259:1000");
+      assert.equal(type(`${box}/root/b`), S_IF.BLK);
+    }),
+);
 
-Deno.test("whiteouts of a layer become those of overlayfs", { ignore: !SUPERUSER }, () =>
-  inBox(async (box) => {
-    const root = `${box}/root`;
-    const archive = tar(
-      file("etc/.wh.gone"),
-      file("opaque/.wh..wh..opq"),
-      file("opaque/x"),
-      // In the same layer: what is hidden is only what lies below.
-      file("kept/x"),
-      file(".wh.kept"),
-      file(".wh.again"),
-      folder("again"),
-      file(".wh.implied"),
-      file("implied/x"),
-      file("stays", "1"),
-      file(".wh.stays"),
-      file(".wh.file"),
-      file("file", "2"),
-      hard(".wh.linked", ".wh.x"),
-    );
-    await unpackTo(root, archive, { layer: true });
-    const whiteout = (path: string) => type(root + path) === S_IF.CHR && statusAt(AT_FDCWD, root + path).rdev === "0:0";
-    assert.ok(whiteout("/etc/gone"));
-    assert.ok(whiteout("/linked"));
-    for (const path of ["/opaque", "/kept", "/again", "/implied"]) {
-      assert.equal(await xattr(root + path, "trusted.overlay.opaque"), "79", path);
-    }
-    assert.equal(await Deno.readTextFile(`${root}/stays`), "1");
-    assert.equal(await Deno.readTextFile(`${root}/file`), "2");
-    assert.equal([...Deno.readDirSync(root)].some((entry) => entry.name.startsWith(".wh.")), false);
-  }));
+Deno.test(
+  "whiteouts of a layer become those of overlayfs",
+  { ignore: skipHere("only root can", !SUPERUSER) },
+  () =>
+    inBox(async (box) => {
+      const root = `${box}/root`;
+      const archive = tar(
+        file("etc/.wh.gone"),
+        file("opaque/.wh..wh..opq"),
+        file("opaque/x"),
+        // In the same layer: what is hidden is only what lies below.
+        file("kept/x"),
+        file(".wh.kept"),
+        file(".wh.again"),
+        folder("again"),
+        file(".wh.implied"),
+        file("implied/x"),
+        file("stays", "1"),
+        file(".wh.stays"),
+        file(".wh.file"),
+        file("file", "2"),
+        hard(".wh.linked", ".wh.x"),
+      );
+      await unpackTo(root, archive, { layer: true });
+      const whiteout = (path: string) =>
+        type(root + path) === S_IF.CHR && statusAt(AT_FDCWD, root + path).rdev === "0:0";
+      assert.ok(whiteout("/etc/gone"));
+      assert.ok(whiteout("/linked"));
+      for (const path of ["/opaque", "/kept", "/again", "/implied"]) {
+        assert.equal(await xattr(root + path, "trusted.overlay.opaque"), "79", path);
+      }
+      assert.equal(await Deno.readTextFile(`${root}/stays`), "1");
+      assert.equal(await Deno.readTextFile(`${root}/file`), "2");
+      assert.equal([...Deno.readDirSync(root)].some((entry) => entry.name.startsWith(".wh.")), false);
+    }),
+);
 
 Deno.test("a tree is unpacked as tar unpacks it", () =>
   inBox(async (box) => {

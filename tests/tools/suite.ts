@@ -64,7 +64,7 @@ async function run({ files, within }: Batch, image: string): Promise<Outcome> {
   const began = performance.now();
   const [program = "", ...before] = within;
   const child = new Deno.Command(program, {
-    args: [...before, Deno.execPath(), "test", "-A", "--no-check", "--quiet", ...files],
+    args: [...before, Deno.execPath(), "test", "-A", "--no-check", ...files],
     env: { NO_COLOR: "1", [IMAGE_VARIABLE]: image },
     stdin: "null",
     stdout: "piped",
@@ -81,7 +81,7 @@ async function run({ files, within }: Batch, image: string): Promise<Outcome> {
   running.delete(child);
   const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
   const seconds = (performance.now() - began) / 1000;
-  const summary = /^(?:ok|FAILED) \| .*$/m.exec(text)?.[0] ?? "";
+  const summary = [...text.matchAll(/^(?:ok|FAILED) \| .*$/gm)].at(-1)?.[0] ?? "";
   const skipped = count(summary, "ignored"), wrong = objection(text, skipped);
   const failed = count(summary, "failed") || (code === 0 ? 0 : 1);
   const name = files.map((file) => file.replace(TESTS, "tests/")).join(" ");

@@ -3,6 +3,7 @@ import { converse, host, inside, parseMounts, say } from "../../helpers/inside.t
 import { assertUnchanged, lookAtMachine } from "../../helpers/leftovers.ts";
 import { hasAlpine } from "../../helpers/project.ts";
 import { makeWorld } from "../../helpers/world.ts";
+import { skipHere } from "../../helpers/skip.ts";
 
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());
@@ -149,7 +150,7 @@ Deno.test("network none has only lo, and it is up", async () => {
 
 Deno.test(
   "every group may open ping sockets, so ping works without a privilege",
-  { ignore: !hasAlpine() },
+  { ignore: skipHere("the archive of Alpine is not there", !hasAlpine()) },
   async () => {
     for (const user of ["root", "nobody"]) {
       const said = await say(world, "ping -c 1 -w 5 127.0.0.1", { image: "alpine", user });

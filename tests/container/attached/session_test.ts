@@ -6,9 +6,10 @@ import { host } from "../../helpers/groups.ts";
 import { assertApart, clear, inspect, lookApart, monitorsOf, until } from "../../helpers/life.ts";
 import { commandLine } from "../../helpers/project.ts";
 import { makeWorld, type World } from "../../helpers/world.ts";
+import { skipHere } from "../../helpers/skip.ts";
 
 const { unified } = host;
-if (!unified) console.log("tests of sessions' control groups are ignored: v2 is not mounted here");
+const ignore = skipHere("cgroup v2 is not mounted", !unified);
 
 /** Runs a command line in a group as of a session, and ends that with all that is in it. */
 async function inSession(world: World, words: readonly string[]): Promise<string> {
@@ -50,7 +51,7 @@ const groupOf = (pid: number): string =>
 for (const [what, words] of [["", []], [" with limits", ["--pids-limit", "100"]]] as const) {
   Deno.test({
     name: `a detached container${what} survives the end of the session that started it, and is started again`,
-    ignore: !unified,
+    ignore,
     async fn(): Promise<void> {
       await using world = makeWorld();
       const before = lookApart();
@@ -72,7 +73,7 @@ for (const [what, words] of [["", []], [" with limits", ["--pids-limit", "100"]]
 
 Deno.test({
   name: "start, and a command that exec detaches, survive the session too",
-  ignore: !unified,
+  ignore,
   async fn(): Promise<void> {
     await using world = makeWorld();
     assert.equal((await world.cli(["create", "--name", "a", "--network", "none", "busybox", "sleep", "1000"])).code, 0);

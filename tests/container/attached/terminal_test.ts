@@ -4,14 +4,14 @@ import { assertUnchanged, lookAtMachine } from "../../helpers/leftovers.ts";
 import { commandLine } from "../../helpers/project.ts";
 import { makeWorld, type World } from "../../helpers/world.ts";
 import { SIGKILL, SIGTERM } from "../../../ffi/process/process.ts";
+import { skipWithout } from "../../helpers/skip.ts";
 
-const python = hasPython();
-if (!python) console.log("tests of terminals are ignored: they need python3");
+const withoutPython = skipWithout("python3", hasPython());
 
 function onTerminal(name: string, fn: (world: World) => Promise<void>, ignore = false): void {
   Deno.test({
     name,
-    ignore: ignore || !python,
+    ignore: ignore || withoutPython,
     fn: async () => {
       await using world = makeWorld();
       const before = lookAtMachine();

@@ -6,9 +6,9 @@ import { assertApart, clear, inspect, lookApart, processesWith, until } from "..
 import { hasPython, Terminal } from "../../helpers/terminal.ts";
 import { commandLine } from "../../helpers/project.ts";
 import { makeWorld, type World } from "../../helpers/world.ts";
+import { skipWithout } from "../../helpers/skip.ts";
 
-const ignore = !hasPython();
-if (ignore) console.log("tests of attach at a terminal are ignored: python3 is missing");
+const ignore = skipWithout("python3", hasPython());
 
 const NONE = ["--network", "none"];
 // Says what it is told, byte by byte, and how large its terminal is.

@@ -74,12 +74,13 @@ Deno.test("rename while a container is being started loses neither the name nor 
   close(folder);
   await both;
   const { status, name, cgroups } = await inspect(world, "after");
-  assert.deepEqual([status, name, cgroups?.length], ["running", "after", 1]);
+  // One on cgroup v2, one in each hierarchy on v1.
+  assert.deepEqual([status, name, (cgroups ?? []).length > 0], ["running", "after", true]);
   await clear(world);
 });
 
 Deno.test("a container that got another name in the midst of its start, or of one that fails, keeps it", async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   const { containers, images } = world.folders;
   const id = await cli(world, "create", ...NONE, "--name", "n", "busybox", "sleep", "1000");
   const record = readRecord(`${containers}/${id}`) ?? assert.fail();

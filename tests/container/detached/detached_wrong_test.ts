@@ -108,7 +108,7 @@ Deno.test("the beginning of an id must be that of one container only", async () 
 });
 
 Deno.test("a container whose image is gone says so, and starts again when it is back", async () => {
-  await using world = makeWorld();
+  await using world = makeWorld({ ownImage: true });
   const id = await cli(world, "run", "-d", ...NONE, "busybox", "sh", "-c", "exit 4");
   await untilEnded(world, id);
   Deno.renameSync(`${world.home}/images/busybox`, `${world.home}/away`);

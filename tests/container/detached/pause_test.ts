@@ -9,6 +9,7 @@ import { converse, host as onHost, lineReader, until } from "../../helpers/insid
 import { hasPython } from "../../helpers/terminal.ts";
 import { PROJECT } from "../../helpers/project.ts";
 import { makeWorld, type World } from "../../helpers/world.ts";
+import { skipHere, skipWithout } from "../../helpers/skip.ts";
 
 // The same tests run on a machine with control groups of v1 only (below), and by v2_test.ts on a pure v2 one.
 
@@ -133,7 +134,7 @@ Deno.test("processes in a pid namespace within are paused too", async () => {
 
 Deno.test({
   name: "a process whose first thread has ended, so that it looks dead, is paused too",
-  ignore: !hasPython(),
+  ignore: skipWithout("python3", hasPython()),
   fn: async () => {
     await using world = makeWorld();
     const count = "i = 0\nwhile True:\n  i += 1\n  open('/count', 'w').write(str(i))";
@@ -247,7 +248,10 @@ Deno.test("commands that pause, unpause and are killed at any moment leave a con
 
 Deno.test({
   name: "on a machine with control groups of v1 only every one of these tests passes",
-  ignore: host.layout !== "hybrid" || host.controllers.get("freezer")?.version !== 1,
+  ignore: skipHere(
+    "the layout is not hybrid",
+    host.layout !== "hybrid" || host.controllers.get("freezer")?.version !== 1,
+  ),
   fn: async () => {
     const script = `umount ${host.unified?.mount} && exec "$@"`;
     const test = [

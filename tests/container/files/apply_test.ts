@@ -7,6 +7,7 @@ import { type Tree, treeOf } from "../../helpers/tree.ts";
 import { lookAtMachine } from "../../helpers/leftovers.ts";
 import { commandLine } from "../../helpers/project.ts";
 import { makeWorld } from "../../helpers/world.ts";
+import { skipWithout } from "../../helpers/skip.ts";
 
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());
@@ -286,7 +287,7 @@ Deno.test("sauropod apply shows, asks, and writes to this machine what a contain
 
 Deno.test({
   name: "on a terminal apply asks, and only yes is yes",
-  ignore: !hasPython(),
+  ignore: skipWithout("python3", hasPython()),
   fn: async () => {
     const here = Deno.makeTempDirSync({ dir: world.home });
     const script = ["sh", "-c", `echo new > ${here}/new`];

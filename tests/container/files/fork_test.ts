@@ -16,6 +16,7 @@ import {
 } from "../../../mod.ts";
 import { assertUnchanged, lookAtMachine } from "../../helpers/leftovers.ts";
 import { makeWorld, type World } from "../../helpers/world.ts";
+import { skipHere } from "../../helpers/skip.ts";
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
@@ -225,11 +226,10 @@ const XFS = ["mkfs.xfs", "losetup"].every((program) => {
     return false;
   }
 }) && Deno.readTextFileSync("/proc/filesystems").includes("\txfs\n");
-if (!XFS) console.log("the test of shared blocks is ignored: mkfs.xfs, losetup or this kernel's XFS is missing");
 
 Deno.test({
   name: "where the file system can share blocks, a fork of a running container shares them",
-  ignore: !XFS,
+  ignore: skipHere("this kernel has no XFS, or mkfs.xfs is missing", !XFS),
   async fn(): Promise<void> {
     await using world = makeWorld();
     const disk = `${world.home}/disk`, place = `${world.home}/xfs`;

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { clear, cli, marker, monitorsOf, processesWith, until } from "../../helpers/life.ts";
 import { commandLine } from "../../helpers/project.ts";
 import { makeWorld, type Result, type World } from "../../helpers/world.ts";
+import { skipHere } from "../../helpers/skip.ts";
 
 const NONE = ["--network", "none"] as const;
 
@@ -64,7 +65,7 @@ const hasMachineId = ((): boolean => {
 for (const place of ELSEWHERE) {
   Deno.test({
     name: `ps, gc, start, stop, kill, rm -f and exec from ${place.what} leave what runs alone, and say why`,
-    ignore: place.what === "another machine" && !hasMachineId,
+    ignore: skipHere("there is no /etc/machine-id", place.what === "another machine" && !hasMachineId),
     fn: async () => {
       await using world = makeWorld();
       const seconds = marker();

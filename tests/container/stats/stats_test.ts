@@ -9,6 +9,7 @@ import { converse, lineReader, until } from "../../helpers/inside.ts";
 import { hasPython, Terminal } from "../../helpers/terminal.ts";
 import { commandLine } from "../../helpers/project.ts";
 import { makeWorld, type World } from "../../helpers/world.ts";
+import { skipWithout } from "../../helpers/skip.ts";
 
 // The same tests run on hosts of cgroup v1, hybrid ones and, by v2_test.ts, on a pure v2 one.
 
@@ -177,7 +178,7 @@ Deno.test("stats prints a table once, JSON by lines, and ends when those that we
 
 Deno.test({
   name: "on a terminal the table is drawn over itself, and cut to its size",
-  ignore: !hasPython(),
+  ignore: skipWithout("python3", hasPython()),
   fn: async () => {
     await using world = makeWorld();
     const boxes = await Promise.all(
