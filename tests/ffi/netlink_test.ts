@@ -20,15 +20,9 @@ import {
   u32,
   u8,
 } from "../../ffi/netlink/messages.ts";
-import {
-  deleteLink,
-  newAddress,
-  newBridge,
-  newDefaultRoute,
-  newRateLimit,
-  newVeth,
-  setUp,
-} from "../../ffi/netlink/rtnetlink.ts";
+import { deleteLink, newBridge, newRateLimit, newVeth, setUp } from "../../ffi/netlink/rtnetlink.ts";
+import { newAddress } from "../../ffi/netlink/addresses.ts";
+import { newDefaultRoute } from "../../ffi/netlink/routes.ts";
 import { address } from "../helpers/addresses.ts";
 import { randomFrom } from "../helpers/tar.ts";
 

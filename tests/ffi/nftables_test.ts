@@ -202,7 +202,7 @@ testInNamespace("a batch of thousands of rules is taken, and one that is refused
   assert.equal(lines("ip", publishedTable("abc")).filter((line) => line.includes("dnat")).length, 8000);
   close(fd);
   const many = Array.from({ length: 5000 }, (_, i) => newTable({ family: "ip", name: `t${i}` }));
-  assert.match(describeMessages(batch(many)), /^change 5000 things of nf_tables; .{1,500}; …$/);
+  assert.match(describeMessages(batch(many)), /^apply 5000 changes of nf_tables; .{1,500}; …$/);
 });
 
 testInNamespace("nft makes the same rules of the messages' texts", () => {

@@ -11,19 +11,17 @@ import {
   readU32,
 } from "../../ffi/netlink/messages.ts";
 import {
-  deleteAddress,
   deleteLink,
   findLink,
-  listAddresses,
   listLinks,
-  newAddress,
   newBridge,
-  newDefaultRoute,
   newRateLimit,
   newVeth,
   setUp,
   type VethPair,
 } from "../../ffi/netlink/rtnetlink.ts";
+import { deleteAddress, listAddresses, newAddress } from "../../ffi/netlink/addresses.ts";
+import { newDefaultRoute } from "../../ffi/netlink/routes.ts";
 import { address } from "../helpers/addresses.ts";
 import { ip, MAC, MAC_TEXT, refused, run, tell, testsInNamespace, withHere } from "../helpers/network_namespace.ts";
 

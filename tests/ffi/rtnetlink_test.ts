@@ -3,17 +3,9 @@
 import assert from "node:assert/strict";
 import { ask, withNetlink } from "../../ffi/netlink/netlink.ts";
 import { type Message, NLM_F, u32, u8 } from "../../ffi/netlink/messages.ts";
-import { listRoutes } from "../../ffi/netlink/routes.ts";
-import {
-  deleteLink,
-  findLink,
-  type LinkAddress,
-  listAddresses,
-  listLinks,
-  newAddress,
-  newBridge,
-  newDefaultRoute,
-} from "../../ffi/netlink/rtnetlink.ts";
+import { listRoutes, newDefaultRoute } from "../../ffi/netlink/routes.ts";
+import { deleteLink, findLink, listLinks, newBridge } from "../../ffi/netlink/rtnetlink.ts";
+import { type LinkAddress, listAddresses, newAddress } from "../../ffi/netlink/addresses.ts";
 import { formatAddress } from "../../lib/text/address.ts";
 import { address } from "../helpers/addresses.ts";
 import { ip, MAC, refused, run, tell, testsInNamespace } from "../helpers/network_namespace.ts";
@@ -25,10 +17,10 @@ testInNamespace("what the kernel refuses becomes an error with its name and its 
   const { index } = withNetlink("ROUTE", (fd) => findLink(fd, "br9")) ?? assert.fail();
   assert.deepEqual(refused(newDefaultRoute(index, address("192.0.2.1"), "192.0.2.1")), {
     code: "ENETUNREACH",
-    subject: "route everything else through 192.0.2.1",
+    subject: "add the default route through 192.0.2.1",
     detail: "Nexthop has invalid gateway",
     message:
-      "route everything else through 192.0.2.1: ENETUNREACH (Network is unreachable): Nexthop has invalid gateway",
+      "add the default route through 192.0.2.1: ENETUNREACH (Network is unreachable): Nexthop has invalid gateway",
   });
   const { header, ...bridge } = newBridge("br8", MAC, 1400);
   const cases: [message: Message, code: string, detail: string | undefined][] = [
@@ -54,7 +46,7 @@ testInNamespace("what the kernel refuses becomes an error with its name and its 
 testInNamespace("of several messages, the one that is refused is named, and those before it were heeded", () => {
   const bad = newDefaultRoute(1, address("192.0.2.1"), "nowhere");
   const error = refused(newBridge("br1", MAC, 1400), newBridge("br2", MAC, 1400), bad, newBridge("br3", MAC, 1400));
-  assert.equal(error.subject, "route everything else through nowhere");
+  assert.equal(error.subject, "add the default route through nowhere");
   withNetlink("ROUTE", (fd) => {
     assert.deepEqual(listLinks(fd).map(({ name }) => name).filter((name) => name !== "br3"), ["lo", "br1", "br2"]);
   });
