@@ -2,6 +2,9 @@
  * File system calls relative to a directory descriptor: openat(2), openat2(2), statx(2), renameat(2) and their relatives.
  * All are synchronous unless they return a promise, and throw {@linkcode SystemError}.
  *
+ * Each function of `shim` makes one system call; its name lists the kinds of the arguments: `i` is an integer, `b` a buffer.
+ * So `shim.ibb("openat2", root, name, openHow, …)` passes a descriptor and two buffers; integers of the end may be left out.
+ *
  * @module
  */
 
@@ -61,12 +64,10 @@ export const AT_FDCWD: number = AT.FDCWD;
 
 // A character takes at most three bytes a UTF-16 unit, and openat2 accepts paths of 4,095 bytes.
 const MAX_PATH_UNITS = 1300, DIRECTORY_ON_WAY = flags("O", "PATH", "DIRECTORY", "NOFOLLOW");
-const MAX_OPENAT2_TRIES = 100;
-const STATX_BASIC_STATS = 0x7ff, STATX_MNT_ID = 0x1000, BLOCK = 512;
+const MAX_OPENAT2_TRIES = 100, STATX_BASIC_STATS = 0x7ff, STATX_MNT_ID = 0x1000, BLOCK = 512;
 const RENAME_EXCHANGE = 2, O_CLOEXEC = flags("O", "CLOEXEC").value;
 const { EINTR, EAGAIN, ENOTDIR, ENOTSOCK } = ERRNO, { MSG_DONTWAIT, MSG_NOSIGNAL } = UAPI;
-const SEEK_SET = 0, SEEK_CUR = 1, SEEK_END = 2;
-const LOCK = { shared: 1, exclusive: 2, none: 8 } as const, LOCK_NB = 4;
+const SEEK_SET = 0, SEEK_CUR = 1, SEEK_END = 2, LOCK = { shared: 1, exclusive: 2, none: 8 } as const, LOCK_NB = 4;
 const PATH_MAX = 4096, NEWLINE = 10, SECOND = 1_000_000_000n;
 // Reused by every call.
 const status = new Uint8Array(256), statusView = new DataView(status.buffer), lastByte = new Uint8Array(1);

@@ -1,9 +1,10 @@
 /**
- * The kernel's packet filter, nf_tables: what it tells of its tables, chains and rules.
+ * Queries of nf_tables (nft(8)): tables, chains, rules and set elements.
  *
  * @module
  */
 
+import { ERRNO } from "../errno.ts";
 import { ask, orNothing } from "./netlink.ts";
 import {
   type Attribute,
@@ -18,8 +19,8 @@ import {
   text,
 } from "./messages.ts";
 
-/** The number of nf_tables among the parts of netfilter. */
-export const SUBSYSTEM = 10;
+/** The number of nf_tables within nfnetlink. */
+export const NFNL_SUBSYS_NFTABLES = 10;
 
 const MESSAGE = {
   NEWTABLE: 0,
@@ -34,23 +35,23 @@ const MESSAGE = {
   NEWSETELEM: 12,
   GETSETELEM: 13,
 } as const;
-/** Attributes of tables. */
+/** Attributes of tables (`NFTA_TABLE_`). */
 export const TABLE = { NAME: 1, FLAGS: 2, USERDATA: 6, OWNER_FLAG: 2 } as const;
-/** Attributes of chains. */
+/** Attributes of chains (`NFTA_CHAIN_`, `NFTA_HOOK_`). */
 export const CHAIN = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7, HOOK_NUMBER: 1, HOOK_PRIORITY: 2 } as const;
-/** Attributes of rules. */
+/** Attributes of rules (`NFTA_RULE_`). */
 export const RULE = { TABLE: 1, CHAIN: 2, HANDLE: 3, EXPRESSIONS: 4, USERDATA: 7 } as const;
-/** Attributes of lists of elements, of an element, and of its key. */
+/** Attributes of element lists, of an element, and of its key (`NFTA_SET_ELEM_`). */
 export const ELEMENTS = { TABLE: 1, SET: 2, LIST: 3, ELEMENT: 1, KEY: 1, VALUE: 1 } as const;
-/** What comments are among the data that users keep with tables and rules. */
+/** The type of comments within the user data of tables and rules. */
 export const COMMENT = 0;
 const HEADER = 4;
-const ENOENT = 2;
 
+/** `NFPROTO_` numbers. */
 const FAMILY = { inet: 1, ip: 2, arp: 3, netdev: 5, bridge: 7, ip6: 10 } as const;
-/** What chains do by themselves, by their numbers. */
+/** The policies of chains by number. */
 export const POLICY = ["drop", "accept"] as const;
-/** Where chains are run, by their numbers. */
+/** The hooks of chains by number (`NF_INET_`). */
 export const HOOKS = ["prerouting", "input", "forward", "output", "postrouting"] as const;
 const HOOKS_OF_FAMILIES: Partial<Record<Family, readonly string[]>> = {
   arp: ["input", "output"],
@@ -58,61 +59,61 @@ const HOOKS_OF_FAMILIES: Partial<Record<Family, readonly string[]>> = {
   inet: [...HOOKS, "ingress"],
 };
 
-/** What packets a table is about. */
+/** The address family of a table. */
 export type Family = keyof typeof FAMILY;
 
-/** What a chain does by itself. */
+/** The policy of a chain. */
 export type Policy = typeof POLICY[number];
 
-/** Where a chain is. */
+/** The place of a chain. */
 export interface ChainPlace {
-  /** Its table's family. */
+  /** The family of its table. */
   readonly family: Family;
-  /** Its table's name. */
+  /** The name of its table. */
   readonly table: string;
   /** Its name. */
   readonly chain: string;
 }
 
-/** A chain as the kernel tells of it. */
+/** A chain as the kernel reports it. */
 export interface Chain extends ChainPlace {
-  /** Where it is run; undefined if only other chains lead to it. */
+  /** Its hook; undefined if it is only jumped to. */
   readonly base?: {
-    /** What it is for, such as `filter`. */
+    /** The chain type, such as `filter`. */
     readonly type: string;
-    /** Where on a packet's way, such as `forward`. */
+    /** The hook, such as `forward`. */
     readonly hook: string;
-    /** When, among the chains of the same hook. */
+    /** The priority among the chains of the hook. */
     readonly priority: number;
-    /** What happens to packets at its end. */
+    /** The policy. */
     readonly policy: Policy;
   };
 }
 
-/** Where a set is. */
+/** The place of a set. */
 export interface SetPlace {
-  /** Its table's family. */
+  /** The family of its table. */
   readonly family: Family;
-  /** Its table's name. */
+  /** The name of its table. */
   readonly table: string;
   /** Its name. */
   readonly set: string;
 }
 
-/** A rule as the kernel tells of it. */
+/** A rule as the kernel reports it. */
 export interface Rule {
-  /** Its number in its table. */
+  /** Its handle in its table. */
   readonly handle: bigint;
-  /** Its comment; empty if it has none. */
+  /** Its comment; empty without one. */
   readonly comment: string;
 }
 
-/** `struct nfgenmsg`. */
+/** Encodes `struct nfgenmsg`. */
 export function header(family: number, resource = 0): Uint8Array {
   return new Uint8Array([family, 0, ...be16(resource)]);
 }
 
-/** A message about the rules of `family`. */
+/** Returns a message of nf_tables for `family`. */
 export function message(
   type: keyof typeof MESSAGE,
   flags: number,
@@ -121,7 +122,7 @@ export function message(
   text: string,
 ): Message {
   return {
-    type: SUBSYSTEM << 8 | MESSAGE[type],
+    type: NFNL_SUBSYS_NFTABLES << 8 | MESSAGE[type],
     flags,
     header: header(family === undefined ? 0 : FAMILY[family]),
     attributes,
@@ -144,11 +145,11 @@ function attributesOf({ payload }: Received): Attributes {
   return decodeAttributes(payload.subarray(HEADER));
 }
 
-/** The table with that name; undefined if there is none. */
+/** Finds a table; undefined if it does not exist. */
 export function findTable(fd: number, family: Family, name: string): { comment: string } | undefined {
   const question = message("GETTABLE", 0, family, [[TABLE.NAME, text(name)]], `list table ${family} ${name}`);
   return orNothing(
-    ENOENT,
+    ERRNO.ENOENT,
     () => ask(fd, question, (answer) => ({ comment: readComment(attributesOf(answer).get(TABLE.USERDATA)) })),
   )[0];
 }
@@ -175,13 +176,13 @@ function isFamily(name: string): name is Family {
   return Object.hasOwn(FAMILY, name);
 }
 
-/** All chains of all tables. */
+/** Lists all chains of all tables. */
 export function listChains(fd: number): Chain[] {
   const question = message("GETCHAIN", NLM_F.DUMP, undefined, [], "list chains");
   return ask(fd, question, readChain).filter((chain) => chain !== undefined);
 }
 
-/** The rules of a chain, in order; none if there is no such chain. */
+/** Lists the rules of a chain in order; none if the chain does not exist. */
 export function listRules(fd: number, { family, table, chain }: ChainPlace): Rule[] {
   const place: readonly Attribute[] = [[RULE.TABLE, text(table)], [RULE.CHAIN, text(chain)]];
   const question = message("GETRULE", NLM_F.DUMP, family, place, `list chain ${family} ${table} ${chain}`);
@@ -191,16 +192,16 @@ export function listRules(fd: number, { family, table, chain }: ChainPlace): Rul
   });
 }
 
-const INTERFACE_NAME = 16;
+const IFNAMSIZ = 16;
 
-/** An interface's name as rules compare it. Throws `RangeError` if it is too long. */
+/** Encodes an interface name as rules compare it. Throws `RangeError` if it is too long. */
 export function interfaceName(name: string): Uint8Array {
-  const bytes = new Uint8Array(INTERFACE_NAME);
+  const bytes = new Uint8Array(IFNAMSIZ);
   bytes.set(text(name));
   return bytes;
 }
 
-/** The key of an element that is made of several parts: each fills registers of four bytes. */
+/** Encodes the key of an element from its parts, each padded to registers of four bytes. */
 export function elementKey(...parts: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + (length + 3 & ~3), 0));
   let at = 0;
@@ -208,17 +209,17 @@ export function elementKey(...parts: readonly Uint8Array[]): Uint8Array {
   return bytes;
 }
 
-/** The attribute of a list that holds an element with that key. */
+/** Returns the list attribute of an element with that key. */
 export function elementAttribute(key: Uint8Array): Attribute {
   return [ELEMENTS.ELEMENT, [[ELEMENTS.KEY, [[ELEMENTS.VALUE, key]]]]];
 }
 
-/** Whether an element with that key is in a set; false too if there is no such set. */
+/** Returns whether a set contains an element with that key; false if the set does not exist. */
 export function hasElement(fd: number, { family, table, set }: SetPlace, key: Uint8Array): boolean {
   const question = message("GETSETELEM", 0, family, [
     [ELEMENTS.TABLE, text(table)],
     [ELEMENTS.SET, text(set)],
     [ELEMENTS.LIST, [elementAttribute(key)]],
   ], `get an element of ${family} ${table} ${set}`);
-  return orNothing(ENOENT, () => ask(fd, question, () => true)).length > 0;
+  return orNothing(ERRNO.ENOENT, () => ask(fd, question, () => true)).length > 0;
 }

@@ -1,7 +1,5 @@
 /**
- * Changes of the kernel's packet filter, nf_tables: tables, chains and rules as data.
- *
- * The texts of the messages are what `nft(8)` would be told to do the same.
+ * Changes of nf_tables as data: tables, chains and rules. The texts of the messages are the equivalent commands of nft(8).
  *
  * @module
  */
@@ -15,46 +13,46 @@ import {
   header,
   HOOKS,
   message,
+  NFNL_SUBSYS_NFTABLES,
   POLICY,
   type Policy,
   RULE,
-  SUBSYSTEM,
   TABLE,
 } from "./nftables.ts";
 import type { RulePart } from "./nftables_expressions.ts";
 
-const BATCH_BEGIN = 0x10, BATCH_END = 0x11;
-const LONGEST_COMMENT = 254;
+const NFNL_MSG_BATCH_BEGIN = 0x10, NFNL_MSG_BATCH_END = 0x11;
+const MAX_COMMENT = 254;
 
-/** Where a chain of rules is run. */
+/** The hook of a base chain. */
 export interface Hook {
-  /** What it is for. */
+  /** The chain type. */
   readonly type: "filter" | "nat";
-  /** Where on a packet's way. */
+  /** The hook. */
   readonly hook: typeof HOOKS[number];
-  /** When, among the chains of the same hook; the smallest is first. */
+  /** The priority among the chains of the hook; the smallest is first. */
   readonly priority: number;
-  /** What happens to packets at its end. Default: `accept`. */
+  /** The policy. Default: `accept`. */
   readonly policy?: Policy;
 }
 
-/** A table to be made. */
+/** A table to be created. */
 export interface NewTable {
-  /** What packets it is about. */
+  /** Its address family. */
   readonly family: Family;
   /** Its name. */
   readonly name: string;
-  /** Whether the socket owns it: the kernel removes it with the socket, and nobody else can change it. */
+  /** Whether the socket owns it: the kernel removes it with the socket, and no other process can change it. */
   readonly owner?: boolean;
-  /** What people are told; at most 254 bytes. */
+  /** The comment, at most 254 bytes. */
   readonly comment?: string;
 }
 
-/** A rule to be made. */
+/** A rule to be created. */
 export interface NewRule extends ChainPlace {
-  /** Its matches, and its statements behind them. */
+  /** Its matches, followed by its statements. */
   readonly parts: readonly RulePart[];
-  /** What people are told; at most 254 bytes. */
+  /** The comment, at most 254 bytes. */
   readonly comment?: string;
 }
 
@@ -64,30 +62,33 @@ function be64(value: bigint): Uint8Array {
   return bytes;
 }
 
-/** A comment as `nft(8)` writes it: what it is, its length, and the text. */
+/** Encodes a comment as nft(8) does: type, length and text. Throws `RangeError` if it is too long. */
 function commentBytes(comment: string): Uint8Array {
   const bytes = text(comment);
-  if (bytes.length > LONGEST_COMMENT + 1) throw new RangeError(`a comment of ${bytes.length - 1} bytes`);
+  if (bytes.length > MAX_COMMENT + 1) {
+    throw new RangeError(
+      `cannot encode an nf_tables comment of ${bytes.length - 1} bytes: the limit is ${MAX_COMMENT}`,
+    );
+  }
   return new Uint8Array([COMMENT, bytes.length, ...bytes]);
 }
 
 /**
- * Changes that the kernel makes all at once, or not at all.
- *
- * The last one asks for the acknowledgement: the kernel sends it when all are done, behind what it refuses.
+ * Wraps changes in a transaction, which the kernel applies as a whole or not at all. The last change requests the
+ * acknowledgement, which follows all errors.
  */
 export function batch(messages: readonly Message[]): Message[] {
-  const around = { flags: 0, header: header(0, SUBSYSTEM) };
+  const around = { flags: 0, header: header(0, NFNL_SUBSYS_NFTABLES) };
   return [
-    { ...around, type: BATCH_BEGIN, text: `change ${messages.length} things of nf_tables` },
+    { ...around, type: NFNL_MSG_BATCH_BEGIN, text: `apply ${messages.length} changes of nf_tables` },
     ...messages.map((message, i) =>
       i < messages.length - 1 ? message : { ...message, flags: message.flags | NLM_F.ACK }
     ),
-    { ...around, type: BATCH_END, text: "the end of the changes" },
+    { ...around, type: NFNL_MSG_BATCH_END, text: "end of changes" },
   ];
 }
 
-/** Makes a table, unless it is there. Throws `RangeError` if the comment is too long. */
+/** Creates a table unless it exists. Throws `RangeError` if the comment is too long. */
 export function newTable({ family, name, owner = false, comment }: NewTable): Message {
   const details = [...(owner ? ["flags owner;"] : []), ...(comment === undefined ? [] : [`comment "${comment}";`])];
   return message("NEWTABLE", NLM_F.CREATE, family, [
@@ -97,12 +98,12 @@ export function newTable({ family, name, owner = false, comment }: NewTable): Me
   ], ["add table", family, name, ...(details.length ? ["{", ...details, "}"] : [])].join(" "));
 }
 
-/** Removes a table and all that is in it. */
+/** Removes a table with its content. */
 export function deleteTable(family: Family, name: string): Message {
   return message("DELTABLE", 0, family, [[TABLE.NAME, text(name)]], `delete table ${family} ${name}`);
 }
 
-/** Makes a chain, unless it is there. Without `hook`, only other chains can lead to it. */
+/** Creates a chain unless it exists; without `hook` it can only be jumped to. */
 export function newChain({ family, table, chain, hook }: ChainPlace & { readonly hook?: Hook }): Message {
   const name = `add chain ${family} ${table} ${chain}`;
   const place: readonly Attribute[] = [[CHAIN.TABLE, text(table)], [CHAIN.NAME, text(chain)]];
@@ -125,7 +126,7 @@ export function newChain({ family, table, chain, hook }: ChainPlace & { readonly
   );
 }
 
-/** Makes a rule, behind those that its chain has. Throws `RangeError` if the comment is too long. */
+/** Appends a rule to its chain. Throws `RangeError` if the comment is too long. */
 export function newRule({ family, table, chain, parts, comment }: NewRule): Message {
   const words = [
     `add rule ${family} ${table} ${chain}`,

@@ -1,5 +1,5 @@
 /**
- * What rules of nf_tables are made of: matches and statements, as `nft(8)` makes them.
+ * Matches and statements of nf_tables rules, compiled to the same expressions as by nft(8).
  *
  * @module
  */
@@ -9,15 +9,16 @@ import { interfaceName } from "./nftables.ts";
 
 /** A match or a statement of a rule. */
 export interface RulePart {
-  /** What `nft(8)` would be told. */
+  /** Its text in nft(8). */
   readonly text: string;
-  /** The expressions that the kernel runs for it. */
+  /** Its expressions. */
   readonly expressions: readonly Attribute[];
 }
 
-/** How a connection stands, to the kernel. */
+/** A state of connection tracking. */
 export type ConnectionState = keyof typeof CONNECTION_STATE;
 
+// Numbers of linux/netfilter/nf_tables.h, nf_conntrack_common.h and rtnetlink.h.
 const LIST_ELEMENT = 1;
 const EXPRESSION = { NAME: 1, DATA: 2 } as const;
 const DATA = { VALUE: 1, VERDICT: 2 } as const;
@@ -32,9 +33,9 @@ const FIB = { REGISTER: 1, RESULT: 2, FLAGS: 3 } as const;
 const NAT = { TYPE: 1, FAMILY: 2, ADDRESS: 3, PORT: 5, FLAGS: 7 } as const;
 
 const OPERATOR = { EQUAL: 0, UNEQUAL: 1, AT_MOST: 3, AT_LEAST: 5 } as const;
-/** From where on bytes of a packet are counted. */
+/** The headers to which offsets are relative (`NFT_PAYLOAD_`). */
 export const BASE = { LINK: 0, NETWORK: 1, TRANSPORT: 2 } as const;
-/** What the kernel knows of a packet, by its numbers. */
+/** Metadata of packets (`NFT_META_`). */
 export const META_KEY = { IIFNAME: 6, OIFNAME: 7, L4PROTO: 16, OIFKIND: 27 } as const;
 const CT_KEY = { STATE: 0, STATUS: 2 } as const;
 const CONNECTION_STATE = { invalid: 1, established: 2, related: 4, new: 8 } as const;
@@ -45,20 +46,20 @@ const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, "ipv6-icmp": 58 } as const;
 const VERDICT = { DROP: 0, ACCEPT: 1 } as const;
 const NFPROTO_IPV4 = 2, NFPROTO_IPV6 = 10;
 const DESTINATION_PORT = 2;
-/** Where the addresses are in the headers of IPv4 and IPv6. */
+/** The offsets of addresses in the headers of IPv4 and IPv6. */
 const ADDRESS_OFFSET = { ip: { saddr: 12, daddr: 16 }, ip6: { saddr: 8, daddr: 24 } } as const;
 
-/** The register that most expressions use. */
+/** The register of most expressions. */
 export const REGISTER = 1;
 
 const REGISTER_VERDICT = 0, REGISTER_2 = 2;
 
-/** An expression of that name. */
+/** Returns the expression of that name. */
 export function expression(name: string, attributes: readonly Attribute[]): Attribute {
   return [LIST_ELEMENT, [[EXPRESSION.NAME, text(name)], [EXPRESSION.DATA, attributes]]];
 }
 
-/** Loads what the kernel knows of the packet. */
+/** Loads metadata of the packet. */
 export function meta(key: number): Attribute {
   return expression("meta", [[META.REGISTER, be32(REGISTER)], [META.KEY, be32(key)]]);
 }
@@ -77,7 +78,7 @@ export function payload(base: number, offset: number, length: number, register =
   ]);
 }
 
-/** Goes on only if what was loaded compares so with `value`. */
+/** Continues with the rule only if the loaded value compares to `value`. */
 export function compare(operator: keyof typeof OPERATOR, value: Uint8Array): Attribute {
   return expression("cmp", [
     [CMP.REGISTER, be32(REGISTER)],
@@ -117,17 +118,17 @@ function throughInterface(key: "iifname" | "oifname", name: string, not: boolean
   };
 }
 
-/** The packet came in through the interface called `name`, or `not`. Throws `RangeError` if the name is too long. */
+/** Matches the input interface. Throws `RangeError` if the name is too long. */
 export function iifname(name: string, not = false): RulePart {
   return throughInterface("iifname", name, not);
 }
 
-/** The packet leaves through the interface called `name`, or `not`. Throws `RangeError` if the name is too long. */
+/** Matches the output interface. Throws `RangeError` if the name is too long. */
 export function oifname(name: string, not = false): RulePart {
   return throughInterface("oifname", name, not);
 }
 
-/** The packet leaves through an interface of this kind, such as `bridge`. Hardware has no kind. */
+/** Matches the kind of the output interface, such as `bridge`; hardware does not have one. */
 export function oifkind(kind: string): RulePart {
   return {
     text: `meta oifkind "${kind}"`,
@@ -160,17 +161,17 @@ function address(which: "saddr" | "daddr", network: Uint8Array, prefix: number, 
   };
 }
 
-/** The packet's source is in a network, 4 or 16 bytes and the prefix's length in bits, or `not`. */
+/** Matches the source network: 4 or 16 bytes and a prefix length. */
 export function saddr(network: Uint8Array, prefix: number, not = false): RulePart {
   return address("saddr", network, prefix, not);
 }
 
-/** The packet's destination is in a network, 4 or 16 bytes and the prefix's length in bits, or `not`. */
+/** Matches the destination network: 4 or 16 bytes and a prefix length. */
 export function daddr(network: Uint8Array, prefix: number, not = false): RulePart {
   return address("daddr", network, prefix, not);
 }
 
-/** The packet is one of this protocol. */
+/** Matches the transport protocol. */
 export function protocol(name: keyof typeof PROTOCOL): RulePart {
   return {
     text: `meta l4proto ${name}`,
@@ -178,7 +179,7 @@ export function protocol(name: keyof typeof PROTOCOL): RulePart {
   };
 }
 
-/** The packet goes to the port `from`, or one up to `to`. Stands behind {@linkcode protocol}. */
+/** Matches the destination ports from `from` to `to`; must follow {@linkcode protocol}. */
 export function destinationPort(from: number, to = from): RulePart {
   return {
     text: `th dport ${from}${to > from ? `-${to}` : ""}`,
@@ -189,7 +190,7 @@ export function destinationPort(from: number, to = from): RulePart {
   };
 }
 
-/** The packet's connection is in one of these states. */
+/** Matches the states of the connection. */
 export function connectionState(...states: readonly ConnectionState[]): RulePart {
   const bits = states.reduce((all, state) => all | CONNECTION_STATE[state], 0);
   return {
@@ -198,13 +199,13 @@ export function connectionState(...states: readonly ConnectionState[]): RulePart
   };
 }
 
-/** The packet's connection was led to another destination by {@linkcode dnat}. */
+/** Matches connections whose destination {@linkcode dnat} has changed. */
 export const wasDnat: RulePart = {
   text: "ct status dnat",
   expressions: [connection(CT_KEY.STATUS), mask(u32(IPS_DST_NAT)), compare("UNEQUAL", u32(0))],
 };
 
-/** The packet's destination is an address of this machine. */
+/** Matches destinations that are local addresses. */
 export const toThisMachine: RulePart = {
   text: "fib daddr type local",
   expressions: [
@@ -217,16 +218,16 @@ export const toThisMachine: RulePart = {
   ],
 };
 
-/** This chain lets the packet pass; other chains of the hook still judge it. */
+/** Accepts the packet in this chain; later chains of the hook still apply. */
 export const accept: RulePart = verdict("accept", VERDICT.ACCEPT);
 
-/** The packet is lost, whatever other chains say. */
+/** Drops the packet, finally. */
 export const drop: RulePart = verdict("drop", VERDICT.DROP);
 
-/** The packet's source becomes the address of the interface that it leaves through. */
+/** Changes the source to the address of the output interface. */
 export const masquerade: RulePart = { text: "masquerade", expressions: [expression("masq", [])] };
 
-/** The packet's destination becomes this address of 4 or 16 bytes, and `port`; without it the port stays. */
+/** Changes the destination to an address of 4 or 16 bytes and, if given, the port. */
 export function dnat(to: Uint8Array, port?: number): RulePart {
   const family = to.length === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
   const target = port === undefined || to.length === 4 ? formatAddress(to) : `[${formatAddress(to)}]`;

@@ -1,6 +1,5 @@
 /**
- * Matches of nf_tables for the frames of a bridge: their senders, and what they claim in ARP (RFC 826) and in neighbour
- * discovery (RFC 4861).
+ * Matches of nf_tables for frames of a bridge: senders, ARP (RFC 826) and IPv6 neighbour discovery (RFC 4861).
  *
  * @module
  */
@@ -21,10 +20,10 @@ const ICMPV6_TYPE = {
 } as const;
 const LOOKUP = { SET: 1, REGISTER: 2, FLAGS: 5, INVERTED: 1 } as const;
 
-// An interface's name fills the first 16 bytes of the registers, a hardware address the next 8.
+// The interface name takes the first 16 bytes of the registers, a hardware address the next 8.
 const REGISTER_MAC = 2, REGISTER_ADDRESS = 14;
 
-/** An address that a frame tells: as `nft(8)` calls it, and where it is. */
+/** An address in a frame: its name in nft(8) and its position. */
 interface Claim {
   readonly text: string;
   readonly base: number;
@@ -32,13 +31,13 @@ interface Claim {
   readonly length: number;
 }
 
-/** Addresses of network interfaces that frames tell. */
+/** Hardware addresses in frames. */
 export const MAC_CLAIMS = {
   sender: { text: "ether saddr", base: BASE.LINK, offset: ETHER.saddr, length: ETHER.length },
   arpSender: { text: "arp saddr ether", base: BASE.NETWORK, offset: ARP_SENDER_MAC, length: ETHER.length },
 } as const satisfies Record<string, Claim>;
 
-/** Addresses of machines that frames tell. */
+/** IP addresses in frames. */
 export const ADDRESS_CLAIMS = {
   ip: { text: "ip saddr", base: BASE.NETWORK, offset: 12, length: 4 },
   arp: { text: "arp saddr ip", base: BASE.NETWORK, offset: ARP_SENDER_IP, length: 4 },
@@ -58,7 +57,7 @@ function lookup(set: string, not: boolean): Attribute {
   ]);
 }
 
-/** The port that the frame came in by is in a set of names, or `not`. */
+/** Matches the input port against a set of names. */
 export function portIn(set: string, not = false): RulePart {
   return {
     text: `iifname ${not ? "!= " : ""}@${set}`,
@@ -66,7 +65,7 @@ export function portIn(set: string, not = false): RulePart {
   };
 }
 
-/** The port that the frame came in by, and two addresses that it tells, are together in a set, or `not`. */
+/** Matches the input port together with two addresses of the frame against a set. */
 export function senderIn(
   set: string,
   mac: keyof typeof MAC_CLAIMS,
@@ -85,7 +84,7 @@ export function senderIn(
   };
 }
 
-/** The frame carries this, without a VLAN's tag. */
+/** Matches the type of an untagged frame. */
 export function etherType(type: keyof typeof ETHER_TYPE): RulePart {
   return {
     text: `ether type ${type}`,
@@ -93,7 +92,7 @@ export function etherType(type: keyof typeof ETHER_TYPE): RulePart {
   };
 }
 
-/** The packet is a message of ICMPv6 of this type, whatever headers are before it. */
+/** Matches the type of an ICMPv6 message behind any extension headers. */
 export function icmpv6Type(type: keyof typeof ICMPV6_TYPE): RulePart {
   return {
     text: `meta l4proto ipv6-icmp icmpv6 type ${type}`,

@@ -1,5 +1,5 @@
 /**
- * Changes of named sets of the kernel's packet filter, nf_tables, as data.
+ * Changes of named nf_tables sets as data.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { be32, type Message, NLM_F, text, u32 } from "./messages.ts";
 import { elementAttribute, ELEMENTS, message, type SetPlace } from "./nftables.ts";
 
-/** What elements of sets are made of: its number in `nft(8)`, and how many bytes of registers it fills. */
+/** The data types of keys: their number in nft(8), and the length in registers. */
 const PART = {
   ifname: { type: 41, length: 16 },
   ether_addr: { type: 9, length: 8 },
@@ -17,18 +17,18 @@ const PART = {
 
 const SET = { TABLE: 1, NAME: 2, FLAGS: 3, KEY_TYPE: 4, KEY_LENGTH: 5, ID: 10, USERDATA: 13 } as const;
 const TYPE_BITS = 6;
-// It tells nft(8) that names are texts: 1 is the machine's own order of bytes.
-const KEY_ORDER = 0, MACHINE_ORDER = 1;
+// User data for nft(8): the byte order of keys is the host's, so that it prints names as text.
+const KEY_BYTE_ORDER = 0, HOST_ENDIAN = 1;
 
 /** An element of a set. */
 export interface Element {
   /** Its key. */
   readonly key: Uint8Array;
-  /** The same, as `nft(8)` writes it. */
+  /** The key as nft(8) prints it. */
   readonly text: string;
 }
 
-/** Makes a set, unless it is there. Its elements are made of `parts`. */
+/** Creates a set unless it exists; its keys consist of `parts`. */
 export function newSet({ family, table, set }: SetPlace, parts: readonly (keyof typeof PART)[]): Message {
   return message("NEWSET", NLM_F.CREATE, family, [
     [SET.TABLE, text(table)],
@@ -36,13 +36,13 @@ export function newSet({ family, table, set }: SetPlace, parts: readonly (keyof 
     [SET.FLAGS, be32(0)],
     [SET.KEY_TYPE, be32(parts.reduce((number, part) => number << TYPE_BITS | PART[part].type, 0))],
     [SET.KEY_LENGTH, be32(parts.reduce((sum, part) => sum + PART[part].length, 0))],
-    // Rules name the set; the kernel wants a number all the same.
+    // Required by the kernel, though rules refer to the set by name.
     [SET.ID, be32(1)],
-    [SET.USERDATA, Uint8Array.of(KEY_ORDER, 4, ...u32(MACHINE_ORDER))],
+    [SET.USERDATA, Uint8Array.of(KEY_BYTE_ORDER, 4, ...u32(HOST_ENDIAN))],
   ], `add set ${family} ${table} ${set} { type ${parts.join(" . ")}; }`);
 }
 
-/** Puts elements into a set; those that are in it stay. */
+/** Adds elements to a set. */
 export function addElements({ family, table, set }: SetPlace, elements: readonly Element[]): Message {
   return message("NEWSETELEM", NLM_F.CREATE, family, [
     [ELEMENTS.TABLE, text(table)],

@@ -1,46 +1,62 @@
 /**
- * The routes of the host (`rtnetlink(7)`).
+ * Routes (`RTM_NEWROUTE` and `RTM_GETROUTE` of rtnetlink(7)).
  *
  * @module
  */
 
+import { ERRNO } from "../errno.ts";
+import { addressFamily } from "./addresses.ts";
+import { decodeAttributes, type Message, NLM_F, readU32, u32 } from "./messages.ts";
 import { ask, orNothing } from "./netlink.ts";
-import { decodeAttributes, type Message, NLM_F, readU32 } from "./messages.ts";
 
-const GETROUTE = 26;
-const RTA = { DST: 1, OIF: 4, PRIORITY: 6 } as const;
-const AF_INET = 2, AF_INET6 = 10;
-const TABLE_MAIN = 254, TYPE_UNICAST = 1;
-const ENOENT = 2;
+const RTM = { NEWROUTE: 24, GETROUTE: 26 } as const;
+const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6 } as const;
+const RT_TABLE_MAIN = 254, RTPROT_STATIC = 4, RTN_UNICAST = 1;
+
+/** Encodes `struct rtmsg` for the main table and the family of `address`. */
+function routeHeader(address: Uint8Array, protocol: number, type: number): Uint8Array {
+  return Uint8Array.of(addressFamily(address), 0, 0, 0, RT_TABLE_MAIN, protocol, 0, type, 0, 0, 0, 0);
+}
+
+/** Adds the default route through `gateway`. */
+export function newDefaultRoute(index: number, gateway: Uint8Array, label: string): Message {
+  return {
+    type: RTM.NEWROUTE,
+    flags: NLM_F.ACK | NLM_F.CREATE,
+    header: routeHeader(gateway, RTPROT_STATIC, RTN_UNICAST),
+    attributes: [[RTA.GATEWAY, gateway], [RTA.OIF, u32(index)]],
+    text: `add the default route through ${label}`,
+  };
+}
 
 /** A route of the main table. */
 export interface Route {
-  /** The destination, 4 or 16 bytes. */
+  /** The destination network, 4 or 16 bytes. */
   readonly destination: Uint8Array;
-  /** The length of its prefix, in bits; 0 is the default route. */
+  /** The prefix length; 0 for the default route. */
   readonly prefix: number;
-  /** The index of the interface that it leads through; 0 if it has several or none. */
+  /** The index of the outgoing interface; 0 if there are several or none. */
   readonly oif: number;
-  /** Its priority; the smallest one is used. */
+  /** The metric; the smallest one is used. */
   readonly priority: number;
 }
 
-/** The routes of the main table for IPv4 or IPv6. */
+/** Lists the routes of the main table for IPv4 or IPv6. */
 export function listRoutes(fd: number, family: 4 | 6): Route[] {
-  const bytes = family === 4 ? 4 : 16;
+  const any = new Uint8Array(family === 4 ? 4 : 16);
   const message: Message = {
-    type: GETROUTE,
+    type: RTM.GETROUTE,
     flags: NLM_F.DUMP,
-    header: new Uint8Array([family === 4 ? AF_INET : AF_INET6, 0, 0, 0, TABLE_MAIN, 0, 0, 0, 0, 0, 0, 0]),
+    header: routeHeader(any, 0, 0),
     text: "list the routes",
   };
-  // A namespace in which no interface was ever up has no table of routes.
-  const all = orNothing(ENOENT, () =>
+  // ENOENT: the table is missing until the first interface of a namespace is up.
+  const all = orNothing(ERRNO.ENOENT, () =>
     ask(fd, message, ({ payload }): Route | undefined => {
-      if (payload[4] !== TABLE_MAIN || payload[7] !== TYPE_UNICAST) return undefined;
+      if (payload[4] !== RT_TABLE_MAIN || payload[7] !== RTN_UNICAST) return undefined;
       const attributes = decodeAttributes(payload.subarray(12));
       return {
-        destination: (attributes.get(RTA.DST) ?? new Uint8Array(bytes)).slice(),
+        destination: (attributes.get(RTA.DST) ?? any).slice(),
         prefix: payload[1] ?? 0,
         oif: readU32(attributes.get(RTA.OIF)),
         priority: readU32(attributes.get(RTA.PRIORITY)),

@@ -1,10 +1,10 @@
 /**
- * Programs of the kernel's (BPF) that decide which devices a control group may use, where v2 has no controller for that.
+ * Device filters: BPF programs (`BPF_PROG_TYPE_CGROUP_DEVICE` of bpf(2)) in the place of the devices controller on cgroup v2.
  *
  * @module
  */
 
-/** Devices, and what may be done with them. */
+/** A rule that allows access to devices, as in the OCI runtime specification. */
 export interface AllowedDevices {
   /** Character or block devices, or all. */
   readonly kind: "c" | "b" | "a";
@@ -12,17 +12,17 @@ export interface AllowedDevices {
   readonly major?: number;
   /** The minor number. Default: any. */
   readonly minor?: number;
-  /** Of `r` (read), `w` (write) and `m` (make a node), those that are allowed. */
+  /** The allowed operations of `r` (read), `w` (write) and `m` (mknod). */
   readonly access: string;
 }
 
-// linux/bpf.h
+// linux/bpf.h and linux/bpf_common.h: access and device types, opcodes, registers.
 const ACCESS = { m: 1, r: 2, w: 4 } as const, KIND = { b: 1, c: 2 } as const;
 const LOAD_WORD = 0x61, MOVE = 0xb7, MOVE_REGISTER = 0xbf, AND = 0x57, SHIFT_RIGHT = 0x77;
 const JUMP_UNLESS_EQUAL = 0x55, JUMP_UNLESS_SAME = 0x5d, EXIT = 0x95;
 const RESULT = 0, CONTEXT = 1, TYPE = 2, ACCESSED = 3, MAJOR = 4, MINOR = 5, MASKED = 1;
 
-/** `struct bpf_insn`. */
+/** The fields of `struct bpf_insn`. */
 type Instruction = readonly [code: number, destination: number, source: number, offset: number, immediate: number];
 
 function accessBits(access: string): number {
@@ -31,7 +31,7 @@ function accessBits(access: string): number {
 
 const ANY = accessBits("rwm");
 
-/** Rules for the same devices as one: what is asked for at once must be allowed by one rule. */
+/** Merges rules for the same devices: operations requested together must be allowed by one rule. */
 function merged(rules: readonly AllowedDevices[]): { rule: AllowedDevices; bits: number }[] {
   const known = new Map<string, { rule: AllowedDevices; bits: number }>();
   for (const rule of rules) {
@@ -55,7 +55,7 @@ function instructionsOf(rule: AllowedDevices, bits: number): Instruction[] {
   }
   const jumps = new Set([JUMP_UNLESS_EQUAL, JUMP_UNLESS_SAME]);
   const all: Instruction[] = [...tests, [MOVE, RESULT, 0, 0, 1], [EXIT, 0, 0, 0, 0]];
-  // Whatever does not fit goes on behind the rule.
+  // A failed test jumps behind the rule.
   return all.map(([code, to, from, offset, value], i) => [
     code,
     to,
@@ -69,10 +69,10 @@ function isAll({ rule: { kind, major, minor }, bits }: { rule: AllowedDevices; b
   return kind === "a" && major === undefined && minor === undefined && bits === ANY;
 }
 
-/** The instructions that allow what one of the rules allows, and nothing else, as the kernel reads them. */
+/** Compiles rules to instructions that allow an access if one of the rules allows it. */
 export function deviceFilter(rules: readonly AllowedDevices[]): Uint8Array {
   const all = merged(rules);
-  // The kernel refuses what can never be reached.
+  // The verifier refuses unreachable instructions.
   const matching = all.some(isAll) ? [] : all.flatMap(({ rule, bits }) => instructionsOf(rule, bits));
   const instructions: Instruction[] = [
     // struct bpf_cgroup_dev_ctx: access << 16 | type, major, minor

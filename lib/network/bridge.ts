@@ -5,7 +5,8 @@
  */
 
 import { NetlinkError, withNetlink } from "../../ffi/netlink/netlink.ts";
-import { findLink, type Link, listAddresses } from "../../ffi/netlink/rtnetlink.ts";
+import { findLink, type Link } from "../../ffi/netlink/rtnetlink.ts";
+import { listAddresses } from "../../ffi/netlink/addresses.ts";
 import { InputError, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import { type Cidr, formatCidr, networkOf, parseCidr, sameAddress } from "../text/address.ts";

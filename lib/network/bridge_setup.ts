@@ -6,17 +6,8 @@
 
 import { type Message, request, withNetlink } from "../../ffi/netlink/netlink.ts";
 import { listRoutes } from "../../ffi/netlink/routes.ts";
-import {
-  deleteAddress,
-  deleteLink,
-  findLink,
-  learnLess,
-  type Link,
-  listAddresses,
-  listLinks,
-  newAddress,
-  newBridge,
-} from "../../ffi/netlink/rtnetlink.ts";
+import { deleteLink, findLink, learnLess, type Link, listLinks, newBridge } from "../../ffi/netlink/rtnetlink.ts";
+import { deleteAddress, listAddresses, newAddress } from "../../ffi/netlink/addresses.ts";
 import { messageOf, NetworkError } from "../errors.ts";
 import { lazy } from "../lazy.ts";
 import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseCidr } from "../text/address.ts";

@@ -20,15 +20,9 @@ import {
   u32,
   u8,
 } from "../../ffi/netlink/messages.ts";
-import {
-  deleteLink,
-  newAddress,
-  newBridge,
-  newDefaultRoute,
-  newRateLimit,
-  newVeth,
-  setUp,
-} from "../../ffi/netlink/rtnetlink.ts";
+import { deleteLink, newBridge, newRateLimit, newVeth, setUp } from "../../ffi/netlink/rtnetlink.ts";
+import { newAddress } from "../../ffi/netlink/addresses.ts";
+import { newDefaultRoute } from "../../ffi/netlink/routes.ts";
 import { address } from "../helpers/addresses.ts";
 import { randomFrom } from "../helpers/random.ts";
 
@@ -94,7 +88,7 @@ function randomMessages(random: () => number): Message[] {
   }));
 }
 
-Deno.test("numbers and texts are read as they were written", () => {
+Deno.test("readU32, readBe32 and readText decode what u32, be32 and text encode", () => {
   for (const value of [0, 1, 0xff, 0x100, 0x7fffffff, 0x80000000, 0xdeadbeef, 0xffffffff]) {
     assert.equal(readU32(u32(value)), value);
     assert.equal(readBe32(be32(value)), value);
@@ -110,7 +104,7 @@ Deno.test("numbers and texts are read as they were written", () => {
   assert.deepEqual([readText(undefined), readU32(undefined), readBe32(undefined)], ["", 0, 0]);
 });
 
-Deno.test("messages are decoded as they were encoded", () => {
+Deno.test("decodeMessages returns what encodeMessages encodes", () => {
   SAMPLES.forEach((message) => assertRoundTrip([message]));
   assertRoundTrip(SAMPLES);
   assertRoundTrip([]);
@@ -118,7 +112,7 @@ Deno.test("messages are decoded as they were encoded", () => {
   for (let i = 0; i < 2000; i++) assertRoundTrip(randomMessages(random));
 });
 
-Deno.test("the last attribute of a type is the one that counts, and flags beside the type do not", () => {
+Deno.test("decodeAttributes returns the last attribute of a type, without its flags", () => {
   const bytes = encodeMessages([{
     type: 1,
     flags: 0,
@@ -130,7 +124,7 @@ Deno.test("the last attribute of a type is the one that counts, and flags beside
   assert.deepEqual(attributes.get(7)?.slice(), u8(2));
 });
 
-Deno.test("attributes of more than 64 KiB are refused, and those that just fit are not", () => {
+Deno.test("encodeMessages refuses attributes above 64 KiB", () => {
   const message = (attributes: readonly Attribute[]): Message => ({ type: 1, flags: 0, header: u32(0), attributes });
   const most = 0xffff - 4;
   assertRoundTrip([message([[1, new Uint8Array(most)]])]);
@@ -149,7 +143,7 @@ function refusal(errno: number, sequence: number, words?: string): Message {
   };
 }
 
-Deno.test("the first refusal in an answer is the one that is told", () => {
+Deno.test("refusalIn returns the first error of an answer", () => {
   const cases: [Message[], ReturnType<typeof refusalIn>][] = [
     [[], undefined],
     [[refusal(0, 1)], undefined],
@@ -180,7 +174,7 @@ function mutate(bytes: Uint8Array<ArrayBuffer>, random: () => number): Uint8Arra
   return Uint8Array.from(changed, (byte) => byte ?? 0);
 }
 
-Deno.test("any bytes at all are either taken apart or refused with a RangeError", () => {
+Deno.test("decodeMessages and decodeAttributes decode or throw RangeError for any bytes", () => {
   const random = randomFrom(20_240_607);
   const seeds = [
     encodeMessages(SAMPLES),
@@ -209,7 +203,7 @@ Deno.test("any bytes at all are either taken apart or refused with a RangeError"
   assert.ok(outcomes.taken > 5000 && outcomes.refused > 5000, JSON.stringify(outcomes));
 });
 
-Deno.test("lengths that are too small or too large are refused", () => {
+Deno.test("decodeMessages and attributeList refuse lengths that are too small or too large", () => {
   const message = encodeMessages([SAMPLES[0] ?? assert.fail()]);
   for (const length of [0, 1, 15, message.length + 1, 0x7fffffff, 0x80000000, 0xffffffff]) {
     const bytes = message.slice();

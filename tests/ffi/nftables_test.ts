@@ -195,17 +195,17 @@ testInNamespace("published ports lead to the container from outside and from thi
   close(fd);
 });
 
-testInNamespace("a batch of thousands of rules is taken, and one that is refused is described in short", () => {
+testInNamespace("batch: thousands of rules are applied, and a refused batch is described briefly", () => {
   const fd = openNetlink("NETFILTER");
   const target: PublishedTarget = { protocol: "tcp", hostPort: 1000, count: 4000, address: ADDRESS, port: 20_000 };
   request(fd, batch(publishedRules("abc", [target], "ip")));
   assert.equal(lines("ip", publishedTable("abc")).filter((line) => line.includes("dnat")).length, 8000);
   close(fd);
   const many = Array.from({ length: 5000 }, (_, i) => newTable({ family: "ip", name: `t${i}` }));
-  assert.match(describeMessages(batch(many)), /^change 5000 things of nf_tables; .{1,500}; …$/);
+  assert.match(describeMessages(batch(many)), /^apply 5000 changes of nf_tables; .{1,500}; …$/);
 });
 
-testInNamespace("nft makes the same rules of the messages' texts", () => {
+testInNamespace("nft(8) compiles the texts of newRule to the same rules", () => {
   for (const network of [NETWORK, RESOLVED, NETWORK_6]) {
     for (const internal of [false, true]) assertSameAsTexts(networkRules({ ...network, internal }));
   }
@@ -224,7 +224,7 @@ testInNamespace("nft makes the same rules of the messages' texts", () => {
   }
 });
 
-testInNamespace("nft makes the same rules of the texts of what guards a network", () => {
+testInNamespace("nft(8) compiles the texts of a network's guard to the same rules", () => {
   const four: Subnet = { subnet: NETWORK.subnet, gateway: NETWORK.gateway };
   const six: Subnet = { subnet: NETWORK_6.subnet, gateway: NETWORK_6.gateway };
   for (const subnets of [[four], [four, six]] as const) {
@@ -239,7 +239,7 @@ testInNamespace("nft makes the same rules of the texts of what guards a network"
   }
 });
 
-testInNamespace("prefixes of every length are matched as nft matches them", () => {
+testInNamespace("saddr and daddr match prefixes of every length as nft(8) does", () => {
   const networks = [Uint8Array.from({ length: 4 }, () => 0xff), Uint8Array.from({ length: 16 }, () => 0xff)];
   for (const network of networks) {
     const place = { family: network.length === 4 ? "ip" : "ip6", table: "t", chain: "c" } as const;
@@ -279,7 +279,7 @@ testInNamespace("a network's table says which rules are in it", () => {
   assert.equal(new Set([NETWORK, ...others].map(rulesComment)).size, 6);
 });
 
-testInNamespace("a table goes with the socket that owns it, and nobody else can change it", () => {
+testInNamespace("newTable: an owned table is removed with its socket, and no other process can change it", () => {
   const fd = openNetlink("NETFILTER");
   request(fd, batch(publishedRules("abc", TARGETS, "ip")));
   assert.throws(() => install([deleteTable("ip", publishedTable("abc"))]), { code: "EPERM" });
@@ -287,7 +287,7 @@ testInNamespace("a table goes with the socket that owns it, and nobody else can 
   assert.equal(nft("list", "ruleset"), "");
 });
 
-testInNamespace("a refused message is named, and the whole batch is void", () => {
+testInNamespace("batch: the error names the refused message, and no change is applied", () => {
   const messages = networkRules(NETWORK);
   const bad = newRule({ family: "ip", table: "sauropod0", chain: "missing", parts: [accept] });
   assert.throws(() => install([...messages, bad, ...messages]), (error) => {
@@ -369,7 +369,7 @@ Deno.test("the uplink is that of the best default route", () => {
   );
 });
 
-testInNamespace("chains of every family and hook are told", () => {
+testInNamespace("listChains returns chains of every family and hook", () => {
   nft(`
     table ip a { chain x { type nat hook postrouting priority 100; }; chain y { }; }
     table inet b { chain x { type filter hook ingress device lo priority -1; }; }
@@ -390,7 +390,7 @@ testInNamespace("chains of every family and hook are told", () => {
   ]);
 });
 
-testInNamespace("hundreds of chains and rules are made at once, and listed", () => {
+testInNamespace("listChains and listRules return hundreds of chains and rules", () => {
   const place = { family: "ip", table: "many", chain: "c0" } as const;
   const numbers = Array.from({ length: 700 }, (_, i) => i);
   withNetlink("NETFILTER", (fd) => {
@@ -403,6 +403,6 @@ testInNamespace("hundreds of chains and rules are made at once, and listed", () 
   });
 });
 
-Deno.test("a comment that does not fit is refused", () => {
+Deno.test("newTable and newRule refuse comments above 254 bytes", () => {
   assert.throws(() => newTable({ family: "ip", name: "t", comment: "é".repeat(128) }), RangeError);
 });

@@ -11,19 +11,17 @@ import {
   readU32,
 } from "../../ffi/netlink/messages.ts";
 import {
-  deleteAddress,
   deleteLink,
   findLink,
-  listAddresses,
   listLinks,
-  newAddress,
   newBridge,
-  newDefaultRoute,
   newRateLimit,
   newVeth,
   setUp,
   type VethPair,
 } from "../../ffi/netlink/rtnetlink.ts";
+import { deleteAddress, listAddresses, newAddress } from "../../ffi/netlink/addresses.ts";
+import { newDefaultRoute } from "../../ffi/netlink/routes.ts";
 import { address } from "../helpers/addresses.ts";
 import { ip, MAC, MAC_TEXT, refused, run, tell, testsInNamespace, withHere } from "../helpers/network_namespace.ts";
 import { skipWithout } from "../helpers/skip.ts";
@@ -218,7 +216,7 @@ testWithStrace("rates are limited with the messages that tc sends, and the kerne
   }
 });
 
-testInNamespace("what the messages make is what was meant", () => {
+testInNamespace("newBridge, newVeth, newAddress and newDefaultRoute create what ip(8) lists", () => {
   tell(newBridge("br9", MAC, 1400));
   const bridge = withNetlink("ROUTE", (fd) => findLink(fd, "br9")) ?? assert.fail();
   assert.deepEqual({ ...bridge, index: 9 }, { index: 9, name: "br9", mtu: 1400, up: true, master: 0, kind: "bridge" });
@@ -251,7 +249,7 @@ testInNamespace("what the messages make is what was meant", () => {
   assert.equal(withNetlink("ROUTE", (fd) => findLink(fd, "h0")), undefined);
 });
 
-testInNamespace("the container's end gets the index that is asked for, whatever interfaces are there before it", () => {
+testInNamespace("newVeth: the container's end gets the requested index", () => {
   tell(newBridge("br9", MAC, 1400));
   const { index: master } = withNetlink("ROUTE", (fd) => findLink(fd, "br9")) ?? assert.fail();
   const pair = { host: "h0", hostIndex: 1000, master, name: "eth7", index: 77, mac: MAC, mtu: 1400 };

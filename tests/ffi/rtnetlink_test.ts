@@ -3,32 +3,24 @@
 import assert from "node:assert/strict";
 import { ask, withNetlink } from "../../ffi/netlink/netlink.ts";
 import { type Message, NLM_F, u32, u8 } from "../../ffi/netlink/messages.ts";
-import { listRoutes } from "../../ffi/netlink/routes.ts";
-import {
-  deleteLink,
-  findLink,
-  type LinkAddress,
-  listAddresses,
-  listLinks,
-  newAddress,
-  newBridge,
-  newDefaultRoute,
-} from "../../ffi/netlink/rtnetlink.ts";
+import { listRoutes, newDefaultRoute } from "../../ffi/netlink/routes.ts";
+import { deleteLink, findLink, listLinks, newBridge } from "../../ffi/netlink/rtnetlink.ts";
+import { type LinkAddress, listAddresses, newAddress } from "../../ffi/netlink/addresses.ts";
 import { formatAddress } from "../../lib/text/address.ts";
 import { address } from "../helpers/addresses.ts";
 import { ip, MAC, refused, run, tell, testsInNamespace } from "../helpers/network_namespace.ts";
 
 const testInNamespace = testsInNamespace(import.meta.filename ?? "");
 
-testInNamespace("what the kernel refuses becomes an error with its name and its words", () => {
+testInNamespace("request throws NetlinkError with the kernel's extended error message", () => {
   tell(newBridge("br9", MAC, 1400));
   const { index } = withNetlink("ROUTE", (fd) => findLink(fd, "br9")) ?? assert.fail();
   assert.deepEqual(refused(newDefaultRoute(index, address("192.0.2.1"), "192.0.2.1")), {
     code: "ENETUNREACH",
-    subject: "route everything else through 192.0.2.1",
+    subject: "add the default route through 192.0.2.1",
     detail: "Nexthop has invalid gateway",
     message:
-      "route everything else through 192.0.2.1: ENETUNREACH (Network is unreachable): Nexthop has invalid gateway",
+      "add the default route through 192.0.2.1: ENETUNREACH (Network is unreachable): Nexthop has invalid gateway",
   });
   const { header, ...bridge } = newBridge("br8", MAC, 1400);
   const cases: [message: Message, code: string, detail: string | undefined][] = [
@@ -51,16 +43,16 @@ testInNamespace("what the kernel refuses becomes an error with its name and its 
   }
 });
 
-testInNamespace("of several messages, the one that is refused is named, and those before it were heeded", () => {
+testInNamespace("request names the refused one of several messages, and applies those before it", () => {
   const bad = newDefaultRoute(1, address("192.0.2.1"), "nowhere");
   const error = refused(newBridge("br1", MAC, 1400), newBridge("br2", MAC, 1400), bad, newBridge("br3", MAC, 1400));
-  assert.equal(error.subject, "route everything else through nowhere");
+  assert.equal(error.subject, "add the default route through nowhere");
   withNetlink("ROUTE", (fd) => {
     assert.deepEqual(listLinks(fd).map(({ name }) => name).filter((name) => name !== "br3"), ["lo", "br1", "br2"]);
   });
 });
 
-testInNamespace("a question that the kernel refuses is an error, not an empty answer", () => {
+testInNamespace("ask throws if the kernel refuses the question", () => {
   const questions: Message[] = [
     { type: 18, flags: 0, header: new Uint8Array(16), text: "a link without a name" },
     { type: 18, flags: NLM_F.DUMP, header: new Uint8Array(4), text: "links with half a header" },
@@ -92,7 +84,7 @@ function fieldOf(value: unknown, name: string): unknown {
     : undefined;
 }
 
-testInNamespace("links are listed as ip lists them, and those of a bridge alone", () => {
+testInNamespace("listLinks returns what ip(8) lists, also for one bridge", () => {
   ip("link add br1 type bridge");
   ip("link add br2 mtu 9000 type bridge");
   ip("link add p1 master br1 mtu 1300 up type veth peer name q1");
@@ -125,7 +117,7 @@ testInNamespace("links are listed as ip lists them, and those of a bridge alone"
   });
 });
 
-testInNamespace("addresses are listed as ip lists them", () => {
+testInNamespace("listAddresses returns what ip(8) lists", () => {
   ip("link add br1 up type bridge");
   const given = [
     "10.1.2.3/24",
@@ -146,7 +138,7 @@ testInNamespace("addresses are listed as ip lists them", () => {
   });
 });
 
-testInNamespace("the routes of the main table are listed as ip lists them, however many they are", () => {
+testInNamespace("listRoutes returns what ip(8) lists, also thousands of routes", () => {
   ip("link set lo up");
   ip("link add br1 up type bridge");
   ip("addr add 10.1.2.3/24 dev br1");
