@@ -10,7 +10,6 @@ import {
   appendLines,
   appendToFiles,
   AT_FDCWD,
-  close,
   openAt,
   openIn,
   read,
@@ -18,6 +17,7 @@ import {
   S_IF,
   statusAt,
 } from "../../ffi/fs/fs.ts";
+import { Fd } from "../../ffi/fs/fd.ts";
 import { isAlive } from "../host/process_identity.ts";
 import type { Lease } from "./leases.ts";
 
@@ -64,19 +64,15 @@ function readAll(fd: number): string {
  * container or its user put in its place is left alone.
  */
 function withOwnFile<T>(pid: number, path: string, access: "RDONLY" | "RDWR", work: (fd: number) => T): T | undefined {
-  const open: number[] = [];
   try {
-    const root = openAt(AT_FDCWD, `/proc/${pid}/root`, flags("O", "PATH", "DIRECTORY"));
-    open.push(root);
-    const file = openIn(root, path, flags("O", access, "NONBLOCK", "NOCTTY", "NOFOLLOW"));
-    open.push(file);
-    const { mode, nlink } = statusAt(file);
-    return (mode & S_IF.MT) === S_IF.REG && nlink === 0 && isInMemory(file) ? work(file) : undefined;
+    using root = new Fd(openAt(AT_FDCWD, `/proc/${pid}/root`, flags("O", "PATH", "DIRECTORY")));
+    using file = new Fd(openIn(root.number, path, flags("O", access, "NONBLOCK", "NOCTTY", "NOFOLLOW")));
+    const { mode, nlink } = statusAt(file.number);
+    const isOwn = (mode & S_IF.MT) === S_IF.REG && nlink === 0 && isInMemory(file.number);
+    return isOwn ? work(file.number) : undefined;
   } catch {
     // The container has ended, or has replaced its file, which must not affect others.
     return undefined;
-  } finally {
-    open.forEach(close);
   }
 }
 
@@ -96,11 +92,8 @@ function withHosts(path: string, work: (fd: number) => void): void {
     // The container has been removed.
     return;
   }
-  try {
-    work(fd);
-  } finally {
-    close(fd);
-  }
+  using _file = new Fd(fd);
+  work(fd);
 }
 
 function changeHosts({ process, hosts }: Lease, work: (fd: number) => void): void {

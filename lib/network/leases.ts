@@ -9,7 +9,8 @@
  */
 
 import { flags } from "../../ffi/program/flags.ts";
-import { appendLines, AT_FDCWD, close, lock, openAt, writeAll } from "../../ffi/fs/fs.ts";
+import { appendLines, AT_FDCWD, lock, openAt, writeAll } from "../../ffi/fs/fs.ts";
+import { Fd } from "../../ffi/fs/fd.ts";
 import { withNetlink } from "../../ffi/netlink/netlink.ts";
 import { readLink, readOwnFile } from "../../ffi/fs/paths.ts";
 import { findLink } from "../../ffi/netlink/rtnetlink.ts";
@@ -86,8 +87,7 @@ export async function lockNetworks(): Promise<NetworkLock> {
   await before;
   using held = new DisposableStack();
   held.defer(resolve);
-  const fd = openLock();
-  held.defer(() => close(fd));
+  const fd = held.use(new Fd(openLock())).number;
   await waitUntil(() => lock(fd, "exclusive", false), { interval: POLL_MS });
   const kept = held.move();
   return { fd, [Symbol.dispose]: () => kept.dispose() };
@@ -138,12 +138,8 @@ function linesOf(leases: readonly Lease[]): Uint8Array<ArrayBuffer> {
 }
 
 function writeTo(file: string, how: "APPEND" | "TRUNC", work: (fd: number) => void): void {
-  const fd = openAt(AT_FDCWD, file, flags("O", "RDWR", "CREAT", "NOFOLLOW", "NONBLOCK", how), 0o600);
-  try {
-    work(fd);
-  } finally {
-    close(fd);
-  }
+  using fd = new Fd(openAt(AT_FDCWD, file, flags("O", "RDWR", "CREAT", "NOFOLLOW", "NONBLOCK", how), 0o600));
+  work(fd.number);
 }
 
 /** Adds leases to those that there are. */

@@ -48,12 +48,12 @@ function filterDevices({ path, deviceFilter }: GroupPlan): Program {
   const group = register("limited-group"), filter = register("device-filter");
   return [
     callerStep("open the control group", call.open(path, flags("O", "RDONLY", "DIRECTORY")), { save: group.register }),
-    callerStep("load what decides about devices", call.loadDeviceFilter(deviceFilter.instructions), {
+    callerStep("load the device filter", call.loadDeviceFilter(deviceFilter.instructions), {
       save: filter.register,
       // Kernels without BPF for control groups. No device node works in the container anyway.
       ignore: deviceFilter.required ? [] : ["EINVAL", "ENOSYS", "EPERM"],
     }),
-    callerStep("let it decide for the control group", call.attachDeviceFilter(group, filter), {
+    callerStep("attach the device filter to the control group", call.attachDeviceFilter(group, filter), {
       when: filter.register,
     }),
   ];
@@ -77,7 +77,7 @@ function joinGroup(group: GroupPlan): Program {
 /** Returns the directories of the overlay, if the container is new. */
 export function makeFoldersOf(spec: ContainerSpec): Program {
   return ["upper", "work"].map((name) =>
-    callerStep(`make the container's ${name} folder`, call.mkdir(`${spec.rootfs.folder}/${name}`, 0o755), {
+    callerStep(`make the container's ${name} directory`, call.mkdir(`${spec.rootfs.folder}/${name}`, 0o755), {
       ignore: ["EEXIST"],
     })
   );
@@ -127,8 +127,8 @@ export function cloneContainer(spec: ContainerSpec): Program {
 /** Opens the caller for {@linkcode dieWithCaller}; before the clone. */
 export function openCallerPidfd(): Program {
   return [
-    callerStep("find out who we are", call.getpid, { save: "caller-pid" }),
-    callerStep("hold on to ourselves", call.pidfdOpen(register("caller-pid")), { save: "caller" }),
+    callerStep("get the caller's PID", call.getpid, { save: "caller-pid" }),
+    callerStep("open a pidfd of the caller", call.pidfdOpen(register("caller-pid")), { save: "caller" }),
   ];
 }
 

@@ -74,7 +74,7 @@ export function compileView({ folder, lower, shows, writable, volumes, volatile 
     ...(writable === "volumes" ? [step("make the root read-only", call.mount(null, "/", null, rootOnly))] : []),
     step("clone the mount tree, detached", call.openTree("/"), { save: "tree" }),
     step("restrict the mount tree", call.setTreeAttributes(made, attributes)),
-    callerStep("take it", call.pidfdGetfd(register(VIEW.pidfd), made), { save: VIEW.tree }),
+    callerStep("fetch the mount tree", call.pidfdGetfd(register(VIEW.pidfd), made), { save: VIEW.tree }),
     step("exit, which ends the namespace", call.exit),
   ];
 }

@@ -75,19 +75,17 @@ export function cleanupProgram({ ports, groups, folder, claim, marks }: Resource
     }),
   ];
   const removeFolder = (path: string): Program => [
-    callerStep("remove its record: it is no container any more", call.unlink(`${path}/container.json`), {
+    callerStep("remove the container's record", call.unlink(`${path}/container.json`), {
       ignore: ["ENOENT", "EROFS"],
     }),
-    callerStep("remove its files", call.removeTree(path), { ignore: ["EPERM", "EROFS", "EBUSY", "EIO"] }),
+    callerStep("remove the container's files", call.removeTree(path), { ignore: ["EPERM", "EROFS", "EBUSY", "EIO"] }),
   ];
   return [
     // Before the ownership links, so that the next start finds the ports free.
-    ...ports.map((fd) => callerStep("let go of published ports", call.close(fd))),
+    ...ports.map((fd) => callerStep("release published ports", call.close(fd))),
     ...groups.flatMap(removeGroup),
     ...(folder === undefined ? [] : removeFolder(folder)),
-    callerStep("let go of the claim: who finds no mark must find none", call.close(claim)),
-    ...marks.map((path) =>
-      callerStep("say that nothing happens with it any more", call.unlink(path), { ignore: ["ENOENT"] })
-    ),
+    callerStep("release the claim before the ownership links", call.close(claim)),
+    ...marks.map((path) => callerStep("remove the ownership link", call.unlink(path), { ignore: ["ENOENT"] })),
   ];
 }

@@ -43,8 +43,8 @@ export function keepNetwork({ network }: ContainerSpec, { networkPlace }: Launch
   const own = register("own-network"), kept = register("kept-network");
   return [
     step("open its network namespace", call.open("/proc/self/ns/net", flags("O", "RDONLY")), { save: own.register }),
-    callerStep("take it", call.pidfdGetfd(register(REGISTERS.pidfd), own), { save: kept.register }),
-    callerStep("and hold on to it", call.dup(kept, networkPlace)),
+    callerStep("fetch the network namespace", call.pidfdGetfd(register(REGISTERS.pidfd), own), { save: kept.register }),
+    callerStep("keep it for restarts", call.dup(kept, networkPlace)),
     step("close the network namespace", call.close(own)),
   ];
 }

@@ -26,7 +26,7 @@ export function makeTerminal(spec: ContainerSpec, wiring: LaunchFds): Program {
     step("give the terminal to the user", call.fchown(slave, spec.process.identity.uid)),
     step("make /dev/console", call.createFile("/dev/console", 0o600)),
     step("mount the terminal on /dev/console", call.mount("/dev/pts/0", "/dev/console", null, flags("MS", "BIND"))),
-    callerStep("take the terminal's other side", call.pidfdGetfd(register(REGISTERS.pidfd), master), {
+    callerStep("fetch the terminal's master", call.pidfdGetfd(register(REGISTERS.pidfd), master), {
       save: REGISTERS.terminal,
     }),
   ];
@@ -65,7 +65,7 @@ export function dropPrivileges(process: ProcessSpec): Program {
     ...(inherited.length ? [step("keep capabilities across the change of user", call.keepCapabilities)] : []),
     step(`set user ${uid}`, call.setresuid(uid)),
     step(
-      "keep only the capabilities allowed",
+      "set capabilities",
       call.capset(
         capabilityMask(kept),
         capabilityMask(inherited),

@@ -112,7 +112,7 @@ export function pivot(folder: string): Program {
     step("pivot into the new root", call.pivotRoot(".", ".")),
     // As long as the old root lies on the new one, ".." at the top leads to it: a link of the image could too.
     step("detach the old root", call.umount(".", flags("MNT", "DETACH"))),
-    step("change to /", call.chdir("/")),
+    step("change to the root", call.chdir("/")),
   ];
 }
 
@@ -152,7 +152,7 @@ function bind(mount: BindMount, spec: ContainerSpec): Program {
   const restrict = step(`restrict ${mount.target}`, call.setTreeAttributes(tree, flags("MOUNT_ATTR", ...attributes)));
   // Nothing can be mounted on a file without a name.
   const uncover = step(
-    `take a file of the container's own from ${mount.target}`,
+    `unmount the container's own file at ${mount.target}`,
     call.umount(mount.target, flags("UMOUNT", "NOFOLLOW")),
     {
       ignore: ["EINVAL", "EBUSY", "ENOENT", "ENOTDIR"],

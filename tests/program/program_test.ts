@@ -19,9 +19,9 @@ function specOf(change: Partial<ContainerSpec>, process: ProcessChange = {}): Co
 /** The steps of a container and of its command as lines: who, why, what. */
 function linesOf(spec: ContainerSpec, wiring: Partial<LaunchFds> = {}): string[] {
   const complete = { ...WIRING, ...wiring };
-  return explain([...compile(spec, complete), ...compileLast(spec.process, complete)]).map(({ actor, label, call }) =>
-    `${actor}: ${label}: ${call}`
-  );
+  return explain([...compile(spec, complete), ...compileLast(spec.process, complete)], { showEnv: true }).map((
+    { actor, label, call },
+  ) => `${actor}: ${label}: ${call}`);
 }
 
 const PLAIN = linesOf(SPEC);
@@ -45,7 +45,7 @@ function assertOrder(lines: readonly string[], patterns: readonly RegExp[]): voi
 
 Deno.test("the program of a plain container does its work in the safe order", () => {
   assertOrder(PLAIN, [
-    /^caller: make the container's upper folder/,
+    /^caller: make the container's upper directory/,
     /^caller: .*clone3\(\{flags=CLONE_PIDFD\|CLONE_NEWNS\|CLONE_NEWPID\|CLONE_NEWUTS\|CLONE_NEWIPC\|CLONE_NEWNET/,
     /^container: reset all signals/,
     /^container: die when the caller dies/,
@@ -336,7 +336,7 @@ const CHOICES: readonly {
       /give the terminal to the user: fchown\(<slave>, 0/,
       /\/dev\/console/,
       /mount\("\/dev\/pts\/0", "\/dev\/console"/,
-      /^caller: take the terminal's other side: pidfd_getfd/,
+      /^caller: fetch the terminal's master: pidfd_getfd/,
       /dup3\(<slave>, 0, 0\)/,
       /dup3\(<slave>, 1, 0\)/,
       /dup3\(<slave>, 2, 0\)/,
@@ -418,7 +418,7 @@ Deno.test("the process that shows a container's files dies with its caller, from
   const labels = compileView(view).map(({ label }) => label);
   const born = labels.indexOf("start a process in its own mount namespace");
   assert.deepEqual(labels.slice(born - 1, born + 4), [
-    "hold on to ourselves",
+    "open a pidfd of the caller",
     "start a process in its own mount namespace",
     "die when the caller dies",
     "check whether the caller is alive",
