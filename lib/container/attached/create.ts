@@ -1,5 +1,5 @@
 /**
- * Making a container that this process holds.
+ * Creation of an attached container: its record, network reservation, streams and launch.
  *
  * @module
  */
@@ -21,15 +21,15 @@ export interface RunOptions extends ContainerOptions, StreamOptions {
   signal?: AbortSignal;
 }
 
-/** How a container is made, and what is said of it. */
+/** Launch strategy: how the first process is launched and announced. */
 export interface LaunchStrategy<T extends Launched> {
-  /** Makes its first process. */
+  /** Launches the first process. */
   launch(spec: ContainerSpec, streams: Connection["streams"], size: Connection["size"]): Promise<T>;
-  /** Says that it is there. */
+  /** Announces the running container. */
   announce(containers: string, record: ContainerRecord, process: ProcessIdentity | undefined): void;
 }
 
-/** Says that a container runs. */
+/** Records the first process of a container and its `start` event. */
 export function announce(containers: string, record: ContainerRecord, process: ProcessIdentity | undefined): void {
   setProcess(containers, record.id, process);
   recordEvent(containers, "start", record);

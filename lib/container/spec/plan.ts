@@ -1,5 +1,5 @@
 /**
- * From what a user asks to a plan of a container, its record, and its place on networks.
+ * Container plan: options and image to specification, record and network reservation.
  *
  * @module
  */
@@ -16,22 +16,22 @@ import { completeFromImage, hostnameOf, prepare } from "./spec.ts";
 import type { ContainerRecord } from "../state/record.ts";
 import { newId } from "../state/ownership.ts";
 
-/** What is asked, and what has been found out. */
+/** A planned container. */
 export interface Plan<Options extends ContainerOptions = ContainerOptions> {
-  /** What the container is to be, but for a place on bridged networks. */
+  /** Its specification, without a reserved network. */
   readonly spec: ContainerSpec;
   /** Its image. */
   readonly image: Image;
-  /** The folder of containers. */
+  /** The directory of containers. */
   readonly containers: string;
-  /** What was asked, completed from the image. */
+  /** The options, completed from the image. */
   readonly options: Options;
 }
 
 /**
- * Plans a new container of `image`. Everything is checked, nothing is made.
+ * Plans a new container of `image`. Validates all options and changes nothing.
  *
- * @throws {InputError} for options that make no sense.
+ * @throws {InputError} for invalid options.
  * @throws {CgroupError} for limits that this host cannot set.
  */
 export async function planContainer<Options extends ContainerOptions>(
