@@ -49,7 +49,9 @@ export interface CgroupHost {
   unified?: Hierarchy & { enabled: readonly string[] };
   /** Every mounted hierarchy, v2 last. */
   hierarchies: readonly Hierarchy[];
-  /** Whether v1 counts swap (`memory.memsw.*` exists). True where memory is not in v1: v2's topmost group does not tell. */
+  /**
+   * Whether v1 counts swap (`memory.memsw.*` exists). True where memory is not in v1: v2's topmost group does not tell.
+   */
   swapAccounting: boolean;
   /** The cpuset of its topmost group. Absent if unknown. */
   cpuset?: Cpuset;
@@ -118,7 +120,9 @@ export function readCpuset(group: string): Cpuset | undefined {
   return cpus && mems ? { cpus, mems } : undefined;
 }
 
-/** Returns the cgroup mounts that paths reach. Only mounts at or above one matter: a host can have thousands of others. */
+/**
+ * Returns the cgroup mounts that paths reach. Only mounts at or above one matter: a host can have thousands of others.
+ */
 function reachableMounts(mountinfo: string): Mount[] {
   const all = parseMountinfo(mountinfo);
   const isGroup = (mount: Mount): boolean => mount.type === "cgroup" || mount.type === "cgroup2";
@@ -136,7 +140,8 @@ function toHierarchy(root: string, mounts: readonly Mount[], names: string, path
         : type === "cgroup" && names.split(",").every((name) => superOptions.includes(name))
     )
     .map((mount) => ({ mount, own: pathBelow(mount.root, path), readOnly: isReadOnly(mount) }));
-  // A container may see several parts of one hierarchy: prefer a writable one that includes this process and most of the hierarchy.
+  // A container may see several parts of one hierarchy: prefer a writable one that includes this process and most of
+  // the hierarchy.
   const [best] = candidates.sort((a, b) =>
     Number(a.readOnly) - Number(b.readOnly) ||
     Number(a.own === undefined) - Number(b.own === undefined) ||
@@ -156,7 +161,10 @@ function toHierarchy(root: string, mounts: readonly Mount[], names: string, path
   };
 }
 
-/** Returns a group's path as seen from a mount of `mountRoot`; `undefined` if it is not below it (`/..` is above a namespace). */
+/**
+ * Returns a group's path as seen from a mount of `mountRoot`; `undefined` if it is not below it (`/..` is above a
+ * namespace).
+ */
 function pathBelow(mountRoot: string, path: string): string | undefined {
   if (!isWithin(path, mountRoot) || path.split("/").includes("..")) return undefined;
   return mountRoot === "/" ? path : path.slice(mountRoot.length) || "/";

@@ -132,8 +132,8 @@ export function parseCpuList(list: string): number[] | undefined {
 }
 
 /**
- * Returns the v2 `cpu.weight` (1 to 10000) of v1 `cpu.shares`, as the kernel maps them: ratios are kept, and 1024 is 100.
- * See `sched_weight_to_cgroup` in the kernel's `kernel/sched/sched.h`.
+ * Returns the v2 `cpu.weight` (1 to 10000) of v1 `cpu.shares`, as the kernel maps them: ratios are kept, and 1024 is
+ * 100. See `sched_weight_to_cgroup` in the kernel's `kernel/sched/sched.h`.
  */
 export function sharesToWeight(shares: number): number {
   return Math.min(Math.max(Math.round(shares * 100 / 1024), 1), 10_000);

@@ -46,8 +46,8 @@ export function isWithin(path: string, folder: string): boolean {
 }
 
 /**
- * Returns the mounts that a path can reach: those that no other mount covers, at their own place or at a directory above.
- * The answer follows from parent ids; the order of lines only breaks ties.
+ * Returns the mounts that a path can reach: those that no other mount covers, at their own place or at a directory
+ * above. The answer follows from parent ids; the order of lines only breaks ties.
  */
 export function visibleMounts(mounts: readonly Mount[]): Mount[] {
   const byId = new Map(mounts.map((mount) => [mount.id, mount]));

@@ -65,11 +65,14 @@ export interface CgroupPlan {
 
 /** Location and devices of groups. */
 export interface PlanOptions {
-  /** The group to make them below, such as `/machine.slice`, from the top of each hierarchy. It must exist. Default: the top. */
+  /**
+   * The group to make them below, such as `/machine.slice`, from the top of each hierarchy. It must exist. Default: the
+   * top.
+   */
   parent?: string;
   /**
-   * Whether the hierarchy that is mounted at a directory has the parent. Where it does not, and no limit is asked for, the
-   * group is made at the top. Default: all have it.
+   * Whether the hierarchy that is mounted at a directory has the parent. Where it does not, and no limit is asked for,
+   * the group is made at the top. Default: all have it.
    */
   hasParent?: (mount: string) => boolean;
   /** The parent's cpuset (`readCpuset`). Default: the host's. */
@@ -127,7 +130,10 @@ export function groupName(id: string): string {
 /** The name of the group below it that its processes are in, where that is another. */
 export const INNER = "inner";
 
-/** Returns the file in which the kernel counts the out-of-memory kills of planned groups; undefined where it counts none. */
+/**
+ * Returns the file in which the kernel counts the out-of-memory kills of planned groups; undefined where it counts
+ * none.
+ */
 export function oomFile(host: CgroupHost, { groups }: CgroupPlan): string | undefined {
   const hierarchy = host.controllers.get("memory");
   const group = groups.find((group) => group.hierarchy === hierarchy?.name);
@@ -137,7 +143,10 @@ export function oomFile(host: CgroupHost, { groups }: CgroupPlan): string | unde
   return version === 1 ? `${inner?.path ?? path}/memory.oom_control` : `${path}/memory.events`;
 }
 
-/** Reports whether no process could be moved into a group of it: one of v1's cpuset needs CPUs and memory nodes, which are unknown. */
+/**
+ * Reports whether no process could be moved into a group of it: one of v1's cpuset needs CPUs and memory nodes, which
+ * are unknown.
+ */
 function isClosed({ controllers }: CgroupHost, { version, mount }: Hierarchy, cpuset: Cpuset | undefined): boolean {
   return version === 1 && controllers.get("cpuset")?.mount === mount && cpuset === undefined;
 }
@@ -150,7 +159,8 @@ function settingsIn(
   cpuset: Cpuset | undefined,
 ): Setting[] {
   const here = (controller: Controller): boolean => host.controllers.get(controller)?.mount === mount;
-  // A v1 group of cpuset takes no process before it has both (ENOSPC), even if only a co-mounted controller is asked for.
+  // A v1 group of cpuset takes no process before it has both (ENOSPC), even if only a co-mounted controller is asked
+  // for.
   const halfSet = limits.cpusetCpus === undefined || limits.cpusetMems === undefined;
   if (version === 1 && here("cpuset") && halfSet && cpuset === undefined) {
     throw new CgroupError(`cannot create a group in ${mount}: the CPUs and memory nodes of its parent are unknown`, {

@@ -48,7 +48,10 @@ const MEMORY_FILES = [
   { used: "memory.current", limit: "memory.max", prefix: "" },
 ] as const;
 
-/** Returns the memory of a group of v1 or v2; undefined if it does not count memory. As with Docker, cache that lies idle is not counted. */
+/**
+ * Returns the memory of a group of v1 or v2; undefined if it does not count memory. As with Docker, cache that lies
+ * idle is not counted.
+ */
 export function memoryOf(group: string): GroupMemory | undefined {
   for (const { used, limit, prefix } of MEMORY_FILES) {
     const usage = read(`${group}/${used}`);
@@ -105,12 +108,17 @@ export function ranOutOfMemory(groups: readonly string[]): boolean {
   return files.some((file) => oomKills(file) > 0);
 }
 
-/** Reports whether an error says that a group does not exist (ENOENT), or was removed while its file was open (ENODEV). */
+/**
+ * Reports whether an error says that a group does not exist (ENOENT), or was removed while its file was open (ENODEV).
+ */
 export function isGone(error: unknown): boolean {
   return error instanceof Deno.errors.NotFound || hasErrno(error, "ENODEV");
 }
 
-/** Reports whether a failed system call gave this errno, such as `EBUSY`. Deno has no code for some, such as ENODEV and ESRCH. */
+/**
+ * Reports whether a failed system call gave this errno, such as `EBUSY`. Deno has no code for some, such as ENODEV and
+ * ESRCH.
+ */
 export function hasErrno(error: unknown, name: ErrnoName): boolean {
   if (!(error instanceof Error)) return false;
   return ("code" in error && error.code === name) || error.message.includes(`(os error ${errnoNumber(name)})`);

@@ -93,8 +93,8 @@ function named(text: string): Capability | "ALL" {
 }
 
 /**
- * Returns the capabilities that a container gets, in the order of their numbers. `ALL` comes before single names, and a name
- * that is both added and dropped is added, as with Docker.
+ * Returns the capabilities that a container gets, in the order of their numbers. `ALL` comes before single names, and a
+ * name that is both added and dropped is added, as with Docker.
  *
  * @param available The capabilities that this process has; what it lacks is left out, or refused if asked for by name.
  * @throws {InputError} `unknown-capability`, `capability-missing`.

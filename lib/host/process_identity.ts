@@ -1,6 +1,6 @@
 /**
- * Process identity: a PID with its start time and its origin (boot, PID namespace and time namespace), so that a reused PID
- * is not mistaken for the process that had it before.
+ * Process identity: a PID with its start time and its origin (boot, PID namespace and time namespace), so that a reused
+ * PID is not mistaken for the process that had it before.
  *
  * @module
  */
@@ -81,7 +81,10 @@ export function isUnseen({ origin = ownOrigin() }: ProcessIdentity): boolean {
   return origin !== ownOrigin();
 }
 
-/** Encodes an identity as the target of a symbolic link: `ORIGIN PID.START`. Short, so that the link needs no disk block. */
+/**
+ * Encodes an identity as the target of a symbolic link: `ORIGIN PID.START`. Short, so that the link needs no disk
+ * block.
+ */
 export function encodeIdentity({ pid, startTime, origin = ownOrigin() }: ProcessIdentity): string {
   return `${origin} ${pid}.${startTime}`;
 }

@@ -1,6 +1,6 @@
 /**
- * Random samples: each command looks for abandoned containers and leases among a few, so that it costs the same however many
- * there are.
+ * Random samples: each command looks for abandoned containers and leases among a few, so that it costs the same however
+ * many there are.
  *
  * @module
  */

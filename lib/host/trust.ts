@@ -43,7 +43,8 @@ function fault(path: string, found: Ownership, isLast: boolean): string | undefi
   const { mode, uid, gid } = found;
   if (uid !== 0 && uid !== effectiveUser()) return `belongs to user ${uid}`;
   if ((mode & S_IF.MT) === S_IF.LNK) return undefined;
-  // In a sticky directory such as /tmp, other users cannot replace this user's entries; the next iteration checks the entry.
+  // In a sticky directory such as /tmp, other users cannot replace this user's entries; the next iteration checks the
+  // entry.
   if (!isLast && (mode & STICKY) !== 0) return undefined;
   if ((mode & OTHERS) !== 0) return "can be written to by everyone";
   return (mode & GROUP) !== 0 && !isPrivate(path, found) ? `can be written to by the group ${gid}` : undefined;

@@ -17,7 +17,9 @@ import { parseExposed, parsePort } from "./ports.ts";
 import { hostResolver } from "./resolver.ts";
 import { networkRules, publishedRules } from "./rules.ts";
 
-/** Returns the interfaces and files that a container would get now, its networks, and the guard rules. Changes nothing. */
+/**
+ * Returns the interfaces and files that a container would get now, its networks, and the guard rules. Changes nothing.
+ */
 export function planNetworks(
   request: NetworkRequest,
 ): Pick<NetworkReservation, "network" | "files"> & { bridges: readonly Bridge[]; guards: readonly string[] } {

@@ -25,7 +25,9 @@ function siblingLine(address: string, names: readonly string[], network: string)
   return `${address}\t${names.join(" ")}\t# ${network}\n`;
 }
 
-/** Returns the lines of `/etc/hosts` for a sibling. Their remark tells them from those that were there from the start. */
+/**
+ * Returns the lines of `/etc/hosts` for a sibling. Their remark tells them from those that were there from the start.
+ */
 export function siblingLines({ addresses, names, network }: Lease): string {
   return addresses.map((address) => siblingLine(address, names, network)).join("");
 }

@@ -18,7 +18,10 @@ import { acceptRules, networkRules, publishedRules, publishedTable, type Publish
 // Bridge ports that lead to other machines. Hardware has no kind.
 const WIRES: readonly string[] = ["", "bond", "team", "vlan"];
 
-/** Returns the names of the host's bridges that lead to other machines. All others lead to virtual machines and containers. */
+/**
+ * Returns the names of the host's bridges that lead to other machines. All others lead to virtual machines and
+ * containers.
+ */
 export function outsideBridges(uplink: string): string[] {
   const links = withNetlink("ROUTE", (fd) => listLinks(fd));
   const wired = new Set(links.filter(({ kind }) => WIRES.includes(kind)).map(({ master }) => master));
@@ -68,7 +71,10 @@ export function targetsOf(mappings: readonly PortMapping[], address: Uint8Array)
 
 let owner: number | undefined;
 
-/** Returns the socket that owns this process's tables. It stays open: closing it makes the kernel wait for all its processors. */
+/**
+ * Returns the socket that owns this process's tables. It stays open: closing it makes the kernel wait for all its
+ * processors.
+ */
 function ownerSocket(): number {
   owner ??= openNetlink("NETFILTER");
   return owner;

@@ -243,7 +243,10 @@ export function chooseAddress(bridge: Bridge, leases: readonly Lease[], wanted?:
   });
 }
 
-/** Returns all addresses of a container on a network: the IPv4 one, and for each further subnet the one as far from its start. */
+/**
+ * Returns all addresses of a container on a network: the IPv4 one, and for each further subnet the one as far from its
+ * start.
+ */
 export function allAddresses({ network }: Bridge, address: Uint8Array): Uint8Array[] {
   const [{ subnet }, ...others] = network.subnets;
   const offset = offsetIn(subnet, address);

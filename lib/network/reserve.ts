@@ -30,7 +30,9 @@ import type { Publication } from "./publication.ts";
 import { DEFAULT_NETWORK } from "./selection.ts";
 import { prepareHostsUpdate, removeFromPeers } from "./hosts_files.ts";
 
-/** Addresses and ports reserved for a container that is being created. Leaving its scope without a commit releases them. */
+/**
+ * Addresses and ports reserved for a container that is being created. Leaving its scope without a commit releases them.
+ */
 export interface NetworkReservation extends Disposable {
   /** The network of the container's specification. */
   readonly network: NetworkSpec;
@@ -83,7 +85,9 @@ async function allocateWithRetry(
   }
 }
 
-/** Reports whether a container's veth outlives its container. While the kernel removes it, no bridge lists it as a port. */
+/**
+ * Reports whether a container's veth outlives its container. While the kernel removes it, no bridge lists it as a port.
+ */
 function hasDead(leases: readonly Lease[]): boolean {
   const living = new Set(leases.filter(isLiving).map(({ host }) => host));
   const links = withNetlink("ROUTE", (fd) => listLinks(fd));

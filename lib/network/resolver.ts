@@ -65,7 +65,9 @@ export function reachableResolvers(): ResolverConfiguration {
   return { ...hostResolvers(), servers: [] };
 }
 
-/** Returns the host's resolver on its loopback, if there is no other; the gateway of a network leads to it. IPv4 only. */
+/**
+ * Returns the host's resolver on its loopback, if there is no other; the gateway of a network leads to it. IPv4 only.
+ */
 export function hostResolver(): Uint8Array | undefined {
   if (reachableResolvers().servers.length > 0) return undefined;
   const server = hostResolvers().servers.find((server) => isLoopback(server) && isV4(server));

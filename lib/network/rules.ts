@@ -59,8 +59,8 @@ function chainMessages(family: Family, table: string, chains: readonly RuledChai
 }
 
 /**
- * Makes the rules of a network, in place of those that it has. To be sent as one batch. `outside` names the host's bridges
- * that lead to other machines: the others belong to virtual machines and other engines' containers.
+ * Makes the rules of a network, in place of those that it has. To be sent as one batch. `outside` names the host's
+ * bridges that lead to other machines: the others belong to virtual machines and other engines' containers.
  */
 export function networkRules(network: RuledNetwork, outside: readonly string[] = []): Message[] {
   const family = familyOf(network.subnet.address), name = network.bridge;
@@ -83,7 +83,8 @@ function networkChains(network: RuledNetwork, outside: readonly string[]): Ruled
   const raw: RuledChain = {
     chain: "raw",
     hook: { type: "filter", hook: "prerouting", priority: -300 },
-    // Packets to published ports of the host's loopback are routed: none from the network may get there (CVE-2020-8558),
+    // Packets to published ports of the host's loopback are routed: none from the network may get there
+    // (CVE-2020-8558),
     // and none may be spoofed from there or from another source that the host trusts.
     rules: [[enters, daddr(...LOOPBACK), drop], [enters, foreign, drop]],
   };

@@ -68,7 +68,8 @@ function joinGroup(group: GroupPlan): Program {
   const label = `join the ${group.hierarchy} control group`;
   const opened = `group:${group.hierarchy}`;
   return [
-    // cgroup.procs moves a process with all threads, for which every fork on the machine waits (12 ms); this has but one.
+    // cgroup.procs moves a process with all threads, for which every fork on the machine waits (12 ms); this has but
+    // one.
     step(label, call.open(`${groupOf(group)}/tasks`, WRITE), { save: opened }),
     step(label, call.write(register(opened), "0")),
   ];

@@ -36,8 +36,9 @@ function fromImage(path: string): boolean {
 }
 
 /**
- * Returns all up to the command, in its working directory. The user's mounts come before the file systems that they could disturb: a
- * symbolic link of the image as a target then leads to a directory of the image, which /dev, /proc or /sys covers afterwards.
+ * Returns all up to the command, in its working directory. The user's mounts come before the file systems that they
+ * could disturb: a symbolic link of the image as a target then leads to a directory of the image, which /dev, /proc or
+ * /sys covers afterwards.
  */
 function make(spec: ContainerSpec, wiring: LaunchFds): Program {
   const { process } = spec;
@@ -67,8 +68,9 @@ function make(spec: ContainerSpec, wiring: LaunchFds): Program {
 }
 
 /**
- * Compiles the program that creates the container `spec` without executing its command. Its process then waits for the
- * program of {@linkcode compileCommand} at the other end of the pipe that is wired as init's program. Pure.
+ * Compiles the program that creates the container `spec`, in order. It ends in the shim, which continues with the
+ * program of {@linkcode compileLast}. A monitor, which is the shim itself, executes a command without an init directly.
+ * Pure.
  */
 export function compile(spec: ContainerSpec, wiring: LaunchFds): Program {
   const { process } = spec;
@@ -84,8 +86,8 @@ export function compileLast(process: ProcessSpec, wiring: LaunchFds): Program {
 }
 
 /**
- * Returns the program that makes the container `spec` but for its command. Its process then waits for {@linkcode compileCommand}'s,
- * at the other end of the pipe that is wired as init's program. Pure.
+ * Compiles the program that creates the container `spec` without executing its command. Its process then waits for the
+ * program of {@linkcode compileCommand} at the other end of the pipe that is wired as init's program. Pure.
  */
 export function compileAhead(spec: ContainerSpec, wiring: LaunchFds): Program {
   return [...make(spec, wiring), ...execShim(spec.process.init ? "init" : "join", wiring)];

@@ -48,7 +48,9 @@ function isTexts(value: Argument): value is readonly string[] {
   return Array.isArray(value);
 }
 
-/** Returns a call as text: `mount("proc", ".", "proc", MS_NOSUID, NULL)`; without the values of environment variables. */
+/**
+ * Returns a call as text: `mount("proc", ".", "proc", MS_NOSUID, NULL)`; without the values of environment variables.
+ */
 export function formatCall({ call, args }: Call, { showEnv = false }: ExplainOptions = {}): string {
   const shown = args.map((value, i) =>
     !showEnv && i === ENVIRONMENT[call] && isTexts(value)

@@ -32,8 +32,8 @@ export interface LaunchFds {
   /** A descriptor of the caller's network namespace, for a container with interfaces. */
   readonly hostNetwork: number;
   /**
-   * The sealed memfd that holds the command's program, or, for a container that is made ahead, the pipe through which it will
-   * come; -1 for a monitor, which needs none without an init.
+   * The sealed memfd that holds the command's program, or, for a container that is made ahead, the pipe through which
+   * it will come; -1 for a monitor, which needs none without an init.
    */
   readonly lastProgram: number;
   /** The write end of the pipe that reports how the command's program failed; unused without that. */

@@ -59,7 +59,10 @@ export interface Resources {
   readonly marks: readonly string[];
 }
 
-/** Returns the registers of {@linkcode removeAtOnce} tell which groups are still there: those that hold an error but ENOENT. */
+/**
+ * Returns the registers of {@linkcode removeAtOnce} tell which groups are still there: those that hold an error but
+ * ENOENT.
+ */
 export function removeAtOnce(groups: readonly string[]): Program {
   return groups.flatMap((path): Program => [
     callerStep(`remove the control group ${path}/${INNER}`, call.rmdir(`${path}/${INNER}`), { ignore: BUSY }),

@@ -39,8 +39,8 @@ interface Above {
 
 /**
  * Mounts an overlay of more layers than the options of mount(2) can name, on `folder`: fsconfig(2) takes one after the
- * other, from Linux 6.8 on. `names` are its lower directories, uppermost first, as seen from the working directory, which is
- * another one afterwards.
+ * other, from Linux 6.8 on. `names` are its lower directories, uppermost first, as seen from the working directory,
+ * which is another one afterwards.
  */
 export function mountManyLayers(folder: string, names: readonly string[], how: Flags, above: Above): Program {
   const overlay = register("overlay"), tree = register("overlay:mount");

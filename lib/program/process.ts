@@ -162,7 +162,10 @@ function leadSession(wiring: LaunchFds): Program {
   return terminal < 0 ? [] : [step("set the controlling terminal", call.controlTerminal(terminal))];
 }
 
-/** Returns the program that executes the command as a container's PID 1. Only the shim can walk it: see `ffi/shim/program.c`. */
+/**
+ * Returns the program that executes the command as a container's PID 1. Only the shim can walk it: see
+ * `ffi/shim/program.c`.
+ */
 export function becomeCommand(process: ProcessSpec, wiring: LaunchFds): Program {
   return [
     ...leadSession(wiring),

@@ -61,8 +61,8 @@ function commonFolder(paths: readonly string[]): string {
 }
 
 /**
- * Mounts this machine's root by itself. The kernel refuses lower directories of which one lies in another, as all lie in the
- * machine's root; on an overlay of its own that is not the same file system any more.
+ * Mounts this machine's root by itself. The kernel refuses lower directories of which one lies in another, as all lie
+ * in the machine's root; on an overlay of its own that is not the same file system any more.
  */
 function mountBase(folder: string, how: Flags): Program {
   const base = `${folder}/base`;

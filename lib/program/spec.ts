@@ -190,7 +190,10 @@ export interface ContainerSpec {
   readonly hostname: string;
   /** Its root. */
   readonly rootfs: Rootfs;
-  /** Directories of /sys that this machine has and that are hidden with the usual ones, unless the container is privileged. */
+  /**
+   * Directories of /sys that this machine has and that are hidden with the usual ones, unless the container is
+   * privileged.
+   */
   readonly masked: readonly string[];
   /** The user's mounts, in order. */
   readonly mounts: readonly UserMount[];

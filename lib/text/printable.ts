@@ -4,7 +4,8 @@
  * @module
  */
 
-// Control characters (C0, DEL, C1), the bytes of names that are no UTF-8, line separators, and format characters such as
+// Control characters (C0, DEL, C1), the bytes of names that are no UTF-8, line separators, and format characters such
+// as
 // those that turn the direction of text round; the joiners that scripts and emoji need stay.
 const UNPRINTABLE = /[[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Cf}]--[\u200c\u200d]]/gv;
 

@@ -9,8 +9,8 @@ import { InputError } from "../errors.ts";
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
 
 /**
- * Returns the bytes of a size such as `64m`, `1.5g`, `10MiB`, `2kb` or `100000`, rounded down. As with Docker, units are
- * powers of 1024 whichever way they are written.
+ * Returns the bytes of a size such as `64m`, `1.5g`, `10MiB`, `2kb` or `100000`, rounded down. As with Docker, units
+ * are powers of 1024 whichever way they are written.
  *
  * @throws {InputError} `bad-size`: it is not a size, or above 2^53 - 1.
  */
@@ -31,7 +31,8 @@ export function parseSize(text: string): number {
 const RATE_UNITS = ["", "k", "m", "g"];
 
 /**
- * Returns the bits a second of a rate such as `10mbit`, `1.5gbit`, `64kbit` or `8000`. As with tc(8), units are powers of 1000.
+ * Returns the bits a second of a rate such as `10mbit`, `1.5gbit`, `64kbit` or `8000`. As with tc(8), units are powers
+ * of 1000.
  *
  * @throws {InputError} `bad-rate`.
  */

@@ -231,7 +231,7 @@ Deno.test("the command line says 125 and why", async () => {
     [["--net-rate", "1kbit"], /--net-rate|invalid network rate/],
     [["--container-addr", "10.10.10.1"], /10\.10\.10\.1: taken on/],
     [["--ip", "192.168.1.1"], /192\.168\.1\.1: not in subnet/],
-    [["--bridge-addr", "x"], /--bridge-addr x/],
+    [["--bridge-addr", "x"], /--bridge-addr "x"/],
     [["--network-alias", "a b"], /"a b"/],
   ];
   await Promise.all(lines.map(async ([words, message]) => {

@@ -1,5 +1,5 @@
 /**
- * Creation and launch of attached containers.
+ * Creation of an attached container: its record, network reservation, streams and launch.
  *
  * @module
  */
@@ -21,15 +21,15 @@ export interface RunOptions extends ContainerOptions, StreamOptions {
   signal?: AbortSignal;
 }
 
-/** Launch of a container's first process, at once or prepared. */
+/** Launch strategy: how the first process is launched and announced. */
 export interface LaunchStrategy<T extends Launched> {
-  /** Creates its first process. */
+  /** Launches the first process. */
   launch(spec: ContainerSpec, streams: Connection["streams"], size: Connection["size"]): Promise<T>;
-  /** Records that it has started. */
+  /** Announces the running container. */
   announce(containers: string, record: ContainerRecord, process: ProcessIdentity | undefined): void;
 }
 
-/** Records that a container is running, with a `start` event. */
+/** Records the first process of a container and its `start` event. */
 export function announce(containers: string, record: ContainerRecord, process: ProcessIdentity | undefined): void {
   setProcess(containers, record.id, process);
   recordEvent(containers, "start", record);

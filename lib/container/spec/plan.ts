@@ -1,5 +1,5 @@
 /**
- * Plans of new containers: from options to specification, record and network reservation.
+ * Container plan: options and image to specification, record and network reservation.
  *
  * @module
  */
@@ -16,20 +16,20 @@ import { completeFromImage, hostnameOf, prepare } from "./spec.ts";
 import type { ContainerRecord } from "../state/record.ts";
 import { newId } from "../state/ownership.ts";
 
-/** A new container that is checked and not yet created. */
+/** A planned container. */
 export interface Plan<Options extends ContainerOptions = ContainerOptions> {
-  /** Its specification, without bridged networks. */
+  /** Its specification, without a reserved network. */
   readonly spec: ContainerSpec;
   /** Its image. */
   readonly image: Image;
   /** The directory of containers. */
   readonly containers: string;
-  /** Its options, completed from the image. */
+  /** The options, completed from the image. */
   readonly options: Options;
 }
 
 /**
- * Plans a new container of `image`: checks everything, creates nothing.
+ * Plans a new container of `image`. Validates all options and changes nothing.
  *
  * @throws {InputError} for invalid options.
  * @throws {CgroupError} for limits that this host cannot set.
@@ -54,7 +54,7 @@ function foldersOf(
   return { lower: lower.slice(layers.length), ...(layers.length ? { layers } : {}), line };
 }
 
-/** Returns the record of a planned container. */
+/** The record of a planned container. */
 export function recordOf({ spec, image, options }: Plan, reservation?: NetworkReservation): ContainerRecord {
   return {
     version: 1,
