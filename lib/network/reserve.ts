@@ -11,7 +11,7 @@ import type { ContainerOptions } from "../container/spec/options.ts";
 import type { ProcessIdentity } from "../container/state/record.ts";
 import { SAMPLE, some } from "../container/state/ownership.ts";
 import { InputError, NetworkError } from "../errors.ts";
-import { sleep } from "../host/clock.ts";
+import { sleep } from "../host/poll.ts";
 import { lazy } from "../lazy.ts";
 import type { FileSpec, InterfaceSpec, NetworkSpec } from "../program/spec.ts";
 import { formatAddress, formatCidr, parseAddress } from "../text/address.ts";

@@ -7,7 +7,7 @@
  */
 
 import { isFrozen, thawGroups } from "../../cgroup/freezer.ts";
-import { sleep } from "../../host/clock.ts";
+import { sleep } from "../../host/poll.ts";
 import { ownerIsAlive, readRecord } from "./record.ts";
 import { clearFreeze, freezerOf, setFreezer, withMarks } from "./ownership.ts";
 

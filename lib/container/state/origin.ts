@@ -1,6 +1,6 @@
 /**
- * Origin of a process identity: the machine, boot, PID namespace and time namespace in which its PID and start time are
- * unique. An identity from another origin cannot be compared with the processes that this one sees.
+ * Where processes are told apart by number and start time: a boot of a machine, a PID namespace and a time namespace. A
+ * mark of a process that was made elsewhere says nothing of the processes that we see.
  *
  * @module
  */
@@ -17,17 +17,17 @@ function digitsOf(file: string): string {
   return readSmallFile(file)?.slice(0, DIGITS).padStart(DIGITS, "0") ?? "0".repeat(DIGITS);
 }
 
-/** Returns the inode of a namespace of this process in hexadecimal; 0 if the kernel does not support it. */
+/** The inode of a namespace of ours in hexadecimal; 0 where the kernel has none of the kind. */
 function namespace(kind: string): string {
   const link = readLink(`/proc/self/ns/${kind}`) ?? "";
   return Number(link.slice(link.indexOf("[") + 1, -1)).toString(16);
 }
 
 /**
- * Returns the origin of this process: `MACHINE.BOOT.PIDNS.TIMENS`, the first digits of the machine id and boot id and the
- * inodes of the namespaces. It is short enough for an inline symbolic link.
+ * Where this process is: `MACHINE.BOOT.PIDNS.TIMENS`, the first digits of the machine's and the boot's id and the inodes
+ * of the namespaces. Short, as {@linkcode formatMark} wants it.
  *
- * @throws {ContainerError} `no-proc` if /proc does not show the processes of this PID namespace.
+ * @throws {ContainerError} `no-proc` if /proc does not show the processes of our PID namespace.
  */
 export function ownOrigin(): string {
   if (own !== undefined) return own;
@@ -35,17 +35,17 @@ export function ownOrigin(): string {
     throw new ContainerError("/proc does not show the processes of this PID namespace", {
       code: "no-proc",
       facts: { pid: Deno.pid },
-      hint: "mount it: mount -t proc proc /proc, or use unshare --mount-proc",
+      hint: "mount it: mount -t proc proc /proc (unshare --mount-proc does)",
     });
   }
   return own = [digitsOf(MACHINE), digitsOf(BOOT), namespace("pid"), namespace("time")].join(".");
 }
 
-/** Scope in which another origin differs from this one. */
+/** How another origin differs from ours. */
 export type Distance = "namespace" | "boot" | "machine";
 
-/** Returns in what another origin differs from this one: in the namespace only, the boot, or the machine. */
+/** What tells another origin from ours: only the namespace, also the boot, or the machine too. */
 export function distanceOf(origin: string): Distance {
-  const [machine, boot] = origin.split("."), [ownMachine, ownBoot] = ownOrigin().split(".");
-  return boot === ownBoot ? "namespace" : machine === ownMachine ? "boot" : "machine";
+  const [machine, boot] = origin.split("."), [ourMachine, ourBoot] = ownOrigin().split(".");
+  return boot === ourBoot ? "namespace" : machine === ourMachine ? "boot" : "machine";
 }
