@@ -57,7 +57,7 @@ export { events, inspect, list, logs, type LogsOptions } from "./lib/api/observe
 export type { ContainerReference } from "./lib/api/reference.ts";
 export { pause, stats, top, unpause, updateLimits, updateRestart } from "./lib/api/resources.ts";
 export type { ContainerInfo } from "./lib/container/state/list.ts";
-export type { ShownStatus } from "./lib/container/detached/pause.ts";
+export type { ShownStatus } from "./lib/container/state/freeze.ts";
 export type { ContainerEvent } from "./lib/container/state/event.ts";
 export type { EventOptions } from "./lib/container/state/events.ts";
 export type { LogLoss, LogOptions } from "./lib/container/state/log.ts";

@@ -93,8 +93,6 @@ const REMAINING: readonly string[] = [
   "lib/store/verify_layer.ts -> lib/image/exchange/problems.ts",
   "lib/store/stored.ts -> lib/container/spec/options.ts",
   "lib/store/stored.ts -> lib/image/resolve.ts",
-  "lib/container/files/fork.ts -> lib/container/detached/pause.ts",
-  "lib/container/state/list.ts -> lib/container/detached/pause.ts",
   "lib/container/state/record.ts -> lib/container/spec/recorded_options.ts",
 ];
 

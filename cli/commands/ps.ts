@@ -6,7 +6,7 @@
 
 import { reclaim } from "../../lib/container/state/reclaim.ts";
 import { type ContainerInfo, listAll } from "../../lib/container/state/list.ts";
-import type { ShownStatus } from "../../lib/container/detached/pause.ts";
+import type { ShownStatus } from "../../lib/container/state/freeze.ts";
 import { describeElsewhere } from "../../lib/container/state/errors.ts";
 import { type Filters, parseFilters, type Test } from "../../lib/text/filters.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";

@@ -20,7 +20,7 @@ import { endContainer, reclaimThese } from "../state/reclaim.ts";
 import { findContainer } from "../state/names.ts";
 import { isMonitor } from "../state/monitors.ts";
 import { signalProcess, waitForExit } from "../state/process_handle.ts";
-import { shownStatusOf } from "./pause.ts";
+import { shownStatusOf } from "../state/freeze.ts";
 import {
   awaitsCommand,
   type ContainerRecord,

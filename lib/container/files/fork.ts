@@ -18,7 +18,7 @@ import { cloneTree } from "./clone_tree.ts";
 import { holdLayers, newLayer } from "../state/fork_layers.ts";
 import { findContainer } from "../state/names.ts";
 import type { ContainerOptions } from "../spec/options.ts";
-import { whileFrozen } from "../detached/pause.ts";
+import { whileFrozen } from "../state/freeze.ts";
 import { type ContainerRecord, lowerOf, statusOf, writeRecord } from "../state/record.ts";
 import { withOfflineContainer } from "../state/offline_lock.ts";
 import { namesIn, readOwnership } from "../state/ownership.ts";

@@ -6,10 +6,22 @@
  * @module
  */
 
-import { isFrozen, thawGroups } from "../../cgroup/freezer.ts";
+import { freezeGroups, isFrozen, thawGroups } from "../../cgroup/freezer.ts";
 import { sleep } from "../../host/poll.ts";
-import { ownerIsAlive, readRecord } from "./record.ts";
+import { thawed } from "./errors.ts";
+import {
+  type ContainerRecord,
+  type ContainerStatus,
+  ownerIsAlive,
+  type Ownership,
+  readRecord,
+  statusOf,
+} from "./record.ts";
+import { requireRunning } from "./running.ts";
 import { clearFreeze, freezerOf, setFreezer, withMarks } from "./ownership.ts";
+
+/** State of a container as `ps` shows it. */
+export type ShownStatus = ContainerStatus | "paused";
 
 const POLL_MS = 5;
 
@@ -47,4 +59,38 @@ export function claimFreeze(containers: string, id: string, groups: readonly str
     setFreezer(containers, id);
     return true;
   });
+}
+
+/** Returns whether a running container is frozen, or about to be. Reads files only if it has control groups. */
+export function isPaused({ cgroups }: Pick<ContainerRecord, "cgroups">): boolean {
+  return cgroups.length > 0 && isFrozen(cgroups);
+}
+
+/** Returns the state of a container, with `paused` read from its control groups. */
+export function shownStatusOf(record: ContainerRecord, ownership: Ownership | undefined): ShownStatus {
+  const status = statusOf(record, ownership);
+  return status === "running" && isPaused(record) ? "paused" : status;
+}
+
+/**
+ * Runs `work` while all processes of a running container are frozen. A container that the user has paused stays paused; any
+ * other is thawed afterwards, by the next command if this process is killed meanwhile.
+ *
+ * @throws {ContainerError} `container-not-running`; `container-thawed` if it ran during the work.
+ * @throws {CgroupError} `freezer-missing`, `freeze-timeout`, or if a group cannot be created; the container runs then.
+ */
+export async function whileFrozen<T>(containers: string, record: ContainerRecord, work: () => T): Promise<T> {
+  const { id, cgroups } = requireRunning(containers, record).record;
+  const claimed = await claimFreeze(containers, id, cgroups);
+  try {
+    await freezeGroups(cgroups);
+    const result = work();
+    if (!isFrozen(cgroups)) throw thawed(id);
+    return result;
+  } finally {
+    if (claimed) {
+      thawGroups(cgroups);
+      clearFreeze(containers, id);
+    }
+  }
 }

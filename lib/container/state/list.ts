@@ -8,7 +8,7 @@ import { liveIds, standIn } from "./damaged.ts";
 import { type LogOptions, readLog, requireLog } from "./log.ts";
 import type { LogRecord } from "./log_format.ts";
 import { findContainer, listContainers } from "./names.ts";
-import { type ShownStatus, shownStatusOf } from "../detached/pause.ts";
+import { type ShownStatus, shownStatusOf } from "./freeze.ts";
 import { type ContainerRecord, type Elsewhere, isRunning, ownerIsAlive, readRecord } from "./record.ts";
 import { readOwnership } from "./ownership.ts";
 

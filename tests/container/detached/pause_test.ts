@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ContainerError, pause, run, type RunOptions, unpause } from "../../../mod.ts";
-import { isPaused, whileFrozen } from "../../../lib/container/detached/pause.ts";
+import { isPaused, whileFrozen } from "../../../lib/container/state/freeze.ts";
 import { processesOf } from "../../../lib/container/stats/processes.ts";
 import { readRecord } from "../../../lib/container/state/record.ts";
 import { reclaim } from "../../../lib/container/state/reclaim.ts";
