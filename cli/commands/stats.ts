@@ -10,7 +10,7 @@ import { findContainer, listContainers } from "../../lib/container/state/names.t
 import { type ContainerRecord, isRunning } from "../../lib/container/state/record.ts";
 import { makeSampler, type Sample } from "../../lib/container/stats/stats.ts";
 import { readOwnership } from "../../lib/container/state/ownership.ts";
-import { sleep } from "../../lib/host/clock.ts";
+import { sleep } from "../../lib/host/poll.ts";
 import { findFolders, type FolderOptions } from "../../lib/host/folders.ts";
 import { printableJson } from "../../lib/text/printable.ts";
 import { formatSize } from "../../lib/text/size.ts";

@@ -7,7 +7,7 @@
 
 import { flags } from "../../ffi/program/flags.ts";
 import { AT_FDCWD, close, openIn, readLinkAt, readNames, S_IF, statusAt } from "../../ffi/fs/fs.ts";
-import { breather } from "../host/clock.ts";
+import { breather } from "../host/breath.ts";
 import { measure } from "../tar/measure.ts";
 import { readTree, type TreePart } from "../tar/read_tree.ts";
 import { quoteName, type TarEntry } from "../tar/entry.ts";

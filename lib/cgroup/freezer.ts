@@ -6,7 +6,7 @@
 
 import { modeOf } from "../../ffi/fs/paths.ts";
 import { CgroupError } from "../errors.ts";
-import { sleep } from "../host/clock.ts";
+import { sleep } from "../host/poll.ts";
 import { groupPids } from "./remove.ts";
 import { isGone } from "./usage.ts";
 

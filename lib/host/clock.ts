@@ -1,11 +1,11 @@
 /**
- * Time: the current time as an ISO 8601 text, delays, and polling (`sleep`, `waitUntil`).
+ * The time now, as records and events have it.
  *
  * @module
  */
 
 const DAY = 86_400_000;
-// In a Gregorian cycle of 400 years, and from its beginning, the 1st of March of the year 0, to 1970.
+// Of 400 years, and from the 1st of March of the year 0, on which they begin, to 1970.
 const DAYS_OF_ERA = 146_097, DAYS_TO_1970 = 719_468;
 
 /** Returns the date of a day since 1970, in the proleptic Gregorian calendar. Its years are counted from March. */
@@ -38,49 +38,4 @@ export function isoTime(milliseconds: number): string {
 /** Returns the current time as {@linkcode isoTime} formats it. */
 export function now(): string {
   return isoTime(Date.now());
-}
-
-/** Resolves after `milliseconds`, or as soon as `signal` is aborted. */
-export async function sleep(milliseconds = 0, signal?: AbortSignal): Promise<void> {
-  if (signal?.aborted) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const wake = (): void => resolve();
-  const timer = setTimeout(wake, milliseconds);
-  signal?.addEventListener("abort", wake);
-  await promise;
-  clearTimeout(timer);
-  signal?.removeEventListener("abort", wake);
-}
-
-/**
- * Calls `poll` every `interval` milliseconds until its result is truthy or `timeout` milliseconds have passed. Returns the
- * last result.
- */
-export async function waitUntil<T>(
-  poll: () => T | Promise<T>,
-  { timeout = Infinity, interval = 5 }: { timeout?: number; interval?: number } = {},
-): Promise<T> {
-  const deadline = performance.now() + timeout;
-  for (;;) {
-    const result = await poll();
-    if (result || performance.now() >= deadline) return result;
-    await sleep(interval);
-  }
-}
-
-/** How long work may keep signals, timers and other tasks of its thread waiting, in milliseconds. */
-const BREATH_MS = 20;
-
-/**
- * Returns a function for long work to call again and again: from time to time it lets other tasks of the thread run, such
- * as signal handlers, and throws the reason of `signal` if that has been aborted.
- */
-export function breather(signal?: AbortSignal): () => Promise<void> | undefined {
-  let since = performance.now();
-  const pause = async (): Promise<void> => {
-    await sleep();
-    signal?.throwIfAborted();
-    since = performance.now();
-  };
-  return () => performance.now() - since < BREATH_MS ? undefined : pause();
 }

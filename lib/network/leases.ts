@@ -16,7 +16,7 @@ import { readLink, readOwnFile } from "../../ffi/fs/paths.ts";
 import { findLink } from "../../ffi/netlink/rtnetlink.ts";
 import { isAlive, type ProcessIdentity } from "../host/process_identity.ts";
 import { InputError, messageOf, NetworkError } from "../errors.ts";
-import { waitUntil } from "../host/clock.ts";
+import { waitUntil } from "../host/poll.ts";
 import { addressAt, contains, formatAddress, offsetIn, parseAddress, sameAddress, sizeOf } from "../text/address.ts";
 import type { Bridge } from "./bridge.ts";
 import { checkHostAddress } from "./definition.ts";

@@ -9,7 +9,7 @@ import { randomBytes } from "../../ffi/process/random.ts";
 import { findLink } from "../../ffi/netlink/rtnetlink.ts";
 import { isAlive, isUnseen } from "../host/process_identity.ts";
 import { InputError, NetworkError } from "../errors.ts";
-import { waitUntil } from "../host/clock.ts";
+import { waitUntil } from "../host/poll.ts";
 import { findFolders, type FolderOptions } from "../host/folders.ts";
 import { addressAt, type Cidr, formatAddress, formatCidr, overlap, parseAddress } from "../text/address.ts";
 import { findNetwork } from "./bridge.ts";

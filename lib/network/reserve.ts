@@ -9,7 +9,7 @@ import { findLink, listLinks, newRateLimit, setHairpin } from "../../ffi/netlink
 import type { ProcessIdentity } from "../host/process_identity.ts";
 import { SAMPLE, some } from "../host/sample.ts";
 import { NetworkError } from "../errors.ts";
-import { sleep } from "../host/clock.ts";
+import { sleep } from "../host/poll.ts";
 import { lazy } from "../lazy.ts";
 import type { FileSpec, InterfaceSpec, NetworkSpec } from "../program/spec.ts";
 import { formatCidr, parseAddress } from "../text/address.ts";

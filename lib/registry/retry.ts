@@ -5,7 +5,7 @@
  */
 
 import { ImageError } from "../errors.ts";
-import { sleep } from "../host/clock.ts";
+import { sleep } from "../host/poll.ts";
 
 /** Time and chance, so that tests can do without. */
 export interface Clock {

@@ -5,7 +5,7 @@
  */
 
 import { AT_FDCWD, close, lock, statusAt } from "../../ffi/fs/fs.ts";
-import { sleep } from "../host/clock.ts";
+import { sleep } from "../host/poll.ts";
 import { failedWith, openDirectory, removeTree } from "../tar/tree.ts";
 
 const POLL_MS = 20;

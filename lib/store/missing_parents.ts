@@ -23,7 +23,7 @@ import {
 } from "../../ffi/fs/fs.ts";
 import { getXattr, listXattrs, setXattr } from "../../ffi/fs/xattrs.ts";
 import { flags } from "../../ffi/program/flags.ts";
-import { breather } from "../host/clock.ts";
+import { breather } from "../host/breath.ts";
 import { impliedFolder, layerFolder, readLayer } from "./layer_paths.ts";
 import { lockFolder, TEMPORARY } from "./locked_directory.ts";
 import { type ImageDocuments, isReadOnly } from "./store.ts";

@@ -18,7 +18,7 @@ import { AT_FDCWD, chmodAt, close, lock, openAt, SystemError } from "../../ffi/f
 import { flags } from "../../ffi/program/flags.ts";
 import { modeOf, readLink, readOwnFile, replaceFile } from "../../ffi/fs/paths.ts";
 import { ImageError } from "../errors.ts";
-import { waitUntil } from "../host/clock.ts";
+import { waitUntil } from "../host/poll.ts";
 import {
   type Descriptor,
   digestOf,

@@ -5,7 +5,6 @@
  */
 
 import { freezeGroups, isFrozen, thawGroups } from "../../cgroup/freezer.ts";
-import { ContainerError } from "../../errors.ts";
 import { notPaused, paused } from "../state/errors.ts";
 import { recordEvent } from "../state/event.ts";
 import { isPaused, withFreezeLock } from "../state/freeze.ts";
@@ -17,7 +16,7 @@ import { findContainer } from "../state/names.ts";
  *
  * @param query Its name, id or a unique prefix of its id.
  * @throws {ContainerError} `container-not-found`, `container-not-running`, `container-paused`.
- * @throws {CgroupError} as {@linkcode whileFrozen} does.
+ * @throws {CgroupError} as `whileFrozen` does.
  */
 export async function pauseContainer(containers: string, query: string): Promise<void> {
   const { record } = requireRunning(containers, findContainer(containers, query)), { id, cgroups } = record;

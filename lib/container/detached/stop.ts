@@ -10,7 +10,7 @@ import { SIGKILL, SIGTERM } from "../../../ffi/process/process.ts";
 import { flags } from "../../../ffi/program/flags.ts";
 import { removeGroups } from "../../cgroup/remove.ts";
 import { ContainerError } from "../../errors.ts";
-import { waitUntil } from "../../host/clock.ts";
+import { waitUntil } from "../../host/poll.ts";
 import { findFolders, type FolderOptions } from "../../host/folders.ts";
 import { lazy } from "../../lazy.ts";
 import { signalNumber } from "../../host/signals.ts";

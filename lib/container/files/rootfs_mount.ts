@@ -11,7 +11,7 @@ import { flags } from "../../../ffi/program/flags.ts";
 import { AT_FDCWD, close, openAt, openMount } from "../../../ffi/fs/fs.ts";
 import { reapNow } from "../../../ffi/process/process.ts";
 import { ContainerError, InputError } from "../../errors.ts";
-import { sleep } from "../../host/clock.ts";
+import { sleep } from "../../host/poll.ts";
 import { failedWith } from "../../tar/tree.ts";
 import { compileView, VIEW, type View } from "../../program/detached_mount.ts";
 import type { BindMount } from "../../program/spec.ts";

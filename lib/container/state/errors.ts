@@ -54,6 +54,16 @@ export function notPaused(id: string): ContainerError {
   return failure("not-paused", id, `container ${id} is not paused`);
 }
 
+/** Creates the error for a container that ran while its files were copied. */
+export function thawed(id: string): ContainerError {
+  return failure(
+    "thawed",
+    id,
+    `cannot copy the files of container ${id}: it was stopped or unpaused meanwhile`,
+    "try again",
+  );
+}
+
 const PLACES: Readonly<Record<Elsewhere, string>> = {
   namespace: "in another PID or time namespace of this machine",
   machine: "on another machine",

@@ -7,7 +7,8 @@
  */
 
 import { freezeGroups, isFrozen, thawGroups } from "../../cgroup/freezer.ts";
-import { ContainerError } from "../../errors.ts";
+import { sleep } from "../../host/poll.ts";
+import { thawed } from "./errors.ts";
 import {
   type ContainerRecord,
   type ContainerStatus,
@@ -16,11 +17,10 @@ import {
   readRecord,
   statusOf,
 } from "./record.ts";
-import { sleep } from "../../host/clock.ts";
 import { requireRunning } from "./running.ts";
 import { clearFreeze, freezerOf, setFreezer, withMarks } from "./ownership.ts";
 
-/** What a container is doing, as people are told. */
+/** State of a container as `ps` shows it. */
 export type ShownStatus = ContainerStatus | "paused";
 
 const POLL_MS = 5;
@@ -61,38 +61,34 @@ function claimFreeze(containers: string, id: string, groups: readonly string[]):
   });
 }
 
-/** Whether a container that runs is frozen, or about to be. Looks only where it has control groups. */
+/** Returns whether a running container is frozen, or about to be. Reads files only if it has control groups. */
 export function isPaused({ cgroups }: Pick<ContainerRecord, "cgroups">): boolean {
   return cgroups.length > 0 && isFrozen(cgroups);
 }
 
-/** What a container is doing now, asking the kernel whether it is paused. */
-export function shownStatusOf(record: ContainerRecord, liveness: Ownership | undefined): ShownStatus {
-  const status = statusOf(record, liveness);
+/** Returns the state of a container, with `paused` read from its control groups. */
+export function shownStatusOf(record: ContainerRecord, ownership: Ownership | undefined): ShownStatus {
+  const status = statusOf(record, ownership);
   return status === "running" && isPaused(record) ? "paused" : status;
 }
 
 /**
- * Does `work` while all processes of a container that runs are frozen. One that the user has paused stays so; any other
- * runs again then, also when this process is killed meanwhile: at the next command.
+ * Runs `work` while all processes of a running container are frozen. A container that the user has paused stays paused; any
+ * other is thawed afterwards, by the next command if this process is killed meanwhile.
  *
  * @throws {ContainerError} `container-not-running`; `container-thawed` if it ran during the work.
- * @throws {CgroupError} `freezer-missing`, `freeze-timeout`, or if a group cannot be made; everything runs then.
+ * @throws {CgroupError} `freezer-missing`, `freeze-timeout`, or if a group cannot be created; the container runs then.
  */
 export async function whileFrozen<T>(containers: string, record: ContainerRecord, work: () => T): Promise<T> {
   const { id, cgroups } = requireRunning(containers, record).record;
-  const ours = await claimFreeze(containers, id, cgroups);
+  const claimed = await claimFreeze(containers, id, cgroups);
   try {
     await freezeGroups(cgroups);
     const result = work();
-    if (isFrozen(cgroups)) return result;
-    throw new ContainerError(`container ${id} was stopped, or let run again, while it was copied`, {
-      code: "container-thawed",
-      facts: { id },
-      hint: "try again",
-    });
+    if (!isFrozen(cgroups)) throw thawed(id);
+    return result;
   } finally {
-    if (ours) {
+    if (claimed) {
       thawGroups(cgroups);
       clearFreeze(containers, id);
     }

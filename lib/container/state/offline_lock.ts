@@ -7,7 +7,7 @@
 import { Fd } from "../../../ffi/fs/fd.ts";
 import { AT_FDCWD, lock, openAt } from "../../../ffi/fs/fs.ts";
 import { flags } from "../../../ffi/program/flags.ts";
-import { waitUntil } from "../../host/clock.ts";
+import { waitUntil } from "../../host/poll.ts";
 import { failedWith } from "../../tar/tree.ts";
 import { lazy } from "../../lazy.ts";
 import { removedMeanwhile, requireVisibleOwner, stillRunning } from "./errors.ts";

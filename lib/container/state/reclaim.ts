@@ -5,7 +5,8 @@
  */
 
 import { SIGKILL } from "../../../ffi/process/process.ts";
-import { now, waitUntil } from "../../host/clock.ts";
+import { now } from "../../host/clock.ts";
+import { waitUntil } from "../../host/poll.ts";
 import { thawGroups } from "../../cgroup/freezer.ts";
 import { killGroup, removeGroups } from "../../cgroup/remove.ts";
 import { messageOf } from "../../errors.ts";

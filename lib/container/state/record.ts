@@ -17,18 +17,18 @@ import type { RecordedOptions } from "../options.ts";
 import { recordFault } from "./record_check.ts";
 import { type MonitorState, readState } from "./monitor_state.ts";
 
-/** Where a process that we cannot see has a container: in another namespace of this machine, or on another machine. */
+/** Location of a process that this process cannot see: in another namespace, or on another machine. */
 export type Elsewhere = "namespace" | "machine";
 
-/** Whose a container is while something happens with it. */
+/** Ownership of a container while it is created, runs or is removed. */
 export interface Ownership {
-  /** The process that makes, holds or removes it; it does not outlive it. */
+  /** The process that creates, runs or removes it; it does not outlive that process. */
   readonly owner: ProcessIdentity;
   /** The container's first process, once it runs. */
   readonly process?: ProcessIdentity;
-  /** Where the owner is, if that is alive and we cannot see it. Default: we can. */
+  /** Where the owner is, if it is alive and this process cannot see it. Default: here. */
   readonly elsewhere?: Elsewhere;
-  /** Whether one of the marks says nothing, so that nobody knows. */
+  /** Whether one of the marks is invalid, so that the owner is unknown. */
   readonly damaged?: true;
 }
 
@@ -105,12 +105,12 @@ export type ContainerStatus = "created" | "running" | "restarting" | "exited" | 
 
 const FILE = "container.json";
 
-/** Whether the owner of something may still live. */
+/** Returns whether the owner may still be alive. */
 export function ownerIsAlive({ owner, elsewhere, damaged }: Ownership): boolean {
   return elsewhere !== undefined || damaged === true || isAlive(owner);
 }
 
-/** Whether we see the container's first process, and it still lives. */
+/** Returns whether the container's first process is visible and alive. */
 export function isRunning({ process }: Ownership): boolean {
   return process !== undefined && isAlive(process);
 }

@@ -7,7 +7,7 @@
 
 import { namespaceOf } from "../../../ffi/process/namespaces.ts";
 import { type BlockIo, blockIoOf, cpuSecondsOf, memoryOf, tasksIn } from "../../cgroup/usage.ts";
-import { sleep } from "../../host/clock.ts";
+import { sleep } from "../../host/poll.ts";
 import { findContainer } from "../state/names.ts";
 import { requireRunning, type Running } from "../state/running.ts";
 import { blockIoOfProcess, memoryOfProcess, type NetworkIo, networkIoOf, statOf } from "./process_usage.ts";

@@ -323,7 +323,7 @@ Deno.test("a policy that makes no sense for a container is refused, and nothing 
   };
   const removed = await runShell(world, "sleep 1000", ...NONE, "--rm");
   const { cgroups } = await inspect(world, removed);
-  assert.match(await update("always", removed, "--pids-limit", "50"), /removed at its end/);
+  assert.match(await update("always", removed, "--pids-limit", "50"), /--rm and --restart cannot be combined/);
   assert.deepEqual((await inspect(world, removed)).cgroups, cgroups);
   const kept = await runShell(world, "sleep 1000", ...NONE);
   assert.match(await update("sometimes", kept), /no, on-failure/);

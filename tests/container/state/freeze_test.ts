@@ -214,7 +214,7 @@ Deno.test("a fork whose original is let run while it copies fails and says so", 
     child.kill("SIGCONT");
     const { code, stderr } = await child.output();
     assert.equal(code, 125);
-    assert.match(new TextDecoder().decode(stderr), /was stopped, or let run again, while it was copied/);
+    assert.match(new TextDecoder().decode(stderr), /it was stopped or unpaused meanwhile/);
     assert.equal(stateOf(world, id).status, "exited");
     assert.deepEqual((await world.cli(["gc"])).code, 0);
     assert.deepEqual(layersOf(world), []);

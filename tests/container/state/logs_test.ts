@@ -237,7 +237,7 @@ Deno.test("a container without a log says why, and what to do", async () => {
   await using world = makeWorld();
   const cases: [name: string, words: string[], reason: RegExp][] = [
     ["front", ["run", "--name", "front"], /front has no log: it was run attached[^]*sauropod start front/],
-    ["none", ["run", "-d", "--log-driver", "none", "--name", "none"], /none has no log: it was made without one/],
+    ["none", ["run", "-d", "--log-driver", "none", "--name", "none"], /none has no log: it was created without one/],
     ["new", ["create", "--name", "new"], /new has no log: it has not been started yet[^]*sauropod start new/],
   ];
   for (const [name, words, reason] of cases) {
