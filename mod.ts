@@ -62,7 +62,7 @@ export type { ContainerEvent } from "./lib/container/state/event.ts";
 export type { EventOptions } from "./lib/container/state/events.ts";
 export type { LogLoss, LogOptions } from "./lib/container/state/log.ts";
 export type { LogRecord, LogStream } from "./lib/container/state/log_format.ts";
-export type { ContainerRecord, ContainerStatus, Detached, EndRecord } from "./lib/container/state/record.ts";
+export type { ContainerRecord, ContainerStatus, Detached, Elsewhere, EndRecord } from "./lib/container/state/record.ts";
 export type { Health, MonitorState } from "./lib/container/state/monitor_state.ts";
 export type { RecordedOptions } from "./lib/container/spec/recorded_options.ts";
 export type { ExecOptions, ExecOutput, ExecProcess } from "./lib/container/attached/exec.ts";

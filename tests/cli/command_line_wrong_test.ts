@@ -25,12 +25,16 @@ const WRONG = [
   ["stop --time=\n web", `--time \\n: "\\n" is not a number`, "Time before it is killed; …"],
   ["logs web --tail", "--tail needs a value: N", "Number of lines from the end [default: all]"],
   ["logs -n", "--tail needs a value: N", "Number of lines from the end [default: all]"],
-  ["create -i --name web alpine", "--images --name: that is no folder", "docker's -i is --interactive here, or -it"],
-  ["run --memory", "--memory needs a value: SIZE", "Memory at most, with b, k, m or g"],
+  [
+    "create -i --name web alpine",
+    '--images --name: invalid directory "--name"',
+    "write docker's -i as --interactive, or as -it",
+  ],
+  ["run --memory", "--memory needs a value: SIZE", "Limit memory, with b, k, m or g"],
   ["logs --follow=perhaps web", `--follow perhaps: "perhaps" is not true or false`, "Follow the log while …"],
   ["run --rm=perhaps host", `--rm perhaps: "perhaps" is not true or false`, "Remove the container when it exits"],
   ["stop -t x web", `--time x: "x" is not a number`, "Time before it is killed; …"],
-  ["run --cpus x host", `--cpus x: "x" is not a number`, "CPU time at most, in CPUs"],
+  ["run --cpus x host", `--cpus x: "x" is not a number`, "Limit CPU time to N CPUs"],
   ["update --memory x web", `--memory x: "x" is not a size`, "Write a number and a unit, like 512k, 64m or 1.5g."],
   ["run --memory x host", `--memory x: "x" is not a size`, "Write a number and a unit, like 512k, 64m or 1.5g."],
   ["build --pull maybe .", `--pull maybe: "maybe" is not always, missing or never`, "Pull the image: always, …"],
@@ -122,7 +126,7 @@ Deno.test("a file that is not there or cannot be read is named, with why", async
     [["export", "-o", `${missing}/x.tar`, "web"], `${missing}/x.tar: there is no such file or folder`],
     [["export", "-o", folder, "web"], `${folder}: it is a folder`],
     [["images", "build", "-f", missing, folder], `there is no ${missing}`],
-    [["cp", missing, "web:/"], `there is no "${missing}"`],
+    [["cp", missing, "web:/"], `no such file or directory: "${missing}"`],
     [["images", "build", "-f", folder, folder], `${folder} cannot be read: it is a folder`],
   ];
   assert.equal((await world.cli(["--name", "web", "--network", "none", "busybox", "true"])).code, 0);

@@ -271,7 +271,7 @@ Deno.test("sauropod apply shows, asks, and writes to this machine what a contain
   Deno.writeTextFileSync(`${here}/old`, "changed meanwhile");
   const conflict = await world.cli(["apply", "--yes", "try", here]);
   assert.equal(conflict.code, 1);
-  assert.match(conflict.stderr, /^conflict: .*\/old: it was changed here meanwhile\nsauropod: nothing was written\n/m);
+  assert.match(conflict.stderr, /^conflict: .*\/old: changed on the host meanwhile\nsauropod: nothing was written\n/m);
   assert.equal(Deno.readTextFileSync(`${here}/gone`), "gone");
 
   const forced = await world.cli(["apply", "--yes", "--force", "try", here]);
@@ -313,9 +313,7 @@ Deno.test("a device, FIFO or socket of this machine is not replaced nor removed,
     assert.equal(applied, false);
     assert.deepEqual(
       conflicts.filter(({ forcible }) => !forcible).map(({ path, reason }) => `${path}: ${reason}`),
-      ["fifo", "gone", "null"].map((name) =>
-        `/opt/${name}: it is a device, FIFO or socket here, which is not replaced`
-      ),
+      ["fifo", "gone", "null"].map((name) => `/opt/${name}: a device, FIFO or socket on the host is not replaced`),
     );
   }
   await write(box, path, { paths: ["/opt/fine"] });

@@ -152,7 +152,11 @@ Deno.test("a fork in this process ends with its scope, and the original may go b
 Deno.test("fork of a running container keeps holes at the end of files, and owners above 2^31", async () => {
   await inWorld(async (world, options) => {
     await runDetached("busybox", SLEEP, { ...options, name: "a" });
-    await say(world, "a", "echo x >/holes; dd if=/dev/null of=/holes bs=1 seek=3G 2>/dev/null; chown 4000000000 /holes");
+    await say(
+      world,
+      "a",
+      "echo x >/holes; dd if=/dev/null of=/holes bs=1 seek=3G 2>/dev/null; chown 4000000000 /holes",
+    );
     await forkDetached("a", [], { ...options, name: "b" });
     assert.equal(await say(world, "b", "stat -c '%s %u' /holes"), "3221225472 4000000000\n");
   });
