@@ -10,7 +10,7 @@ import type { FolderOptions } from "../../host/folders.ts";
 /** Connection of a standard stream, as in `Deno.Command`. */
 export type StreamOption = "piped" | "inherit" | "null";
 
-/** When to pull an image. */
+/** Pull policy of images. */
 export type PullPolicy = "always" | "missing" | "never";
 
 /** Health check of a detached container. */
@@ -31,7 +31,7 @@ export interface HealthCheck {
 export interface ContainerOptions extends FolderOptions {
   /** Entry point, executed with the command as its arguments; empty for none. Default: the image's. */
   entrypoint?: string | readonly string[];
-  /** When to pull the image: always, if it is missing, or never. Default: `missing`. */
+  /** Pull policy: `always`, `missing` or `never`. Default: `missing`. */
   pull?: PullPolicy;
   /** Platform of the image as `OS/ARCHITECTURE[/VARIANT]`. Default: the host's. */
   platform?: string;

@@ -84,10 +84,8 @@ export function withNetwork({ spec }: Plan, place: NetworkReservation | undefine
 }
 
 /**
- * Does `work`, with an address on each network if the container asks for bridged ones. With `apart` another process
- * holds its ports.
- *
- * @throws whatever `withPlace` throws.
+ * Runs `work` while network addresses and ports are reserved for the container. With `apart` another process holds its
+ * ports. Throws as `withPlace`.
  */
 export async function withNetworkReservation<T>(
   { spec: { id }, containers, options }: Plan,
