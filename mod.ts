@@ -10,14 +10,14 @@
  * await using box = await run("alpine", ["sh"], { stdin: "piped", stdout: "piped" });
  * ```
  *
- * Needs Linux, root and `deno run -A`. See the README for what it promises.
+ * Needs Linux, root and `deno run -A`. See the README for its guarantees.
  *
  * @module
  */
 
 /**
- * Loads at once what is otherwise loaded when it is first needed, such as unpacking and control groups: for programs
- * that must not read files later. It also shows those modules to `deno cache` and `deno vendor`.
+ * Loads all modules that are otherwise loaded on first use, such as unpacking and control groups: for programs that
+ * cannot read files later. It also shows these modules to `deno cache` and `deno vendor`.
  */
 export async function preload(): Promise<void> {
   await import("./lib/preload.ts");

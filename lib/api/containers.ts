@@ -1,5 +1,5 @@
 /**
- * The life of containers, for scripts: also of those that run elsewhere, or do not run.
+ * API of container lifecycles: run, create, start, exec, stop, fork, remove.
  *
  * @module
  */
@@ -16,8 +16,8 @@ import { lazy } from "../lazy.ts";
 import { type ContainerReference, queryOf } from "./reference.ts";
 
 /**
- * Makes a container of `image` but for its command, so that it starts in a moment when the command is known: about a
- * millisecond, for what {@linkcode run} takes two. All options are as there; streams, user and limits are settled now.
+ * Prepares a container of `image` for a command that is given later and then starts in about half the time of
+ * {@linkcode run}. Options are those of `run`; streams, user and limits are fixed now.
  *
  * ```ts
  * import { prepare } from "./mod.ts";
@@ -27,7 +27,7 @@ import { type ContainerReference, queryOf } from "./reference.ts";
  * const { stdout } = await container.output();
  * ```
  *
- * @throws whatever `run` throws, but for its command.
+ * @throws as `run`, except errors of the command.
  */
 export async function prepare(image: string, options: RunOptions = {}): Promise<PreparedContainer> {
   const { prepare } = await lazy.ahead();
@@ -35,10 +35,10 @@ export async function prepare(image: string, options: RunOptions = {}): Promise<
 }
 
 /**
- * Runs one more command in a running container, in all of its namespaces and control groups, with its user and
- * capabilities unless asked otherwise. The standard streams are as with `run`. Call it on the main thread.
+ * Runs an additional command in a running container: in all its namespaces and control groups, by default with its user
+ * and capabilities. The standard streams are those of `run`. Call it on the main thread.
  *
- * @throws {InputError} for options that make no sense.
+ * @throws {InputError} for invalid options.
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-not-running`.
  * @throws {SpawnError} if the command could not be executed.
  */
@@ -52,10 +52,10 @@ export async function exec(
 }
 
 /**
- * Runs a command in a new container that outlives this process. Returns the container's id when the command has been
- * executed. What the command writes goes to the container's log. Call it on the main thread.
+ * Runs a command in a new detached container, which outlives this process. Returns the container ID when the command has
+ * been executed. Its output goes to the container's log. Call it on the main thread.
  *
- * @throws whatever `run` throws; nothing is left then.
+ * @throws as `run`; nothing remains then.
  */
 export async function runDetached(
   image: string,
@@ -67,9 +67,9 @@ export async function runDetached(
 }
 
 /**
- * Makes a container that can be started. Returns its id.
+ * Creates a container without starting it. Returns its ID.
  *
- * @throws whatever `run` throws; nothing is left then.
+ * @throws as `run`; nothing remains then.
  */
 export async function create(
   image: string,
@@ -81,12 +81,12 @@ export async function create(
 }
 
 /**
- * Starts a container that has been made or has ended, with all that was asked when it was made. It outlives this
- * process. Resolves when the command has been executed. Call it on the main thread.
+ * Starts a created or exited container, detached, with the options it was created with. Resolves when the command has been
+ * executed. Call it on the main thread.
  *
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-running`.
  * @throws {ImageError} `image-gone`.
- * @throws whatever `run` throws. The container is as before then.
+ * @throws as `run`. The container is unchanged then.
  */
 export async function start(container: ContainerReference, options: FolderOptions = {}): Promise<void> {
   const { start } = await lazy.start();
@@ -94,13 +94,12 @@ export async function start(container: ContainerReference, options: FolderOption
 }
 
 /**
- * Runs a command, by default the same, in a new container whose files are those of another one as they are now,
- * copy-on-write. Options that are not given are the other's, but for its name and what only one container can have, such
- * as published ports. The other goes on undisturbed; if it runs it is frozen while what it has changed is copied, if not
- * the fork takes the same time whatever its size. Call it on the main thread.
+ * Runs a command, by default the same, in a copy-on-write clone of a container. Options that are not given are those of
+ * the original, except its name and options that two containers cannot share, such as published ports. A running original
+ * is frozen while its changes are copied; the fork of a stopped one takes constant time. Call it on the main thread.
  *
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-busy`.
- * @throws whatever `run` throws.
+ * @throws as `run`.
  */
 export async function fork(
   container: ContainerReference,
@@ -116,9 +115,9 @@ export async function fork(
 }
 
 /**
- * Makes a fork as {@linkcode fork} does, which outlives this process. Returns its id.
+ * Forks a container as {@linkcode fork} does, detached. Returns the ID of the fork.
  *
- * @throws whatever `fork` throws.
+ * @throws as `fork`.
  */
 export async function forkDetached(
   container: ContainerReference,
@@ -131,7 +130,7 @@ export async function forkDetached(
 }
 
 /**
- * Ends a running container: asks it to, and kills it if it does not. It is not started again.
+ * Stops a running container: sends its stop signal, and kills it after a timeout. It is not restarted.
  *
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`.
  * @throws {InputError} `unknown-signal`.
@@ -142,9 +141,9 @@ export async function stop(container: ContainerReference, options: StopOptions =
 }
 
 /**
- * Ends a container and starts it again.
+ * Stops a container and starts it again.
  *
- * @throws whatever {@linkcode stop} and {@linkcode start} throw.
+ * @throws as {@linkcode stop} and {@linkcode start}.
  */
 export async function restart(container: ContainerReference, options: StopOptions = {}): Promise<void> {
   const { restart } = await lazy.stop();
@@ -153,7 +152,7 @@ export async function restart(container: ContainerReference, options: StopOption
 
 /**
  * Sends a signal, by name or number, to the first process of a running container. Default: SIGKILL, after which it is not
- * started again.
+ * restarted.
  *
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `container-not-running`.
  * @throws {InputError} `unknown-signal`.
@@ -168,10 +167,11 @@ export async function kill(
 }
 
 /**
- * Waits until a container has ended for good, and returns its exit code: that of its last run, if it does not run.
+ * Waits until a container has exited and will not be restarted. Returns its exit status: of its last run, if it is not
+ * running.
  *
- * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `not-started`; `exit-code-unknown` if it was
- * removed at its end by the process that ran it.
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `not-started`; `exit-code-unknown` if the process
+ * that ran it has removed it.
  */
 export async function wait(container: ContainerReference, options: FolderOptions = {}): Promise<number> {
   const { wait } = await lazy.stop();
@@ -189,7 +189,7 @@ export async function remove(container: ContainerReference, options: RemoveOptio
 }
 
 /**
- * Gives a container another name.
+ * Renames a container.
  *
  * @throws {InputError} `bad-name`.
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`, `name-taken`.

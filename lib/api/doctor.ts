@@ -1,5 +1,5 @@
 /**
- * What this kernel, its control groups and this user can do, and what follows from each gap.
+ * Doctor: prerequisites of the host (kernel, control groups, user), and the consequence of each gap.
  *
  * @module
  */
@@ -13,15 +13,15 @@ import { messageOf } from "../errors.ts";
 import type { Folders } from "../host/folders.ts";
 import { missingFeatures, type NetworkFeature } from "../network/probe.ts";
 
-/** One thing that was looked at. */
+/** One finding. */
 export interface Finding {
-  /** What was looked at. */
+  /** The subject. */
   what: string;
-  /** Whether it is there. */
+  /** Whether it is available. */
   ok: boolean;
-  /** What was found. */
+  /** The present state. */
   found: string;
-  /** What does not work because of it; empty if all does. */
+  /** The consequence of a gap; empty if there is none. */
   consequence: string;
 }
 
@@ -59,7 +59,7 @@ const NEEDED_CALLS = [
   ["open_tree", "no volumes"],
   ["mount_setattr", "no read-only volumes"],
   ["close_range", "no containers"],
-  ["openat2", "no look into images"],
+  ["openat2", "no paths in images"],
 ] as const;
 
 const NAMESPACES = ["mnt", "uts", "pid", "ipc", "net", "cgroup"] as const;
@@ -168,7 +168,7 @@ function passedOver({ passedOver, images, containers }: Folders): Finding[] {
   ];
 }
 
-/** Looks at everything, and runs one container of the image `host`. */
+/** Examines the host, and runs one container of the image `host`. */
 export async function examine(folders: Folders): Promise<Finding[]> {
   return [
     ...user(),

@@ -1,5 +1,5 @@
 /**
- * The files of containers, for scripts.
+ * API of container files: cp, export, diff, apply.
  *
  * @module
  */
@@ -13,10 +13,10 @@ import { lazy } from "../lazy.ts";
 import { type ContainerReference, queryOf } from "./reference.ts";
 
 /**
- * Copies files into a container, whether it runs or not, by the rules of `docker cp`: `source` is a path of this machine,
- * or the bytes of a tar archive, perhaps compressed, which is unpacked in the folder `target`.
+ * Copies files into a running or stopped container, by the rules of `docker cp`: `source` is a path on the host, or the
+ * bytes of a tar archive, compressed or not, which is unpacked into the directory `target`.
  *
- * @throws {InputError} for `source`, {@linkcode ContainerError} for the container and `target`; their `code` says why.
+ * @throws {InputError} for `source`, {@linkcode ContainerError} for the container and `target`, with a `code`.
  */
 export async function copyTo(
   container: ContainerReference,
@@ -29,10 +29,10 @@ export async function copyTo(
 }
 
 /**
- * Copies files of a container to this machine, by the rules of `docker cp`. What they are called and where their links
- * lead cannot make it write anywhere but at `target`.
+ * Copies files from a container to the host, by the rules of `docker cp`. Neither their names nor their links can make it
+ * write outside `target`.
  *
- * @throws {ContainerError} for the container and `source`, {@linkcode InputError} for `target`; their `code` says why.
+ * @throws {ContainerError} for the container and `source`, {@linkcode InputError} for `target`, with a `code`.
  */
 export async function copyFrom(
   container: ContainerReference,
@@ -45,8 +45,8 @@ export async function copyFrom(
 }
 
 /**
- * Writes a tar archive to `output`, which stays open: of the path `source` of a container, or by default of all its files
- * without what is mounted in it.
+ * Writes a tar archive to `output`, which stays open: of the path `source` in a container, by default of all its files
+ * without mounts.
  *
  * @throws {ContainerError} as {@linkcode copyFrom}.
  */
@@ -54,7 +54,7 @@ export async function exportTar(
   container: ContainerReference,
   output: WritableStream<Uint8Array<ArrayBuffer>>,
   options: CopyFileOptions & {
-    /** The path. Default: everything. */
+    /** The path. Default: the root, without mounts. */
     source?: string;
   } = {},
 ): Promise<void> {
@@ -63,9 +63,9 @@ export async function exportTar(
 }
 
 /**
- * What a container has changed in its image's files, by path.
+ * Returns the changes of a container relative to its image, by path.
  *
- * @throws {ContainerError} if there is no such container, or its image is gone.
+ * @throws {ContainerError} if the container does not exist, or its image is gone.
  */
 export async function changes(container: ContainerReference, options: FolderOptions = {}): Promise<Change[]> {
   const { changes } = await lazy.files();
@@ -73,10 +73,10 @@ export async function changes(container: ContainerReference, options: FolderOpti
 }
 
 /**
- * Writes what a container of the image `host` has changed to this machine: each file at once or not at all, and nothing
- * if something that would be touched was changed here since the container was made. It must have ended.
+ * Writes the changes of a container of the image `host` to the host: each file atomically, and nothing if a file that
+ * would be written has changed on the host since the container was created. The container must have exited.
  *
- * @throws {ContainerError} if it is of another image or runs, or if something could not be written.
+ * @throws {ContainerError} if it is of another image or running, or if a file cannot be written.
  */
 export async function apply(
   container: ContainerReference,

@@ -1,5 +1,5 @@
 /**
- * Images, for scripts.
+ * API of images: pull, push, build, import, load, save, tag, commit.
  *
  * @module
  */
@@ -17,11 +17,11 @@ import type { StoredImage } from "../store/store.ts";
 import { lazy } from "../lazy.ts";
 
 /**
- * Pulls an image from a registry: downloads, verifies and unpacks what is missing.
+ * Pulls an image from a registry: downloads, verifies and unpacks missing layers.
  *
  * @param name A reference, such as `alpine:3.20` or `ghcr.io/owner/name@sha256:…`.
- * @throws {InputError} if `name` is no reference.
- * @throws {ImageError} for everything that is wrong with the image or its registry. What was downloaded is kept.
+ * @throws {InputError} if `name` is not a reference.
+ * @throws {ImageError} for errors of the image or its registry. Downloaded blobs are kept.
  */
 export async function pullImage(name: string, options: PullOptions & FolderOptions = {}): Promise<StoredImage> {
   const { pullImage } = await lazy.pull();
@@ -31,25 +31,25 @@ export async function pullImage(name: string, options: PullOptions & FolderOptio
 /**
  * Pushes a stored image to a registry. Returns the digest of its manifest.
  *
- * @param name Its name, or the beginning of its digest.
- * @throws {ImageError} if there is no such image, or the registry refuses it.
+ * @param name Its name, or a prefix of its digest.
+ * @throws {ImageError} if the image does not exist, or the registry refuses it.
  */
 export async function pushImage(name: string, options: PushOptions & FolderOptions = {}): Promise<string> {
   const { pushImage } = await lazy.push();
   return pushImage(name, findFolders(options).images, options);
 }
 
-/** The stored images, by name: what was pulled, loaded, imported, built or committed. */
+/** Lists the stored images, by name: pulled, loaded, imported, built or committed. */
 export async function listImages(options: FolderOptions = {}): Promise<ImageSummary[]> {
   const { listSummaries } = await lazy.imageManage();
   return listSummaries(findFolders(options).images);
 }
 
 /**
- * Makes an image of a folder, an archive or a stream of one: of a root file system, or of an image.
+ * Imports an image from a directory, an archive or a stream of one, of a root filesystem or an image.
  *
- * @throws {InputError} if `name` is no name for an image.
- * @throws {ImageError} for everything that is wrong with the source. There is no new image then.
+ * @throws {InputError} if `name` is not an image name.
+ * @throws {ImageError} for errors of the source. No image is created then.
  */
 export async function importImage(
   source: Source,
@@ -61,9 +61,9 @@ export async function importImage(
 }
 
 /**
- * Loads the images of an OCI layout or of an archive that docker, podman, skopeo or {@linkcode saveImages} made.
+ * Loads the images of an OCI layout, or of an archive of docker, podman, skopeo or {@linkcode saveImages}.
  *
- * @throws {ImageError} for everything that is wrong with the source. No name has changed then.
+ * @throws {ImageError} for errors of the source. No name is changed then.
  */
 export async function loadImages(source: Source, options: LoadOptions & FolderOptions = {}): Promise<StoredImage[]> {
   const { loadImages } = await lazy.loadImages();
@@ -71,11 +71,11 @@ export async function loadImages(source: Source, options: LoadOptions & FolderOp
 }
 
 /**
- * Saves images as an archive, into a file or stream, or as an OCI layout into a folder.
+ * Saves images as an archive to a file or stream, or as an OCI layout to a directory.
  *
- * @param to A path; one that ends with a slash is a folder's.
+ * @param to A path; with a slash at the end, a directory.
  * @param options With `format`, `oci` or `docker`. Default: `docker`, which docker, podman and skopeo read.
- * @throws {InputError} if it cannot be written there.
+ * @throws {InputError} if `to` cannot be written.
  * @throws {ImageError} if an image is missing or damaged.
  */
 export async function saveImages(
@@ -88,10 +88,10 @@ export async function saveImages(
 }
 
 /**
- * Gives a stored image another name too.
+ * Adds the name `other` to a stored image.
  *
- * @throws {InputError} if `other` is no name for an image.
- * @throws {ImageError} if there is no image `name`.
+ * @throws {InputError} if `other` is not an image name.
+ * @throws {ImageError} if image `name` does not exist.
  */
 export async function tagImage(name: string, other: string, options: FolderOptions = {}): Promise<StoredImage> {
   const { tagImage } = await lazy.imageManage();
@@ -99,10 +99,10 @@ export async function tagImage(name: string, other: string, options: FolderOptio
 }
 
 /**
- * Takes an image's name away, and with its last name what nothing else needs. Returns the full name.
+ * Removes an image name, and with the last name all unused layers. Returns the full name.
  *
- * @param options With `force`, also if containers are made of it; they keep what they need. Default: false.
- * @throws {ImageError} if there is no such image, or containers are made of it.
+ * @param options With `force`, also if containers use it; they keep their layers. Default: false.
+ * @throws {ImageError} if the image does not exist, or containers use it.
  */
 export async function removeImage(
   name: string,
@@ -113,11 +113,11 @@ export async function removeImage(
 }
 
 /**
- * Makes an image of a container: its own image, and a layer with everything that it has changed.
+ * Creates an image from a container: its image, and a layer with its changes.
  *
- * @param container Its name, its id, or the beginning of its id.
- * @throws {ContainerError} if there is no such container, or its image is gone.
- * @throws {ImageError} if the image cannot be made. There is no new image then.
+ * @param container Its name, ID, or prefix of its ID.
+ * @throws {ContainerError} if the container does not exist, or its image is gone.
+ * @throws {ImageError} if the image cannot be created.
  */
 export async function commitContainer(
   container: string,
@@ -129,16 +129,16 @@ export async function commitContainer(
 }
 
 /**
- * Builds an image of a Dockerfile and the folder `context`, from which it copies files. Everything is checked before
- * anything is made; steps that were done before, on the same image with the same files, are not done again.
+ * Builds an image from a Dockerfile and the directory `context`. Checks everything before the first step; steps with the
+ * same image and files as before are taken from the cache.
  *
  * ```ts
  * const { descriptor } = await buildImage("./app", { names: ["app:1"], buildArgs: { VERSION: "1" } });
  * ```
  *
- * @throws {InputError} for what is wrong with the Dockerfile, with its line.
- * @throws {ImageError} if an image that it needs cannot be had, and `run-failed` with `facts.exitCode` for a command that
- *   fails. There is no new image then, and nothing of the step that failed.
+ * @throws {InputError} for errors of the Dockerfile, with the line.
+ * @throws {ImageError} if a base image is not available; `run-failed` with `facts.exitCode` if a command fails. No image is
+ *   created then, and the failed step leaves nothing.
  */
 export async function buildImage(context: string, options: BuildOptions & FolderOptions = {}): Promise<BuiltImage> {
   const { buildImage } = await lazy.buildImage();

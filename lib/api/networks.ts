@@ -1,5 +1,5 @@
 /**
- * Networks, for scripts.
+ * API of bridged networks.
  *
  * @module
  */
@@ -10,10 +10,10 @@ import type { NetworkOptions } from "../network/definition.ts";
 import type { NetworkInfo } from "../network/manage.ts";
 
 /**
- * Makes a bridged network.
+ * Creates a bridged network.
  *
- * @throws {InputError} for options that make no sense.
- * @throws {NetworkError} if there is one of that name, or its subnet is taken. Nothing is left then.
+ * @throws {InputError} for invalid options.
+ * @throws {NetworkError} if the name or the subnet is in use. Nothing remains then.
  */
 export async function createNetwork(name: string, options: NetworkOptions & FolderOptions = {}): Promise<NetworkInfo> {
   const { createNetwork } = await lazy.networkManage();
@@ -23,14 +23,14 @@ export async function createNetwork(name: string, options: NetworkOptions & Fold
 /**
  * Removes a bridged network.
  *
- * @throws {NetworkError} if there is none of that name, or a container uses it.
+ * @throws {NetworkError} if it does not exist, or a container uses it.
  */
 export async function removeNetwork(name: string, options: FolderOptions = {}): Promise<void> {
   const { removeNetwork } = await lazy.networkManage();
   await removeNetwork(name, options);
 }
 
-/** All bridged networks, and who is on them. */
+/** Lists all bridged networks and their containers. */
 export async function listNetworks(options: FolderOptions = {}): Promise<NetworkInfo[]> {
   const { listNetworks } = await lazy.networkManage();
   return listNetworks(options);

@@ -1,5 +1,5 @@
 /**
- * Looking at containers, for scripts.
+ * API of container observation: list, inspect, logs, events.
  *
  * @module
  */
@@ -13,14 +13,14 @@ import { findFolders, type FolderOptions } from "../host/folders.ts";
 import { lazy } from "../lazy.ts";
 import { type ContainerReference, queryOf } from "./reference.ts";
 
-/** All containers, also those that have ended, oldest first. */
+/** Lists all containers, also exited ones, oldest first. */
 export async function list(options: FolderOptions = {}): Promise<ContainerInfo[]> {
   const { listAll } = await lazy.list();
   return listAll(findFolders(options).containers);
 }
 
 /**
- * What is known of a container.
+ * Returns record and status of a container.
  *
  * @throws {ContainerError} `container-not-found`, `container-ambiguous`.
  */
@@ -29,16 +29,16 @@ export async function inspect(container: ContainerReference, options: FolderOpti
   return inspectOne(findFolders(options).containers, queryOf(container));
 }
 
-/** Which records of a log to read. */
+/** Options of `logs`. */
 export interface LogsOptions extends Omit<LogOptions, "follow">, FolderOptions {
-  /** Go on as long as the container runs. Default: false. */
+  /** Follow the log while the container runs. Default: false. */
   readonly follow?: boolean;
 }
 
 /**
- * What a container has written that was started detached.
+ * Reads the log of a detached container.
  *
- * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `no-log` for others.
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `no-log` if it was never detached.
  * @throws {InputError} `bad-time`.
  */
 export async function* logs(container: ContainerReference, options: LogsOptions = {}): AsyncGenerator<LogRecord> {
@@ -47,7 +47,7 @@ export async function* logs(container: ContainerReference, options: LogsOptions 
 }
 
 /**
- * What happens with containers, from now on or since another time.
+ * Reads container events, from now on or since a given time.
  *
  * @throws {InputError} `bad-time`, `bad-filter`.
  */

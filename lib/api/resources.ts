@@ -1,5 +1,5 @@
 /**
- * What containers use and may use, for scripts.
+ * API of container resources: pause, limits, restart policy, stats, top.
  *
  * @module
  */
@@ -15,8 +15,8 @@ import { type ContainerReference, queryOf } from "./reference.ts";
 /**
  * Freezes all processes of a container; resolves when they are frozen.
  *
- * @throws {ContainerError} if there is none, it does not run, or it is paused already.
- * @throws {CgroupError} if this host has no control groups that can be frozen, or a process cannot be frozen.
+ * @throws {ContainerError} if it does not exist, is not running, or is paused already.
+ * @throws {CgroupError} if the host has no freezer, or a process cannot be frozen.
  */
 export async function pause(container: ContainerReference, options: FolderOptions = {}): Promise<void> {
   const { pauseContainer } = await lazy.pause();
@@ -24,9 +24,9 @@ export async function pause(container: ContainerReference, options: FolderOption
 }
 
 /**
- * Lets a paused container run again.
+ * Resumes a paused container.
  *
- * @throws {ContainerError} if there is none, it does not run, or it is not paused.
+ * @throws {ContainerError} if it does not exist, is not running, or is not paused.
  */
 export async function unpause(container: ContainerReference, options: FolderOptions = {}): Promise<void> {
   const { unpauseContainer } = await lazy.pause();
@@ -34,12 +34,11 @@ export async function unpause(container: ContainerReference, options: FolderOpti
 }
 
 /**
- * Changes limits of a container, at once if it runs, and for all its later starts; those that are not named stay as they
- * are. Either all of them change or none.
+ * Updates the given limits of a container, at once if it is running, and for later starts. Either all change or none.
  *
- * @throws {InputError} for limits that make no sense.
- * @throws {ContainerError} if there is no such container.
- * @throws {CgroupError} for limits that this host cannot set, or that are below what the container uses.
+ * @throws {InputError} for invalid limits.
+ * @throws {ContainerError} if the container does not exist.
+ * @throws {CgroupError} for limits that the host cannot set, or below the container's present usage.
  */
 export async function updateLimits(
   container: ContainerReference,
@@ -51,11 +50,11 @@ export async function updateLimits(
 }
 
 /**
- * Changes when a container that runs in the background is started again, at once and for all its later starts.
+ * Updates the restart policy of a detached container, at once and for later starts.
  *
  * @param restart `no`, `on-failure[:TIMES]`, `always` or `unless-stopped`.
- * @throws {InputError} for another policy, or if the container is removed at its end.
- * @throws {ContainerError} if there is no such container, or it runs in the foreground.
+ * @throws {InputError} for an invalid policy, or a container that is removed when it exits.
+ * @throws {ContainerError} if the container does not exist, or is attached.
  */
 export async function updateRestart(
   container: ContainerReference,
@@ -67,9 +66,9 @@ export async function updateRestart(
 }
 
 /**
- * What a container uses, again and again, until it ends. Each sample covers the interval before it.
+ * Samples the resource usage of a container until it exits. Each sample covers the interval before it.
  *
- * @throws {ContainerError} if there is no such container, or it does not run.
+ * @throws {ContainerError} if the container does not exist, or is not running.
  */
 export async function* stats(
   container: ContainerReference,
@@ -80,9 +79,9 @@ export async function* stats(
 }
 
 /**
- * The processes of a container, in the order of their numbers in it.
+ * Lists the processes of a container, by PID in it.
  *
- * @throws {ContainerError} if there is no such container, or it does not run.
+ * @throws {ContainerError} if the container does not exist, or is not running.
  */
 export async function top(container: ContainerReference, options: FolderOptions = {}): Promise<ContainerProcess[]> {
   const { topOf } = await lazy.top();

@@ -30,7 +30,7 @@ export interface HealthCheck {
 export interface ContainerOptions extends FolderOptions, ContainerNetworkOptions {
   /** Entry point, executed with the command as its arguments; empty for none. Default: the image's. */
   entrypoint?: string | readonly string[];
-  /** When to pull the image: always, if it is missing, or never. Default: `missing`. */
+  /** Pull policy: `always`, `missing` or `never`. Default: `missing`. */
   pull?: PullPolicy;
   /** Platform of the image as `OS/ARCHITECTURE[/VARIANT]`. Default: the host's. */
   platform?: string;

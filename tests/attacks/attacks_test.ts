@@ -227,7 +227,7 @@ Deno.test("a folder of the host as standard input is refused", async () => {
   await using world = makeWorld();
   const { code, stderr } = await shell(`exec ${quoted(commandLine(["--rm", "busybox", "true"]))} < .`, world);
   assert.equal(code, 125);
-  assert.match(text(stderr), /standard input is a folder/);
+  assert.match(text(stderr), /cannot use a directory as standard input/);
 });
 
 Deno.test("an uncaught error beside a running container ends the script with 1", async () => {

@@ -186,13 +186,13 @@ Deno.test("a command that joins a container later, by exec or as a health check,
 Deno.test("--device and --device-cgroup-rule that make no sense are refused by name, before anything is made", async () => {
   await using world = makeWorld();
   const cases = [
-    ["--device", "/dev/null:/dev/x:q", /--device \/dev\/null:\/dev\/x:q: it is not PATH\[:TARGET\]\[:ACCESS\]/],
-    ["--device", "/dev/null:/dev/x:rr", /it is not PATH/],
-    ["--device", "/dev/null:/dev/x:r:w", /it is not PATH/],
-    ["--device-cgroup-rule", "c 1:3", /is not TYPE MAJOR:MINOR ACCESS/],
-    ["--device-cgroup-rule", "x 1:3 r", /is not TYPE MAJOR:MINOR ACCESS/],
-    ["--device-cgroup-rule", "c 1:3 rwx", /is not TYPE MAJOR:MINOR ACCESS/],
-    ["--device-cgroup-rule", "c 1:3 r\nc 1:1 r", /is not TYPE MAJOR:MINOR ACCESS/],
+    ["--device", "/dev/null:/dev/x:q", /invalid --device "\/dev\/null:\/dev\/x:q": use PATH\[:TARGET\]\[:ACCESS\]/],
+    ["--device", "/dev/null:/dev/x:rr", /use PATH/],
+    ["--device", "/dev/null:/dev/x:r:w", /use PATH/],
+    ["--device-cgroup-rule", "c 1:3", /invalid --device-cgroup-rule ".*"\n.*TYPE MAJOR:MINOR ACCESS/],
+    ["--device-cgroup-rule", "x 1:3 r", /invalid --device-cgroup-rule ".*"\n.*TYPE MAJOR:MINOR ACCESS/],
+    ["--device-cgroup-rule", "c 1:3 rwx", /invalid --device-cgroup-rule ".*"\n.*TYPE MAJOR:MINOR ACCESS/],
+    ["--device-cgroup-rule", "c 1:3 r\nc 1:1 r", /invalid --device-cgroup-rule ".*"\n.*TYPE MAJOR:MINOR ACCESS/],
   ] as const;
   for (const [flag, value, message] of cases) {
     const { code, stderr } = await world.cli(["run", flag, value, "busybox", "true"]);

@@ -28,14 +28,14 @@ const WRONG = [
   ["logs -n", "--tail requires a value: N", "Number of lines from the end [default: all]"],
   [
     "create -i --name web alpine",
-    `invalid --images "--name": that is no folder`,
+    `invalid --images "--name": expected a directory`,
     "docker's -i is --interactive here, or -it",
   ],
-  ["run --memory", "--memory requires a value: SIZE", "Memory at most, with b, k, m or g"],
+  ["run --memory", "--memory requires a value: SIZE", "Limit memory, with b, k, m or g"],
   ["logs --follow=perhaps web", `invalid --follow "perhaps": expected true or false`, "Follow the log while …"],
   ["run --rm=perhaps host", `invalid --rm "perhaps": expected true or false`, "Remove the container when it exits"],
   ["stop -t x web", `invalid --time "x": expected a number`, "Time before it is killed; …"],
-  ["run --cpus x host", `invalid --cpus "x": expected a number`, "CPU time at most, in CPUs"],
+  ["run --cpus x host", `invalid --cpus "x": expected a number`, "Limit CPU time to N CPUs"],
   [
     "update --memory x web",
     `invalid --memory "x": invalid size "x"`,
@@ -143,7 +143,7 @@ Deno.test("run, exec, images, export, cp: an error names the file that is missin
     [["export", "-o", `${missing}/x.tar`, "web"], `${missing}/x.tar: no such file or directory`],
     [["export", "-o", folder, "web"], `${folder}: it is a directory`],
     [["images", "build", "-f", missing, folder], `there is no ${missing}`],
-    [["cp", missing, "web:/"], `there is no "${missing}"`],
+    [["cp", missing, "web:/"], `no such file or directory: "${missing}"`],
     [["images", "build", "-f", folder, folder], `${folder} cannot be read: it is a directory`],
   ];
   assert.equal((await world.cli(["--name", "web", "--network", "none", "busybox", "true"])).code, 0);

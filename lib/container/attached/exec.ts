@@ -5,6 +5,7 @@
  */
 
 import { execute, programFile, shimFd } from "../../../ffi/program/execute.ts";
+import { Fd } from "../../../ffi/fs/fd.ts";
 import { isAmongTerminals } from "../../../ffi/fs/filesystems.ts";
 import { flags } from "../../../ffi/program/flags.ts";
 import { AT_FDCWD, close, openAt, openIn, statusAt } from "../../../ffi/fs/fs.ts";
@@ -58,7 +59,7 @@ export interface ExecProcess extends Child<CommandStatus>, AsyncDisposable {}
 /** Exit status and output of a command, in the shape of `Deno.CommandOutput`. */
 export type ExecOutput = CommandStatus & Written;
 
-/** How long background processes of a command may write to its pipes, as with docker. */
+/** Time in which background processes of a command may write to its pipes after its exit, as with docker. */
 const GRACE_MS = 2000;
 
 /** Returns the process to execute: the container's, with another command. */
@@ -84,41 +85,33 @@ function processOf(
 }
 
 /** Opens a new pseudo-terminal in the devpts of the container. Refuses any other file system in its place. */
-function makeTerminal(pid: number, uid: number): [ours: number, theirs: number] {
-  const root = openAt(AT_FDCWD, `/proc/${pid}/root`, flags("O", "PATH", "DIRECTORY"));
-  try {
-    const found = openIn(root, "/dev/pts/ptmx", flags("O", "PATH", "NOFOLLOW"));
-    try {
-      if (!isAmongTerminals(found) || statusAt(found).rdev !== "5:2") {
-        throw new ContainerError("cannot open a terminal: /dev/pts of the container has been replaced", {
-          code: "no-terminals",
-          hint: "use --tty=false",
-        });
-      }
-      const multiplexer = openAt(AT_FDCWD, `/proc/self/fd/${found}`, flags("O", "RDWR", "NOCTTY"));
-      return openTerminal(multiplexer, uid);
-    } finally {
-      close(found);
-    }
-  } finally {
-    close(root);
+function makeTerminal(pid: number, uid: number): [master: number, slave: number] {
+  using root = new Fd(openAt(AT_FDCWD, `/proc/${pid}/root`, flags("O", "PATH", "DIRECTORY")));
+  using found = new Fd(openIn(root.number, "/dev/pts/ptmx", flags("O", "PATH", "NOFOLLOW")));
+  if (!isAmongTerminals(found.number) || statusAt(found.number).rdev !== "5:2") {
+    throw new ContainerError("cannot open a terminal: /dev/pts of the container has been replaced", {
+      code: "no-terminals",
+      hint: "use --tty=false",
+    });
   }
+  const multiplexer = openAt(AT_FDCWD, `/proc/self/fd/${found.number}`, flags("O", "RDWR", "NOCTTY"));
+  return openTerminal(multiplexer, uid);
 }
 
 /** Streams of the command, and both ends of its terminal. */
 interface Wires {
   readonly streams: readonly [Stream, Stream, Stream];
-  readonly terminal?: { readonly index: number; readonly ours: number; readonly theirs: number };
+  readonly terminal?: { readonly index: number; readonly master: number; readonly slave: number };
 }
 
 function wire({ streams, size }: Connection, pid: number, uid: number): Wires {
   const index = streams.indexOf("terminal");
   if (index < 0) return { streams };
-  const [ours, theirs] = makeTerminal(pid, uid);
-  if (size) resizeTerminal(ours, size.columns, size.rows);
-  const replace = (stream: Stream): Stream => stream === "terminal" ? { fd: theirs } : stream;
+  const [master, slave] = makeTerminal(pid, uid);
+  if (size) resizeTerminal(master, size.columns, size.rows);
+  const replace = (stream: Stream): Stream => stream === "terminal" ? { fd: slave } : stream;
   const [stdin, stdout, stderr] = streams;
-  return { streams: [replace(stdin), replace(stdout), replace(stderr)], terminal: { index, ours, theirs } };
+  return { streams: [replace(stdin), replace(stdout), replace(stderr)], terminal: { index, master, slave } };
 }
 
 async function describe(failure: FailedStep, process: ProcessSpec): Promise<Error> {
@@ -209,11 +202,8 @@ export async function exec(
   checkCommand(command, options);
   const { containers } = findFolders(options);
   const running = await findRunning(containers, container);
-  try {
-    return await start(running, await processOf(containers, running.record, command, options), options);
-  } finally {
-    close(running.pidfd);
-  }
+  using _ = new Fd(running.pidfd);
+  return await start(running, await processOf(containers, running.record, command, options), options);
 }
 
 async function start(running: Running, process: ProcessSpec, options: ExecOptions): Promise<ExecProcess> {
@@ -222,12 +212,12 @@ async function start(running: Running, process: ProcessSpec, options: ExecOption
   try {
     wires = wire(connection, running.pid, process.identity.uid);
     const { pid, pidfd } = await launch(running, process, wires, options.detach ?? false);
-    if (wires.terminal) close(wires.terminal.theirs);
-    const streams = await connection.start(wires.terminal?.ours);
+    if (wires.terminal) close(wires.terminal.slave);
+    const streams = await connection.start(wires.terminal?.master);
     return follow(pid, pidfd, streams, options.signal);
   } catch (error) {
     connection.abandon();
-    if (wires?.terminal) [wires.terminal.ours, wires.terminal.theirs].forEach(close);
+    if (wires?.terminal) [wires.terminal.master, wires.terminal.slave].forEach(close);
     throw error;
   }
 }

@@ -63,18 +63,18 @@ export interface Typed {
  */
 export function pumpTyped(input: number, output: number): Typed {
   const [reading, writing] = pipe();
-  const ours = handle(reading);
+  const source = handle(reading);
   try {
     const ended = pump(writing, input, output);
     return {
-      bytes: readable(ours),
+      bytes: readable(source),
       close(): Promise<void> {
-        ours.close();
+        source.close();
         return ended;
       },
     };
   } catch (error) {
-    ours.close();
+    source.close();
     throw error;
   } finally {
     close(writing);

@@ -73,21 +73,21 @@ function opensAll(inherited: readonly number[], { identity, capabilities }: Proc
 }
 
 /** Resolved stream options, and the caller's ends of the pipes. */
-interface Decided {
+interface ResolvedStreams {
   readonly choice: readonly [StreamOption, StreamOption, StreamOption];
   /** Which are terminals of the user. */
   readonly typed: readonly boolean[];
   /** Whether neither standard input nor output is inherited. */
   readonly piped: boolean;
   /** The caller's ends, by descriptors of the command. */
-  readonly ours: ReadonlyMap<number, number>;
+  readonly callerEnds: ReadonlyMap<number, number>;
   /** The command's end of the pipe that is fed from a file as standard input; -1 if there is none. */
   readonly fed: number;
 }
 
 /** Connects the caller's ends; `terminal` is the master end of the container's terminal. */
-async function begin({ choice, typed, piped, ours, fed }: Decided, terminal?: number): Promise<Streams> {
-  const handles = new Map([...ours].map(([fd, own]) => [fd, handle(own)]));
+async function begin({ choice, typed, piped, callerEnds, fed }: ResolvedStreams, terminal?: number): Promise<Streams> {
+  const handles = new Map([...callerEnds].map(([fd, own]) => [fd, handle(own)]));
   const drained: Promise<unknown>[] = [], relayed: Handle[] = [];
   const source = (fd: 1 | 2): ReadableStream<Uint8Array<ArrayBuffer>> | undefined => {
     const own = handles.get(fd);
@@ -158,8 +158,8 @@ export async function connect(options: StreamOptions, process: ProcessSpec): Pro
   const access = opensAll(inherited, process)
     ? undefined
     : (await lazy.streamAccess()).chooseAccess(inherited, process);
-  const ours = new Map<number, number>();
-  const theirs: number[] = [];
+  const callerEnds = new Map<number, number>();
+  const commandEnds: number[] = [];
   let fed = -1;
 
   const stream = (fd: 0 | 1 | 2): Stream => {
@@ -173,14 +173,14 @@ export async function connect(options: StreamOptions, process: ProcessSpec): Pro
     }
     if (option === "null") {
       const none = openAt(AT_FDCWD, "/dev/null", flags("O", "RDWR"));
-      theirs.push(none);
+      commandEnds.push(none);
       return { fd: none };
     }
     const [read, write] = pipe();
     const [own, other] = fd === 0 ? [write, read] : [read, write];
-    ours.set(fd, own);
+    callerEnds.set(fd, own);
     if (fd === 0 && option === "inherit") fed = other;
-    else theirs.push(other);
+    else commandEnds.push(other);
     return { fd: other, mode: OWN_PIPE };
   };
   const input = stream(0), output = stream(1), errors = access?.get(2) === "as-output" ? output : stream(2);
@@ -191,13 +191,13 @@ export async function connect(options: StreamOptions, process: ProcessSpec): Pro
     : undefined;
 
   const start = (terminal?: number): Promise<Streams> => {
-    theirs.splice(0).forEach(close);
-    return begin({ choice, typed, piped, ours, fed }, terminal);
+    commandEnds.splice(0).forEach(close);
+    return begin({ choice, typed, piped, callerEnds, fed }, terminal);
   };
   return {
     streams: [input, output, errors],
     size,
     start,
-    abandon: () => [...ours.values(), ...theirs, fed].forEach(close),
+    abandon: () => [...callerEnds.values(), ...commandEnds, fed].forEach(close),
   };
 }

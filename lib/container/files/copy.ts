@@ -1,12 +1,13 @@
 /**
- * Copying files between containers, this machine and archives, as `docker cp` does. Both ends are descriptors: what a
- * container does to its paths meanwhile, and what its files are called, leads nowhere else.
+ * Copies of files between containers, the host and archives (cp). Both ends are descriptors, so that neither changes of
+ * paths meanwhile nor file names lead out of them.
  *
  * @module
  */
 
 import { describeErrno } from "../../../ffi/errno.ts";
-import { AT_FDCWD, close, S_IF, type Status, statusAt, SystemError } from "../../../ffi/fs/fs.ts";
+import { Fd } from "../../../ffi/fs/fd.ts";
+import { AT_FDCWD, S_IF, type Status, statusAt, SystemError } from "../../../ffi/fs/fs.ts";
 import { ImageError } from "../../errors.ts";
 import type { ApplyOptions, Unpacked } from "../../tar/apply_entries.ts";
 import { type ByteSource, joined } from "../../tar/chunks.ts";
@@ -20,54 +21,54 @@ import { failure, HOST, inside, openFolder, openSource, openTarget, type Side, t
 import { findContainer } from "../state/names.ts";
 import { withRoot } from "./rootfs_mount.ts";
 
-/** How to copy. */
+/** Options of a copy. */
 export interface CopyOptions {
-  /** Keep owners, set-user-id bits and extended attributes. Default: false, files belong to who they are copied to. */
+  /** Keep owners, set-user-ID bits and extended attributes. Default: false, files belong to the target's user. */
   readonly archive?: boolean;
-  /** If the source is a symbolic link, copy what it leads to. Default: false. */
+  /** Follow a symbolic link as the source. Default: false. */
   readonly followLink?: boolean;
   /** Gives up when aborted. */
   readonly signal?: AbortSignal;
 }
 
-/** What was copied. */
+/** Result of a copy. */
 export interface CopyResult {
-  /** Files, folders and links. */
+  /** Number of files, directories and links. */
   readonly entries: number;
-  /** The bytes of the files without holes; those of an archive if that was copied. */
+  /** Bytes of files, without holes; or of the archive. */
   readonly bytes: number;
-  /** Names of what was left out: sockets; devices, unless this machine's go to a container; what was gone meanwhile. */
+  /** Names that were left out: sockets, devices from a container, and files that vanished meanwhile. */
   readonly leftOut: readonly string[];
 }
 
-/** A file or folder: of a container, or of this machine. */
+/** A path in a container or on the host. */
 export interface FilePlace {
-  /** A container's name or id. Default: it is this machine's. */
+  /** Name or ID of the container. Default: the host. */
   readonly container?: string;
-  /** The path; in a container it begins at its root. */
+  /** The path; in a container relative to its root. */
   readonly path: string;
 }
 
 const SET_IDS = 0o6000;
-// What a file tree holds is bounded by itself.
+// A tree is bounded by the file system it is on.
 const NO_LIMITS = { entries: Infinity, bytes: Infinity, fileSize: Infinity };
 
 const REFUSALS: Readonly<Record<Refusal, readonly [why: string, hint: string]>> = {
-  "no-folder": ["there is no folder", "make it first, or leave out the / at the end"],
-  "not-a-folder": ["there is no folder, but a file", "leave out the / at the end"],
+  "no-folder": ["no such directory", "create it first, or omit the / at the end"],
+  "not-a-folder": ["not a directory", "omit the / at the end"],
   "special-file": [
-    "there is a device, FIFO or socket, which is not replaced",
-    "name a file or a folder, or - for an archive on standard output",
+    "a device, FIFO or socket is not replaced",
+    "name a file or a directory, or - for an archive on standard output",
   ],
-  "folder-onto-file": ["a folder cannot be copied onto a file", "name another destination"],
+  "folder-onto-file": ["cannot copy a directory onto a file", "name another destination"],
 };
 
-/** What becomes of an entry that arrives: whose it is, and what it may do. */
+/** Returns the change of entries that are copied: owner, set-user-ID bits, extended attributes. */
 function arrival(to: Side, { archive = false }: CopyOptions): ((entry: TarEntry) => TarEntry) | undefined {
   if (archive) return undefined;
   const owner = to.root ? { uid: 0, gid: 0 } : { uid: Deno.uid() ?? 0, gid: Deno.gid() ?? 0 };
   const none = new Map();
-  // As with chown(2): who may act as a file's owner was decided by another owner.
+  // As with chown(2): the new owner has not granted set-user-ID.
   return (entry) => ({
     ...entry,
     ...owner,
@@ -83,7 +84,7 @@ async function* untilAborted(chunks: ByteSource, signal?: AbortSignal): AsyncGen
   }
 }
 
-/** Runs `write`, which fills an open folder; what fails is told as a copy's failure. */
+/** Runs `write`, which fills an open directory, and turns its errors into those of a copy. */
 async function arrive(
   from: Side,
   to: Side,
@@ -99,11 +100,11 @@ async function arrive(
     if (!(error.cause instanceof SystemError)) throw failure(to, error.message, error.code, error.hint, error);
     const { code, errno } = error.cause;
     const hint = code === "EROFS"
-      ? "it is mounted read-only there"
+      ? "mount it writable"
       : code === "EBUSY"
-      ? "something is mounted on it there, which is not replaced"
+      ? "name another path: a mount point is not replaced"
       : undefined;
-    throw failure(to, `${name} cannot be written: ${describeErrno(errno)}`, "copy-failed", hint, error);
+    throw failure(to, `cannot write ${name}: ${describeErrno(errno)}`, "copy-failed", hint, error);
   }
 }
 
@@ -111,7 +112,7 @@ function inode({ dev, ino }: Status): string {
   return `${dev} ${ino}`;
 }
 
-/** What of a source is not copied: devices that came from a container, and the copy itself. */
+/** Returns the filter of entries that are not copied: devices from a container, and the copy itself. */
 function omission(
   { fd, name }: { fd: number; name: string },
   from: Side,
@@ -132,6 +133,7 @@ function omission(
 
 async function copyTree(source: Source, from: Side, to: Side, path: string, containers: string, options: CopyOptions) {
   const target = openTarget(to, path);
+  using _ = new Fd(target.fd);
   try {
     const placement = placeCopy(source, target);
     if ("refusal" in placement) {
@@ -146,8 +148,6 @@ async function copyTree(source: Source, from: Side, to: Side, path: string, cont
     return { ...copied, leftOut };
   } catch (error) {
     throw error instanceof SystemError ? failure(from, error.message, "copy-failed", undefined, error) : error;
-  } finally {
-    close(target.fd);
   }
 }
 
@@ -161,7 +161,7 @@ async function withSide<T>(
   return await withRoot(containers, container, access, (root) => work(inside(root)));
 }
 
-/** Opens both sides; those of one container together, and those of two always in the same order. */
+/** Opens both sides: of one container together, of two containers in a fixed order, to avoid deadlocks. */
 async function withSides<T>(
   containers: string,
   from: FilePlace,
@@ -178,9 +178,9 @@ async function withSides<T>(
 }
 
 /**
- * Copies a file, a folder or a link, by the rules of `docker cp`.
+ * Copies a file, a directory or a link, by the rules of `docker cp`.
  *
- * @throws {InputError} for paths of this machine, and {@linkcode ContainerError} for those of containers: `file-not-found`,
+ * @throws {InputError} for paths on the host, and {@linkcode ContainerError} for those in containers: `file-not-found`,
  *   `no-folder`, `not-a-folder`, `folder-onto-file`, `special-file`, `occupied`, `file-made-up`, `open-failed`, `copy-failed`.
  */
 export async function copyFiles(
@@ -191,15 +191,12 @@ export async function copyFiles(
 ): Promise<CopyResult> {
   return await withSides(containers, from, to, async (source, target) => {
     const opened = openSource(source, from.path, options.followLink ?? false);
-    try {
-      return await copyTree(opened, source, target, to.path, containers, options);
-    } finally {
-      close(opened.fd);
-    }
+    using _ = new Fd(opened.fd);
+    return await copyTree(opened, source, target, to.path, containers, options);
   });
 }
 
-/** Unpacks a tar archive, perhaps compressed, in a folder of a container. Throws what {@linkcode copyFiles} throws. */
+/** Unpacks a tar archive, compressed or not, into a directory of a container. Throws as {@linkcode copyFiles}. */
 export async function unpackInto(
   containers: string,
   archive: ByteSource,
@@ -207,19 +204,15 @@ export async function unpackInto(
   options: CopyOptions = {},
 ): Promise<CopyResult> {
   return await withSide(containers, to, "write", async (side) => {
-    const fd = openFolder(side, to.path);
-    try {
-      const chunks = untilAborted(decompress(archive), options.signal);
-      return { ...await arrive(HOST, side, options, (how) => unpack(chunks, fd, how)), leftOut: [] };
-    } finally {
-      close(fd);
-    }
+    using folder = new Fd(openFolder(side, to.path));
+    const chunks = untilAborted(decompress(archive), options.signal);
+    return { ...await arrive(HOST, side, options, (how) => unpack(chunks, folder.number, how)), leftOut: [] };
   });
 }
 
 /**
- * Runs `work` on a tar archive of a file or folder of a container; with `oneMount`, without what is mounted in it. Throws
- * what {@linkcode copyFiles} throws.
+ * Runs `work` on a tar archive of a path in a container; with `oneMount`, without mounts in it. Throws as
+ * {@linkcode copyFiles}.
  */
 export async function withArchive<T>(
   containers: string,
@@ -229,12 +222,9 @@ export async function withArchive<T>(
 ): Promise<T> {
   return await withSide(containers, from, "read", async (side) => {
     const { fd, name, contents } = openSource(side, from.path, options.followLink ?? false);
-    try {
-      return await work(
-        joined(archiveTree(fd, { name: contents ? "" : name, oneMount: options.oneMount }), options.signal),
-      );
-    } finally {
-      close(fd);
-    }
+    using _ = new Fd(fd);
+    return await work(
+      joined(archiveTree(fd, { name: contents ? "" : name, oneMount: options.oneMount }), options.signal),
+    );
   });
 }

@@ -1,6 +1,6 @@
 /**
- * The two sides of a copy: how paths are looked up on this machine and in a container. Each is looked up once; what is
- * copied then, and where to, are descriptors.
+ * Sides of a copy (cp): lookup of paths on the host and in a container. Each path is looked up once, and is a descriptor
+ * from then on.
  *
  * @module
  */
@@ -17,23 +17,23 @@ import type { Root } from "./rootfs_mount.ts";
 
 /** One side of a copy. */
 export interface Side {
-  /** Opens a path there. */
+  /** Opens a path. */
   open(path: string, how: Flags): number;
-  /** How to call it: ` in the container web`. */
+  /** Suffix for errors: ` in container web`. */
   readonly where: string;
-  /** The container, if it is one's. */
+  /** The container. Default: the host. */
   readonly root?: Root;
 }
 
-/** What is copied, open. */
+/** The open source of a copy. */
 export interface Source extends Copied {
-  /** The descriptor, for nothing but looking further; the caller closes it. */
+  /** The `O_PATH` descriptor; the caller closes it. */
   readonly fd: number;
 }
 
-/** Where a copy goes, open. */
+/** The open target of a copy. */
 export interface Target extends Destination {
-  /** The folder itself if one is there, else the one that it is or will be in. */
+  /** The target itself if it is a directory, else its parent; the caller closes it. */
   readonly fd: number;
 }
 
@@ -41,29 +41,31 @@ const FOLDER = flags("O", "RDONLY", "DIRECTORY"), PLACE = flags("O", "PATH");
 const PLACE_ITSELF = flags("O", "PATH", "NOFOLLOW"), PLACE_FOLDER = flags("O", "PATH", "DIRECTORY");
 const MAX_LINKS = 40;
 
-/** This machine. */
+/** The host. */
 export const HOST: Side = { open: (path, how) => openAt(AT_FDCWD, path, how), where: "" };
 
-/** A container. */
+/** Returns the side of a container. */
 export function inside(root: Root): Side {
   const { fd, record } = root;
-  return { open: (path, how) => openIn(fd, path, how), where: ` in the container ${record.name ?? record.id}`, root };
+  return { open: (path, how) => openIn(fd, path, how), where: ` in container ${record.name ?? record.id}`, root };
 }
 
-/** An error about one side, {@linkcode InputError} or {@linkcode ContainerError}. */
+/** Returns an error about one side: {@linkcode InputError} of the host, {@linkcode ContainerError} of a container. */
 export function failure({ where, root }: Side, message: string, code: string, hint?: string, cause?: unknown): Error {
   const details = { code, facts: { container: root?.record.id }, hint, cause };
   return root ? new ContainerError(`${message}${where}`, details) : new InputError(message, details);
 }
 
-/** The error of a path that cannot be opened. */
+/** Returns the error of a path that cannot be opened. */
 function unopened(side: Side, path: string, error: unknown): unknown {
   if (!(error instanceof SystemError)) return error;
   const name = quoteName(path);
-  if (error.code === "ENOENT") return failure(side, `there is no ${name}`, "file-not-found", undefined, error);
-  if (error.code === "ENOTDIR") return failure(side, `${name} is no folder, or lies in none`, "not-a-folder");
-  const hint = error.code === "ELOOP" ? "links of /proc are not followed, nor those that lead in circles" : undefined;
-  return failure(side, `${name} cannot be opened: ${describeErrno(error.errno)}`, "open-failed", hint, error);
+  if (error.code === "ENOENT") {
+    return failure(side, `no such file or directory: ${name}`, "file-not-found", undefined, error);
+  }
+  if (error.code === "ENOTDIR") return failure(side, `not a directory: ${name}, or its parent`, "not-a-folder");
+  const hint = error.code === "ELOOP" ? "name its target: magic links of /proc and loops are not followed" : undefined;
+  return failure(side, `cannot open ${name}: ${describeErrno(error.errno)}`, "open-failed", hint, error);
 }
 
 function open(side: Side, path: string, how: Flags): number {
@@ -74,12 +76,12 @@ function open(side: Side, path: string, how: Flags): number {
   }
 }
 
-/** Opens a folder. Throws what {@linkcode failure} makes. */
+/** Opens a directory. Throws an error of {@linkcode failure}. */
 export function openFolder(side: Side, path: string): number {
   return open(side, path, FOLDER);
 }
 
-/** The last component of a path as it is written, `..` resolved; empty for the root. */
+/** Returns the last component of a path as written, with `..` resolved; empty for the root. */
 function lastOf(path: string): string {
   const parts: string[] = [];
   for (const part of path.split("/")) {
@@ -95,7 +97,7 @@ function nameOf(side: Side, path: string): string {
   return lastOf(Deno.realPathSync(path));
 }
 
-/** Opens what is copied; a last symbolic link is followed if `follow` says so or the path can only be a folder's. */
+/** Opens the source; follows a symbolic link at the end if `follow`, or if the path ends with a slash. */
 export function openSource(side: Side, path: string, follow: boolean): Source {
   const asserted = /(^|\/)\.{0,2}$/.test(path);
   const fd = open(side, path, asserted ? PLACE_FOLDER : follow ? PLACE : PLACE_ITSELF);
@@ -104,13 +106,13 @@ export function openSource(side: Side, path: string, follow: boolean): Source {
   close(fd);
   throw failure(
     side,
-    `${quoteName(path)} cannot be copied: the kernel makes it up when it is read`,
+    `cannot copy ${quoteName(path)}: a virtual file of the kernel`,
     "file-made-up",
     "read it with cat",
   );
 }
 
-/** What `name` in an open folder is, and where it leads if it is a symbolic link. */
+/** Returns the type of `name` in an open directory, and the target of a symbolic link. */
 function lookAt(fd: number, name: string): { there: "file" | "special" | "nothing"; link?: string } {
   try {
     const type = statusAt(fd, name).mode & S_IF.MT;
@@ -122,7 +124,7 @@ function lookAt(fd: number, name: string): { there: "file" | "special" | "nothin
   }
 }
 
-/** Opens where a copy goes; symbolic links are followed, also to what is not there yet. The caller closes it. */
+/** Opens the target; follows symbolic links, also to files that do not exist yet. The caller closes it. */
 export function openTarget(side: Side, path: string, links = 0): Target {
   try {
     return { fd: side.open(path || ".", FOLDER), there: "folder", name: "", slash: true };
@@ -134,13 +136,13 @@ export function openTarget(side: Side, path: string, links = 0): Target {
   const fd = openFolder(side, above);
   let kept = false;
   try {
-    // The links in /proc/PID/fd lead to what a descriptor is open on: /dev/stdout to the file that a shell writes to.
+    // Links in /proc/PID/fd lead to the open file: /dev/stdout to the file that a shell writes to.
     if (isMadeUp(fd)) {
       throw failure(
         side,
-        `nothing can be copied to ${quoteName(path)}: the kernel makes up what is there`,
+        `cannot write ${quoteName(path)}: a virtual file system of the kernel`,
         "file-made-up",
-        "name a file or a folder, or - for an archive on standard output",
+        "name a file or a directory, or - for an archive on standard output",
       );
     }
     const { there, link } = lookAt(fd, name);
@@ -148,7 +150,9 @@ export function openTarget(side: Side, path: string, links = 0): Target {
       kept = true;
       return { fd, there, name, slash: clean !== path };
     }
-    if (links === MAX_LINKS) throw failure(side, `${quoteName(path)} leads in circles`, "open-failed");
+    if (links === MAX_LINKS) {
+      throw failure(side, `cannot open ${quoteName(path)}: too many symbolic links`, "open-failed");
+    }
     return openTarget(side, link.startsWith("/") ? link : `${above}/${link}`, links + 1);
   } finally {
     if (!kept) close(fd);

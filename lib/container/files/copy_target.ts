@@ -1,35 +1,35 @@
 /**
- * Where a copy goes: the rules of `docker cp`. Pure.
+ * Rules of `docker cp` for the name of a copy, as a pure function.
  *
  * @module
  */
 
-/** What is copied. */
+/** The source of a copy. */
 export interface Copied {
-  /** Whether it is a folder. */
+  /** Whether it is a directory. */
   readonly folder: boolean;
-  /** Its own name; empty for the root. */
+  /** Its name; empty for the root. */
   readonly name: string;
-  /** Whether only what is in it is meant: its path ends with `/.`. */
+  /** Whether only its content is copied: its path ends with `/.`. */
   readonly contents: boolean;
 }
 
-/** Where to. */
+/** The target of a copy. */
 export interface Destination {
-  /** What is there; a special file is a device, a FIFO or a socket. */
+  /** The present file; special ones are devices, FIFOs and sockets. */
   readonly there: "folder" | "file" | "special" | "nothing";
   /** The last component of its path. */
   readonly name: string;
-  /** Whether its path ends with a slash, which only a folder's may. */
+  /** Whether its path ends with a slash, and must be a directory. */
   readonly slash: boolean;
 }
 
-/** Why a copy makes no sense. */
+/** Reason why a copy is refused. */
 export type Refusal = "no-folder" | "not-a-folder" | "folder-onto-file" | "special-file";
 
 /**
- * Decides what the copy is called, in the destination if that is a folder, else in the folder that it is in. Without a
- * name, what is in the source goes into the destination.
+ * Returns the name of the copy, in the target if that is a directory, else in its parent. An empty name copies the
+ * source's content into the target.
  */
 export function placeCopy(
   { folder, name, contents }: Copied,

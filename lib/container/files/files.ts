@@ -1,5 +1,5 @@
 /**
- * The files of containers, for scripts: in and out, what has changed, and to this machine.
+ * File operations of the API: cp, export, diff, apply.
  *
  * @module
  */
@@ -11,20 +11,20 @@ import { copyFiles, type CopyOptions, type CopyResult, unpackInto, withArchive }
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Where containers are, and how to copy. */
+/** Options of `copyTo`, `copyFrom` and `exportTar`. */
 export type CopyFileOptions = CopyOptions & FolderOptions;
 
 async function send(archive: AsyncIterable<Bytes>, output: WritableStream<Bytes>): Promise<void> {
   const writer = output.getWriter();
   try {
-    // A chunk is valid until the next is asked for, and who takes it may keep it.
+    // A chunk is valid until the next is requested; the receiver may keep it.
     for await (const chunk of archive) await writer.write(chunk.slice());
   } finally {
     writer.releaseLock();
   }
 }
 
-/** Copies `source`, a path of this machine or the bytes of an archive, to the path `target` of a container. */
+/** Copies `source`, a path on the host or the bytes of an archive, to the path `target` in a container. */
 export async function copyTo(
   container: string,
   source: string | ReadableStream<Bytes>,
@@ -37,7 +37,7 @@ export async function copyTo(
     : unpackInto(containers, source, to, options));
 }
 
-/** Copies the path `source` of a container to the path `target` of this machine. */
+/** Copies the path `source` in a container to the path `target` on the host. */
 export async function copyFrom(
   container: string,
   source: string,
@@ -47,7 +47,7 @@ export async function copyFrom(
   return await copyFiles(findFolders(options).containers, { container, path: source }, { path: target }, options);
 }
 
-/** Writes a tar archive of `source`, or of all files without what is mounted in it, to `output`, which stays open. */
+/** Writes a tar archive of `source`, by default of all files without mounts, to `output`, which stays open. */
 export async function exportTar(
   container: string,
   output: WritableStream<Bytes>,
@@ -58,12 +58,12 @@ export async function exportTar(
   await withArchive(containers, from, { ...rest, oneMount: source === undefined }, (archive) => send(archive, output));
 }
 
-/** What a container has changed in its image's files. */
+/** Returns the changes of a container. */
 export async function changes(container: string, options: FolderOptions = {}): Promise<Change[]> {
   return await changesOf(findFolders(options).containers, container);
 }
 
-/** Writes what a container of the image `host` has changed to this machine. */
+/** Writes the changes of a container of the image `host` to the host. */
 export async function apply(container: string, options: ApplyOptions & FolderOptions = {}): Promise<ApplyResult> {
   return await applyChanges(findFolders(options).containers, container, options);
 }

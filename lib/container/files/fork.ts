@@ -1,17 +1,18 @@
 /**
- * Forks: containers whose files are those of another one, copy-on-write.
+ * Forks: copy-on-write clones of a container's files.
  *
- * What a container that does not run has changed becomes a layer below it and its fork, in constant time. Of one that
- * runs the changes are copied while it is frozen: its overlay goes on writing to its upper folder, which therefore cannot
- * be shared. Where the file system can share blocks (XFS, Btrfs) no data are copied.
+ * The upper directory of a stopped container becomes a layer below it and its fork, in constant time. That of a running
+ * container stays in use by its overlay, so it is copied while the container is frozen; with reflinks (XFS, Btrfs) no data
+ * is copied.
  *
  * @module
  */
 
+import { Fd } from "../../../ffi/fs/fd.ts";
 import { isFolder } from "../../../ffi/fs/paths.ts";
 import { mayShareBlocks, syncLater } from "../../../ffi/fs/filesystems.ts";
 import { flags } from "../../../ffi/program/flags.ts";
-import { AT_FDCWD, chmodAt, chownAt, close, openAt } from "../../../ffi/fs/fs.ts";
+import { AT_FDCWD, chmodAt, chownAt, openAt } from "../../../ffi/fs/fs.ts";
 import type { Image } from "../../store/image.ts";
 import type { ImageSettings } from "../../oci.ts";
 import { cloneTree } from "./clone_tree.ts";
@@ -25,7 +26,7 @@ import { readOwnership } from "../state/ownership.ts";
 import { namesIn } from "../../host/sample.ts";
 import { busy, requireVisibleOwner } from "../state/errors.ts";
 
-/** Makes an upper folder like the one that was there: its mode and owner are those of the container's root. */
+/** Creates a new upper directory with mode and owner of the former one, which are those of the container's root. */
 function renewUpper(layer: string, upper: string): void {
   const { mode, uid, gid } = Deno.statSync(layer);
   Deno.mkdirSync(upper, { mode: 0o755 });
@@ -33,7 +34,7 @@ function renewUpper(layer: string, upper: string): void {
   chmodAt(AT_FDCWD, upper, (mode ?? 0o755) & 0o7777);
 }
 
-/** Finishes, or takes back, a fork whose process was killed; for whoever holds the container's folder. */
+/** Completes or rolls back a fork whose process was killed. The caller holds the container. */
 export function settleFork(containers: string, record: ContainerRecord): ContainerRecord {
   const { forking, ...settled } = record;
   if (forking === undefined) return record;
@@ -46,13 +47,13 @@ export function settleFork(containers: string, record: ContainerRecord): Contain
   return result;
 }
 
-/** Makes a layer of all that a container has changed which does not run. */
+/** Turns the upper directory of a stopped container into a layer. */
 function giveLayer(containers: string, record: ContainerRecord): ContainerRecord {
   const folder = `${containers}/${record.id}`, upper = `${folder}/upper`;
   if (namesIn(upper).length === 0) return record;
   const layer = newLayer(containers);
   const changed = { ...record, layers: [layer, ...record.layers ?? []] };
-  // The record comes first: what it names is there, or is found out not to be, but is never forgotten.
+  // The record comes first: a layer may be missing, but is never without a record.
   writeRecord(folder, { ...changed, forking: layer });
   Deno.renameSync(upper, layer);
   renewUpper(layer, upper);
@@ -60,38 +61,34 @@ function giveLayer(containers: string, record: ContainerRecord): ContainerRecord
   return changed;
 }
 
-/** Blocks can be shared when they are on disk: most are written before the container is frozen for that. */
-async function writeDown(folder: string): Promise<void> {
-  const fd = openAt(AT_FDCWD, folder, flags("O", "RDONLY", "DIRECTORY"));
-  try {
-    if (mayShareBlocks(fd)) await syncLater(fd);
-  } finally {
-    close(fd);
-  }
+/** Syncs a directory's file system for reflinks, which need blocks on disk, before the container is frozen. */
+async function syncForReflinks(folder: string): Promise<void> {
+  using fd = new Fd(openAt(AT_FDCWD, folder, flags("O", "RDONLY", "DIRECTORY")));
+  if (mayShareBlocks(fd.number)) await syncLater(fd.number);
 }
 
-/** Makes a layer of a copy of what a container that runs has changed up to now. */
+/** Copies the upper directory of a running container into a layer. */
 async function copyLayer(containers: string, record: ContainerRecord): Promise<ContainerRecord> {
   const layer = newLayer(containers), upper = `${containers}/${record.id}/upper`;
-  await writeDown(upper);
+  await syncForReflinks(upper);
   await whileFrozen(containers, record, () => cloneTree(upper, layer));
   return { ...record, layers: [layer, ...record.layers ?? []] };
 }
 
-/** What a container consists of when it is forked, and until when its layers are kept from being taken away. */
+/** Snapshot of a container's files, whose layers are kept until it is released. */
 export interface Snapshot {
-  /** The container, with the layers that its fork is to have. */
+  /** The container, with the layers of the fork. */
   readonly record: ContainerRecord;
-  /** To be called when a record names the layers. */
+  /** Releases the layers; call it when a record names them. */
   readonly release: () => void;
 }
 
 /**
- * Makes what a container has changed up to now a layer that nobody changes any more.
+ * Creates an immutable layer of the changes of a container.
  *
- * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `container-busy` if it is just being started;
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `container-busy` while it is starting;
  * `container-thawed` if it is stopped meanwhile.
- * @throws {CgroupError} if one that runs cannot be frozen.
+ * @throws {CgroupError} if a running one cannot be frozen.
  */
 export async function snapshot(containers: string, query: string): Promise<Snapshot> {
   const found = findContainer(containers, query), { id } = found;
@@ -122,10 +119,8 @@ function settingsOf({ command, options }: ContainerRecord): ImageSettings {
 }
 
 /**
- * The image `container:NAME`: the files of a container, as they are now, with its command, environment, directory, user
- * and labels.
- *
- * @throws whatever {@linkcode snapshot} throws.
+ * Resolves the image `container:NAME`: the current files of a container, with its command, environment, working
+ * directory, user and labels. Throws as {@linkcode snapshot}.
  */
 export async function resolveFork(containers: string, query: string): Promise<Image> {
   const { record, release } = await snapshot(containers, query);

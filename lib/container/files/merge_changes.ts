@@ -1,5 +1,5 @@
 /**
- * What changes come to that were made one after the other.
+ * Merge of consecutive changes into one list.
  *
  * @module
  */
@@ -7,12 +7,12 @@
 import { ContainerError } from "../../errors.ts";
 import type { Change } from "./changes.ts";
 
-/** A key in whose order a folder comes just before all that is in it. */
+/** Returns a sort key that puts a directory just before its content. */
 function treeKey(path: string): string {
   return path.replaceAll("/", "\0") + "\0";
 }
 
-/** Tells of a path whether it is in one of the folders. */
+/** Returns a test whether a path is in one of the directories. */
 function isInOneOf(folders: Iterable<string>): (path: string) => boolean {
   const tops: string[] = [];
   for (const key of [...folders].map(treeKey).sort()) {
@@ -32,7 +32,7 @@ function isInOneOf(folders: Iterable<string>): (path: string) => boolean {
   };
 }
 
-/** Whether nothing that was below the path is there any more. */
+/** Returns whether the former content of the path is gone. */
 function isEmptied({ kind, before, after }: Change): boolean {
   return kind === "deleted" || (before?.type === "folder" && after?.type !== "folder");
 }
@@ -42,18 +42,18 @@ function both(first: Change, then: Change): Change[] {
   if (!before) return after ? [{ kind: "added", path, after }] : [];
   if (!after) return [{ kind: "deleted", path, before }];
   if (first.kind !== "deleted" || before.type !== "folder") return [{ kind: "changed", path, before, after }];
-  // The first stands for all that was in the folder, the second does not say what of that is back.
-  throw new ContainerError(`${path} was removed before the container was forked, and is there again`, {
+  // The deletion stands for the whole content; the addition does not tell which of it is back.
+  throw new ContainerError(`cannot tell the changes in ${path}: it was removed before the fork, and created again`, {
     code: "changes-unknown",
     facts: { path },
-    hint: "what a container of an image of it changes can be told: sauropod commit",
+    hint: "commit the container, and compare with the new image",
   });
 }
 
 /**
- * The changes that `first` and then `then` come to, by path.
+ * Merges the changes `first` and then `then`, by path.
  *
- * @throws {ContainerError} `changes-unknown` for a folder that was removed and made again.
+ * @throws {ContainerError} `changes-unknown` for a directory that was removed and created again.
  */
 export function mergeChanges(first: readonly Change[], then: readonly Change[]): Change[] {
   const later = new Map(then.map((change) => [change.path, change]));

@@ -1,11 +1,12 @@
 /**
- * The files of a container behind one descriptor, whether it runs or not. Nothing in it is ever resolved as a path of
- * the host: what `openIn(root, …)` opens lies in the container, whatever it does meanwhile.
+ * Root filesystem of a container as one descriptor, running or stopped: `/proc/PID/root`, or a detached mount. Paths are
+ * resolved in it by `openIn(root, …)`, never on the host.
  *
  * @module
  */
 
 import { describeErrno } from "../../../ffi/errno.ts";
+import { Fd } from "../../../ffi/fs/fd.ts";
 import { execute } from "../../../ffi/program/execute.ts";
 import { flags } from "../../../ffi/program/flags.ts";
 import { AT_FDCWD, close, openAt, openMount } from "../../../ffi/fs/fs.ts";
@@ -26,7 +27,7 @@ import { requireVisibleOwner } from "../state/errors.ts";
 const ROOT = flags("O", "PATH", "DIRECTORY");
 const ATTEMPTS = 50, PAUSE_MS = 20;
 
-/** The root of a running container, with all that is mounted in it; undefined if it has ended. */
+/** Opens the root of a running container, with its mounts. Returns undefined if it has exited. */
 function openRunning(process: ProcessIdentity): number | undefined {
   let fd: number;
   try {
@@ -35,12 +36,12 @@ function openRunning(process: ProcessIdentity): number | undefined {
     if (failedWith(error, "ENOENT", "ESRCH", "EACCES")) return undefined;
     throw error;
   }
-  // Its number could be another process's by now.
+  // The PID may have been reused.
   if (isAlive(process)) return fd;
   close(fd);
 }
 
-/** Volumes as they are on the host today; those whose source is gone are left out. */
+/** Returns the volumes of a record, without those whose source is gone. */
 function volumesOf(folder: string, { options }: ContainerRecord): BindMount[] {
   return (options.volumes ?? []).flatMap((volume) => {
     try {
@@ -59,25 +60,25 @@ function mount(view: View): number {
     return outcome.registers.get(VIEW.tree) ?? -1;
   }
   const { step, errno } = outcome;
-  throw new ContainerError(`the files of a container cannot be shown: ${step.label}: ${describeErrno(errno)}`, {
+  throw new ContainerError(`cannot mount the root filesystem: ${step.label}: ${describeErrno(errno)}`, {
     code: "view-failed",
     facts: { step: step.label, folder: view.folder },
-    hint: "it needs root, and the folders of the container's image as they were",
+    hint: "run as root, and check that the directories of the container's image exist",
   });
 }
 
-/** What a container's image holds, without what it has changed; a descriptor for the caller to close. */
+/** Mounts a container's image, without its changes. The caller closes the descriptor. */
 export function openImage(folder: string, lower: readonly string[]): number {
   const [only = "/", ...others] = lower;
-  // What is mounted below the host's root is no part of the image.
+  // Mounts below the host's root are not part of the image.
   return others.length === 0
     ? openMount(only)
     : mount({ folder, lower, shows: "image", writable: "nothing", volumes: [] });
 }
 
 /**
- * Files that can be changed: the folders `lower`, uppermost first, and on them what is in `folder`, in `upper` beside an
- * empty `work`. A descriptor for the caller to close; nothing waits until it is on disk.
+ * Mounts a writable overlay of the directories `lower`, uppermost first, with `upper` and `work` in `folder`, without
+ * syncing. The caller closes the descriptor.
  */
 export function openDraft(folder: string, lower: readonly string[]): number {
   return mount({ folder, lower, shows: "container", writable: "all", volumes: [], volatile: true });
@@ -89,19 +90,19 @@ function openStopped(folder: string, record: ContainerRecord, access: "read" | "
   return mount({ folder, lower, shows: "container", writable, volumes: volumesOf(folder, record) });
 }
 
-/** The files of a container, while they can be used. */
+/** An open root filesystem of a container. */
 export interface Root {
-  /** A descriptor of its top. */
+  /** A descriptor of its root. */
   readonly fd: number;
   /** Its record. */
   readonly record: ContainerRecord;
 }
 
 /**
- * Runs `work` on the files of the container that `query` names. One that runs shows what its processes see; one that
- * does not run shows its root and volumes, and cannot be started meanwhile.
+ * Runs `work` on the root filesystem of the container that `query` names: of a running one as its processes see it, of a
+ * stopped one with its volumes; it cannot be started meanwhile.
  *
- * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `container-running` if it is just being started;
+ * @throws {ContainerError} `container-not-found`, `container-ambiguous`; `container-running` while it is starting;
  *   `view-failed`.
  */
 export async function withRoot<T>(
@@ -111,11 +112,8 @@ export async function withRoot<T>(
   work: (root: Root) => Promise<T>,
 ): Promise<T> {
   const use = async (fd: number, record: ContainerRecord): Promise<T> => {
-    try {
-      return await work({ fd, record });
-    } finally {
-      close(fd);
-    }
+    using _ = new Fd(fd);
+    return await work({ fd, record });
   };
   for (let tries = 0;; tries++) {
     const record = findContainer(containers, query), { id } = record;
@@ -128,7 +126,7 @@ export async function withRoot<T>(
       const open = (stopped: ContainerRecord): number => openStopped(`${containers}/${id}`, stopped, access);
       return await withOfflineContainer(containers, id, (stopped) => use(open(stopped), stopped));
     }
-    // It is being started, or ends right now.
+    // It is starting or exiting.
     await sleep(PAUSE_MS);
   }
 }

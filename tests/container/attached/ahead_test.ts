@@ -188,7 +188,7 @@ Deno.test("one that was killed while it waited says so, and leaves nothing", asy
   await until("it has ended", () => /^State:\s*Z/m.test(Deno.readTextFileSync(`/proc/${pid}/status`)));
   await assert.rejects(
     ready.run(["true"]),
-    (error) => error instanceof ContainerError && /made ahead and has ended/.test(error.message),
+    (error) => error instanceof ContainerError && /prepared container \w+: it has exited/.test(error.message),
   );
   assert.deepEqual(leftIn(world), []);
 });
@@ -211,7 +211,7 @@ Deno.test("one that was removed says so", async () => {
   await ready[Symbol.asyncDispose]();
   await assert.rejects(
     ready.run(["true"]),
-    (error) => error instanceof ContainerError && /made ahead and has been removed/.test(error.message),
+    (error) => error instanceof ContainerError && /prepared container \w+: it has been removed/.test(error.message),
   );
 });
 

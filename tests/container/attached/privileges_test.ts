@@ -157,7 +157,7 @@ Deno.test("with --security-opt no-new-privileges=false a set-user-id program gai
 Deno.test("other values of --security-opt are refused", async () => {
   const { code, stderr } = await world.cli(["--security-opt", "seccomp=profile.json", "busybox", "true"]);
   assert.equal(code, 125);
-  assert.match(stderr, /unknown --security-opt seccomp=profile.json/);
+  assert.match(stderr, /invalid --security-opt "seccomp=profile.json"/);
 });
 
 const MASKED = {

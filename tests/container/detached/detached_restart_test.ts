@@ -196,7 +196,7 @@ Deno.test("a container that cannot be started again is given up, and says how it
     3,
     told,
   );
-  assert.match((await world.cli(["start", id])).stderr, /there is no .*\/source\n/);
+  assert.match((await world.cli(["start", id])).stderr, /cannot mount .*\/source: no such file or directory\n/);
   await clear(world);
 });
 

@@ -39,7 +39,7 @@ Deno.test("every command says what is wrong with the state of a container, and e
     [["stop", "-s", "NONSENSE", "running"], 125, /NONSENSE/],
     [["wait", "made"], 125, /has never been started\n.*start/],
     [["rename", "made", "running"], 125, new RegExp(`name running is already in use by container ${running}`)],
-    [["rename", "made", "no/name"], 125, /is not a container name/],
+    [["rename", "made", "no/name"], 125, /invalid container name/],
     [
       ["run", "-d", ...NONE, "--name", "made", "busybox", "true"],
       125,
@@ -131,7 +131,7 @@ Deno.test("a start that fails leaves the container as it was, and no monitor", a
   const { port } = taken.addr as Deno.NetAddr;
   taken.close();
   const cases: [options: string[], spoil: () => Disposable | void, code: number, message: RegExp][] = [
-    [[...NONE, "-v", `${source}:/source`], () => Deno.removeSync(source), 125, /there is no .*\/source/],
+    [[...NONE, "-v", `${source}:/source`], () => Deno.removeSync(source), 125, /cannot mount .*\/source: no such file/],
     [
       ["-p", `127.0.0.1:${port}:80`],
       () => {

@@ -110,20 +110,20 @@ Deno.test("only the chosen paths are written, with the folders that they need", 
 
 /** What the container does, what happens here meanwhile, which paths are in conflict and why. */
 const CONFLICTS: [inside: string, meanwhile: string, path: string, reason: RegExp][] = [
-  ["echo x >> /opt/file", "echo y >> opt/file", "/opt/file", /changed here/],
-  ["echo x >> /opt/file", "chmod 600 opt/file", "/opt/file", /changed here/],
-  ["echo x >> /opt/file", "rm opt/file", "/opt/file", /removed here/],
-  ["echo x >> /opt/file", "rm opt/file; mkdir opt/file", "/opt/file", /changed here/],
-  ["echo x > /opt/new", "echo y > opt/new", "/opt/new", /changed here/],
-  ["echo x > /opt/new", "ln -s /etc/passwd opt/new", "/opt/new", /changed here/],
-  ["mkdir /opt/new", "mkdir -m 700 opt/new", "/opt/new", /changed here/],
-  ["rm /opt/file", "echo y >> opt/file", "/opt/file", /changed here/],
-  ["rm /opt/file", "rm opt/file; echo y > opt/file", "/opt/file", /changed here/],
-  ["rm -r /opt/full", "echo y > opt/full/sub/new", "/opt/full", /changed here/],
-  ["rm -r /opt/full; echo x > /opt/full", "touch opt/full/sub/b", "/opt/full", /changed here/],
-  ["rm /opt/full/a", "rm -r opt/full", "/opt/full", /removed here/],
-  ["chmod 700 /opt/full", "chmod 711 opt/full", "/opt/full", /changed here/],
-  ["echo x > /opt/full/new", "chmod 711 opt/full", "/opt/full", /changed here/],
+  ["echo x >> /opt/file", "echo y >> opt/file", "/opt/file", /changed on the host/],
+  ["echo x >> /opt/file", "chmod 600 opt/file", "/opt/file", /changed on the host/],
+  ["echo x >> /opt/file", "rm opt/file", "/opt/file", /removed on the host/],
+  ["echo x >> /opt/file", "rm opt/file; mkdir opt/file", "/opt/file", /changed on the host/],
+  ["echo x > /opt/new", "echo y > opt/new", "/opt/new", /changed on the host/],
+  ["echo x > /opt/new", "ln -s /etc/passwd opt/new", "/opt/new", /changed on the host/],
+  ["mkdir /opt/new", "mkdir -m 700 opt/new", "/opt/new", /changed on the host/],
+  ["rm /opt/file", "echo y >> opt/file", "/opt/file", /changed on the host/],
+  ["rm /opt/file", "rm opt/file; echo y > opt/file", "/opt/file", /changed on the host/],
+  ["rm -r /opt/full", "echo y > opt/full/sub/new", "/opt/full", /changed on the host/],
+  ["rm -r /opt/full; echo x > /opt/full", "touch opt/full/sub/b", "/opt/full", /changed on the host/],
+  ["rm /opt/full/a", "rm -r opt/full", "/opt/full", /removed on the host/],
+  ["chmod 700 /opt/full", "chmod 711 opt/full", "/opt/full", /changed on the host/],
+  ["echo x > /opt/full/new", "chmod 711 opt/full", "/opt/full", /changed on the host/],
 ];
 
 Deno.test("what was changed here since the container was made is a conflict: nothing is written, unless by force", async () => {
@@ -274,7 +274,7 @@ Deno.test("sauropod apply shows, asks, and writes to this machine what a contain
   Deno.writeTextFileSync(`${here}/old`, "changed meanwhile");
   const conflict = await world.cli(["apply", "--yes", "try", here]);
   assert.equal(conflict.code, 1);
-  assert.match(conflict.stderr, /^conflict: .*\/old: it was changed here meanwhile\nsauropod: nothing was written\n/m);
+  assert.match(conflict.stderr, /^conflict: .*\/old: changed on the host meanwhile\nsauropod: nothing was written\n/m);
   assert.equal(Deno.readTextFileSync(`${here}/gone`), "gone");
 
   const forced = await world.cli(["apply", "--yes", "--force", "try", here]);
@@ -316,9 +316,7 @@ Deno.test("a device, FIFO or socket of this machine is not replaced nor removed,
     assert.equal(applied, false);
     assert.deepEqual(
       conflicts.filter(({ forcible }) => !forcible).map(({ path, reason }) => `${path}: ${reason}`),
-      ["fifo", "gone", "null"].map((name) =>
-        `/opt/${name}: it is a device, FIFO or socket here, which is not replaced`
-      ),
+      ["fifo", "gone", "null"].map((name) => `/opt/${name}: a device, FIFO or socket on the host is not replaced`),
     );
   }
   await write(box, path, { paths: ["/opt/fine"] });

@@ -40,7 +40,7 @@ Deno.test("cp C:/f onto a device, FIFO or socket, also through a link or in a fo
   for (const name of [...names, ...names.map((name) => `to${name}`)]) {
     const { code, stderr } = await world.cli(["cp", `${box}:/f`, `${at}/${name}`]);
     assert.equal(code, 125, name);
-    assert.match(stderr, /there is a device, FIFO or socket, which is not replaced\n {2}name a file/, name);
+    assert.match(stderr, /a device, FIFO or socket is not replaced.*\n {2}name a file/, name);
   }
   for (const name of names) {
     const { code, stderr } = await world.cli(["cp", `${box}:/${name}/.`, `${at}/`]);
@@ -53,7 +53,7 @@ Deno.test("cp C:/f onto a device, FIFO or socket, also through a link or in a fo
   for (const name of ["null", "fifo"]) {
     const { code, stderr } = await world.cli(["cp", `${at}/file`, `${inside}:/${name}`]);
     assert.equal(code, 125, name);
-    assert.match(stderr, /which is not replaced in the container/);
+    assert.match(stderr, /is not replaced in container/);
   }
   const file = await world.cli(["cp", `${box}:/f`, `${at}/tofile`]);
   assert.deepEqual([file.code, file.stderr], [0, ""]);
@@ -67,7 +67,7 @@ Deno.test("cp C:/f /dev/stdout > out is refused, and out is what the shell has o
     Deno.writeTextFileSync(out, "");
     const { ino } = Deno.statSync(out);
     const said = await shell(`${SAUROPOD} cp ${box}:/f ${target} 2>&1 > ${out} | cat; echo more >> ${out}`);
-    assert.match(said, /nothing can be copied to "[^"]*": the kernel makes up what is there/, target);
+    assert.match(said, /cannot write "[^"]*": a virtual file system of the kernel/, target);
     assert.deepEqual([Deno.readTextFileSync(out), Deno.statSync(out).ino], ["more\n", ino], target);
   }
 });
