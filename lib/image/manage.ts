@@ -61,7 +61,7 @@ function notFound(name: string, stored: readonly StoredImage[]): ImageError {
 }
 
 /**
- * The image that `text` names, as {@linkcode findNamed} finds it.
+ * Returns the image that `text` names, as {@linkcode findNamed} finds it.
  *
  * @throws {ImageError} `image-not-found`, `image-ambiguous`.
  */
@@ -82,7 +82,7 @@ function summary(store: string, { name, descriptor }: StoredImage): ImageSummary
   };
 }
 
-/** All images of the store. Those whose documents are damaged go to `damaged`. */
+/** Returns all images of the store. Those whose documents are damaged go to `damaged`. */
 export function listSummaries(images: string, damaged: (name: string, why: string) => void = () => {}): ImageSummary[] {
   const store = storeFolder(images);
   return listStored(store).flatMap((image) => {
@@ -96,7 +96,7 @@ export function listSummaries(images: string, damaged: (name: string, why: strin
   });
 }
 
-/** An image's documents. Throws {@linkcode ImageError} as {@linkcode findImage} and `readImage` do. */
+/** Returns an image's documents. Throws {@linkcode ImageError} as {@linkcode findImage} and `readImage` do. */
 export function inspectImage(images: string, text: string): ImageDocuments & { name: string } {
   const { name, descriptor } = findImage(images, text);
   return { name, ...readImage(storeFolder(images), descriptor) };
@@ -122,7 +122,7 @@ export function tagImage(images: string, text: string, name: string): StoredImag
   return { name: full, descriptor };
 }
 
-/** The containers that may use the store. Throws {@linkcode ImageError} if one cannot be read: what it needs is not known. */
+/** Returns the containers that may use the store. Throws {@linkcode ImageError} if one cannot be read: what it needs is not known. */
 function containersOf(store: string): ContainerRecord[] {
   return usersOf(store).flatMap((folder) =>
     listContainers(folder, (id) => {
@@ -135,7 +135,7 @@ function containersOf(store: string): ContainerRecord[] {
   );
 }
 
-/** The containers that are made of an image's layers. */
+/** Returns the containers that are made of an image's layers. */
 function usersOfImage(store: string, { config }: ImageDocuments): ContainerRecord[] {
   const top = config.rootfs.diff_ids.at(-1);
   if (top === undefined) return [];
@@ -175,7 +175,7 @@ export interface Pruned {
   readonly names: readonly string[];
   /** Digests of blobs. */
   readonly blobs: readonly string[];
-  /** Folders of layers. */
+  /** Directories of layers. */
   readonly layers: readonly string[];
   /** How many bytes of blobs. */
   readonly bytes: number;
@@ -220,7 +220,7 @@ function removeLayer(folder: string): void {
   removeTree(AT_FDCWD, hidden);
 }
 
-/** Prunes the store; what builds have made, but for the layers `removed`, is spared if that is given. */
+/** Prunes the store; what builds have made, except the layers `removed`, is spared if that is given. */
 function prune(store: string, removed?: ReadonlySet<string>): Pruned {
   const { blobs, layers } = needed(store);
   for (const { descriptor: { digest }, diffId } of removed ? rememberedLayers(store) : []) {
@@ -272,7 +272,7 @@ export function pruneStore(images: string, all = false): Promise<Pruned> {
 export interface Damage {
   /** The image's name. */
   readonly name: string;
-  /** What is wrong. */
+  /** Description of the damage. */
   readonly problem: string;
 }
 

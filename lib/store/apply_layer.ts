@@ -1,5 +1,5 @@
 /**
- * Applies the blob of a layer to a folder, in the thread that asks for it.
+ * Applies the blob of a layer to a directory, in the thread that asks for it.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { openDirectory } from "../tar/tree.ts";
 import { unpack } from "../tar/unpack.ts";
 import type { UnpackLimits } from "../tar/unpack_refusals.ts";
 
-/** What a layer consists of. */
+/** Result of unpacking a layer. */
 export interface UnpackedLayer {
   /** Entries, and directories that had none. */
   entries: number;
@@ -23,11 +23,11 @@ export interface UnpackedLayer {
   implied: string[];
 }
 
-/** What to unpack, and where; it can be sent to another thread. */
+/** Layer to unpack and its destination; can be posted to another thread. */
 export interface LayerTask {
   /** The file that holds the layer. */
   blobPath: string;
-  /** The folder that becomes the layer in overlayfs' form. */
+  /** The directory that becomes the layer in overlayfs' form. */
   folder: string;
   /** The digest that the uncompressed archive must have. */
   diffId?: string;
@@ -60,10 +60,10 @@ export async function applyLayer(
     });
     const diffId = `sha256:${hash.digest("hex")}`;
     if (task.diffId !== undefined && task.diffId !== diffId) {
-      throw new ImageError(`its content is not what the image says: ${diffId}, not ${task.diffId}`, {
+      throw new ImageError(`invalid diff ID: expected ${task.diffId}, found ${diffId}`, {
         code: "digest-mismatch",
         facts: { expected: task.diffId, found: diffId },
-        hint: "The image is damaged or was changed on its way: pull it again.",
+        hint: "pull the image again: it is damaged or was changed on the way",
       });
     }
     return { entries, bytes, diffId, implied };

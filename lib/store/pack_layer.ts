@@ -1,6 +1,6 @@
 /**
- * Makes a layer of a folder, such as the upper one of an overlay: what `unpackLayer` does, the other way round. The same
- * folder always gives the same bytes.
+ * Makes a layer of a directory, such as the upper one of an overlay: what `unpackLayer` does, the other way round. The same
+ * directory always gives the same bytes.
  *
  * @module
  */
@@ -30,7 +30,7 @@ export interface PackedLayer {
 
 /** How to pack a layer. */
 export interface PackOptions {
-  /** Gives up when aborted. */
+  /** Aborts the work. */
   readonly signal?: AbortSignal;
   /** Changes each entry. Default: they stay. */
   readonly change?: (entry: TarEntry) => TarEntry;
@@ -42,7 +42,7 @@ async function compressTo(path: string, source: ByteSource) {
   return { ...outer.result(), diffId: inner.result().digest };
 }
 
-/** The digest that the layer of a folder has uncompressed, without packing it. */
+/** Returns the digest that the layer of a directory has uncompressed, without packing it. */
 export async function diffIdOf(folder: string, signal?: AbortSignal): Promise<string> {
   const root = openDirectory(AT_FDCWD, folder);
   try {
@@ -53,9 +53,9 @@ export async function diffIdOf(folder: string, signal?: AbortSignal): Promise<st
 }
 
 /**
- * Packs the folder `upper` into the new file `toPath`: a gzip'ed OCI layer with owners, times, hard links, devices and
- * extended attributes; overlayfs' whiteouts and opaque folders become those of layers. Sockets are left out. Memory use
- * does not grow with the folder's files.
+ * Packs the directory `upper` into the new file `toPath`: a gzip'ed OCI layer with owners, times, hard links, devices and
+ * extended attributes; overlayfs' whiteouts and opaque directories become those of layers. Sockets are left out. Memory use
+ * does not grow with the directory's files.
  *
  * Throws {@linkcode ImageError} `image-unsupported` for what a layer cannot say, `pack-failed` if something cannot be
  * read, and the reason of `signal` if that is aborted.
@@ -75,7 +75,7 @@ export async function packLayer(
     return { ...packed, entries };
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
-    throw new ImageError(`${upper} cannot be packed: ${error.message}`, {
+    throw new ImageError(`cannot pack ${upper}: ${error.message}`, {
       code: "pack-failed",
       facts: { folder: upper, errno: error.code },
       cause: error,

@@ -13,7 +13,7 @@ import type { Descriptor } from "../oci.ts";
 import { blobPath } from "./store.ts";
 
 /**
- * Makes sure that a layer is unpacked. That verifies its diff id; where another blob has been unpacked already, this one
+ * Ensures that a layer is unpacked. That verifies its diff ID; where another blob has been unpacked already, this one
  * is read.
  *
  * @throws {ImageError} `digest-mismatch`, and as `ensureLayer`.

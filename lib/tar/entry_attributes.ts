@@ -1,5 +1,5 @@
 /**
- * What the entries of an archive say of files besides their content.
+ * Attributes of files that are unpacked: owner, mode, extended attributes, modification time.
  *
  * @module
  */
@@ -26,7 +26,7 @@ export function isKept(xattr: string): boolean {
 }
 
 /**
- * The permission bits that files made in a directory do not get; undefined if their owner or mode cannot be foretold, as
+ * Returns the permission bits that files made in a directory do not get; undefined if their owner or mode cannot be foretold, as
  * in one that hands on its group or access control list, or holds something already.
  */
 function creationMask(root: number): number | undefined {

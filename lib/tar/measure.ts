@@ -13,7 +13,7 @@ type Bytes = Uint8Array<ArrayBuffer>;
 export interface Measured {
   /** Takes the next bytes. */
   add(bytes: Bytes): void;
-  /** What went by. To be called once. */
+  /** Returns the digest and size. To be called once. */
   result(): { digest: string; size: number };
 }
 
@@ -30,7 +30,7 @@ export function measure(): Measured {
   };
 }
 
-/** The digest and size of all that comes. */
+/** Returns the digest and size of all that comes. */
 export async function measureAll(source: ByteSource): Promise<{ digest: string; size: number }> {
   const measured = measure();
   for await (const chunk of source) measured.add(chunk);

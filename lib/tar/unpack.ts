@@ -43,7 +43,7 @@ export async function unpack(source: ByteSource, root: number, options: UnpackOp
 /**
  * Like {@linkcode unpack}, of what an archive would consist of. Now and then the thread's other work has its turn.
  *
- * @param signal Gives up when aborted.
+ * @param signal Aborts the work.
  */
 export async function writeTree(
   parts: Iterable<TreePart>,

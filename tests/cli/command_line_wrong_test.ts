@@ -123,7 +123,7 @@ Deno.test("a file that is not there or cannot be read is named, with why", async
     [["export", "-o", folder, "web"], `${folder}: it is a folder`],
     [["images", "build", "-f", missing, folder], `there is no ${missing}`],
     [["cp", missing, "web:/"], `there is no "${missing}"`],
-    [["images", "build", "-f", folder, folder], `${folder} cannot be read: it is a folder`],
+    [["images", "build", "-f", folder, folder], `cannot read ${folder}: it is a folder`],
   ];
   assert.equal((await world.cli(["--name", "web", "--network", "none", "busybox", "true"])).code, 0);
   assert.equal((await world.cli(["images", "import", `${world.folders.images}/busybox`, "kept"])).code, 0);

@@ -1,5 +1,5 @@
 /**
- * What can be wrong with archives and folders that hold images.
+ * Errors of image archives and directories.
  *
  * @module
  */
@@ -8,12 +8,12 @@ import { ImageError } from "../../errors.ts";
 import { reasonOf } from "../../host/reason.ts";
 import { quoteName } from "../../tar/entry.ts";
 
-/** An entry that has no place in an archive of images. */
+/** Returns an entry that has no place in an archive of images. */
 export function unsafeEntry(name: string, why: string): ImageError {
   return new ImageError(`the archive is unsafe: ${quoteName(name)} ${why}`, {
     code: "archive-unsafe",
     facts: { entry: name },
-    hint: "Do not use it, unless you know how it was made.",
+    hint: "do not use it unless you trust its maker",
   });
 }
 
@@ -22,17 +22,17 @@ export function tooLarge(what: string, limit: number): ImageError {
   return new ImageError(`${what} is more than the limit of ${limit}`, { code: "archive-too-large", facts: { limit } });
 }
 
-/** A document that does not say what it must. */
+/** Returns a document that does not say what it must. */
 export function malformed(what: string, why: string): ImageError {
   return new ImageError(`${what} is malformed: ${why}`, { code: "image-malformed", facts: { what } });
 }
 
-/** A blob that a document names and that is not there. */
+/** Returns a blob that a document names and that is not there. */
 export function missing(what: string, named: string): ImageError {
   return new ImageError(`${what} is missing: ${quoteName(named)} is not there`, {
     code: "image-malformed",
     facts: { what, missing: named },
-    hint: "Make or copy the archive again: it is not whole.",
+    hint: "create or copy the archive again: it is incomplete",
   });
 }
 
@@ -41,7 +41,7 @@ export function otherDigest(what: string, wanted: string, got: string): ImageErr
   return new ImageError(`${what} holds something else: it should have the digest ${wanted} and has ${got}`, {
     code: "digest-mismatch",
     facts: { what, wanted, got },
-    hint: "Make or copy the archive again; if that does not help, do not trust it.",
+    hint: "create or copy the archive again; if that does not help, do not trust it",
   });
 }
 
@@ -50,7 +50,7 @@ export function otherSize(what: string, wanted: number, got: number): ImageError
   return new ImageError(`${what} has ${got} bytes and should have ${wanted}`, {
     code: "size-mismatch",
     facts: { what, wanted, got },
-    hint: "Make or copy the archive again; if that does not help, do not trust it.",
+    hint: "create or copy the archive again; if that does not help, do not trust it",
   });
 }
 
@@ -58,7 +58,7 @@ function isOfSystem(error: unknown): error is Error & { code: string } {
   return error instanceof Error && "code" in error && typeof error.code === "string" && /^E[A-Z0-9]+$/.test(error.code);
 }
 
-/** The same error, about `subject`; one of the system as an {@linkcode ImageError}. */
+/** Returns the same error, about `subject`; one of the system as an {@linkcode ImageError}. */
 export function about(subject: string, error: unknown): unknown {
   const facts = { source: subject }, cause = error;
   if (isOfSystem(error)) {
