@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Fd } from "../../ffi/fs/fd.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { close, openBelow, openIn, S_IF, statusAt, utimesAt } from "../../ffi/fs/fs.ts";
 import { type Copied, placeCopy, type Refusal } from "../container/files/copy_target.ts";
@@ -52,12 +53,8 @@ const REFUSALS: Readonly<Record<Refusal, string>> = {
 
 /** Gives a directory that an archive has no entry for a time that does not depend on when it was unpacked. */
 function setTime(top: number, path: string, time: bigint): void {
-  const fd = openBelow(top, path, FOLDER);
-  try {
-    utimesAt(fd, "", time);
-  } finally {
-    close(fd);
-  }
+  using directory = new Fd(openBelow(top, path, FOLDER));
+  utimesAt(directory.number, "", time);
 }
 
 /** Looks up the user of --chown; a number alone is also the group's. */
@@ -143,27 +140,20 @@ export async function copyInto(
 
   async function place(copied: Copied, parts: (name: string) => Iterable<TreePart>): Promise<void> {
     const to = openPlace(copied.folder);
-    try {
-      const placement = placeCopy(copied, to);
-      if ("refusal" in placement) {
-        throw wrong(task, `nothing can be copied to ${target}: ${REFUSALS[placement.refusal]}`, placement.refusal);
-      }
-      await writeTree(parts(placement.name), to.fd, how, signal);
-    } finally {
-      close(to.fd);
+    using directory = new Fd(to.fd);
+    const placement = placeCopy(copied, to);
+    if ("refusal" in placement) {
+      throw wrong(task, `nothing can be copied to ${target}: ${REFUSALS[placement.refusal]}`, placement.refusal);
     }
+    await writeTree(parts(placement.name), directory.number, how, signal);
   }
 
   async function unpackAt(source: Source): Promise<void> {
-    const fd = draft.openFolder(target);
-    try {
-      const owned = task.chown ? { change: (entry: TarEntry) => ({ ...entry, ...owner }) } : {};
-      const chunks = decompress(fileChunks(pathOf(source), signal));
-      const { implied } = await unpack(chunks, fd, { devices: "create", limits: NO_LIMITS, ...owned });
-      for (const path of implied) if (path !== "") setTime(fd, path, time);
-    } finally {
-      close(fd);
-    }
+    using directory = new Fd(draft.openFolder(target));
+    const owned = task.chown ? { change: (entry: TarEntry) => ({ ...entry, ...owner }) } : {};
+    const chunks = decompress(fileChunks(pathOf(source), signal));
+    const { implied } = await unpack(chunks, directory.number, { devices: "create", limits: NO_LIMITS, ...owned });
+    for (const path of implied) if (path !== "") setTime(directory.number, path, time);
   }
 
   for (const file of task.files) {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Fd } from "../../ffi/fs/fd.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import {
   AT_FDCWD,
@@ -89,13 +90,9 @@ function openFolderIn(top: number, path: string, made: Made, links = 0): number 
 /** Returns the time that a directory had before something was put into it; undefined if it is new. */
 function timeBefore(before: number, path: string): bigint | undefined {
   try {
-    const fd = openBelow(before, path.replace(/\/$/, "") || ".", PLACE);
-    try {
-      const { mode, mtime } = statusAt(fd);
-      return (mode & S_IF.MT) === S_IF.DIR ? mtime : undefined;
-    } finally {
-      close(fd);
-    }
+    using file = new Fd(openBelow(before, path.replace(/\/$/, "") || ".", PLACE));
+    const { mode, mtime } = statusAt(file.number);
+    return (mode & S_IF.MT) === S_IF.DIR ? mtime : undefined;
   } catch (error) {
     if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
     throw error;
@@ -113,14 +110,10 @@ function entryOf(before: number, entry: TarEntry, { time, latest = entry.mtime }
 function makeUpper(folder: string, [top]: readonly string[]): void {
   for (const name of ["", "/upper", "/work", "/nothing"]) Deno.mkdirSync(folder + name, { mode: 0o755 });
   if (top === undefined) return;
-  const fd = openAt(AT_FDCWD, `${folder}/upper`, FOLDER);
-  try {
-    const { mode, uid, gid } = Deno.statSync(top);
-    chownAt(fd, "", uid ?? 0, gid ?? 0);
-    Deno.chmodSync(`${folder}/upper`, (mode ?? 0o755) & 0o7777);
-  } finally {
-    close(fd);
-  }
+  using upper = new Fd(openAt(AT_FDCWD, `${folder}/upper`, FOLDER));
+  const { mode, uid, gid } = Deno.statSync(top);
+  chownAt(upper.number, "", uid ?? 0, gid ?? 0);
+  Deno.chmodSync(`${folder}/upper`, (mode ?? 0o755) & 0o7777);
 }
 
 /** Makes a layer of what `work` changes in an image, whose directories are `lower`, uppermost first. */

@@ -4,8 +4,9 @@
  * @module
  */
 
+import { Fd } from "../../ffi/fs/fd.ts";
 import { flags } from "../../ffi/program/flags.ts";
-import { AT_FDCWD, close, openAt, openBelow, S_IF, type Status, statusAt, unlinkAt } from "../../ffi/fs/fs.ts";
+import { AT_FDCWD, openAt, openBelow, S_IF, type Status, statusAt, unlinkAt } from "../../ffi/fs/fs.ts";
 import type { RunOptions } from "../container/attached/create.ts";
 import { runOn } from "../container/attached/run.ts";
 import { ImageError, SpawnError } from "../errors.ts";
@@ -47,13 +48,11 @@ function isFolder(status: Status): boolean {
 /** Returns the status of a directory in an image with the layers `lower`; undefined if there is none. */
 function folderBelow(lower: readonly string[], name: string): Status | undefined {
   for (const path of lower) {
-    const top = openAt(AT_FDCWD, path, FOLDER);
+    using top = new Fd(openAt(AT_FDCWD, path, FOLDER));
     try {
-      return statusAt(top, name);
+      return statusAt(top.number, name);
     } catch (error) {
       if (!failedWith(error, "ENOENT")) throw error;
-    } finally {
-      close(top);
     }
   }
   return undefined;
@@ -78,18 +77,14 @@ function removeUnused(folder: number, name: string): void {
 
 /** Removes mount points that were created for the container from its upper directory. */
 function removeMountPoints(upper: string, lower: readonly string[]): void {
-  const top = openAt(AT_FDCWD, upper, FOLDER);
-  let etc = -1;
+  using top = new Fd(openAt(AT_FDCWD, upper, FOLDER));
   try {
-    for (const name of FOLDERS) removeUnused(top, name);
-    etc = openBelow(top, "etc", FOLDER);
-    for (const name of FILES) removeUnused(etc, name);
-    removeUnchanged(top, "etc", lower);
+    for (const name of FOLDERS) removeUnused(top.number, name);
+    using etc = new Fd(openBelow(top.number, "etc", FOLDER));
+    for (const name of FILES) removeUnused(etc.number, name);
+    removeUnchanged(top.number, "etc", lower);
   } catch (error) {
     if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
-  } finally {
-    close(etc);
-    close(top);
   }
 }
 

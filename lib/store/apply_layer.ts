@@ -4,7 +4,9 @@
  * @module
  */
 
-import { AT_FDCWD, close } from "../../ffi/fs/fs.ts";
+import { AT_FDCWD } from "../../ffi/fs/fs.ts";
+import { Fd } from "../../ffi/fs/fd.ts";
+import { measure, measuring } from "../tar/measure.ts";
 import { ImageError } from "../errors.ts";
 import type { ByteSource } from "../tar/chunks.ts";
 import { openDirectory } from "../tar/tree.ts";
@@ -41,33 +43,21 @@ export async function applyLayer(
   source: ByteSource,
   signal?: AbortSignal,
 ): Promise<UnpackedLayer> {
-  const { createHash } = await import("node:crypto");
-  const hash = createHash("sha256");
-  const hashed = (async function* () {
-    for await (const chunk of source) {
-      signal?.throwIfAborted();
-      hash.update(chunk);
-      yield chunk;
-    }
-  })();
-  const root = openDirectory(AT_FDCWD, task.folder);
-  try {
-    const { entries, bytes, implied } = await unpack(hashed, root, {
-      layer: true,
-      devices: "create",
-      limits: task.limits,
-      mayLackEnd: task.diffId !== undefined,
+  const measured = measure();
+  using root = new Fd(openDirectory(AT_FDCWD, task.folder));
+  const { entries, bytes, implied } = await unpack(measuring(source, measured, signal), root.number, {
+    layer: true,
+    devices: "create",
+    limits: task.limits,
+    mayLackEnd: task.diffId !== undefined,
+  });
+  const { digest: diffId } = measured.result();
+  if (task.diffId !== undefined && task.diffId !== diffId) {
+    throw new ImageError(`invalid diff ID: expected ${task.diffId}, found ${diffId}`, {
+      code: "digest-mismatch",
+      facts: { expected: task.diffId, found: diffId },
+      hint: "pull the image again: it is damaged or was changed on the way",
     });
-    const diffId = `sha256:${hash.digest("hex")}`;
-    if (task.diffId !== undefined && task.diffId !== diffId) {
-      throw new ImageError(`invalid diff ID: expected ${task.diffId}, found ${diffId}`, {
-        code: "digest-mismatch",
-        facts: { expected: task.diffId, found: diffId },
-        hint: "pull the image again: it is damaged or was changed on the way",
-      });
-    }
-    return { entries, bytes, diffId, implied };
-  } finally {
-    close(root);
   }
+  return { entries, bytes, diffId, implied };
 }

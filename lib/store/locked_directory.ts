@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Fd } from "../../ffi/fs/fd.ts";
 import { AT_FDCWD, close, lock, statusAt } from "../../ffi/fs/fs.ts";
 import { failedWith, openDirectory, removeTree } from "../tar/tree.ts";
 
@@ -40,10 +41,7 @@ export function sweep(store: string, keep?: string): void {
     if (name === keep || !name.startsWith(".") || !name.endsWith(TEMPORARY)) continue;
     const fd = openLocked(`${store}/${name}`);
     if (fd === undefined) continue;
-    try {
-      removeTree(AT_FDCWD, `${store}/${name}`);
-    } finally {
-      close(fd);
-    }
+    using _locked = new Fd(fd);
+    removeTree(AT_FDCWD, `${store}/${name}`);
   }
 }

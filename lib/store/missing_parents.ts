@@ -24,6 +24,7 @@ import {
   statusAt,
   utimesAt,
 } from "../../ffi/fs/fs.ts";
+import { Fd } from "../../ffi/fs/fd.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { breather } from "../host/breath.ts";
 import { impliedFolder, layerFolder, readLayer } from "./layer_paths.ts";
@@ -197,12 +198,8 @@ async function hidden(store: string, { config }: ImageDocuments, breathe: Breath
 async function makeFolders(diff: string, folders: ReadonlyMap<string, Attributes>, breathe: Breathe): Promise<void> {
   const top = openDirectory(AT_FDCWD, diff);
   const within = (path: string, use: (fd: number) => void): void => {
-    const fd = openBelow(top, path || ".", FOLDER);
-    try {
-      use(fd);
-    } finally {
-      close(fd);
-    }
+    using directory = new Fd(openBelow(top, path || ".", FOLDER));
+    use(directory.number);
   };
   try {
     for (const path of folders.keys()) {

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { AT_FDCWD, close, SystemError } from "../../ffi/fs/fs.ts";
+import { AT_FDCWD, SystemError } from "../../ffi/fs/fs.ts";
+import { Fd } from "../../ffi/fs/fd.ts";
 import { ImageError } from "../errors.ts";
 import { type ByteSource, joined, writeChunks } from "../tar/chunks.ts";
 import { measure, measureAll, measuring } from "../tar/measure.ts";
@@ -44,12 +45,8 @@ async function compressTo(path: string, source: ByteSource) {
 
 /** Returns the digest that the layer of a directory has uncompressed, without packing it. */
 export async function diffIdOf(folder: string, signal?: AbortSignal): Promise<string> {
-  const root = openDirectory(AT_FDCWD, folder);
-  try {
-    return (await measureAll(joined(archiveTree(root, { layer: true }), signal))).digest;
-  } finally {
-    close(root);
-  }
+  using root = new Fd(openDirectory(AT_FDCWD, folder));
+  return (await measureAll(joined(archiveTree(root.number, { layer: true }), signal))).digest;
 }
 
 /**
@@ -65,12 +62,12 @@ export async function packLayer(
   toPath: string,
   { signal, change }: PackOptions = {},
 ): Promise<PackedLayer> {
-  let entries = 0, root = -1;
+  let entries = 0;
   try {
-    root = openDirectory(AT_FDCWD, upper);
+    using root = new Fd(openDirectory(AT_FDCWD, upper));
     const packed = await compressTo(
       toPath,
-      joined(archiveTree(root, { layer: true, change, onEntry: () => void entries++ }), signal),
+      joined(archiveTree(root.number, { layer: true, change, onEntry: () => void entries++ }), signal),
     );
     return { ...packed, entries };
   } catch (error) {
@@ -80,7 +77,5 @@ export async function packLayer(
       facts: { folder: upper, errno: error.code },
       cause: error,
     });
-  } finally {
-    if (root >= 0) close(root);
   }
 }

@@ -14,7 +14,8 @@
  * @module
  */
 
-import { AT_FDCWD, chmodAt, close, lock, openAt, SystemError } from "../../ffi/fs/fs.ts";
+import { AT_FDCWD, chmodAt, lock, openAt, SystemError } from "../../ffi/fs/fs.ts";
+import { Fd } from "../../ffi/fs/fd.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { modeOf, readLink, readOwnFile, replaceFile } from "../../ffi/fs/paths.ts";
 import { ImageError } from "../errors.ts";
@@ -146,13 +147,9 @@ export function findStored(store: string, name: string): Descriptor | undefined 
 
 /** Runs `work` while no other process changes names in the store. */
 function whileLocked<T>(store: string, work: () => T): T {
-  const fd = openAt(AT_FDCWD, `${store}/index.lock`, flags("O", "RDWR", "CREAT", "NOFOLLOW", "NONBLOCK"), 0o644);
-  try {
-    lock(fd, "exclusive");
-    return work();
-  } finally {
-    close(fd);
-  }
+  using file = new Fd(openLock(`${store}/index.lock`, "exclusive"));
+  lock(file.number, "exclusive");
+  return work();
 }
 
 function changeNames(store: string, change: (names: readonly StoredImage[]) => readonly StoredImage[]): void {
@@ -305,10 +302,6 @@ export async function whileHeld<T>(
   kind: "shared" | "exclusive",
   work: () => T | Promise<T>,
 ): Promise<T> {
-  const hold = await holdStore(store, kind);
-  try {
-    return await work();
-  } finally {
-    close(hold);
-  }
+  using _hold = new Fd(await holdStore(store, kind));
+  return await work();
 }

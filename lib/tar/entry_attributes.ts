@@ -4,7 +4,8 @@
  * @module
  */
 
-import { chmod, chmodAt, chownAt, close, getXattr, readNames, setXattr, statusAt, utimesAt } from "../../ffi/fs/fs.ts";
+import { chmod, chmodAt, chownAt, getXattr, readNames, setXattr, statusAt, utimesAt } from "../../ffi/fs/fs.ts";
+import { Fd } from "../../ffi/fs/fd.ts";
 import type { TarEntry } from "./entry.ts";
 import { failedWith, openDirectory } from "./tree.ts";
 
@@ -34,12 +35,8 @@ function creationMask(root: number): number | undefined {
   const [, umask] = /^Umask:\s*([0-7]+)$/m.exec(status) ?? [], [, group] = /^Gid:\s*\d+\s+(\d+)/m.exec(status) ?? [];
   if (Deno.uid() !== 0 || group !== "0" || gid !== 0 || mode & SETGID || umask === undefined) return undefined;
   if (getXattr(root, "system.posix_acl_default")) return undefined;
-  const listed = openDirectory(root, ".");
-  try {
-    return readNames(listed).length ? undefined : parseInt(umask, 8);
-  } finally {
-    close(listed);
-  }
+  using listed = new Fd(openDirectory(root, "."));
+  return readNames(listed.number).length ? undefined : parseInt(umask, 8);
 }
 
 /** For what is unpacked below the directory `root`. */

@@ -38,8 +38,13 @@ export async function measureAll(source: ByteSource): Promise<{ digest: string; 
 }
 
 /** Hands bytes on while they are measured. */
-export async function* measuring(source: ByteSource, measured: Measured): AsyncGenerator<Bytes> {
+export async function* measuring(
+  source: ByteSource,
+  measured: Measured,
+  signal?: AbortSignal,
+): AsyncGenerator<Bytes> {
   for await (const chunk of source) {
+    signal?.throwIfAborted();
     measured.add(chunk);
     yield chunk;
   }
