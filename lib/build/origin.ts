@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Fd } from "../../ffi/fs/fd.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { AT_FDCWD, close, openIn, readLinkAt, readNames, S_IF, statusAt } from "../../ffi/fs/fs.ts";
 import { breather } from "../host/breath.ts";
@@ -54,17 +55,12 @@ function componentsOf(path: string): string[] {
 }
 
 function namesAt(top: number, path: string): string[] {
-  let fd: number;
   try {
-    fd = openIn(top, path || ".", FOLDER);
+    using directory = new Fd(openIn(top, path || ".", FOLDER));
+    return readNames(directory.number).sort();
   } catch (error) {
     if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) return [];
     throw error;
-  }
-  try {
-    return readNames(fd).sort();
-  } finally {
-    close(fd);
   }
 }
 

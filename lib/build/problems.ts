@@ -24,12 +24,12 @@ export function wrong({ file, line }: Position, message: string, code: string, h
   return new InputError(`${file}:${line}: ${shown}`, { code, facts: { file, line }, hint });
 }
 
-/** Something that Dockerfiles can say and that is not done here. */
+/** Returns the error for something that Dockerfiles can say and that is not done here. */
 export function unsupported(at: Position, what: string, hint: string): InputError {
   return wrong(at, `${what} is not supported`, "dockerfile-unsupported", hint);
 }
 
-/** Returns a line that does not say what it must. */
+/** Returns the error for a line that does not say what it must. */
 export function malformed(at: Position, why: string, hint?: string): InputError {
   return wrong(at, why, "bad-dockerfile", hint);
 }

@@ -69,7 +69,7 @@ function holds(rootfs: string, file: string, text: string): boolean {
   }
 }
 
-/** Rejects what `docker save` and OCI tools make: layers in an archive instead of files. */
+/** Rejects archives that `docker save` and OCI tools make: layers in an archive instead of files. */
 function refuseLayout(rootfs: string): void {
   const layout = holds(rootfs, "oci-layout", "imageLayoutVersion");
   const manifest = holds(rootfs, "manifest.json", '"Layers"');

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Fd } from "../../ffi/fs/fd.ts";
 import { ImageError } from "../errors.ts";
 import { listed } from "../text/listed.ts";
 import { downloadBlob } from "../registry/download.ts";
@@ -162,15 +163,10 @@ function partPath(store: string, { digest }: Descriptor): string {
 
 /** Rejects a blob that has no place on the disk, before the disk is full of it; `there` bytes of it have come already. */
 function checkRoom(store: string, { digest, size }: Descriptor, there: number): void {
-  const fd = openDirectory(AT_FDCWD, `${store}/partial`);
-  try {
-    const free = freeBytes(fd), wanted = size - there;
-    if (wanted > free) {
-      throw noRoom(store, `the blob ${digest} takes ${formatSize(wanted)} more, and ${formatSize(free)} are free`);
-    }
-  } finally {
-    close(fd);
-  }
+  using partial = new Fd(openDirectory(AT_FDCWD, `${store}/partial`));
+  const free = freeBytes(partial.number), wanted = size - there;
+  if (wanted <= free) return;
+  throw noRoom(store, `the blob ${digest} takes ${formatSize(wanted)} more, and ${formatSize(free)} are free`);
 }
 
 /** Downloads a blob unless it is there; who wants the same one waits for the first. Returns whether it did. */

@@ -32,7 +32,7 @@ type Field = keyof typeof FIELD;
 
 const POSIX = new TextEncoder().encode("ustar\0");
 
-/** Returns an archive that is against the format. */
+/** Returns the error for an archive that is against the format. */
 export function malformed(what: string, facts?: Record<string, unknown>): ImageError {
   return new ImageError(`the tar archive is malformed: ${what}`, { code: "archive-malformed", facts });
 }

@@ -27,7 +27,7 @@ export const DEFAULT_LIMITS: UnpackLimits = {
   fileSize: 2 ** 40,
 };
 
-/** Returns a name that leads astray. */
+/** Returns the error for a name that leads astray. */
 export function unsafe(name: string, why: string): ImageError {
   return new ImageError(`the archive is unsafe: ${quoteName(name)} ${why}`, {
     code: "archive-unsafe",
@@ -36,7 +36,7 @@ export function unsafe(name: string, why: string): ImageError {
   });
 }
 
-/** More than `limit` of something. */
+/** Returns the error for more than `limit` of something. */
 export function tooLarge(what: string, limit: number): ImageError {
   return new ImageError(`the archive holds more than ${limit} ${what}`, {
     code: "archive-too-large",
@@ -51,7 +51,7 @@ const OCCUPIED = {
   special: "there is a device, FIFO or socket, which it does not replace",
 } as const;
 
-/** Returns a file where a directory or special file is, or a directory where none is: neither may replace the other. */
+/** Returns the error for a file where a directory or special file is, or a directory where none is: neither may replace the other. */
 export function occupied(name: string, there: keyof typeof OCCUPIED): ImageError {
   return new ImageError(`${quoteName(name)}: ${OCCUPIED[there]}`, {
     code: "occupied",

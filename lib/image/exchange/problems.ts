@@ -8,7 +8,7 @@ import { ImageError } from "../../errors.ts";
 import { reasonOf } from "../../host/reason.ts";
 import { quoteName } from "../../tar/entry.ts";
 
-/** Returns an entry that has no place in an archive of images. */
+/** Returns the error for an entry that has no place in an archive of images. */
 export function unsafeEntry(name: string, why: string): ImageError {
   return new ImageError(`the archive is unsafe: ${quoteName(name)} ${why}`, {
     code: "archive-unsafe",
@@ -17,17 +17,17 @@ export function unsafeEntry(name: string, why: string): ImageError {
   });
 }
 
-/** More than an archive of images may hold. */
+/** Returns the error for more than an archive of images may hold. */
 export function tooLarge(what: string, limit: number): ImageError {
   return new ImageError(`${what} is more than the limit of ${limit}`, { code: "archive-too-large", facts: { limit } });
 }
 
-/** Returns a document that does not say what it must. */
+/** Returns the error for a document that does not say what it must. */
 export function malformed(what: string, why: string): ImageError {
   return new ImageError(`${what} is malformed: ${why}`, { code: "image-malformed", facts: { what } });
 }
 
-/** Returns a blob that a document names and that is not there. */
+/** Returns the error for a blob that a document names and that is not there. */
 export function missing(what: string, named: string): ImageError {
   return new ImageError(`${what} is missing: ${quoteName(named)} is not there`, {
     code: "image-malformed",
@@ -36,7 +36,7 @@ export function missing(what: string, named: string): ImageError {
   });
 }
 
-/** Content that has another digest than it must have. */
+/** Returns the error for content that has another digest than it must have. */
 export function otherDigest(what: string, wanted: string, got: string): ImageError {
   return new ImageError(`${what} holds something else: it should have the digest ${wanted} and has ${got}`, {
     code: "digest-mismatch",
@@ -45,7 +45,7 @@ export function otherDigest(what: string, wanted: string, got: string): ImageErr
   });
 }
 
-/** Content that has another size than it must have. */
+/** Returns the error for content that has another size than it must have. */
 export function otherSize(what: string, wanted: number, got: number): ImageError {
   return new ImageError(`${what} has ${got} bytes and should have ${wanted}`, {
     code: "size-mismatch",
