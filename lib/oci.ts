@@ -6,7 +6,7 @@
 
 import { ImageError, InputError } from "./errors.ts";
 
-/** What a blob is, how large and of which content. */
+/** Descriptor of a blob: media type, digest and size. */
 export interface Descriptor {
   /** Its media type. */
   readonly mediaType: string;
@@ -42,7 +42,7 @@ export interface Manifest {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** Images of the same content for several kinds of machines. */
+/** Images of the same content for several platforms. */
 export interface Index {
   /** The media type of this document. */
   readonly mediaType?: string;
@@ -52,7 +52,7 @@ export interface Index {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** What the maker of an image says that a container of it is to be. */
+/** Container config of an image. */
 export interface ImageSettings {
   /** `NAME|UID[:GROUP|GID]`. */
   readonly User?: string;
@@ -60,11 +60,11 @@ export interface ImageSettings {
   readonly ExposedPorts?: Readonly<Record<string, unknown>>;
   /** Variables as `NAME=VALUE`. */
   readonly Env?: readonly string[];
-  /** What is executed, before the command. */
+  /** Entrypoint, executed in front of the command. */
   readonly Entrypoint?: readonly string[] | null;
   /** The command, unless another one is given. */
   readonly Cmd?: readonly string[] | null;
-  /** Folders whose content is not the image's. */
+  /** Directories whose content is not the image's. */
   readonly Volumes?: Readonly<Record<string, unknown>>;
   /** The working directory. */
   readonly WorkingDir?: string;
@@ -90,7 +90,7 @@ export interface HistoryEntry {
 export interface ImageConfig {
   /** When it was made, as an RFC 3339 time. */
   readonly created?: string;
-  /** Who made it. */
+  /** Author. */
   readonly author?: string;
   /** Such as `amd64`. */
   readonly architecture: string;
@@ -98,7 +98,7 @@ export interface ImageConfig {
   readonly os: string;
   /** Such as `v8`. */
   readonly variant?: string;
-  /** What a container of it is to be. */
+  /** Container config. */
   readonly config?: ImageSettings;
   /** The digests of the uncompressed layers, lowest first. */
   readonly rootfs: { readonly type: string; readonly diff_ids: readonly string[] };
@@ -136,12 +136,12 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Whether `text` is a digest that can be checked: sha256. */
+/** Reports whether `text` is a sha256 digest. */
 export function isDigest(text: string): boolean {
   return DIGEST.test(text);
 }
 
-/** The digest of some bytes. */
+/** Returns the digest of some bytes. */
 export async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return `sha256:${new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex()}`;
 }
@@ -151,15 +151,15 @@ function parseJson(text: string, what: string): Record<string, unknown> {
   try {
     value = JSON.parse(text);
   } catch {
-    malformed(what, "it is no JSON");
+    malformed(what, "it is not JSON");
   }
-  return isObject(value) ? value : malformed(what, "it is no JSON object");
+  return isObject(value) ? value : malformed(what, "it is not a JSON object");
 }
 
 /** How deep the values of a document may lie in each other: JSON.stringify calls itself for each. */
 const MAX_NESTING = 100;
 
-/** Refuses a document of JSON, of which nothing is known yet, that is nested too deep to be written again. */
+/** Rejects a document of JSON, of which nothing is known yet, that is nested too deep to be written again. */
 export function checkNesting(text: string, what: string): void {
   let depth = 0, inText = false;
   for (let i = 0; i < text.length; i++) {
@@ -188,11 +188,11 @@ function readPlatform(value: unknown): Platform | undefined {
 }
 
 function readDescriptor(value: unknown, what: string): Descriptor {
-  if (!isObject(value)) return malformed(what, "a descriptor is no object");
+  if (!isObject(value)) return malformed(what, "a descriptor is not an object");
   const { mediaType, digest, size } = value;
   if (typeof mediaType !== "string") malformed(what, "a descriptor has no media type");
   if (typeof digest !== "string" || !isDigest(digest)) {
-    malformed(what, `${JSON.stringify(digest)?.slice(0, 100)} is no sha256 digest`);
+    malformed(what, `${JSON.stringify(digest)?.slice(0, 100)} is not a sha256 digest`);
   }
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) malformed(what, "a descriptor has no size");
   const platform = readPlatform(value.platform), annotations = optionalTexts(value.annotations);
@@ -229,7 +229,7 @@ export function parseManifest(text: string, what: string): Manifest | Index {
   });
 }
 
-/** The error of an image with more layers than can be used. */
+/** Returns the error of an image with more layers than can be used. */
 export function tooManyLayers(name: string, count: number): ImageError {
   return new ImageError(`${name} has ${count} layers, and at most ${MAX_LAYERS} can be used`, {
     code: "image-unsupported",
@@ -238,12 +238,12 @@ export function tooManyLayers(name: string, count: number): ImageError {
   });
 }
 
-/** Refuses an image with too many layers, before anything is done with them. `name` names it in errors. */
+/** Rejects an image with too many layers, before anything is done with them. `name` names it in errors. */
 export function checkLayers({ layers }: { readonly layers: readonly unknown[] }, name: string): void {
   if (layers.length > MAX_LAYERS) throw tooManyLayers(name, layers.length);
 }
 
-/** Whether a document lists images. */
+/** Reports whether a document is an index. */
 export function isIndex(document: Manifest | Index): document is Index {
   return "manifests" in document;
 }
@@ -303,7 +303,7 @@ export function parseConfig(json: string, what: string): ImageConfig {
   };
 }
 
-/** The kind of machine that this one is, in the specification's words. */
+/** Returns the platform that this one is, in the specification's words. */
 export function hostPlatform(): Platform {
   return { os: "linux", architecture: Deno.build.arch === "aarch64" ? "arm64" : "amd64" };
 }
@@ -318,10 +318,10 @@ export function parsePlatform(text: string): Platform {
   if (os !== "" && architecture !== "" && rest.length === 0) {
     return { os, architecture, ...(variant === undefined ? {} : { variant }) };
   }
-  throw new InputError(`${JSON.stringify(text)} is not a platform`, {
+  throw new InputError(`invalid platform ${JSON.stringify(text)}`, {
     code: "bad-platform",
     facts: { text },
-    hint: "OS/ARCHITECTURE[/VARIANT], such as linux/arm64 or linux/arm/v7",
+    hint: "write OS/ARCHITECTURE[/VARIANT], such as linux/arm64 or linux/arm/v7",
   });
 }
 

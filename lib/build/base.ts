@@ -22,7 +22,7 @@ async function keyOf(text: string): Promise<string> {
   return await digestOf(new TextEncoder().encode(text));
 }
 
-/** The one layer of an image that is a folder or an unpacked archive, which is packed only when it has changed. */
+/** Returns the one layer of an image that is a directory or an unpacked archive, which is packed only when it has changed. */
 async function packed(spool: Spool, { lower }: Image, signal?: AbortSignal): Promise<NewLayer[]> {
   const [folder = "/"] = lower, diffId = await diffIdOf(folder, signal);
   const key = await keyOf(JSON.stringify(["folder", diffId])), known = lookupCache(spool.store, key);
@@ -65,11 +65,11 @@ export async function findBase(spool: Spool, images: string, name: string, optio
   return { config, layers: () => Promise.resolve(layers), layerCount: layers.length };
 }
 
-/** The folders of layers that have no image of their own, uppermost first. */
+/** Returns the directories of layers that have no image of their own, uppermost first. */
 export async function foldersOf(store: string, layers: readonly NewLayer[], signal?: AbortSignal): Promise<string[]> {
   if (layers.length === 0) return [];
   const diffIds = layers.map(({ diffId }) => diffId);
-  // What hangs on the layers below each other is kept by the digest of what names them all.
+  // The missing parent directories of these layers are named by a digest of all their diff IDs.
   const descriptor = { mediaType: MEDIA.config, digest: await keyOf(diffIds.join()), size: 0 };
   const manifest = { config: descriptor, layers: layers.map((layer) => layer.descriptor) };
   const config = { ...hostPlatform(), rootfs: { type: "layers", diff_ids: diffIds } };

@@ -49,19 +49,19 @@ export interface BuildOptions extends Pick<RunOptions, "network" | "limits"> {
   readonly cache?: boolean;
   /** When to pull images. Default: `missing`. */
   readonly pull?: PullPolicy;
-  /** The kind of machine as `OS/ARCHITECTURE[/VARIANT]`. Default: this one. */
+  /** The platform as `OS/ARCHITECTURE[/VARIANT]`. Default: this one. */
   readonly platform?: string;
   /** The latest time, in seconds since the epoch, that anything in the image has. Default: `$SOURCE_DATE_EPOCH`. */
   readonly sourceDateEpoch?: number;
-  /** Gives up when aborted; a command that runs is killed. */
+  /** Aborts the work; a command that runs is killed. */
   readonly signal?: AbortSignal;
-  /** Hears how pulling images goes on. */
+  /** Called with the progress of pulls. */
   readonly onPull?: (progress: LayerProgress) => void;
-  /** Hears of each step. */
+  /** Called at the beginning of each step. */
   readonly onProgress?: (progress: BuildProgress) => void;
-  /** Hears of what commands write. */
+  /** Called with the output of commands. */
   readonly onOutput?: (bytes: Uint8Array<ArrayBuffer>) => void;
-  /** Hears of what is odd and no error. */
+  /** Called with warnings. */
   readonly onWarning?: (message: string) => void;
 }
 
@@ -78,7 +78,7 @@ function epochOf({ sourceDateEpoch }: BuildOptions): number | undefined {
   if (text === undefined || text === "") return undefined;
   const seconds = Number(text);
   if (Number.isSafeInteger(seconds) && seconds >= 0) return seconds;
-  throw new InputError(`SOURCE_DATE_EPOCH is ${text}, which is no number of seconds`, {
+  throw new InputError(`invalid SOURCE_DATE_EPOCH ${JSON.stringify(text)}: not a number of seconds`, {
     code: "bad-time",
     facts: { value: text },
   });
@@ -124,7 +124,7 @@ async function buildStages(
   return last;
 }
 
-/** Refuses what can be refused before images are looked for. */
+/** Rejects what can be refused before images are looked for. */
 async function checkEarly(dockerfile: Dockerfile, context: Context, options: BuildOptions): Promise<void> {
   const { buildArgs = {}, onWarning, signal } = options;
   await checkTasks(dockerfile, context, signal);
@@ -133,7 +133,7 @@ async function checkEarly(dockerfile: Dockerfile, context: Context, options: Bui
 }
 
 /**
- * Builds an image of a Dockerfile and the folder `folder`, its context. Everything is checked before anything is made.
+ * Builds an image of a Dockerfile and the directory `folder`, its context. Everything is checked before anything is made.
  * Steps that were done before, on the same image with the same files, are not done again.
  *
  * @throws {InputError} for what is wrong with the Dockerfile, with its line.

@@ -12,7 +12,7 @@ import { isDigest } from "../oci.ts";
 import { hasBlob } from "../store/store.ts";
 import { removeTree } from "../tar/tree.ts";
 
-/** What a step has made. */
+/** Result of a step. */
 export interface Made {
   /** Its layer. Default: it changed nothing. */
   readonly layer?: NewLayer;
@@ -54,7 +54,7 @@ function isThere(store: string, { layer }: Made): boolean {
   return layer === undefined || hasBlob(store, layer.descriptor);
 }
 
-/** What the step `key` has made, if that is still there. */
+/** Returns the cached result of the step `key`, if its layer is still stored. */
 export function lookupCache(store: string, key: string): Made | undefined {
   const made = read(pathOf(store, key));
   return made && isThere(store, made) ? made : undefined;
@@ -81,12 +81,12 @@ function entriesOf(store: string): string[] {
   }
 }
 
-/** The layers that steps have made. */
+/** Returns the layers that steps have made. */
 export function rememberedLayers(store: string): NewLayer[] {
   return entriesOf(store).map(read).flatMap((made) => made?.layer ?? []);
 }
 
-/** Forgets the steps whose layers are gone, and with `all` those without one; for whoever prunes the store. */
+/** Forgets the steps whose layers are gone, and with `all` those without one; for the process that prunes the store. */
 export function forgetStale(store: string, all: boolean): void {
   for (const path of entriesOf(store)) {
     const made = read(path);

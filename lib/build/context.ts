@@ -1,5 +1,5 @@
 /**
- * The folder that an image is built of: its Dockerfile, its .dockerignore, and what COPY names of it.
+ * The directory that an image is built of: its Dockerfile, its .dockerignore, and what COPY names of it.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { NOTHING_IGNORED, PatternError, readIgnored } from "./pattern.ts";
 import type { PlannedStage } from "./plan.ts";
 import { checkTarget } from "./problems.ts";
 
-/** The folder that an image is built of. */
+/** The directory that an image is built of. */
 export interface Context extends Disposable {
   /** Its files. */
   readonly origin: Origin;
@@ -30,13 +30,13 @@ export interface Context extends Disposable {
 const PLACE = flags("O", "PATH", "DIRECTORY");
 const NAMES = ["Dockerfile", "Containerfile"], IGNORE = ".dockerignore";
 
-/** A text of the context; undefined if it has none of that name. Links are not followed out of it, nor are pipes read. */
+/** Returns a text of the context; undefined if it has none of that name. Links are not followed out of it, nor are pipes read. */
 function textIn(folder: string, name: string): string | undefined {
   try {
     return readImageFile([folder], name);
   } catch (error) {
     if (!(error instanceof ImageError)) throw error;
-    throw new InputError(`${name} in ${folder} is no file of at most 1 MiB, or a link that leads in circles`, {
+    throw new InputError(`cannot read ${name} in ${folder}: not a file of at most 1 MiB, or a circular link`, {
       code: "bad-file",
       facts: { folder, name },
       cause: error,
@@ -44,13 +44,13 @@ function textIn(folder: string, name: string): string | undefined {
   }
 }
 
-/** A text that the user names. */
+/** Returns a text that the user names. */
 function textAt(path: string): string | undefined {
   try {
     return Deno.readTextFileSync(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw new InputError(`${path} cannot be read: ${reasonOf(error, path)}`, {
+    throw new InputError(`cannot read ${path}: ${reasonOf(error, path)}`, {
       code: "bad-file",
       facts: { path },
       cause: error,
@@ -59,7 +59,7 @@ function textAt(path: string): string | undefined {
 }
 
 /**
- * Reads the Dockerfile of the open folder. Returns what it is called in messages, and its text.
+ * Reads the Dockerfile of the open directory. Returns what it is called in messages, and its text.
  *
  * @throws {InputError} `no-dockerfile`, `bad-file`.
  */
@@ -114,7 +114,7 @@ export async function checkTasks({ stages }: Dockerfile, { origin }: Context, si
 }
 
 /**
- * Opens the folder. `file` is the Dockerfile, if it is not the folder's own.
+ * Opens the directory. `file` is the Dockerfile, if it is not the directory's own.
  *
  * @throws {InputError} `no-context`, `bad-dockerignore`, `bad-file`.
  */

@@ -1,9 +1,10 @@
 /**
- * What COPY and ADD do.
+ * COPY and ADD: copies files, and unpacks archives, into a draft of a layer.
  *
  * @module
  */
 
+import { Fd } from "../../ffi/fs/fd.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { close, openBelow, openIn, S_IF, statusAt, utimesAt } from "../../ffi/fs/fs.ts";
 import { type Copied, placeCopy, type Refusal } from "../container/files/copy_target.ts";
@@ -22,17 +23,17 @@ import type { Copy } from "./instructions.ts";
 import { contentOf, type Origin, partsOf, type Source } from "./origin.ts";
 import { type Position, wrong } from "./problems.ts";
 
-/** What is copied, ready. */
+/** Resolved COPY or ADD. */
 export interface CopyTask extends Position, Pick<Copy, "kind" | "target" | "chown" | "chmod"> {
-  /** Where from. */
+  /** Origin of the files. */
   readonly origin: Origin;
-  /** What is there. */
+  /** Files to copy. */
   readonly sources: readonly Source[];
   /** Files that stand in the Dockerfile. */
   readonly files: readonly { readonly name: string; readonly text: string }[];
 }
 
-/** Whose files are. */
+/** Ownership of files. */
 export interface Owner {
   /** The user's id. */
   readonly uid: number;
@@ -50,17 +51,13 @@ const REFUSALS: Readonly<Record<Refusal, string>> = {
   "folder-onto-file": "there is a file, and a folder is copied",
 };
 
-/** Gives a folder that an archive has no entry for a time that does not depend on when it was unpacked. */
+/** Gives a directory that an archive has no entry for a time that does not depend on when it was unpacked. */
 function setTime(top: number, path: string, time: bigint): void {
-  const fd = openBelow(top, path, FOLDER);
-  try {
-    utimesAt(fd, "", time);
-  } finally {
-    close(fd);
-  }
+  using directory = new Fd(openBelow(top, path, FOLDER));
+  utimesAt(directory.number, "", time);
 }
 
-/** Whom --chown names; a number alone is a group's too. */
+/** Looks up the user of --chown; a number alone is also the group's. */
 export function ownerOf(lower: readonly string[], chown: string | undefined): Owner | undefined {
   if (!chown) return undefined;
   const { uid, gid } = lookupUser(lower, /^\d+$/.test(chown) ? `${chown}:${chown}` : chown);
@@ -71,7 +68,7 @@ function pathOf({ fd }: Source): string {
   return `/proc/self/fd/${fd}`;
 }
 
-/** Whether a file is an archive that ADD unpacks. Throws for one in a compression that is not known. */
+/** Reports whether a file is an archive that ADD unpacks. Throws for an unsupported compression. */
 async function isArchive(source: Source): Promise<boolean> {
   if ((statusAt(source.fd).mode & S_IF.MT) !== S_IF.REG) return false;
   let entries = 0, seen = 0;
@@ -88,12 +85,12 @@ async function isArchive(source: Source): Promise<boolean> {
   }
 }
 
-/** Whether files keep their owners: those of an image do, those of the context never, as they mean nothing there. */
+/** Reports whether files keep their owners: those of an image do, those of the context never. */
 function keepsOwners({ origin, chown }: CopyTask): boolean {
   return !origin.isContext && !chown;
 }
 
-/** The digests of all that is copied: the same content gives the same. */
+/** Returns the digests of all that is copied: the same content gives the same. */
 export async function contentOfTask(task: CopyTask, signal?: AbortSignal): Promise<string[]> {
   const digests: string[] = [];
   for (const source of task.sources) {
@@ -130,7 +127,7 @@ export async function copyInto(
   const side: Side = { open: (path, how) => openIn(draft.top, path, how), where: " in the image" };
   const how: ApplyOptions = { existing: "merge", devices: "create", change, limits: NO_LIMITS };
 
-  /** Opens where something goes. A folder that is missing is made as those on the way to it are. */
+  /** Opens where something goes. A directory that is missing is made as those on the way to it are. */
   function openPlace(folder: boolean): Target {
     const above = target.replace(/[^/]*\/?$/, ""), path = folder ? target.replace(/(?<=.)\/$/, "") : target;
     close(draft.openFolder(folder || !target.endsWith("/") ? above : target));
@@ -143,27 +140,20 @@ export async function copyInto(
 
   async function place(copied: Copied, parts: (name: string) => Iterable<TreePart>): Promise<void> {
     const to = openPlace(copied.folder);
-    try {
-      const placement = placeCopy(copied, to);
-      if ("refusal" in placement) {
-        throw wrong(task, `nothing can be copied to ${target}: ${REFUSALS[placement.refusal]}`, placement.refusal);
-      }
-      await writeTree(parts(placement.name), to.fd, how, signal);
-    } finally {
-      close(to.fd);
+    using directory = new Fd(to.fd);
+    const placement = placeCopy(copied, to);
+    if ("refusal" in placement) {
+      throw wrong(task, `nothing can be copied to ${target}: ${REFUSALS[placement.refusal]}`, placement.refusal);
     }
+    await writeTree(parts(placement.name), directory.number, how, signal);
   }
 
   async function unpackAt(source: Source): Promise<void> {
-    const fd = draft.openFolder(target);
-    try {
-      const owned = task.chown ? { change: (entry: TarEntry) => ({ ...entry, ...owner }) } : {};
-      const chunks = decompress(fileChunks(pathOf(source), signal));
-      const { implied } = await unpack(chunks, fd, { devices: "create", limits: NO_LIMITS, ...owned });
-      for (const path of implied) if (path !== "") setTime(fd, path, time);
-    } finally {
-      close(fd);
-    }
+    using directory = new Fd(draft.openFolder(target));
+    const owned = task.chown ? { change: (entry: TarEntry) => ({ ...entry, ...owner }) } : {};
+    const chunks = decompress(fileChunks(pathOf(source), signal));
+    const { implied } = await unpack(chunks, directory.number, { devices: "create", limits: NO_LIMITS, ...owned });
+    for (const path of implied) if (path !== "") setTime(directory.number, path, time);
   }
 
   for (const file of task.files) {

@@ -13,13 +13,13 @@ import { malformed, type Position, wrong } from "./problems.ts";
 export interface Stage extends Position {
   /** Its name. */
   readonly name?: string;
-  /** What it begins with, as it is written. */
+  /** Base image or stage, as written. */
   readonly image: string;
-  /** The kind of machine, as it is written. */
+  /** The platform, as it is written. */
   readonly platform?: string;
   /** The FROM as people read it. */
   readonly text: string;
-  /** What is done. */
+  /** Instructions. */
   readonly steps: readonly Step[];
 }
 
@@ -28,7 +28,7 @@ export type Step = Exclude<Instruction, { kind: "FROM" }>;
 
 /** A Dockerfile. */
 export interface Dockerfile {
-  /** What the user calls it. */
+  /** File name, as the user wrote it. */
   readonly file: string;
   /** The character that takes others their meaning. */
   readonly escape: string;
@@ -43,7 +43,7 @@ const MAX_STAGES = 1000;
 const MOST_NAMED = 20;
 
 /**
- * The number of the stage that `text` names, by name or number, among the first `end` stages; undefined if it names none.
+ * Returns the number of the stage that `text` names, by name or number, among the first `end` stages; undefined if it names none.
  */
 export function stageNumber({ stages }: Dockerfile, text: string, end: number): number | undefined {
   const name = text.toLowerCase();
@@ -91,7 +91,7 @@ export function parseDockerfile(file: string, text: string): Dockerfile {
     else if (instruction.kind === "ARG") globals.push(instruction);
     else throw malformed(line, `${instruction.kind} stands before the first FROM`, "only ARG can");
   }
-  if (stages.length === 0) throw malformed({ file, line: 1 }, "there is no FROM", "FROM IMAGE, or FROM scratch");
+  if (stages.length === 0) throw malformed({ file, line: 1 }, "no FROM instruction", "FROM IMAGE, or FROM scratch");
   const dockerfile = { file, escape, globals, stages };
   checkSources(dockerfile);
   return dockerfile;

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Fd } from "../../ffi/fs/fd.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import {
   AT_FDCWD,
@@ -31,19 +32,19 @@ import { failedWith, openDirectory, removeTree } from "../tar/tree.ts";
 export interface Draft {
   /** A descriptor of its top. */
   readonly top: number;
-  /** Opens a folder, made with all those above it where it is missing. The caller closes it. */
+  /** Opens a directory, made with all those above it where it is missing. The caller closes it. */
   openFolder(path: string): number;
 }
 
 /** How to make a layer. */
 export interface DraftOptions {
-  /** The time of folders that are made on the way, in nanoseconds since the epoch. */
+  /** The time of directories that are made on the way, in nanoseconds since the epoch. */
   readonly time: bigint;
   /** The latest time that anything has. Default: no limit. */
   readonly latest?: bigint;
-  /** Whose are the folders that are made on the way. Default: root's. */
+  /** Owner of directories created on the way. Default: root. */
   readonly owner?: { readonly uid: number; readonly gid: number };
-  /** Gives up when aborted. */
+  /** Aborts the work. */
   readonly signal?: AbortSignal;
 }
 
@@ -62,7 +63,7 @@ function linkAtName(parent: number, name: string): string | undefined {
 
 type Made = (fd: number) => void;
 
-/** Opens a folder; hears of those that are made. */
+/** Opens a directory; hears of those that are made. */
 function openFolderIn(top: number, path: string, made: Made, links = 0): number {
   try {
     return openIn(top, path || "/", FOLDER);
@@ -86,16 +87,12 @@ function openFolderIn(top: number, path: string, made: Made, links = 0): number 
   }
 }
 
-/** The time that a folder had before something was put into it; undefined if it is new. */
+/** Returns the time that a directory had before something was put into it; undefined if it is new. */
 function timeBefore(before: number, path: string): bigint | undefined {
   try {
-    const fd = openBelow(before, path.replace(/\/$/, "") || ".", PLACE);
-    try {
-      const { mode, mtime } = statusAt(fd);
-      return (mode & S_IF.MT) === S_IF.DIR ? mtime : undefined;
-    } finally {
-      close(fd);
-    }
+    using file = new Fd(openBelow(before, path.replace(/\/$/, "") || ".", PLACE));
+    const { mode, mtime } = statusAt(file.number);
+    return (mode & S_IF.MT) === S_IF.DIR ? mtime : undefined;
   } catch (error) {
     if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
     throw error;
@@ -113,17 +110,13 @@ function entryOf(before: number, entry: TarEntry, { time, latest = entry.mtime }
 function makeUpper(folder: string, [top]: readonly string[]): void {
   for (const name of ["", "/upper", "/work", "/nothing"]) Deno.mkdirSync(folder + name, { mode: 0o755 });
   if (top === undefined) return;
-  const fd = openAt(AT_FDCWD, `${folder}/upper`, FOLDER);
-  try {
-    const { mode, uid, gid } = Deno.statSync(top);
-    chownAt(fd, "", uid ?? 0, gid ?? 0);
-    Deno.chmodSync(`${folder}/upper`, (mode ?? 0o755) & 0o7777);
-  } finally {
-    close(fd);
-  }
+  using upper = new Fd(openAt(AT_FDCWD, `${folder}/upper`, FOLDER));
+  const { mode, uid, gid } = Deno.statSync(top);
+  chownAt(upper.number, "", uid ?? 0, gid ?? 0);
+  Deno.chmodSync(`${folder}/upper`, (mode ?? 0o755) & 0o7777);
 }
 
-/** Makes a layer of what `work` changes in an image, whose folders are `lower`, uppermost first. */
+/** Makes a layer of what `work` changes in an image, whose directories are `lower`, uppermost first. */
 export async function draftLayer(
   spool: Spool,
   lower: readonly string[],
@@ -146,7 +139,7 @@ export async function draftLayer(
             if (owner) chownAt(fd, "", owner.uid, owner.gid);
           }),
       });
-      // What is put into them changes their time.
+      // Creating files in them has changed their time.
       for (const fd of made) utimesAt(fd, "", time);
     } finally {
       for (const fd of [...made, top]) close(fd);

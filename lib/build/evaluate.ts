@@ -17,7 +17,7 @@ import { exposedPorts, type NameSet, objectOf, type Settings, textOf, textsOf } 
 import { expandAt, type Given, lookupIn, PROXIES, type Values, type Variables, variablesFrom } from "./variables.ts";
 import { expandText } from "./words.ts";
 
-/** What a step does. */
+/** Action of a step. */
 export type StepAction =
   | { readonly kind: "nothing" }
   | {
@@ -37,17 +37,17 @@ export type StepAction =
 export interface ResolvedStep extends Position {
   /** The instruction as it is written. */
   readonly text: string;
-  /** What the history says. */
+  /** Text in the image's history. */
   readonly createdBy: string;
-  /** What it does. */
+  /** Its action. */
   readonly action: StepAction;
 }
 
-/** What a stage comes to. */
+/** Result of evaluating a stage. */
 export interface Evaluated {
   /** Its steps. */
   readonly tasks: readonly ResolvedStep[];
-  /** What its image says of its containers. */
+  /** Container config of its image. */
   readonly settings: Settings;
   /** The values of its arguments. */
   readonly args: Values;

@@ -1,5 +1,5 @@
 /**
- * What each instruction of a Dockerfile says. Pure; variables are still in it.
+ * Instructions of a Dockerfile, before variables are expanded. Pure.
  *
  * @module
  */
@@ -14,15 +14,15 @@ export type Command = { readonly words: readonly string[] } | { readonly line: s
 /** Names and values. */
 export type Pairs = readonly (readonly [name: string, value: string])[];
 
-/** What COPY and ADD say. */
+/** Arguments of COPY and ADD. */
 export interface Copy {
   /** ADD unpacks archives. */
   readonly kind: "COPY" | "ADD";
-  /** What to copy: paths and patterns. */
+  /** Paths and patterns to copy. */
   readonly sources: readonly string[];
   /** Files that stand in the Dockerfile itself. */
   readonly documents: readonly Heredoc[];
-  /** Where to. */
+  /** Destination. */
   readonly target: string;
   /** A stage or an image. Default: the context. */
   readonly from?: string;
@@ -32,7 +32,7 @@ export interface Copy {
   readonly chmod?: string;
 }
 
-/** What one instruction says. */
+/** Parsed instruction. */
 export type Meaning =
   | { readonly kind: "FROM"; readonly image: string; readonly as?: string; readonly platform?: string }
   | { readonly kind: "RUN" | "CMD" | "ENTRYPOINT"; readonly command: Command }
@@ -71,7 +71,7 @@ function own<T>(values: Readonly<Record<string, T>>, key: string): T | undefined
   return Object.hasOwn(values, key) ? values[key] : undefined;
 }
 
-/** Takes the flags in front away. */
+/** Splits off the leading flags. */
 function flagsOf(
   line: Line,
   known: readonly string[],
@@ -118,7 +118,7 @@ const from: Parse = (line) => {
     throw malformed(line, "FROM takes an image and perhaps a name", "FROM IMAGE [AS NAME]");
   }
   if (name !== undefined && !/^[a-z][a-z0-9_.-]*$/i.test(name)) {
-    throw malformed(line, `${JSON.stringify(name)} is no name for a stage`, "letters, digits, _, . and -");
+    throw malformed(line, `invalid stage name ${JSON.stringify(name)}`, "letters, digits, _, . and -");
   }
   return { kind: "FROM", image, as: name?.toLowerCase(), platform: flags.get("platform") };
 };
@@ -183,7 +183,7 @@ const arg: Parse = (line, rest, escape) => ({
   kind: "ARG",
   args: splitWords(rest, escape).map((word) => {
     const [, name, value] = /^([A-Za-z_][A-Za-z0-9_]*)(?:=([\s\S]*))?$/.exec(word) ?? [];
-    if (name === undefined) throw malformed(line, `${JSON.stringify(word)} is no argument`, "ARG NAME[=DEFAULT]");
+    if (name === undefined) throw malformed(line, `invalid argument ${JSON.stringify(word)}`, "ARG NAME[=DEFAULT]");
     return [name, value];
   }),
 });
@@ -228,8 +228,8 @@ export function readInstruction(line: Line, escape: string): Instruction {
   if (hint !== undefined) throw unsupported(line, name, hint);
   const parse = own(PARSERS, name);
   if (!parse) {
-    throw malformed(line, `${JSON.stringify(name.slice(0, 40))} is no instruction`, Object.keys(PARSERS).join(", "));
+    throw malformed(line, `unknown instruction ${JSON.stringify(name.slice(0, 40))}`, Object.keys(PARSERS).join(", "));
   }
-  if (rest === "") throw malformed(line, `${name} says nothing`);
+  if (rest === "") throw malformed(line, `${name} requires an argument`);
   return { ...parse(line, rest, escape), file, line: line.line, text: `${name} ${rest.replace(/\s+/g, " ")}` };
 }

@@ -21,9 +21,9 @@ export interface Heredoc {
 export interface Line extends Position {
   /** Its name in capitals. */
   readonly name: string;
-  /** What follows, continued lines joined. */
+  /** Arguments, continued lines joined. */
   readonly rest: string;
-  /** What follows, with the here-documents as they are written. */
+  /** Arguments, with the here-documents as written. */
   readonly raw: string;
   /** The here-documents that it begins. */
   readonly documents: readonly Heredoc[];
@@ -59,14 +59,14 @@ function isBlank(line: string): boolean {
   return /^\s*(#|$)/.test(line);
 }
 
-/** What a line that goes on says, without the character that says so; undefined if it does not. */
+/** Returns a continued line without its escape character; undefined if it is not continued. */
 function continuedBy(line: string, escape: string): string | undefined {
   let end = line.length;
   while (line.charAt(end - 1) === " " || line.charAt(end - 1) === "\t") end--;
   return line.charAt(end - 1) === escape ? line.slice(0, end - 1) : undefined;
 }
 
-/** Takes a file apart. Throws `bad-dockerfile` for what does not end. */
+/** Splits a file into logical lines. Throws `bad-dockerfile` for an unterminated here-document. */
 export function readLines(file: string, text: string): Lines {
   const source = text.replace(/^\ufeff/, "").split(/\r?\n/), escape = escapeOf(file, source);
   const lines: Line[] = [];

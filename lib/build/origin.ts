@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Fd } from "../../ffi/fs/fd.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { AT_FDCWD, close, openIn, readLinkAt, readNames, S_IF, statusAt } from "../../ffi/fs/fs.ts";
 import { breather } from "../host/breath.ts";
@@ -22,9 +23,9 @@ export interface Origin {
   readonly top: number;
   /** How messages call it: `the context`. */
   readonly name: string;
-  /** What is left out of it. */
+  /** Pattern of ignored paths. */
   readonly ignored: Ignored;
-  /** Whether it is the context, which has no devices to give. */
+  /** Whether it is the build context, whose devices are not copied. */
   readonly isContext: boolean;
 }
 
@@ -34,11 +35,11 @@ export interface Source {
   readonly path: string;
   /** Its own name. */
   readonly name: string;
-  /** Whether it is a folder. */
+  /** Whether it is a directory. */
   readonly folder: boolean;
-  /** What it is open on, for nothing but looking further; the caller closes it. */
+  /** Descriptor, open with `O_PATH`; the caller closes it. */
   readonly fd: number;
-  /** Where it really is in the origin. */
+  /** Its real path in the origin. */
   readonly real: string;
 }
 
@@ -54,23 +55,18 @@ function componentsOf(path: string): string[] {
 }
 
 function namesAt(top: number, path: string): string[] {
-  let fd: number;
   try {
-    fd = openIn(top, path || ".", FOLDER);
+    using directory = new Fd(openIn(top, path || ".", FOLDER));
+    return readNames(directory.number).sort();
   } catch (error) {
     if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) return [];
     throw error;
-  }
-  try {
-    return readNames(fd).sort();
-  } finally {
-    close(fd);
   }
 }
 
 type Breathe = ReturnType<typeof breather>;
 
-/** The paths that a pattern stands for. */
+/** Returns the paths that a pattern stands for. */
 async function expandPattern(top: number, pattern: string, breathe: Breathe): Promise<string[]> {
   let folders = [""];
   for (const part of componentsOf(pattern)) {
@@ -90,7 +86,7 @@ async function expandPattern(top: number, pattern: string, breathe: Breathe): Pr
   return folders;
 }
 
-/** The path of an open file below the origin's top. */
+/** Returns the path of an open file below the origin's top. */
 function realPath(top: number, fd: number): string {
   const above = readLinkAt(AT_FDCWD, `/proc/self/fd/${top}`).replace(/\/$/, "");
   return readLinkAt(AT_FDCWD, `/proc/self/fd/${fd}`).slice(above.length).replace(/^\//, "");
@@ -166,7 +162,7 @@ function joinPath(folder: string, name: string): string {
   return [folder, name].filter(Boolean).join("/");
 }
 
-/** The entries without folders that are left out but for something in them, unless there is something. */
+/** Returns the entries without directories that are left out except something in them, unless there is something. */
 function* withoutEmptied(parts: Iterable<TreePart>, isLeftOut: (path: string) => boolean): Generator<TreePart> {
   let pending: TarEntry[] = [];
   for (const part of parts) {
@@ -185,7 +181,7 @@ function* withoutEmptied(parts: Iterable<TreePart>, isLeftOut: (path: string) =>
   }
 }
 
-/** A source and all that is in it, called `name`; without a name it is its content. */
+/** Returns a source and all that is in it, called `name`; without a name it is its content. */
 export function partsOf(at: Position, origin: Origin, source: Source, name: string): Iterable<TreePart> {
   const { ignored, isContext } = origin;
   const within = (path: string): string => {
@@ -212,7 +208,7 @@ export function partsOf(at: Position, origin: Origin, source: Source, name: stri
 }
 
 /**
- * The digest of what is copied: of names, kinds, modes, attributes and content, of `owners` if they count, and not of
+ * Returns the digest of what is copied: of names, kinds, modes, attributes and content, of `owners` if they count, and not of
  * times. Now and then the thread's other work has its turn.
  */
 export async function contentOf(parts: Iterable<TreePart>, owners: boolean, signal?: AbortSignal): Promise<string> {

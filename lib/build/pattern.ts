@@ -12,7 +12,7 @@ export class PatternError extends Error {
   override name = "PatternError";
 }
 
-/** Whether a name has something in it that a pattern would. */
+/** Reports whether a name contains pattern characters. */
 export function isPattern(name: string): boolean {
   return /[*?[\\]/.test(name);
 }
@@ -25,7 +25,7 @@ type Token =
   | { readonly kind: "any" | "star" }
   /** `**` at the end: whatever there is. */
   | { readonly kind: "rest" }
-  /** `**` before something else: nothing, or any number of folders; and, behind it, a folder that has begun. */
+  /** `**` before something else: nothing, or any number of directories; and, behind it, a directory that has begun. */
   | { readonly kind: "folders" | "inside" };
 
 const QUOTED_LENGTH = 100, SLASH = 0x2f;
@@ -65,7 +65,7 @@ function codeOf(character: string): number {
   return character.codePointAt(0) ?? 0;
 }
 
-/** Takes a pattern apart; with `deep`, `**` stands for any number of folders. */
+/** Parses a pattern; with `deep`, `**` matches any number of directories. */
 function tokensOf(text: string, deep: boolean): Token[] {
   const pattern = [...text], tokens: Token[] = [];
   // Twice the same is once: what is left has a part for one character between any two of these.
@@ -99,7 +99,7 @@ function tokensOf(text: string, deep: boolean): Token[] {
   return tokens;
 }
 
-/** Whether a character leads from a part to the one behind it. */
+/** Reports whether a character leads from a part to the next. */
 function leads(token: Token, character: string): boolean {
   if (token.kind === "one") return token.character === character;
   if (token.kind === "any") return character !== "/";
@@ -110,7 +110,7 @@ function leads(token: Token, character: string): boolean {
   return token.negated ? !inside && character !== "/" : inside;
 }
 
-/** Tells whether a name matches. */
+/** Reports whether a name matches. */
 type Matcher = (name: string) => boolean;
 
 function isWild({ kind }: Token): boolean {
@@ -197,7 +197,7 @@ function listMatcher(tokens: readonly Token[], below: boolean): Matcher {
   };
 }
 
-/** Makes what tells whether names match; with `below`, also whether a folder above them does. */
+/** Makes what tells whether names match; with `below`, also whether a directory above them does. */
 function compile(pattern: string, deep: boolean, below: boolean): Matcher {
   const tokens = tokensOf(pattern, deep);
   const matches = (tokens.length <= MOST_BITS ? bitMatcher : listMatcher)(tokens, below);
@@ -206,16 +206,16 @@ function compile(pattern: string, deep: boolean, below: boolean): Matcher {
   return (name) => name.length >= shortest && matches(name);
 }
 
-/** Whether one name, without slashes, matches a pattern. */
+/** Reports whether one name, without slashes, matches a pattern. */
 export function matcherOf(pattern: string): Matcher {
   return compile(pattern, false, false);
 }
 
-/** What .dockerignore says. */
+/** Parsed .dockerignore. */
 export interface Ignored {
-  /** Whether a path, without a slash in front, is left out. */
+  /** Reports whether a path, without a leading slash, is ignored. */
   has(path: string): boolean;
-  /** Whether something in a folder that is left out may be taken all the same. */
+  /** Reports whether something in an ignored directory may be included again. */
   readonly exceptions: boolean;
 }
 
@@ -232,8 +232,8 @@ function clean(pattern: string): string {
 }
 
 /**
- * Reads a .dockerignore by docker's rules: the last line that matches a path, or a folder above it, counts; `!` takes
- * back; `**` is any number of folders.
+ * Reads a .dockerignore by docker's rules: the last line that matches a path, or a directory above it, counts; `!` takes
+ * back; `**` is any number of directories.
  *
  * @throws {PatternError}
  */

@@ -20,13 +20,13 @@ const MOST_NAMED = 20;
 export interface Base {
   /** Its configuration as JSON. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** Its layers, lowest first; of a folder they are only made now. */
+  /** Its layers, lowest first; of a directory they are only made now. */
   layers(): Promise<readonly NewLayer[]>;
   /** How many those are. Default: one. */
   readonly layerCount?: number;
 }
 
-/** Where the files of a COPY are: a stage, by number, or an image. */
+/** Source of the files of a COPY: a stage, by number, or an image. */
 export type From = { readonly stage: number } | { readonly base: Base; readonly name: string };
 
 /** A stage that is ready to be built. */
@@ -37,19 +37,19 @@ export interface PlannedStage extends Evaluated {
   readonly text: string;
   /** How many layers its image can have. */
   readonly layerCount: number;
-  /** What it begins with: an earlier stage, by number, or an image. */
+  /** Base: an earlier stage, by number, or an image. */
   readonly base: number | Base;
-  /** What the images and stages are that COPY names. */
+  /** Images and stages named by COPY --from. */
   readonly sources: ReadonlyMap<string, From>;
 }
 
-/** What the user asks of a build. */
+/** Options of a build that affect its plan. */
 export interface Wishes {
   /** Values of arguments. */
   readonly buildArgs: Values;
   /** The stage to build. Default: the last. */
   readonly target?: string;
-  /** The kind of machine. Default: this one. */
+  /** The platform. Default: this one. */
   readonly platform?: string;
 }
 
@@ -88,7 +88,7 @@ function targetOf(dockerfile: Dockerfile, target: string | undefined): number {
   );
 }
 
-/** The stages that the stage `target` needs, by number, and itself; with what each begins with. */
+/** Returns the stages that the stage `target` needs, by number, and itself; with what each begins with. */
 function neededStages(
   dockerfile: Dockerfile,
   target: number,
@@ -123,7 +123,7 @@ function checkTriggers(at: Position, image: string, base: Base): void {
   );
 }
 
-/** How many layers the steps of a stage come to on those below. Throws for more than an image may have. */
+/** Returns the number of layers the steps of a stage come to on those below. Throws for more than an image may have. */
 function countLayers(below: number, tasks: readonly ResolvedStep[]): number {
   const making = tasks.filter(({ action: { kind } }) => kind === "run" || kind === "copy");
   const first = making[MAX_LAYERS - below];

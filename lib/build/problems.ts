@@ -1,5 +1,5 @@
 /**
- * What can be wrong with a Dockerfile.
+ * Errors of a Dockerfile, with file and line.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { SystemError } from "../../ffi/fs/fs.ts";
 import { ContainerError, ImageError, InputError, messageOf, SauropodError } from "../errors.ts";
 
-/** Where something stands. */
+/** Position in a Dockerfile. */
 export interface Position {
   /** The file as the user called it. */
   readonly file: string;
@@ -18,29 +18,29 @@ export interface Position {
 /** How much is said at most: words of a Dockerfile can have a megabyte. */
 const LONGEST = 1000;
 
-/** An error about a line of a Dockerfile. Nothing was made. */
+/** Returns an error about a line of a Dockerfile. Nothing was made. */
 export function wrong({ file, line }: Position, message: string, code: string, hint?: string): InputError {
   const shown = message.length > LONGEST ? `${message.slice(0, LONGEST)}…` : message;
   return new InputError(`${file}:${line}: ${shown}`, { code, facts: { file, line }, hint });
 }
 
-/** Something that Dockerfiles can say and that is not done here. */
+/** Returns the error for something that Dockerfiles can say and that is not done here. */
 export function unsupported(at: Position, what: string, hint: string): InputError {
   return wrong(at, `${what} is not supported`, "dockerfile-unsupported", hint);
 }
 
-/** A line that does not say what it must. */
+/** Returns the error for a line that does not say what it must. */
 export function malformed(at: Position, why: string, hint?: string): InputError {
   return wrong(at, why, "bad-dockerfile", hint);
 }
 
-/** Refuses to copy several things to what is no folder. */
+/** Rejects to copy several things to what is no directory. */
 export function checkTarget(at: Position, count: number, target: string): void {
   if (count <= 1 || target.endsWith("/")) return;
   throw malformed(at, `several files go into a folder: ${target} must end with a /`, `write ${target}/`);
 }
 
-/** An error of one step, as one that says where it stands. */
+/** Returns an error of one step, as one that says where it stands. */
 export function located({ file, line }: Position, error: unknown): unknown {
   const known = error instanceof SauropodError || error instanceof SystemError;
   if (!known || messageOf(error).startsWith(`${file}:`)) return error;

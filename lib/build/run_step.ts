@@ -1,11 +1,12 @@
 /**
- * What RUN does: a container on the image so far, whose changes become a layer.
+ * RUN: runs a command in a container on the image so far, and packs its changes as a layer.
  *
  * @module
  */
 
+import { Fd } from "../../ffi/fs/fd.ts";
 import { flags } from "../../ffi/program/flags.ts";
-import { AT_FDCWD, close, openAt, openBelow, S_IF, type Status, statusAt, unlinkAt } from "../../ffi/fs/fs.ts";
+import { AT_FDCWD, openAt, openBelow, S_IF, type Status, statusAt, unlinkAt } from "../../ffi/fs/fs.ts";
 import type { RunOptions } from "../container/attached/create.ts";
 import { runOn } from "../container/attached/run.ts";
 import { ImageError, SpawnError } from "../errors.ts";
@@ -19,54 +20,52 @@ import { failedWith } from "../tar/tree.ts";
 import type { StepAction } from "./evaluate.ts";
 import type { Position } from "./problems.ts";
 
-/** Hears of what commands write. */
+/** Called with the output of commands. */
 export type OnOutput = (bytes: Uint8Array<ArrayBuffer>) => void;
 
-/** Where and how commands run. */
+/** Options of running commands. */
 export interface RunPlace extends Pick<RunOptions, "network" | "limits"> {
-  /** The folders of images and containers. */
+  /** The directories of images and containers. */
   readonly folders: Folders;
-  /** The folders of the image so far, uppermost first. */
+  /** The directories of the image so far, uppermost first. */
   readonly lower: readonly string[];
-  /** What the container's record calls its image. */
+  /** Image name in the container's record. */
   readonly name: string;
-  /** Hears of what the command writes. */
+  /** Called with the output of the command. */
   readonly onOutput?: OnOutput;
   /** Changes the entries of the layer. */
   readonly pack: PackOptions;
 }
 
 const FOLDER = flags("O", "RDONLY", "DIRECTORY");
-/** What every container has something mounted on. */
+/** Mount points of every container. */
 const FOLDERS = ["dev", "proc", "sys"], FILES = ["hosts", "hostname", "resolv.conf"];
 
 function isFolder(status: Status): boolean {
   return (status.mode & S_IF.MT) === S_IF.DIR;
 }
 
-/** What a folder is in an image, whose folders are `lower`; undefined if it is none there. */
+/** Returns the status of a directory in an image with the layers `lower`; undefined if there is none. */
 function folderBelow(lower: readonly string[], name: string): Status | undefined {
   for (const path of lower) {
-    const top = openAt(AT_FDCWD, path, FOLDER);
+    using top = new Fd(openAt(AT_FDCWD, path, FOLDER));
     try {
-      return statusAt(top, name);
+      return statusAt(top.number, name);
     } catch (error) {
       if (!failedWith(error, "ENOENT")) throw error;
-    } finally {
-      close(top);
     }
   }
   return undefined;
 }
 
-/** Takes a folder away that only became one of the changed because something was mounted in it. */
+/** Removes a directory that is in the upper directory only because something was mounted in it. */
 function removeUnchanged(top: number, name: string, lower: readonly string[]): void {
   const { mode, uid, gid } = statusAt(top, name), below = folderBelow(lower, name);
   const before = below ?? { mode: S_IF.DIR | 0o755, uid: 0, gid: 0 };
   if (mode === before.mode && uid === before.uid && gid === before.gid) removeUnused(top, name);
 }
 
-/** Takes an empty file or folder away. */
+/** Removes an empty file or directory. */
 function removeUnused(folder: number, name: string): void {
   try {
     const status = statusAt(folder, name), type = status.mode & S_IF.MT;
@@ -76,20 +75,16 @@ function removeUnused(folder: number, name: string): void {
   }
 }
 
-/** Takes away what was only made to mount something on it, of a folder that holds what a container has changed. */
+/** Removes mount points that were created for the container from its upper directory. */
 function removeMountPoints(upper: string, lower: readonly string[]): void {
-  const top = openAt(AT_FDCWD, upper, FOLDER);
-  let etc = -1;
+  using top = new Fd(openAt(AT_FDCWD, upper, FOLDER));
   try {
-    for (const name of FOLDERS) removeUnused(top, name);
-    etc = openBelow(top, "etc", FOLDER);
-    for (const name of FILES) removeUnused(etc, name);
-    removeUnchanged(top, "etc", lower);
+    for (const name of FOLDERS) removeUnused(top.number, name);
+    using etc = new Fd(openBelow(top.number, "etc", FOLDER));
+    for (const name of FILES) removeUnused(etc.number, name);
+    removeUnchanged(top.number, "etc", lower);
   } catch (error) {
     if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
-  } finally {
-    close(etc);
-    close(top);
   }
 }
 
@@ -129,7 +124,7 @@ export async function runStep(
   let packed: Promise<NewLayer> | undefined;
   const harvest = async (folder: string): Promise<void> => {
     packed = packChanges(spool, `${folder}/upper`, lower, pack);
-    // What goes wrong with it is told when the container is gone.
+    // Its error is thrown when the container is gone.
     await packed.catch(() => {});
   };
   const wishes: RunOptions = {

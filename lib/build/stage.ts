@@ -32,7 +32,7 @@ import { objectOf, type Settings, textOf } from "./settings.ts";
 export interface Built {
   /** The configuration that it began with, as JSON. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** What its image says of containers. */
+  /** Container config of its image. */
   readonly settings: Settings;
   /** Its layers, lowest first. */
   readonly layers: readonly NewLayer[];
@@ -42,25 +42,25 @@ export interface Built {
   readonly created?: string;
 }
 
-/** What stages are built with. */
+/** Options of building a stage. */
 export interface StageOptions extends Pick<RunOptions, "network" | "limits"> {
-  /** Where files are made. */
+  /** Directory for temporary files. */
   readonly spool: Spool;
-  /** The folders of images and containers. */
+  /** The directories of images and containers. */
   readonly folders: Folders;
-  /** The folder that is built of. */
+  /** The directory that is built of. */
   readonly context: Context;
-  /** Whether steps that were done before are not done again. */
+  /** Whether the cache is used. */
   readonly cache: boolean;
-  /** What containers' records call their image. */
+  /** Image name in containers' records. */
   readonly name: string;
   /** The latest time that anything has, in nanoseconds since the epoch. Default: no limit. */
   readonly latest?: bigint;
-  /** Tells of a step; returns how errors call it. */
+  /** Reports the beginning of a step; returns its name in errors. */
   readonly tell: (text: string, cached?: boolean) => string;
-  /** Hears of what commands write. */
+  /** Called with the output of commands. */
   readonly onOutput?: OnOutput;
-  /** Gives up when aborted. */
+  /** Aborts the work. */
   readonly signal?: AbortSignal;
 }
 

@@ -12,11 +12,11 @@ import { expandWord, type Lookup, WordError } from "./words.ts";
 /** Variables by name. */
 export type Values = Readonly<Record<string, string>>;
 
-/** What ARG instructions can get their values from. */
+/** Sources of the values of ARG. */
 export interface Given {
-  /** What the user gave. */
+  /** Values given by the user. */
   readonly buildArgs: Values;
-  /** The kind of machine and the like. */
+  /** The platform and the like. */
   readonly automatic: Values;
 }
 
@@ -44,7 +44,7 @@ export function lookupIn(...values: readonly Values[]): Lookup {
   return (name) => values.find((one) => Object.hasOwn(one, name))?.[name];
 }
 
-/** The values of the arguments before the first FROM. */
+/** Returns the values of the arguments before the first FROM. */
 export function globalArgs({ globals, escape }: Dockerfile, { buildArgs, automatic }: Given): Values {
   const values: Record<string, string> = {};
   for (const step of globals) {
@@ -58,7 +58,7 @@ export function globalArgs({ globals, escape }: Dockerfile, { buildArgs, automat
   return values;
 }
 
-/** What a FROM names, variables replaced: the image, and the kind of machine. */
+/** Resolves the image and platform of a FROM. */
 export function baseOf(
   { image, platform, ...at }: Stage,
   globals: Values,

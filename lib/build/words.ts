@@ -12,7 +12,7 @@ export class WordError extends Error {
   override name = "WordError";
 }
 
-/** The words of a line as they are written, quotes and all: a quoted blank ends none. */
+/** Returns the words of a line as they are written, quotes and all: a quoted blank ends none. */
 export function splitWords(text: string, escape = "\\"): string[] {
   const words: string[] = [];
   let word = "", quote = "", inWord = false;
@@ -40,7 +40,7 @@ const MAX_LENGTH = 1 << 20;
 const SHOWN_LENGTH = 100;
 
 /**
- * What a word says: quotes taken away, variables replaced (`$X`, `${X}`, `${X:-d}`, `${X-d}`, `${X:+v}`, `${X+v}`,
+ * Expands a word: removes quotes, replaces variables (`$X`, `${X}`, `${X:-d}`, `${X-d}`, `${X:+v}`, `${X+v}`,
  * `${X:?error}`, `${X?error}`).
  *
  * @throws {WordError}
@@ -49,16 +49,27 @@ export function expandWord(word: string, lookup: Lookup, escape = "\\"): string 
   return expand(word, lookup, escape, false);
 }
 
-/** The beginning of what is too long for a message. */
+/** Returns the beginning of what is too long for a message. */
 function shorten(text: string): string {
   return text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text;
+}
+
+function valueOf(lookup: Lookup, name: string, modifier: string | undefined, other: string): string {
+  const found = lookup(name), kind = modifier?.at(-1);
+  const given = found !== undefined && (modifier?.length !== 2 || found !== "");
+  if (kind === "-") return given ? found : other;
+  if (kind === "+") return given ? other : "";
+  if (kind === "?" && !given) {
+    throw new WordError(`$${shorten(name)} is not set${other ? `: ${shorten(other)}` : ""}`);
+  }
+  return found ?? "";
 }
 
 function expand(word: string, lookup: Lookup, escape: string, quotesStay: boolean): string {
   const shown = shorten(word);
   let at = 0, depth = 0;
 
-  /** What an expression finds here, which is passed over. */
+  /** Consumes a match of an expression at this position. */
   function take(expression: RegExp): string | undefined {
     expression.lastIndex = at;
     const [found] = expression.exec(word) ?? [];
@@ -69,17 +80,6 @@ function expand(word: string, lookup: Lookup, escape: string, quotesStay: boolea
   function checked(text: string): string {
     if (text.length <= MAX_LENGTH) return text;
     throw new WordError(`${shown} becomes longer than ${MAX_LENGTH >> 20} MiB when its variables are replaced`);
-  }
-
-  function value(name: string, modifier: string | undefined, other: string): string {
-    const found = lookup(name), kind = modifier?.at(-1);
-    const given = found !== undefined && (modifier?.length !== 2 || found !== "");
-    if (kind === "-") return given ? found : other;
-    if (kind === "+") return given ? other : "";
-    if (kind === "?" && !given) {
-      throw new WordError(`$${shorten(name)} is not set${other ? `: ${shorten(other)}` : ""}`);
-    }
-    return found ?? "";
   }
 
   function variable(): string {
@@ -100,7 +100,7 @@ function expand(word: string, lookup: Lookup, escape: string, quotesStay: boolea
     depth--;
     if (word.charAt(at) !== "}") throw new WordError(`there is a } missing in ${shown}`);
     at++;
-    return value(name, modifier, other);
+    return valueOf(lookup, name, modifier, other);
   }
 
   function double(): string {

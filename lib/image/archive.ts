@@ -16,13 +16,13 @@ import { keepPrivate } from "../store/store.ts";
 import { archiveName, listImages, storeOf } from "./resolve.ts";
 import { failedWith, openDirectory, removeTree } from "../tar/tree.ts";
 
-/** What tells one state of a file from another, without reading it: its size, time and inode. */
+/** Identifies one state of a file without reading it: size, time and inode. */
 function fingerprint(path: string): string {
   let fd;
   try {
     fd = openAt(AT_FDCWD, path, flags("O", "PATH"));
   } catch (error) {
-    throw new ImageError(`the archive cannot be opened: ${messageOf(error)}`, {
+    throw new ImageError(`cannot open the archive: ${messageOf(error)}`, {
       code: "image-not-found",
       facts: { archive: path },
       cause: error,
@@ -51,7 +51,7 @@ function isThere(path: string): boolean {
 }
 
 /**
- * The folder that the archive was unpacked to, if it was and the archive has not changed since. Synchronous and cheap.
+ * Returns the directory that the archive was unpacked to, if it was and the archive has not changed since. Synchronous and cheap.
  * Throws {@linkcode ImageError} `image-not-found` if there is no archive.
  */
 export function findUnpacked(archivePath: string, storeFolder: string): string | undefined {
@@ -64,12 +64,12 @@ function holds(rootfs: string, file: string, text: string): boolean {
   try {
     return readImageFile([rootfs], file)?.includes(text) ?? false;
   } catch {
-    // A folder or device of that name: an odd root file system, but one.
+    // A directory or device of that name: an odd root file system, but one.
     return false;
   }
 }
 
-/** Refuses what `docker save` and OCI tools make: layers in an archive instead of files. */
+/** Rejects archives that `docker save` and OCI tools make: layers in an archive instead of files. */
 function refuseLayout(rootfs: string): void {
   const layout = holds(rootfs, "oci-layout", "imageLayoutVersion");
   const manifest = holds(rootfs, "manifest.json", '"Layers"');
@@ -77,7 +77,7 @@ function refuseLayout(rootfs: string): void {
   const kind = manifest ? "one of `docker save`" : "an OCI image layout";
   throw new ImageError(`the archive is ${kind}, not of a root file system`, {
     code: "archive-unsupported",
-    hint: "Use `docker export` of a container: it gives a root file system.",
+    hint: "use `docker export` of a container, which writes a root file system",
   });
 }
 
@@ -101,7 +101,7 @@ async function unpackInto(temporary: string, archivePath: string, signal?: Abort
     close(root);
   }
   if (fingerprint(archivePath) !== before) {
-    throw new ImageError("the archive changed while it was read", { code: "archive-corrupt", hint: "Try again." });
+    throw new ImageError("the archive changed while it was read", { code: "archive-corrupt", hint: "try again" });
   }
   refuseLayout(rootfs);
 }
@@ -114,7 +114,7 @@ function about(archivePath: string, error: unknown): unknown {
 }
 
 /**
- * Unpacks an archive into `<store>/<NAME>@<fingerprint>/rootfs`, unless that is done, and returns that folder. Whole or
+ * Unpacks an archive into `<store>/<NAME>@<fingerprint>/rootfs`, unless that is done, and returns that directory. Whole or
  * not at all; processes that want the same wait for the first. What killed ones left is removed.
  *
  * Throws {@linkcode ImageError}: `image-not-found`, `archive-corrupt`, `archive-unsupported`, and those of
@@ -150,7 +150,7 @@ export async function unpackOnce(archivePath: string, storeFolder: string, signa
 }
 
 /**
- * The entries of the store that no archive of `archives` has any more, as absolute paths or as relative as the store's;
+ * Returns the entries of the store that no archive of `archives` has any more, as absolute paths or as relative as the store's;
  * for a garbage collector, which must see that no container uses them. An archive that is gone counts as none.
  */
 export function staleArchives(storeFolder: string, archives: Iterable<string>): string[] {
@@ -165,8 +165,8 @@ export function staleArchives(storeFolder: string, archives: Iterable<string>): 
 /**
  * Removes what was unpacked from archives that have changed or are gone, unless a container uses it.
  *
- * @param used The folders that containers' images consist of.
- * @returns The folders removed.
+ * @param used The directories that containers' images consist of.
+ * @returns The directories removed.
  */
 export function removeStaleArchives(imagesFolder: string, used: readonly string[]): string[] {
   const archives = listImages(imagesFolder).filter(({ kind }) => kind === "archive").map(({ path }) => path);

@@ -11,13 +11,13 @@ import { type NewLayer, writeImage } from "./exchange/write_image.ts";
 import { checkLayers, type ImageSettings } from "../oci.ts";
 import { hasBlob, type ImageDocuments, setName, type StoredImage, storeFolder } from "../store/store.ts";
 
-/** What a container consists of. */
+/** Parts of a container that is committed. */
 export interface CommitSource {
-  /** The folders that hold what it has changed, as upper folders of overlays, lowest first. Each becomes a layer. */
+  /** The directories that hold what it has changed, as upper directories of overlays, lowest first. Each becomes a layer. */
   readonly changes: readonly string[];
-  /** The image it was made of; undefined if that was a folder, an archive or the host. */
+  /** The image it was made of; undefined if that was a directory, an archive or the host. */
   readonly image?: ImageDocuments;
-  /** The folders of its image, uppermost first; needed where there is no `image`. */
+  /** The directories of its image, uppermost first; needed where there is no `image`. */
   readonly lower?: readonly string[];
 }
 
@@ -25,11 +25,11 @@ export interface CommitSource {
 export interface CommitOptions {
   /** A remark for the history. */
   readonly message?: string;
-  /** Who made it. */
+  /** Author. */
   readonly author?: string;
-  /** What the image says of its containers, over what the container's image says. */
+  /** Container config, applied over that of the container's image. */
   readonly changes?: ImageSettings;
-  /** Gives up when aborted. */
+  /** Aborts the work. */
   readonly signal?: AbortSignal;
 }
 
@@ -40,7 +40,7 @@ function unsupported(): ImageError {
   });
 }
 
-/** The layers of a stored image, that one on which another is made. Throws {@linkcode ImageError} `store-damaged`. */
+/** Returns the layers of a stored image, that one on which another is made. Throws {@linkcode ImageError} `store-damaged`. */
 export function imageLayers(store: string, { manifest, config, descriptor }: ImageDocuments): NewLayer[] {
   return manifest.layers.map((layer, i) => {
     if (hasBlob(store, layer)) return { descriptor: layer, diffId: config.rootfs.diff_ids[i] ?? "" };
@@ -53,7 +53,7 @@ export function imageLayers(store: string, { manifest, config, descriptor }: Ima
 }
 
 /**
- * The layers of an image that is not in the store, of its folders, uppermost first.
+ * Returns the layers of an image that is not in the store, of its directories, uppermost first.
  *
  * @throws {ImageError} `commit-unsupported` for the host's own file system.
  */

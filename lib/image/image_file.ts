@@ -15,10 +15,10 @@ function openPath(root: number, path: string): number | undefined {
 }
 
 function unsafe(path: string, why: string): ImageError {
-  return new ImageError(`${path} of the image cannot be read: ${why}`, {
+  return new ImageError(`cannot read ${path} of the image: ${why}`, {
     code: "image-file-unsafe",
     facts: { path },
-    hint: "Do not use the image, unless you know how it was made.",
+    hint: "do not use the image unless you trust its maker",
   });
 }
 
@@ -27,7 +27,7 @@ function readOpened(pathFd: number, path: string, maxBytes: number): string | un
   const type = mode & S_IF.MT;
   // A whiteout of overlayfs: removed in this layer.
   if (type === S_IF.CHR && rdev === "0:0") return undefined;
-  if (type !== S_IF.REG) throw unsafe(path, "it is no regular file");
+  if (type !== S_IF.REG) throw unsafe(path, "it is not a regular file");
   if (size > maxBytes) throw unsafe(path, `it has ${size} bytes, and at most ${maxBytes} are read`);
   const fd = openAt(AT_FDCWD, `/proc/self/fd/${pathFd}`, flags("O", "RDONLY", "NONBLOCK", "NOCTTY"));
   try {
@@ -44,7 +44,7 @@ function readOpened(pathFd: number, path: string, maxBytes: number): string | un
  * Reads a text file of an image, whose contents may be hostile: symbolic links stay inside, and nothing but a regular file is
  * ever opened. Returns `undefined` if there is none.
  *
- * @param lower The folders of the image, absolute, uppermost first; the first that has the file counts.
+ * @param lower The directories of the image, absolute, uppermost first; the first that has the file counts.
  * @param path The file, absolute or not.
  * @param maxBytes The size above which it is refused. Default: 1 MiB.
  *

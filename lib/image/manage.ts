@@ -51,7 +51,7 @@ function notFound(name: string, stored: readonly StoredImage[]): ImageError {
 }
 
 /**
- * The image that `text` names, as {@linkcode findNamed} finds it.
+ * Returns the image that `text` names, as {@linkcode findNamed} finds it.
  *
  * @throws {ImageError} `image-not-found`, `image-ambiguous`.
  */
@@ -72,7 +72,7 @@ function summary(store: string, { name, descriptor }: StoredImage): ImageSummary
   };
 }
 
-/** All images of the store. Those whose documents are damaged go to `damaged`. */
+/** Returns all images of the store. Those whose documents are damaged go to `damaged`. */
 export function listSummaries(images: string, damaged: (name: string, why: string) => void = () => {}): ImageSummary[] {
   const store = storeFolder(images);
   return listStored(store).flatMap((image) => {
@@ -86,7 +86,7 @@ export function listSummaries(images: string, damaged: (name: string, why: strin
   });
 }
 
-/** An image's documents. Throws {@linkcode ImageError} as {@linkcode findImage} and `readImage` do. */
+/** Returns an image's documents. Throws {@linkcode ImageError} as {@linkcode findImage} and `readImage` do. */
 export function inspectImage(images: string, text: string): ImageDocuments & { name: string } {
   const { name, descriptor } = findImage(images, text);
   return { name, ...readImage(storeFolder(images), descriptor) };
@@ -116,7 +116,7 @@ export function tagImage(images: string, text: string, name: string): StoredImag
 export interface Damage {
   /** The image's name. */
   readonly name: string;
-  /** What is wrong. */
+  /** Description of the damage. */
   readonly problem: string;
 }
 

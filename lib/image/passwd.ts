@@ -11,7 +11,7 @@ export interface ImageUser {
   gid: number;
   /** Supplementary group ids; empty if the group was given. */
   groups: number[];
-  /** Home folder, absolute. `/` for a user that the image does not know. */
+  /** Home directory, absolute. `/` for a user that the image does not know. */
   home: string;
   /** The name, if the image knows the user. */
   name?: string;
@@ -22,7 +22,7 @@ const MAX_ID = 2 ** 32 - 2;
 // NGROUPS_MAX, setgroups(2).
 const MAX_GROUPS = 65536;
 
-/** The lines of a file as fields, without empty ones and comments. */
+/** Returns the lines of a file as fields, without empty ones and comments. */
 function table(lower: readonly string[], path: string): string[][] {
   const lines = (readImageFile(lower, path) ?? "").split("\n").map((line) => line.trim());
   return lines.filter((line) => line && !line.startsWith("#")).map((line) => line.split(":"));
@@ -69,7 +69,7 @@ function groupsOf(lower: readonly string[], name: string): number[] {
  * digits is an id and need not be known; the first matching line counts; a given group stands instead of the user's
  * own and the supplementary ones. Lines with a bad id are passed over.
  *
- * @param lower The folders of the image, absolute, uppermost first.
+ * @param lower The directories of the image, absolute, uppermost first.
  * @param spec `USER` or `USER:GROUP`, each a name or an id from 0 to 2^32-2. An empty user is 0. Default: `0`.
  *
  * Throws {@linkcode InputError} `unknown-user` or `unknown-group`, and {@linkcode ImageError} `image-file-unsafe`.
@@ -97,9 +97,9 @@ export function lookupUser(lower: readonly string[], spec = "0"): ImageUser {
 }
 
 /**
- * The ids of groups of an image, each given by its name or id.
+ * Returns the ids of groups of an image, each given by its name or id.
  *
- * @param lower The folders of the image, absolute, uppermost first.
+ * @param lower The directories of the image, absolute, uppermost first.
  *
  * Throws {@linkcode InputError} `unknown-group`, and {@linkcode ImageError} `image-file-unsafe`.
  */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Fd } from "../../ffi/fs/fd.ts";
 import { ImageError } from "../errors.ts";
 import { listed } from "../text/listed.ts";
 import { downloadBlob } from "../registry/download.ts";
@@ -58,15 +59,15 @@ const NAMED_ANNOTATION = "io.sauropod.index";
 
 /** How to pull. */
 export interface PullOptions {
-  /** The kind of machine as `OS/ARCHITECTURE[/VARIANT]`. Default: this one. */
+  /** The platform as `OS/ARCHITECTURE[/VARIANT]`. Default: this one. */
   platform?: string;
-  /** Gives up when aborted. What has been downloaded stays for the next time. */
+  /** Aborts the work. What has been downloaded stays for the next time. */
   signal?: AbortSignal;
   /** Is told of each layer's progress. */
   onProgress?: (progress: LayerProgress) => void;
 }
 
-/** The image of an index that is for `platform`; without a variant the first of the architecture. */
+/** Returns the image of an index that is for `platform`; without a variant the first of the architecture. */
 export function chooseImage({ manifests }: Index, platform: Platform, name: string): Descriptor {
   const fitting = manifests.filter(({ platform: one }) =>
     one?.os === platform.os && one.architecture === platform.architecture &&
@@ -92,7 +93,7 @@ interface Resolved {
   readonly manifest: Manifest;
 }
 
-/** Refuses an image that could not be used, before anything of it is fetched. */
+/** Rejects an image that could not be used, before anything of it is fetched. */
 function usable(resolved: Resolved, name: string): Resolved {
   const { manifest } = resolved, { size } = manifest.config;
   checkLayers(manifest, name);
@@ -120,7 +121,7 @@ async function resolve(registry: Registry, reference: Reference, platform: Platf
   throw new ImageError(`${name} is a list of lists of images`, { code: "image-unsupported", facts: { name } });
 }
 
-/** Whether an image is in the store with all that belongs to it, for this kind of machine. */
+/** Reports whether an image is in the store completely, for this platform. */
 async function isWhole(store: string, descriptor: Descriptor, platform: Platform): Promise<boolean> {
   try {
     const { manifest, config } = readImage(store, descriptor);
@@ -138,7 +139,7 @@ async function isWhole(store: string, descriptor: Descriptor, platform: Platform
   }
 }
 
-/** The image of that name in the store, if the name stands for it still. Asking that is no download. */
+/** Returns the image of that name in the store, if the name stands for it still. Asking that is no download. */
 async function current(
   store: string,
   registry: Registry,
@@ -155,22 +156,17 @@ async function current(
   return digest !== undefined && known.includes(digest) ? { name, descriptor } : undefined;
 }
 
-/** Where a blob is while it is being downloaded. */
+/** Returns the path of a blob that is being downloaded. */
 function partPath(store: string, { digest }: Descriptor): string {
   return `${store}/partial/${digest.slice("sha256:".length)}`;
 }
 
-/** Refuses a blob that has no place on the disk, before the disk is full of it; `there` bytes of it have come already. */
+/** Rejects a blob that has no place on the disk, before the disk is full of it; `there` bytes of it have come already. */
 function checkRoom(store: string, { digest, size }: Descriptor, there: number): void {
-  const fd = openDirectory(AT_FDCWD, `${store}/partial`);
-  try {
-    const free = freeBytes(fd), wanted = size - there;
-    if (wanted > free) {
-      throw noRoom(store, `the blob ${digest} takes ${formatSize(wanted)} more, and ${formatSize(free)} are free`);
-    }
-  } finally {
-    close(fd);
-  }
+  using partial = new Fd(openDirectory(AT_FDCWD, `${store}/partial`));
+  const free = freeBytes(partial.number), wanted = size - there;
+  if (wanted <= free) return;
+  throw noRoom(store, `the blob ${digest} takes ${formatSize(wanted)} more, and ${formatSize(free)} are free`);
 }
 
 /** Downloads a blob unless it is there; who wants the same one waits for the first. Returns whether it did. */
@@ -197,7 +193,7 @@ async function ensureBlob(
     await Deno.rename(path, blobPath(store, descriptor.digest));
     return true;
   } catch (error) {
-    // What comes otherwise stays for the next time; here it would keep the disk full.
+    // Otherwise a partial download stays for the next time; here it would keep the disk full.
     if (isFull(error)) removeTree(AT_FDCWD, partPath(store, descriptor));
     throw error;
   } finally {

@@ -16,7 +16,7 @@ import { blobPath, readDocument, readImage, storeFolder, whileHeld } from "../st
 export interface PushOptions {
   /** The reference to push to. Default: the image's own name. */
   to?: string;
-  /** Gives up when aborted. */
+  /** Aborts the work. */
   signal?: AbortSignal;
   /** Is told of each blob's progress. */
   onProgress?: (progress: LayerProgress) => void;

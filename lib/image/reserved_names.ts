@@ -14,7 +14,7 @@ const RESERVED: Readonly<Record<string, string>> = {
   "library/container": "a fork of a container, with its name behind the colon",
 };
 
-/** What the short name of a reference means instead of an image; undefined for all but a few. */
+/** Returns the meaning of a reserved short name; undefined for all others. */
 export function reservedMeaning({ registry, repository }: Reference): string | undefined {
   if (registry !== DEFAULT_REGISTRY || !Object.hasOwn(RESERVED, repository)) return undefined;
   return RESERVED[repository];

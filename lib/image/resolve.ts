@@ -5,32 +5,32 @@ import { ImageError, InputError } from "../errors.ts";
 import type { Image } from "../store/image.ts";
 import type { StoredOptions } from "../store/stored.ts";
 
-/** An image of an image folder. */
+/** An image of an image directory. */
 export interface ImageEntry {
   /** The name to run it by. */
   name: string;
-  /** What it is kept as. */
+  /** Its kind. */
   kind: "folder" | "archive";
-  /** The folder or archive, with the image folder's path in front. */
+  /** The directory or archive, with the image directory's path in front. */
   path: string;
 }
 
 // In the order in which they are looked for. xz and bzip2 are refused when unpacked, with a hint.
 const ARCHIVE_ENDINGS = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"] as const;
 
-/** The name of the image that the archive at `path` holds; `undefined` if the path does not end as an archive does. */
+/** Returns the name of the image that the archive at `path` holds; `undefined` if the path does not end as an archive does. */
 export function archiveName(path: string): string | undefined {
   const file = path.slice(path.lastIndexOf("/") + 1);
   const ending = ARCHIVE_ENDINGS.find((ending) => file.endsWith(ending) && file.length > ending.length);
   return ending && file.slice(0, -ending.length);
 }
 
-/** Where the archives of a folder of images are unpacked to. */
+/** Returns the directory to which a directory's archives are unpacked. */
 export function storeOf(imagesFolder: string): string {
   return `${imagesFolder}/.unpacked`;
 }
 
-/** What the name of an image begins with that is a fork of a container. */
+/** Prefix of the name of an image that is a fork of a container. */
 export const FORK = "container:";
 
 const NAME = /^[A-Za-z0-9_.:-]+$/;
@@ -76,7 +76,7 @@ async function notFound(
   });
 }
 
-/** The image of that name in the store. Throws `image-not-found` if it is not there and cannot be pulled. */
+/** Returns the image of that name in the store. Throws `image-not-found` if it is not there and cannot be pulled. */
 async function resolveFromStore(name: string, imagesFolder: string, options: StoredOptions): Promise<Image> {
   const { fullName, resolveStored, storedNames } = await lazy.stored();
   if (!isLocalName(name) && fullName(name) === undefined) throw invalidName(name);
@@ -100,8 +100,8 @@ function locate(name: string, imagesFolder: string): Place | undefined {
 }
 
 /**
- * Finds the image `name`: `host` is the host's own root; else it is the folder `name` of `imagesFolder`, or an archive
- * of that name, which is unpacked once into the folder `.unpacked` there; else the image of that name in the store,
+ * Finds the image `name`: `host` is the host's own root; else it is the directory `name` of `imagesFolder`, or an archive
+ * of that name, which is unpacked once into the directory `.unpacked` there; else the image of that name in the store,
  * which is pulled if it is missing. `container:NAME` is a fork of a container's files.
  *
  * Throws {@linkcode InputError} `invalid-image-name`, {@linkcode ImageError} `image-not-found`, and those of
@@ -123,7 +123,7 @@ export async function resolveImage(name: string, imagesFolder: string, options: 
   return { name, lower: [Deno.realPathSync(rootfs)], kind: "archive" };
 }
 
-/** Whether a folder only holds images, and is none itself. */
+/** Reports whether a directory only holds images, and is not an image itself. */
 function isGroup(children: readonly string[], folder: string): boolean {
   const belongs = (name: string) =>
     archiveName(name) !== undefined || !ROOT_FOLDERS.has(name) && typeOf(`${folder}/${name}`) === "folder";
@@ -140,7 +140,7 @@ function namesIn(folder: string): string[] {
 }
 
 /**
- * Lists the images of a folder and of the folders in it that only group images, by name. Where a folder and an archive
+ * Lists the images of a directory and of the directories in it that only group images, by name. Where a directory and an archive
  * have the same name, the one that {@linkcode resolveImage} takes is listed.
  */
 export function listImages(imagesFolder: string): ImageEntry[] {

@@ -11,9 +11,9 @@ import { failure, readBytes, refusal, type Task, unreachable, wordsOf } from "./
 import { type Ask, send, type Watch } from "./http.ts";
 import { type Clock, parseRetryAfter } from "./retry.ts";
 
-/** What a registry may be told in the Authorization header. */
+/** Authorization headers of a registry. */
 export interface Authenticator {
-  /** What is known to be good for `scope`, if anything is. */
+  /** Returns a cached header for `scope`. */
   headerFor(scope: string): string | undefined;
   /**
    * Finds what answers the challenge of a registry that has refused `tried` with `words`.
@@ -25,17 +25,17 @@ export interface Authenticator {
 
 /** A refused request. */
 export interface AuthChallenge {
-  /** What it was about, such as `repository:library/alpine:pull`. */
+  /** Its scope, such as `repository:library/alpine:pull`. */
   scope: string;
-  /** What was sent. */
+  /** Authorization header that was sent. */
   tried?: string;
   /** The registry's header that says what it wants. */
   challenge: string | null;
-  /** What else the registry says. */
+  /** Message of the registry. */
   words: string;
 }
 
-/** What is needed to answer a registry. */
+/** Options of an authenticator. */
 export interface AuthorityOptions {
   /** The registry. */
   place: Place;
@@ -98,7 +98,7 @@ function readToken(bytes: Uint8Array | undefined, task: Task): { token: string; 
   try {
     value = JSON.parse(new TextDecoder().decode(bytes));
   } catch {
-    throw bad("is no JSON");
+    throw bad("is not JSON");
   }
   if (typeof value !== "object" || value === null) throw bad("has no token");
   const { token, access_token, expires_in }: { token?: unknown; access_token?: unknown; expires_in?: unknown } = value;
@@ -120,7 +120,7 @@ function refused(task: Task, known: Credentials | undefined, words: string): Err
   });
 }
 
-/** An {@linkcode Authenticator} for one registry. Tokens are kept by scope, and asked for once at a time. */
+/** Returns an {@linkcode Authenticator} for one registry. Tokens are kept by scope, and asked for once at a time. */
 export function makeAuthority({ place, credentials, clock }: AuthorityOptions): Authenticator {
   const passes = new Map<string, CachedToken>();
   const underway = new Map<string, Promise<string>>();

@@ -1,6 +1,6 @@
 /**
  * Authorities that a registry's certificate may be signed by, beside those that Deno knows: all of `$SSL_CERT_FILE`, and
- * `*.crt` of the folders in which docker, podman and skopeo look for them, `HOST[:PORT]` in
+ * `*.crt` of the directories in which docker, podman and skopeo look for them, `HOST[:PORT]` in
  *
  *     ~/.config/containers/certs.d    /etc/containers/certs.d    /etc/docker/certs.d
  *
@@ -26,7 +26,7 @@ function namesIn(folder: string): string[] {
 }
 
 function bad(path: string, why: string, cause?: unknown): InputError {
-  return new InputError(`the certificates in ${path} cannot be used: ${why}`, {
+  return new InputError(`cannot use the certificates in ${path}: ${why}`, {
     code: "bad-certificates",
     facts: { path },
     hint: "it must hold certificates of authorities in PEM, which begin with -----BEGIN CERTIFICATE-----",
@@ -45,7 +45,7 @@ function readCertificates(path: string): string {
   throw bad(path, "there are none");
 }
 
-/** The files with authorities for `host`, which is `HOST[:PORT]`. */
+/** Returns the files with authorities for `host`, which is `HOST[:PORT]`. */
 export function certificateFiles(host: string): string[] {
   const everywhere = Deno.env.get("SSL_CERT_FILE");
   return [...(everywhere ? [everywhere] : []), ...folders(host).flatMap(namesIn)];
@@ -54,7 +54,7 @@ export function certificateFiles(host: string): string[] {
 const clients = new Map<string, Deno.HttpClient>();
 
 /**
- * What speaks with a host that has authorities of its own; undefined for others. There is one for each set of files in a
+ * Returns an HTTP client that trusts the certificate authorities of a host; undefined for other hosts. There is one for each set of files in a
  * process.
  *
  * @throws {InputError} `bad-certificates` if a file holds none.

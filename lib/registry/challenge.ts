@@ -1,5 +1,5 @@
 /**
- * What a `WWW-Authenticate` header asks for.
+ * Parser of the `WWW-Authenticate` header.
  *
  * @module
  */

@@ -28,9 +28,9 @@ export interface RegistryOptions {
 
 /** One host that has what the registry has. */
 export interface Site {
-  /** Where it is. */
+  /** Its address. */
   readonly place: Place;
-  /** What it may be told. */
+  /** Its authorization. */
   readonly authority: Authenticator;
 }
 
@@ -44,11 +44,11 @@ export interface Registry {
   readonly options: Readonly<Required<Pick<RegistryOptions, "idleTimeout" | "clock">> & { signal?: AbortSignal }>;
 }
 
-/** What is asked of a site, by a path below `/v2/`. */
+/** Request to a site, by a path below `/v2/`. */
 export interface Request extends Omit<Ask, "url" | "authorization" | "body"> {
   /** Below the repository, such as `manifests/latest`; or a whole URL. */
   path: string | URL;
-  /** What is to be allowed: `pull`, or `pull,push`. */
+  /** Actions of the token's scope: `pull`, or `pull,push`. */
   actions: "pull" | "pull,push";
   /** Other repositories that have to be read for it. */
   reads?: readonly string[];
@@ -60,7 +60,7 @@ export interface Request extends Omit<Ask, "url" | "authorization" | "body"> {
 export interface Attempt {
   /** The site. */
   readonly site: Site;
-  /** What is done, for errors. */
+  /** Description of the task, for errors. */
   readonly task: Task;
   /** To be told of every progress. */
   readonly watch: Watch;
@@ -74,7 +74,7 @@ export interface Attempt {
 export interface AttemptOptions {
   /** Whether it is a document, which is small and has to be there after a few times the idle time. Default: false. */
   isDocument?: boolean;
-  /** Whether mirrors will not do. Default: they are asked first. */
+  /** Whether mirrors are skipped. Default: they are asked first. */
   originOnly?: boolean;
   /** Ends it. Default: only the registry's own signal does. */
   signal?: AbortSignal;

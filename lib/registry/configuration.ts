@@ -21,7 +21,7 @@ import { InputError, messageOf } from "../errors.ts";
 import { reasonOf } from "../host/reason.ts";
 import { isRegistryName } from "./reference.ts";
 
-/** What is known of registries. */
+/** Configuration of registries. */
 export interface Configuration {
   /** Registries that are reached by plain HTTP. Those on loopback are in any case. */
   readonly insecure: readonly string[];
@@ -35,9 +35,9 @@ export interface Place {
   readonly host: string;
   /** The URL of its API, without a path. */
   readonly origin: string;
-  /** Whether it is reached by TLS. */
+  /** Whether it is reached over TLS. */
   readonly secure: boolean;
-  /** What comes before a repository: empty, or a path with a slash at its end. */
+  /** Prefix of repositories: empty, or a path that ends with a slash. */
   readonly prefix: string;
 }
 
@@ -73,7 +73,7 @@ function isMirror(text: string): boolean {
  */
 export function parseConfiguration(text: string, path: string): Configuration {
   const bad = (why: string): never => {
-    throw new InputError(`${path} cannot be used: ${why}`, {
+    throw new InputError(`cannot use ${path}: ${why}`, {
       code: "bad-registries-file",
       facts: { path },
       hint: `it looks like { "insecure": ["HOST:PORT"], "mirrors": { "docker.io": ["HOST:PORT"] } }`,
@@ -85,12 +85,12 @@ export function parseConfiguration(text: string, path: string): Configuration {
   } catch (error) {
     return bad(messageOf(error));
   }
-  if (!isObject(value)) return bad("it is no JSON object");
+  if (!isObject(value)) return bad("it is not a JSON object");
   const unknown = Object.keys(value).find((key) => key !== "insecure" && key !== "mirrors");
   if (unknown !== undefined) return bad(`it has ${JSON.stringify(unknown)}, which means nothing`);
   const { insecure = [], mirrors = {} } = value;
-  if (!isNames(insecure, isRegistryName)) return bad(`"insecure" is no list of HOST:PORT`);
-  if (!isObject(mirrors)) return bad(`"mirrors" is no object`);
+  if (!isNames(insecure, isRegistryName)) return bad(`"insecure" is not a list of HOST:PORT`);
+  if (!isObject(mirrors)) return bad(`"mirrors" is not an object`);
   const entries = Object.entries(mirrors);
   const isEntry = (entry: [string, unknown]): entry is [string, string[]] =>
     isRegistryName(entry[0]) && isNames(entry[1], isMirror);
@@ -110,7 +110,7 @@ export function readConfiguration(): Configuration {
       text = Deno.readTextFileSync(path);
     } catch (error) {
       if (error instanceof Deno.errors.NotFound && !required) continue;
-      throw new InputError(`${path} cannot be read: ${reasonOf(error, path)}`, {
+      throw new InputError(`cannot read ${path}: ${reasonOf(error, path)}`, {
         code: "bad-registries-file",
         facts: { path },
         cause: error,
@@ -121,7 +121,7 @@ export function readConfiguration(): Configuration {
   return NO_CONFIGURATION;
 }
 
-/** Whether a registry is on this machine itself, by its name. */
+/** Reports whether a registry is on the loopback, by its name. */
 export function isLoopback(host: string): boolean {
   const name = host.replace(/:[0-9]+$/, "");
   return name === "localhost" || name.endsWith(".localhost") || /^127(\.[0-9]{1,3}){3}$/.test(name) || name === "[::1]";
@@ -140,7 +140,7 @@ function placeOf(name: string, { insecure }: Configuration): Place {
   };
 }
 
-/** Where to ask for what a registry has: its mirrors, then itself. What is pushed goes to the last one. */
+/** Returns the endpoints of a registry: its mirrors, then the registry itself, which alone is pushed to. */
 export function placesOf(registry: string, configuration: Configuration): Place[] {
   // A registry may be called `toString`.
   const mirrors = Object.hasOwn(configuration.mirrors, registry) ? configuration.mirrors[registry] : undefined;

@@ -9,9 +9,9 @@ import { ImageError, messageOf } from "../errors.ts";
 const NAME = /^[A-Za-z0-9._-]+$/;
 const PATIENCE = 30_000, MAX_BYTES = 1 << 20;
 
-/** The error for credentials that are there and of no use. It never quotes a file: that may be a password. */
+/** Returns the error for credentials that are there and of no use. It never quotes a file: that may be a password. */
 export function unusable(what: string, why: string): ImageError {
-  return new ImageError(`the credentials of ${what} cannot be used: ${why}`, {
+  return new ImageError(`cannot use the credentials of ${what}: ${why}`, {
     code: "credentials-unusable",
     facts: { what },
     hint: "log in again: sauropod login",
@@ -29,7 +29,7 @@ async function answerOf(child: Deno.ChildProcess): Promise<{ status: Deno.Comman
     } catch {
       // It has ended.
     }
-    // What it has started may keep the pipe open.
+    // Processes that it started may keep the pipe open.
     reader.cancel().catch(() => {});
   };
   const timer = setTimeout(() => giveUp(`it has not answered within ${PATIENCE / 1000} s`), PATIENCE);

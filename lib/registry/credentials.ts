@@ -7,26 +7,26 @@
 import { reasonOf } from "../host/reason.ts";
 import { runHelper, unusable } from "./credential_helper.ts";
 
-/** What proves who one is: a name and a password, or a token that stands for both. */
+/** Credentials: a username and password, or an identity token. */
 export type Credentials =
   | {
     /** The name of the user. */
     readonly username: string;
     /** The password. */
     readonly password: string;
-    /** Where they are from, for errors. */
+    /** Their source, for errors. */
     readonly from: string;
   }
   | {
-    /** What the token server exchanges for tokens. */
+    /** Identity token, which the token server exchanges for tokens. */
     readonly identityToken: string;
-    /** Where it is from, for errors. */
+    /** Its source, for errors. */
     readonly from: string;
   };
 
 const DOCKER_HUB = ["https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io"];
 
-/** The files in which credentials may be, the one that counts first in front. */
+/** Returns the files in which credentials may be, the one that counts first in front. */
 export function credentialFiles(): string[] {
   const named = Deno.env.get("REGISTRY_AUTH_FILE");
   if (named) return [named];
@@ -39,12 +39,12 @@ export function credentialFiles(): string[] {
   ];
 }
 
-/** Whether a value is an object of JSON. */
+/** Reports whether a value is a JSON object. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** What is in a file of credentials; undefined if there is none. */
+/** Reads a credentials file; undefined if there is none. */
 export function readCredentialFile(path: string): Record<string, unknown> | undefined {
   let text: string;
   try {
@@ -77,12 +77,12 @@ export function keysFor(registry: string, repository: string): string[] {
   return [...nested, ...hosts.flatMap(spelled)];
 }
 
-/** What docker calls a registry where it keeps credentials. */
+/** Returns the key under which docker stores a registry's credentials. */
 export function serverOf(registry: string): string {
   return registry === "docker.io" ? "https://index.docker.io/v1/" : registry;
 }
 
-/** What a table has under the first of `keys` that it has. */
+/** Returns the value of the first of `keys` that a table has. */
 export function lookUp(table: unknown, keys: readonly string[]): unknown {
   if (!isObject(table)) return undefined;
   const key = keys.find((key) => Object.hasOwn(table, key));
@@ -131,7 +131,7 @@ async function askHelper(name: string, server: string): Promise<Credentials | un
 }
 
 /**
- * The credentials for a repository of a registry, or `undefined` where there are none. They are looked for in
+ * Returns the credentials for a repository of a registry, or `undefined` where there are none. They are looked for in
  * `$REGISTRY_AUTH_FILE` alone if it is set; else in `$XDG_RUNTIME_DIR/containers/auth.json`, then in
  * `~/.docker/config.json`. In each file a helper for this registry counts first, then what is written there, then the
  * helper for all.

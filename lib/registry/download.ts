@@ -19,7 +19,7 @@ export interface DownloadOptions {
   onProgress?: (bytes: number) => void;
 }
 
-/** What a download was. */
+/** Result of a download. */
 export interface Downloaded {
   /** How many bytes have come over the network. */
   readonly received: number;
@@ -175,7 +175,7 @@ export async function downloadBlob(
   const gotOn = () => part.most - before >= GOT_ON;
   await attempt(registry, { what: `fetch blob ${blob.digest}`, repository }, async (at) => {
     before = part.most;
-    // What another site has sent may be wrong too.
+    // The bytes of another site may be corrupt too.
     if (at.site !== site) part.inherited = part.size > 0;
     site = at.site;
     if (part.size < blob.size) await receive(part, blob, at, onProgress);

@@ -1,12 +1,12 @@
 /**
- * What goes wrong at registries, in words.
+ * Errors of registries.
  *
  * @module
  */
 
 import { ImageError, messageOf } from "../errors.ts";
 
-/** What is being done, for errors. */
+/** Description of the task, for errors. */
 export interface Task {
   /** Such as `fetch the manifest 3.20`. */
   readonly what: string;
@@ -19,7 +19,7 @@ export interface Task {
 const MAX_ERROR_BYTES = 64 * 1024;
 const MAX_QUOTE = 300;
 
-/** The beginning of every message. */
+/** Returns the beginning of every message. */
 export function cannot({ what, repository, host }: Task): string {
   return `cannot ${what}${repository && ` of ${repository}`} at ${host}`;
 }
@@ -33,7 +33,7 @@ export function quote(text: string): string {
   return JSON.stringify(text.length > MAX_QUOTE ? `${text.slice(0, MAX_QUOTE)}…` : text);
 }
 
-/** An error that says what could not be done and `why`. */
+/** Returns an error that says what could not be done and `why`. */
 export function failure(
   task: Task,
   code: string,
@@ -60,7 +60,7 @@ const HINTS = {
   answer: "try again: what has come so far is kept",
 } as const;
 
-/** The error for a connection that cannot be made or was lost. */
+/** Returns the error for a connection that cannot be made or was lost. */
 export function unreachable(task: Task, error: unknown): ImageError {
   const inner = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   // Without the URL, which may be a signed one: who has it needs no credentials.
@@ -115,7 +115,7 @@ function messagesOf(text: string): string | undefined {
   }
 }
 
-/** What an answer that is no success says, as `: "…"`, or nothing. The answer is used up. */
+/** Reads the error message of a response, as `: "…"`; empty if there is none. Consumes the body. */
 export async function wordsOf(response: Response): Promise<string> {
   try {
     const bytes = await readBytes(response, MAX_ERROR_BYTES);
@@ -133,7 +133,7 @@ const STATUS_HINTS: Readonly<Record<number, string>> = {
   429: "the registry limits how much one may ask for; wait, or use credentials or a mirror",
 };
 
-/** The error for an answer that is no success; `words` are those of {@linkcode wordsOf}. */
+/** Returns the error for an answer that is no success; `words` are those of {@linkcode wordsOf}. */
 export function refusal(task: Task, response: Response, words: string, retryAfter?: number): ImageError {
   const { status } = response;
   const later = retryAfter === undefined ? "" : `, and asks to wait for ${Math.ceil(retryAfter / 1000)} s`;

@@ -17,17 +17,17 @@ export interface Watch extends Disposable {
   answered(): void;
 }
 
-/** What to ask for. */
+/** Request. */
 export interface Ask {
   /** Default: GET. */
   method?: string;
-  /** Where. */
+  /** URL. */
   url: URL;
   /** Headers, without Authorization. */
   headers?: Readonly<Record<string, string>>;
   /** The Authorization header, for the host of `url` only. */
   authorization?: string;
-  /** What to send. */
+  /** Body. */
   body?: BodyInit;
 }
 
@@ -74,7 +74,7 @@ export function watchIdle(idle: number, { within, signal }: WatchOptions = {}): 
     [Symbol.dispose]() {
       clearInterval(timer);
       clearTimeout(end);
-      // What is still open for this is of no use any more.
+      // Connections that are still open for this are closed.
       controller.abort();
     },
   };
@@ -89,7 +89,7 @@ function nextUrl(response: Response, from: URL, task: Task): URL {
   return checkedTarget(next, from, task);
 }
 
-/** Where a registry sends somebody to: never from TLS to plain HTTP, and never anything else than these. */
+/** Checks a redirect or upload location: never from TLS to plain HTTP, and no other scheme. */
 export function checkedTarget(next: URL, from: URL, task: Task): URL {
   if (next.protocol === "https:" || next.protocol === "http:" && from.protocol === "http:") return next;
   throw failure(task, "registry-refused", `it is sent on to ${next.protocol}//${next.host}, which is not secure`, {

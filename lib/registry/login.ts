@@ -21,7 +21,7 @@ export interface Login {
 }
 
 /**
- * The registry that is meant, as docker reads it.
+ * Returns the registry that is meant, as docker reads it.
  *
  * @throws {InputError} `bad-registry`.
  */
@@ -29,7 +29,7 @@ export function registryOf(text = DEFAULT_REGISTRY): string {
   const [host = ""] = text.replace(/^https?:\/\//, "").split("/");
   if (host === "index.docker.io" || host === "registry-1.docker.io") return DEFAULT_REGISTRY;
   if (isRegistryName(host)) return host;
-  throw new InputError(`${JSON.stringify(text)} is no registry`, {
+  throw new InputError(`invalid registry ${JSON.stringify(text)}`, {
     code: "bad-registry",
     facts: { value: text },
     hint: "a registry is written HOST[:PORT], such as ghcr.io",
@@ -52,7 +52,7 @@ function write(path: string, content: Record<string, unknown>): void {
   Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const real = modeOf(path) === undefined ? path : Deno.realPathSync(path), temporary = `${real}.${Deno.pid}`;
   if (modeOf(real) !== undefined && !Deno.statSync(real).isFile) {
-    throw new InputError(`${path} is no regular file, and is not replaced`, {
+    throw new InputError(`cannot replace ${path}: not a regular file`, {
       code: "bad-credentials-file",
       facts: { path },
       hint: "name another folder in DOCKER_CONFIG",
@@ -81,7 +81,7 @@ function helperIn(file: Record<string, unknown>, keys: readonly string[]): strin
   );
 }
 
-/** The file that is to have them: one that has some for this registry already, as it would count before others; else docker's. */
+/** Returns the file that is to have them: one that has some for this registry already, as it would count before others; else docker's. */
 function place(keys: readonly string[]): string {
   const files = credentialFiles(), [last = ""] = files.slice(-1);
   return files.find((path) => lookUp(readCredentialFile(path)?.auths, keys) !== undefined) ?? last;

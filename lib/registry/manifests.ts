@@ -12,18 +12,18 @@ import type { Reference } from "./reference.ts";
 
 /** A manifest or index as it came. */
 export interface Fetched {
-  /** What it is; the digest is that of its bytes. */
+  /** Its descriptor; the digest is that of its bytes. */
   readonly descriptor: Descriptor;
   /** The document. */
   readonly text: string;
 }
 
-/** What names a manifest in a repository. */
+/** Tag or digest of a manifest. */
 export type ManifestName = Pick<Reference, "repository" | "tag" | "digest">;
 
 const TOO_LARGE = `it is larger than ${MAX_DOCUMENT_BYTES >> 20} MiB`;
 const TYPES: readonly string[] = [MEDIA.index, MEDIA.manifest, MEDIA.dockerList, MEDIA.dockerManifest];
-// What plain file servers say of a manifest.
+// Content types of plain file servers.
 const ANY_TYPES: readonly string[] = ["", "application/json", "application/octet-stream", "text/plain"];
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
@@ -40,7 +40,7 @@ function typeOf(text: string, response: Response, task: Task): string {
   try {
     document = JSON.parse(text);
   } catch {
-    throw failure(task, "image-malformed", "it is no JSON");
+    throw failure(task, "image-malformed", "it is not JSON");
   }
   const declared = typeof document === "object" && document !== null && "mediaType" in document
     ? document.mediaType
@@ -53,7 +53,7 @@ function typeOf(text: string, response: Response, task: Task): string {
       hint: "only OCI images and Docker's schema 2 can be used",
     });
   }
-  // What different tools take for different things is nobody's image.
+  // A document that tools can read in two ways is refused.
   if (declared !== undefined && declared !== known) {
     const said = typeof declared === "string" ? quote(declared) : "another type";
     throw failure(task, "image-malformed", `it says that it is ${said}, and the registry that it is ${quote(known)}`);
@@ -94,7 +94,7 @@ function decode(bytes: Uint8Array, task: Task): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw failure(task, "image-malformed", "it is no UTF-8 text");
+    throw failure(task, "image-malformed", "it is not UTF-8");
   }
 }
 

@@ -6,7 +6,7 @@
 
 import { InputError } from "../errors.ts";
 
-/** Where an image is: at which registry, in which repository, and which one there. */
+/** Reference to an image at a registry. */
 export interface Reference {
   /** The registry: `HOST` or `HOST:PORT`; `docker.io` for Docker Hub. */
   readonly registry: string;
@@ -32,14 +32,14 @@ const LONGEST_TEXT = 600;
 
 function bad(text: string, why: string, hint = "a name is written [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST]"): never {
   const shown = JSON.stringify(text.slice(0, 300));
-  throw new InputError(`${shown} is no name of an image: ${why}`, {
+  throw new InputError(`invalid image name ${shown}: ${why}`, {
     code: "bad-reference",
     facts: { reference: text },
     hint,
   });
 }
 
-/** Whether `text` is a registry: a host with or without a port. */
+/** Reports whether `text` is a registry: a host with an optional port. */
 export function isRegistryName(text: string): boolean {
   const port = HOST.exec(text)?.[1];
   return HOST.test(text) && (port === undefined || Number(port) > 0 && Number(port) < 65536);
@@ -74,7 +74,7 @@ export function parseReference(text: string): Reference {
   const repository = registry === DEFAULT_REGISTRY && !path.includes("/") ? `library/${path}` : path;
 
   if (path === "") bad(text, "there is no name");
-  if (!isRegistryName(registry)) bad(text, `${JSON.stringify(registry)} is no host`);
+  if (!isRegistryName(registry)) bad(text, `invalid host ${JSON.stringify(registry)}`);
   if (path !== path.toLowerCase() && REPOSITORY.test(repository.toLowerCase())) {
     bad(text, "it has capital letters", `did you mean ${named.toLowerCase()}?`);
   }
@@ -96,12 +96,12 @@ function suffix({ tag, digest }: Reference): string {
   return `${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
 }
 
-/** The full name: `docker.io/library/alpine:3.20`. */
+/** Returns the full name: `docker.io/library/alpine:3.20`. */
 export function formatReference(reference: Reference): string {
   return `${reference.registry}/${reference.repository}${suffix(reference)}`;
 }
 
-/** The short name that Docker shows: `alpine:3.20`. Reading it gives the same reference. */
+/** Returns the short name that Docker shows: `alpine:3.20`. Reading it gives the same reference. */
 export function familiarReference(reference: Reference): string {
   const { registry, repository } = reference;
   if (registry !== DEFAULT_REGISTRY) return formatReference(reference);

@@ -32,7 +32,7 @@ const LONGEST_PATIENCE = 120_000;
 const PATIENCE_WITH_MIRRORS = 2_000;
 const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
 
-/** The milliseconds that a `Retry-After` header asks for, which is a number of seconds or a date. */
+/** Returns the milliseconds that a `Retry-After` header asks for, which is a number of seconds or a date. */
 export function parseRetryAfter(header: string | null, now: number): number | undefined {
   if (header === null) return undefined;
   if (/^\s*[0-9]{1,9}\s*$/.test(header)) return Number(header) * 1000;
@@ -65,13 +65,13 @@ export interface RetryOptions {
   clock: Clock;
   /** Ends it all. */
   signal?: AbortSignal;
-  /** Whether somebody else will be asked if it fails. Default: no. */
+  /** Whether another site will be asked if it fails. Default: no. */
   standIn?: boolean;
   /** Whether the try that has just failed came so far that the next one counts as the first. Default: never. */
   gotOn?: () => boolean;
 }
 
-/** Does `work` until it succeeds, or fails for good, or has failed too often. Its last error is thrown. */
+/** Runs `work` until it succeeds, fails permanently, or has failed too often. Its last error is thrown. */
 export async function withRetries<T>(
   { clock, signal, standIn = false, gotOn }: RetryOptions,
   work: () => Promise<T>,

@@ -33,7 +33,7 @@ async function isThere({ request, refusal }: Attempt, { digest }: Descriptor, ac
 }
 
 /**
- * Whether a registry has a blob.
+ * Reports whether a registry has a blob.
  *
  * @throws {ImageError} `registry-error`, `registry-refused`, `registry-unreachable`.
  */
@@ -47,7 +47,7 @@ function locationOf(response: Response, { site, task }: Attempt): URL {
   const location = response.headers.get("location");
   const url = location === null ? null : URL.parse(location, base);
   if (url) return checkedTarget(url, base, task);
-  throw failure(task, "registry-error", "the registry does not say where to send it");
+  throw failure(task, "registry-error", "the registry sent no upload location");
 }
 
 async function begin(at: Attempt, { digest }: Descriptor, mountFrom?: string): Promise<URL | undefined> {
@@ -64,7 +64,7 @@ async function begin(at: Attempt, { digest }: Descriptor, mountFrom?: string): P
   return response.status === 201 ? undefined : locationOf(response, at);
 }
 
-// What is being sent now. fetch leaves a stream open where the answer comes before its end.
+// Upload in progress. fetch leaves a stream open where the response comes before its end.
 interface Sending {
   close(): Promise<void>;
   error?: unknown;
@@ -146,7 +146,7 @@ export function pushBlob(
         await finish(at, blob, location, () => bytes);
       } else await finish(at, blob, await stream(at, location, content));
     } catch (error) {
-      // What cannot be read here is no fault of the registry.
+      // An error of reading the blob here is not the registry's.
       throw sending.error ?? error;
     } finally {
       await sending.close();

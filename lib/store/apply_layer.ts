@@ -1,17 +1,19 @@
 /**
- * Applies the blob of a layer to a folder, in the thread that asks for it.
+ * Applies the blob of a layer to a directory, in the thread that asks for it.
  *
  * @module
  */
 
-import { AT_FDCWD, close } from "../../ffi/fs/fs.ts";
+import { AT_FDCWD } from "../../ffi/fs/fs.ts";
+import { Fd } from "../../ffi/fs/fd.ts";
+import { measure, measuring } from "../tar/measure.ts";
 import { ImageError } from "../errors.ts";
 import type { ByteSource } from "../tar/chunks.ts";
 import { openDirectory } from "../tar/tree.ts";
 import { unpack } from "../tar/unpack.ts";
 import type { UnpackLimits } from "../tar/unpack_refusals.ts";
 
-/** What a layer consists of. */
+/** Result of unpacking a layer. */
 export interface UnpackedLayer {
   /** Entries, and directories that had none. */
   entries: number;
@@ -23,11 +25,11 @@ export interface UnpackedLayer {
   implied: string[];
 }
 
-/** What to unpack, and where; it can be sent to another thread. */
+/** Layer to unpack and its destination; can be posted to another thread. */
 export interface LayerTask {
   /** The file that holds the layer. */
   blobPath: string;
-  /** The folder that becomes the layer in overlayfs' form. */
+  /** The directory that becomes the layer in overlayfs' form. */
   folder: string;
   /** The digest that the uncompressed archive must have. */
   diffId?: string;
@@ -41,33 +43,21 @@ export async function applyLayer(
   source: ByteSource,
   signal?: AbortSignal,
 ): Promise<UnpackedLayer> {
-  const { createHash } = await import("node:crypto");
-  const hash = createHash("sha256");
-  const hashed = (async function* () {
-    for await (const chunk of source) {
-      signal?.throwIfAborted();
-      hash.update(chunk);
-      yield chunk;
-    }
-  })();
-  const root = openDirectory(AT_FDCWD, task.folder);
-  try {
-    const { entries, bytes, implied } = await unpack(hashed, root, {
-      layer: true,
-      devices: "create",
-      limits: task.limits,
-      mayLackEnd: task.diffId !== undefined,
+  const measured = measure();
+  using root = new Fd(openDirectory(AT_FDCWD, task.folder));
+  const { entries, bytes, implied } = await unpack(measuring(source, measured, signal), root.number, {
+    layer: true,
+    devices: "create",
+    limits: task.limits,
+    mayLackEnd: task.diffId !== undefined,
+  });
+  const { digest: diffId } = measured.result();
+  if (task.diffId !== undefined && task.diffId !== diffId) {
+    throw new ImageError(`invalid diff ID: expected ${task.diffId}, found ${diffId}`, {
+      code: "digest-mismatch",
+      facts: { expected: task.diffId, found: diffId },
+      hint: "pull the image again: it is damaged or was changed on the way",
     });
-    const diffId = `sha256:${hash.digest("hex")}`;
-    if (task.diffId !== undefined && task.diffId !== diffId) {
-      throw new ImageError(`its content is not what the image says: ${diffId}, not ${task.diffId}`, {
-        code: "digest-mismatch",
-        facts: { expected: task.diffId, found: diffId },
-        hint: "The image is damaged or was changed on its way: pull it again.",
-      });
-    }
-    return { entries, bytes, diffId, implied };
-  } finally {
-    close(root);
   }
+  return { entries, bytes, diffId, implied };
 }

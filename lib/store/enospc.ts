@@ -8,7 +8,7 @@ import { ImageError, messageOf } from "../errors.ts";
 
 const FULL: readonly unknown[] = ["ENOSPC", "EDQUOT"];
 
-/** Whether an error comes of a full disk. */
+/** Reports whether an error was caused by a full disk (ENOSPC, EDQUOT). */
 export function isFull(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   // Errors of threads have lost their cause.
@@ -16,9 +16,9 @@ export function isFull(error: unknown): boolean {
   return "code" in error && FULL.includes(error.code) || FULL.includes(errno) || isFull(error.cause);
 }
 
-/** The error for a folder that has no room left for something; `why` says for what. */
+/** Returns the error for a directory that has no room left for something; `why` says for what. */
 export function noRoom(folder: string, why: string, cause?: unknown): ImageError {
-  return new ImageError(`there is no space left for ${folder}: ${why}`, {
+  return new ImageError(`no space left for ${folder}: ${why}`, {
     code: "store-full",
     facts: { folder, error: why },
     hint: "make room, perhaps by sauropod images prune, and try again; --images and $SAUROPOD_HOME name another place",

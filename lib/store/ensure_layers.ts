@@ -13,11 +13,11 @@ import type { ImageDocuments } from "./store.ts";
 import { blobPath } from "./store.ts";
 import { removeTree } from "../tar/tree.ts";
 
-/** Where a layer's unpacking stands. */
+/** Progress of downloading and unpacking a layer. */
 export interface LayerProgress {
   /** The layer's digest. */
   readonly digest: string;
-  /** What is done with it. */
+  /** Its phase. */
   readonly phase: "waiting" | "downloading" | "unpacking" | "uploading" | "done";
   /** How many bytes are done. */
   readonly done: number;
@@ -45,7 +45,7 @@ async function withUnpackSlot<T>(work: () => Promise<T>): Promise<T> {
 
 /**
  * Unpacks a layer unless that is done. Whole or not at all; who wants the same layer waits for the first. Returns whether
- * it was this call that unpacked it, and so verified that the blob has the diff id.
+ * it was this call that unpacked it, and so verified that the blob has the diff ID.
  *
  * @throws {ImageError} as `unpackLayer`. Nothing is left then.
  */
@@ -82,7 +82,7 @@ export async function ensureLayer(
     replaceFile(`${temporary}/layer.json`, JSON.stringify(record) + "\n");
     if (modeOf(folder) === undefined) await Deno.rename(temporary, folder);
     else {
-      // Only its record was damaged, or the folder would not be there; containers may be using it.
+      // Only its record was damaged, or the directory would not be there; containers may be using it.
       removeAny(`${folder}/layer.json`);
       await Deno.rename(`${temporary}/layer.json`, `${folder}/layer.json`);
       removeTree(AT_FDCWD, temporary);

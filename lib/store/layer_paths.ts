@@ -1,5 +1,5 @@
 /**
- * Where the layers of stored images are unpacked.
+ * Paths and records of unpacked layers in the store.
  *
  * @module
  */
@@ -17,17 +17,17 @@ export interface LayerRecord {
   readonly entries: number;
   /** How many bytes its archive has, uncompressed. */
   readonly bytes: number;
-  /** Folders that it has no entry for, yet something in them. Default: none. */
+  /** Directories that it has no entry for, yet something in them. Default: none. */
   readonly implied?: readonly string[];
 }
 
-/** Where a layer with this diff id is unpacked, or will be. */
+/** Returns the directory of the unpacked layer with this diff ID. */
 export function layerFolder(store: string, diffId: string): string {
   return `${store}/layers/${diffId.slice("sha256:".length, "sha256:".length + 20)}`;
 }
 
 /**
- * Where the folders of an image are that its layers imply, or will be. See `implied.ts`.
+ * Returns the directory of an image's missing parent directories. See `missing_parents.ts`.
  */
 export function impliedFolder(store: string, { manifest }: Pick<ImageDocuments, "manifest">): string {
   return `${store}/layers/i${manifest.config.digest.slice("sha256:".length, "sha256:".length + 20)}`;
@@ -52,9 +52,9 @@ function recordIn(folder: string): LayerRecord | undefined {
 }
 
 /**
- * What is known of an unpacked layer; undefined if it is not.
+ * Returns the record of an unpacked layer; undefined if it is not unpacked.
  *
- * @throws {ImageError} `digest-mismatch` if another layer has its folder: somebody has made two that begin alike.
+ * @throws {ImageError} `digest-mismatch` if another layer has its directory: somebody has made two that begin alike.
  */
 export function readLayer(store: string, diffId: string): LayerRecord | undefined {
   const record = recordIn(layerFolder(store, diffId));
@@ -66,13 +66,13 @@ export function readLayer(store: string, diffId: string): LayerRecord | undefine
   });
 }
 
-/** Whether a layer is unpacked. Throws as {@linkcode readLayer}. */
+/** Reports whether a layer is unpacked. Throws as {@linkcode readLayer}. */
 export function isUnpacked(store: string, diffId: string): boolean {
   return readLayer(store, diffId) !== undefined;
 }
 
 /**
- * The folders of an image, uppermost first, as overlay wants them. It takes none twice; of a layer that is there twice the
+ * Returns the directories of an image, uppermost first, as overlay wants them. It takes none twice; of a layer that is there twice the
  * upper one hides all that the lower one does, and shows all that it shows.
  */
 export function lowerFolders(store: string, documents: ImageDocuments): string[] {

@@ -10,10 +10,10 @@ import { inflatedFrom } from "../tar/inflate.ts";
 import { applyLayer, type LayerTask, type UnpackedLayer } from "./apply_layer.ts";
 import { packError, type SentError, serveThread } from "../tar/thread.ts";
 
-/** What goes to the thread. */
+/** Message to the thread. */
 export type ToLayer = LayerTask | "abort";
 
-/** What it answers, once. */
+/** Message from the thread; there is one. */
 export type FromLayer = { done: UnpackedLayer } | { error: SentError };
 
 // Each thread loads the shim anew, and a thread's descriptors stay open in the process when it ends.

@@ -1,7 +1,7 @@
 /**
- * Folders that layers only imply: a layer with `a/b` and without an entry for `a`. In overlayfs' form it must have an `a`,
+ * Directories that layers only imply: a layer with `a/b` and without an entry for `a`. In overlayfs' form it must have an `a`,
  * which would hide mode, owner and times of the `a` below it. As that depends on the layers below, and layers are shared,
- * an image gets one more layer on top, of nothing but such folders as they should be:
+ * an image gets one more layer on top, of nothing but such directories as they should be:
  *
  *     layers/iHEX20/diff       it; the first 20 digits of the digest of the image's configuration
  *     layers/iHEX20            alone where nothing is hidden
@@ -22,6 +22,7 @@ import {
   utimesAt,
 } from "../../ffi/fs/fs.ts";
 import { getXattr, listXattrs, setXattr } from "../../ffi/fs/xattrs.ts";
+import { Fd } from "../../ffi/fs/fd.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { breather } from "../host/breath.ts";
 import { impliedFolder, layerFolder, readLayer } from "./layer_paths.ts";
@@ -33,12 +34,12 @@ import { isKept } from "../tar/entry_attributes.ts";
 type Breathe = ReturnType<typeof breather>;
 type Xattrs = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
-/** What a folder is, besides what is in it. */
+/** Attributes of a directory. */
 interface Attributes extends Pick<Status, "mode" | "uid" | "gid" | "mtime"> {
   readonly xattrs: Xattrs;
 }
 
-/** A folder that a layer implies, or one on the way to such. */
+/** A directory that a layer implies, or one on the way to such. */
 interface Folder {
   readonly path: string;
   readonly parent?: Folder;
@@ -48,20 +49,20 @@ interface Folder {
   readonly impliedBy: Set<number>;
   /** Whether it can hide something: whether another layer than the lowest implies it. */
   hides: boolean;
-  /** What overlayfs shows: the uppermost. */
+  /** Attributes in the uppermost layer, which overlayfs shows. */
   shown?: Attributes;
-  /** What it should show: the uppermost that an archive has an entry for. */
+  /** Attributes in the uppermost layer whose archive has an entry for it, which should be shown. */
   meant?: Attributes;
-  /** Whether layers below count here, and in it. */
+  /** Whether lower layers are hidden here (`closed`), or below it only. */
   closed: boolean;
   closedWithin: boolean;
-  /** Whether it is to be made. */
+  /** Whether it is to be created. */
   wanted: boolean;
 }
 
 const FOLDER = flags("O", "RDONLY", "DIRECTORY", "NOFOLLOW");
 const OPAQUE = ["trusted.overlay.opaque", "user.overlay.opaque"];
-/** With more folders than this to look for in one, its names are read. */
+/** With more directories than this to look for in one, its names are read. */
 const FEW = 16;
 
 function newFolder(path: string, parent?: Folder): Folder {
@@ -99,7 +100,7 @@ function asText({ mode, uid, gid, mtime, xattrs }: Attributes, isTop: boolean): 
   return parts.join();
 }
 
-/** Opens a folder in the folder `fd`; "other" if something else is there. */
+/** Opens a directory in the directory `fd`; "other" if something else is there. */
 function openFolder(fd: number, name: string): number | "other" | undefined {
   try {
     return openDirectory(fd, name);
@@ -111,7 +112,7 @@ function openFolder(fd: number, name: string): number | "other" | undefined {
   }
 }
 
-/** The folders to look for in a folder of a layer, without those that are surely not there. */
+/** Returns the directories to look for in a directory of a layer, without those that are surely not there. */
 function* candidates(fd: number, { children, closedWithin }: Folder): Generator<[string, Folder]> {
   if (closedWithin) return;
   const open = [...children].filter(([, child]) => !child.closed);
@@ -119,7 +120,7 @@ function* candidates(fd: number, { children, closedWithin }: Folder): Generator<
   for (const [name, child] of open) if (!there || there.has(name)) yield [name, child];
 }
 
-/** Notes what one layer has of the folders; the layers above it have been looked at. Each of its folders is opened once. */
+/** Notes what one layer has of the directories; the layers above it have been looked at. Each of its directories is opened once. */
 async function lookAt(layer: number, diff: string, top: Folder, breathe: Breathe): Promise<void> {
   const open: { fd: number; folder: Folder; rest: Iterator<[string, Folder]> }[] = [];
   const enter = (fd: number, folder: Folder): void => {
@@ -134,7 +135,7 @@ async function lookAt(layer: number, diff: string, top: Folder, breathe: Breathe
       await breathe();
       const next = last.rest.next();
       if (next.done) {
-        // One that is opaque hides what is in the folder below it, and not what that is.
+        // One that is opaque hides what is in the directory below it, and not what that is.
         if (OPAQUE.some((xattr) => getXattr(last.fd, xattr) !== undefined)) last.folder.closedWithin = true;
         open.pop();
         close(last.fd);
@@ -159,7 +160,7 @@ function addFolder(top: Folder, path: string): Folder {
   return folder;
 }
 
-/** All folders that layers imply, given as paths for each layer; the top has them below it. */
+/** Returns all directories that layers imply, given as paths for each layer; the top has them below it. */
 function impliedFolders(implied: readonly (readonly string[])[]): Folder {
   const top = newFolder(""), lowest = implied.length - 1;
   for (const [layer, paths] of implied.entries()) {
@@ -172,7 +173,7 @@ function impliedFolders(implied: readonly (readonly string[])[]): Folder {
   return top;
 }
 
-/** The folders that are hidden, and those on the way to them, with what they should be, from the top down. */
+/** Returns the directories that are hidden, and those on the way to them, with what they should be, from the top down. */
 async function hidden(store: string, { config }: ImageDocuments, breathe: Breathe): Promise<Map<string, Attributes>> {
   // A layer that is there twice hides all of itself.
   const diffIds = [...new Set(config.rootfs.diff_ids.toReversed())];
@@ -191,16 +192,12 @@ async function hidden(store: string, { config }: ImageDocuments, breathe: Breath
   return found;
 }
 
-/** Makes folders below another; those above come before those in them. */
+/** Makes directories below another; those above come before those in them. */
 async function makeFolders(diff: string, folders: ReadonlyMap<string, Attributes>, breathe: Breathe): Promise<void> {
   const top = openDirectory(AT_FDCWD, diff);
   const within = (path: string, use: (fd: number) => void): void => {
-    const fd = openBelow(top, path || ".", FOLDER);
-    try {
-      use(fd);
-    } finally {
-      close(fd);
-    }
+    using directory = new Fd(openBelow(top, path || ".", FOLDER));
+    use(directory.number);
   };
   try {
     for (const path of folders.keys()) {
@@ -231,7 +228,7 @@ function isThere(path: string): boolean {
   }
 }
 
-/** Makes what an image needs because of folders that its layers imply, unless it is there. Its layers must be unpacked. */
+/** Makes what an image needs because of directories that its layers imply, unless it is there. Its layers must be unpacked. */
 export async function ensureParentDirLayer(
   store: string,
   documents: ImageDocuments,
@@ -241,7 +238,7 @@ export async function ensureParentDirLayer(
   const folder = impliedFolder(store, documents);
   const name = `.${folder.slice(folder.lastIndexOf("/") + 1)}${TEMPORARY}`, temporary = `${store}/layers/${name}`;
   const locked = await lockFolder(temporary, () => isThere(folder)).catch(async (error) => {
-    // Where nothing can be made, nothing may have to be.
+    // On a read-only file system the layer may not be needed.
     if (!isReadOnly(error) || (await hidden(store, documents, breathe)).size > 0) throw error;
   });
   if (locked === undefined) return;

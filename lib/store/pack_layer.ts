@@ -1,11 +1,12 @@
 /**
- * Makes a layer of a folder, such as the upper one of an overlay: what `unpackLayer` does, the other way round. The same
- * folder always gives the same bytes.
+ * Makes a layer of a directory, such as the upper one of an overlay: what `unpackLayer` does, the other way round. The same
+ * directory always gives the same bytes.
  *
  * @module
  */
 
-import { AT_FDCWD, close, SystemError } from "../../ffi/fs/fs.ts";
+import { AT_FDCWD, SystemError } from "../../ffi/fs/fs.ts";
+import { Fd } from "../../ffi/fs/fd.ts";
 import { ImageError } from "../errors.ts";
 import { type ByteSource, joined, writeChunks } from "../tar/chunks.ts";
 import { measure, measureAll, measuring } from "../tar/measure.ts";
@@ -30,7 +31,7 @@ export interface PackedLayer {
 
 /** How to pack a layer. */
 export interface PackOptions {
-  /** Gives up when aborted. */
+  /** Aborts the work. */
   readonly signal?: AbortSignal;
   /** Changes each entry. Default: they stay. */
   readonly change?: (entry: TarEntry) => TarEntry;
@@ -42,20 +43,16 @@ async function compressTo(path: string, source: ByteSource) {
   return { ...outer.result(), diffId: inner.result().digest };
 }
 
-/** The digest that the layer of a folder has uncompressed, without packing it. */
+/** Returns the digest that the layer of a directory has uncompressed, without packing it. */
 export async function diffIdOf(folder: string, signal?: AbortSignal): Promise<string> {
-  const root = openDirectory(AT_FDCWD, folder);
-  try {
-    return (await measureAll(joined(archiveTree(root, { layer: true }), signal))).digest;
-  } finally {
-    close(root);
-  }
+  using root = new Fd(openDirectory(AT_FDCWD, folder));
+  return (await measureAll(joined(archiveTree(root.number, { layer: true }), signal))).digest;
 }
 
 /**
- * Packs the folder `upper` into the new file `toPath`: a gzip'ed OCI layer with owners, times, hard links, devices and
- * extended attributes; overlayfs' whiteouts and opaque folders become those of layers. Sockets are left out. Memory use
- * does not grow with the folder's files.
+ * Packs the directory `upper` into the new file `toPath`: a gzip'ed OCI layer with owners, times, hard links, devices and
+ * extended attributes; overlayfs' whiteouts and opaque directories become those of layers. Sockets are left out. Memory use
+ * does not grow with the directory's files.
  *
  * Throws {@linkcode ImageError} `image-unsupported` for what a layer cannot say, `pack-failed` if something cannot be
  * read, and the reason of `signal` if that is aborted.
@@ -65,22 +62,20 @@ export async function packLayer(
   toPath: string,
   { signal, change }: PackOptions = {},
 ): Promise<PackedLayer> {
-  let entries = 0, root = -1;
+  let entries = 0;
   try {
-    root = openDirectory(AT_FDCWD, upper);
+    using root = new Fd(openDirectory(AT_FDCWD, upper));
     const packed = await compressTo(
       toPath,
-      joined(archiveTree(root, { layer: true, change, onEntry: () => void entries++ }), signal),
+      joined(archiveTree(root.number, { layer: true, change, onEntry: () => void entries++ }), signal),
     );
     return { ...packed, entries };
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
-    throw new ImageError(`${upper} cannot be packed: ${error.message}`, {
+    throw new ImageError(`cannot pack ${upper}: ${error.message}`, {
       code: "pack-failed",
       facts: { folder: upper, errno: error.code },
       cause: error,
     });
-  } finally {
-    if (root >= 0) close(root);
   }
 }

@@ -5,16 +5,17 @@
  *     oci-layout, index.json      names, as descriptors with the annotation `org.opencontainers.image.ref.name`
  *     blobs/sha256/HEX            manifests, configurations and layers as they came; whole and verified
  *     partial/HEX                 a blob that is being downloaded, or was when a command was killed
- *     layers/HEX20/diff           an unpacked layer in overlayfs' form; the first 20 digits of its diff id
+ *     layers/HEX20/diff           an unpacked layer in overlayfs' form; the first 20 digits of its diff ID
  *     layers/HEX20/layer.json     what it is
  *     layers/iHEX20               see `implied.ts`
  *     build/HEX64.json            the layer that a step of a build made, see `build/cache.ts`
- *     users/HEX20                 -> a folder of containers that has used the store
+ *     users/HEX20                 -> a directory of containers that has used the store
  *
  * @module
  */
 
-import { AT_FDCWD, chmodAt, close, lock, openAt, SystemError } from "../../ffi/fs/fs.ts";
+import { AT_FDCWD, chmodAt, lock, openAt, SystemError } from "../../ffi/fs/fs.ts";
+import { Fd } from "../../ffi/fs/fd.ts";
 import { flags } from "../../ffi/program/flags.ts";
 import { modeOf, readLink, readOwnFile, replaceFile } from "../../ffi/fs/paths.ts";
 import { ImageError } from "../errors.ts";
@@ -53,17 +54,17 @@ export interface ImageDocuments {
   readonly config: ImageConfig;
 }
 
-/** Where the store of a folder of images is. */
+/** Returns the store of a directory of images. */
 export function storeFolder(images: string): string {
   return `${images}/.store`;
 }
 
-/** Where a blob is, or will be. */
+/** Returns the path of a blob. */
 export function blobPath(store: string, digest: string): string {
   return `${store}/blobs/${digest.replace(":", "/")}`;
 }
 
-/** Whether there is a store. */
+/** Reports whether the store exists. */
 export function isMade(store: string): boolean {
   try {
     return Deno.statSync(`${store}/oci-layout`).isFile;
@@ -76,7 +77,7 @@ export function isMade(store: string): boolean {
 const PRIVATE = ["layers", "partial"];
 
 /**
- * Makes sure that nobody else can go through a folder, which may have been made otherwise. One that can only be read stays
+ * Ensures that no other process can go through a directory, which may have been made otherwise. One that can only be read stays
  * as it is.
  */
 export function keepPrivate(path: string): void {
@@ -89,7 +90,7 @@ export function keepPrivate(path: string): void {
   }
 }
 
-/** Makes the store's folders where they are missing. */
+/** Makes the store's directories where they are missing. */
 export function makeStore(store: string): void {
   for (const name of ["blobs/sha256", "users"]) Deno.mkdirSync(`${store}/${name}`, { recursive: true, mode: 0o755 });
   for (const name of PRIVATE) {
@@ -101,7 +102,7 @@ export function makeStore(store: string): void {
   }
 }
 
-/** The text of a document; undefined if there is none, nor a file. */
+/** Returns the text of a document; undefined if there is none, nor a file. */
 function readJson(path: string): string | undefined {
   try {
     return readOwnFile(path);
@@ -124,14 +125,14 @@ function readIndex(store: string): Index {
   } catch (error) {
     if (!(error instanceof ImageError)) throw error;
   }
-  throw new ImageError(`${store}/index.json is damaged: it is no list of images`, {
+  throw new ImageError(`${store}/index.json is damaged: it is not an index`, {
     code: "store-damaged",
     facts: { store },
     hint: "without it the store has no names: mv it away, and pull the images again, which takes no time",
   });
 }
 
-/** All images, by name. */
+/** Returns all images, by name. */
 export function listStored(store: string): StoredImage[] {
   const found = readIndex(store).manifests.flatMap((descriptor) => {
     const name = descriptor.annotations?.[NAME_ANNOTATION];
@@ -140,20 +141,16 @@ export function listStored(store: string): StoredImage[] {
   return found.sort((a, b) => a.name < b.name ? -1 : 1);
 }
 
-/** The image called `name`, a full reference; undefined if there is none. */
+/** Returns the image called `name`, a full reference; undefined if there is none. */
 export function findStored(store: string, name: string): Descriptor | undefined {
   return listStored(store).find((image) => image.name === name)?.descriptor;
 }
 
 /** Runs `work` while no other process changes names in the store. */
 function whileLocked<T>(store: string, work: () => T): T {
-  const fd = openAt(AT_FDCWD, `${store}/index.lock`, flags("O", "RDWR", "CREAT", "NOFOLLOW", "NONBLOCK"), 0o644);
-  try {
-    lock(fd, "exclusive");
-    return work();
-  } finally {
-    close(fd);
-  }
+  using file = new Fd(openLock(`${store}/index.lock`, "exclusive"));
+  lock(file.number, "exclusive");
+  return work();
 }
 
 function changeNames(store: string, change: (names: readonly StoredImage[]) => readonly StoredImage[]): void {
@@ -172,12 +169,12 @@ export function setName(store: string, name: string, descriptor: Descriptor): vo
   changeNames(store, (names) => [...names.filter((image) => image.name !== name), { name, descriptor }]);
 }
 
-/** Takes names away. */
+/** Removes names. */
 export function removeNames(store: string, gone: readonly string[]): void {
   changeNames(store, (names) => names.filter(({ name }) => !gone.includes(name)));
 }
 
-/** The size of a file; undefined if it is not there. */
+/** Returns the size of a file; undefined if it is not there. */
 export function sizeOf(path: string): number | undefined {
   try {
     return Deno.statSync(path).size;
@@ -187,7 +184,7 @@ export function sizeOf(path: string): number | undefined {
   }
 }
 
-/** Whether a blob is there, whole. */
+/** Reports whether a blob is stored completely. */
 export function hasBlob(store: string, { digest, size }: Pick<Descriptor, "digest" | "size">): boolean {
   return sizeOf(blobPath(store, digest)) === size;
 }
@@ -250,12 +247,12 @@ export function readImage(store: string, descriptor: Descriptor): ImageDocuments
   return { descriptor, manifest, config };
 }
 
-/** Whether an error says that the store can only be read. */
+/** Reports whether an error says that the store is read-only (EROFS). */
 export function isReadOnly(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "EROFS";
 }
 
-/** Remembers that a folder of containers uses the store, so that nothing is taken from under them. */
+/** Remembers that a directory of containers uses the store, so that nothing is taken from under them. */
 export async function noteUser(store: string, containers: string): Promise<void> {
   const digest = await digestOf(new TextEncoder().encode(containers));
   try {
@@ -266,7 +263,7 @@ export async function noteUser(store: string, containers: string): Promise<void>
   }
 }
 
-/** The folders of containers that have used the store. */
+/** Returns the directories of containers that have used the store. */
 export function usersOf(store: string): string[] {
   try {
     return [...Deno.readDirSync(`${store}/users`)].flatMap(({ name }) => readLink(`${store}/users/${name}`) || []);
@@ -282,7 +279,7 @@ function openLock(path: string, kind: "shared" | "exclusive"): number {
   try {
     return openAt(AT_FDCWD, path, flags("O", "RDWR", "CREAT", "NOFOLLOW", "NONBLOCK"), 0o644);
   } catch (error) {
-    // Who may only read the store can hold it too.
+    // A shared lock needs read permission only.
     if (kind === "shared" && failedWith(error, "EROFS", "EACCES")) return openAt(AT_FDCWD, path, flags("O", "RDONLY"));
     throw error;
   }
@@ -306,10 +303,6 @@ export async function whileHeld<T>(
   kind: "shared" | "exclusive",
   work: () => T | Promise<T>,
 ): Promise<T> {
-  const hold = await holdStore(store, kind);
-  try {
-    return await work();
-  } finally {
-    close(hold);
-  }
+  using _hold = new Fd(await holdStore(store, kind));
+  return await work();
 }

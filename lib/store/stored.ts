@@ -40,19 +40,19 @@ import {
 export interface StoredOptions {
   /** When to pull it. Default: `missing`. */
   pull?: PullPolicy;
-  /** The kind of machine: an image for another one is not the image. Default: whichever is there, this one if pulled. */
+  /** The platform: an image for another one is not the image. Default: whichever is there, this one if pulled. */
   platform?: string;
-  /** Gives up when aborted. */
+  /** Aborts the work. */
   signal?: AbortSignal;
   /** Returns the signal; called only before work that takes long. Default: `signal`. */
   interrupted?: () => AbortSignal | undefined;
-  /** Hears how pulling it goes on. */
+  /** Called with the progress of a pull. */
   onProgress?: (progress: LayerProgress) => void;
-  /** The folder of containers that the image is for: it is remembered as a user of the store. Default: none. */
+  /** The directory of containers that the image is for: it is remembered as a user of the store. Default: none. */
   containers?: string;
 }
 
-/** The full name of an image; undefined if `name` cannot be one. */
+/** Returns the full name of an image; undefined if `name` cannot be one. */
 export function fullName(name: string): string | undefined {
   try {
     return formatReference(parseReference(name));
@@ -62,14 +62,14 @@ export function fullName(name: string): string | undefined {
   }
 }
 
-/** The short names of all images in the store. */
+/** Returns the short names of all images in the store. */
 export function storedNames(images: string): string[] {
   return listStored(storeFolder(images)).map(({ name }) => familiarReference(parseReference(name)));
 }
 
 const DIGEST_START = /^(?:sha256:)?([0-9a-f]{6,64})$/;
 
-/** The image with a whole digest, also if it has no name. */
+/** Returns the image with a whole digest, also if it has no name. */
 function findNameless(store: string, digest: string): StoredImage | undefined {
   const size = isDigest(digest) ? sizeOf(blobPath(store, digest)) : undefined;
   if (size === undefined || size > MAX_DOCUMENT_BYTES) return undefined;
@@ -99,7 +99,7 @@ function findByDigest(store: string, stored: readonly StoredImage[], text: strin
 }
 
 /**
- * The image of the store that `text` names: a reference, or the beginning of the digest of just one. One that has no name
+ * Returns the image of the store that `text` names: a reference, or the beginning of the digest of just one. One that has no name
  * is named by the whole of it, `sha256:…`.
  *
  * @throws {ImageError} `image-ambiguous`.
@@ -115,7 +115,7 @@ async function pull(name: string, images: string, options: StoredOptions): Promi
 }
 
 /**
- * The folders of an image whose blobs are in the store, uppermost first, unpacked if need be. Only the layers, their diff
+ * Returns the directories of an image whose blobs are in the store, uppermost first, unpacked if need be. Only the layers, their diff
  * ids and the digest of its configuration are looked at.
  *
  * @throws {ImageError} for everything that is wrong with a layer.
@@ -135,7 +135,7 @@ export async function ready(store: string, documents: ImageDocuments, signal?: A
   return folders;
 }
 
-/** Whether a stored image is for the machine that was asked for, if one was. */
+/** Reports whether a stored image is for the requested platform, if one was. */
 function fits({ config }: ImageDocuments, platform: string | undefined): boolean {
   if (platform === undefined) return true;
   const [os, architecture, variant] = platform.split("/");
@@ -144,7 +144,7 @@ function fits({ config }: ImageDocuments, platform: string | undefined): boolean
 }
 
 /**
- * The image of that name in the store, pulled if need be; undefined if it is not there and is not to be pulled. The
+ * Returns the image of that name in the store, pulled if need be; undefined if it is not there and is not to be pulled. The
  * store is held against pruning until `release` is called.
  *
  * @throws {ImageError} for everything that is wrong with the image or its registry.
@@ -155,7 +155,7 @@ export async function resolveStored(
   options: StoredOptions = {},
 ): Promise<Image | undefined> {
   const store = storeFolder(images);
-  // What is no reference may be a digest, which is found but not pulled.
+  // A name that is not a reference may be a digest, which is looked up but not pulled.
   const policy = fullName(name) === undefined ? "never" : options.pull ?? "missing";
   if (policy === "always") await pull(name, images, options);
   for (const mayPull of [policy === "missing", false]) {

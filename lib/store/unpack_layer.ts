@@ -45,7 +45,7 @@ function about(layer: string, error: unknown): unknown {
   return new ImageError(`layer ${layer}: ${error.message}`, { code, hint, facts: { ...facts, layer }, cause: error });
 }
 
-/** The two threads that a layer takes; undefined if there can be none. */
+/** Returns the two threads that a layer takes; undefined if there can be none. */
 async function startThreads(): Promise<[Thread, Thread] | undefined> {
   const modules = ["./layer_worker.ts", "../tar/inflate_worker.ts"].map((path) => new URL(path, import.meta.url));
   const threads = await Promise.all(modules.map(startThread));
@@ -78,7 +78,7 @@ async function applyApart([layer, inflate]: [Thread, Thread], task: LayerTask, s
 }
 
 /**
- * Unpacks the layer in the file `blobPath`, be it gzip, zstd or plain, to the empty folder `folder`, in the form that
+ * Unpacks the layer in the file `blobPath`, be it gzip, zstd or plain, to the empty directory `folder`, in the form that
  * overlayfs wants. Devices are made, if the caller is root. Several layers can be unpacked at once, and the caller's
  * thread stays free. What fails leaves a part of the layer.
  *

@@ -17,12 +17,12 @@ export function otherDigest(what: string, wanted: string, got: string): ImageErr
   return new ImageError(`${what} holds something else: it should have the digest ${wanted} and has ${got}`, {
     code: "digest-mismatch",
     facts: { what, wanted, got },
-    hint: "Make or copy the archive again; if that does not help, do not trust it.",
+    hint: "create or copy the archive again; if that does not help, do not trust it",
   });
 }
 
 /**
- * Makes sure that a layer is unpacked. That verifies its diff id; where another blob has been unpacked already, this one
+ * Ensures that a layer is unpacked. That verifies its diff ID; where another blob has been unpacked already, this one
  * is read.
  *
  * @throws {ImageError} `digest-mismatch`, and as `ensureLayer`.

@@ -13,7 +13,7 @@ export type ByteSource = AsyncIterable<Uint8Array<ArrayBuffer>> | Iterable<Uint8
 /** The length of the chunks that are made here. */
 export const CHUNK: number = 1 << 18;
 
-/** The bytes of a file. Between the chunks, the thread's other work has its turn. */
+/** Returns the bytes of a file. Between the chunks, the thread's other work has its turn. */
 export async function* fileChunks(path: string, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   using file = await Deno.open(path);
   const buffer = new Uint8Array(CHUNK);
@@ -29,7 +29,7 @@ function isOwn(chunk: Uint8Array): chunk is Bytes {
   return chunk.buffer instanceof ArrayBuffer;
 }
 
-/** The bytes of a stream. */
+/** Returns the bytes of a stream. */
 export async function* streamBytes(
   stream: ReadableStream<Uint8Array>,
   signal?: AbortSignal,

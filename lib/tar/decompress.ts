@@ -22,7 +22,7 @@ const MAGIC: readonly (readonly [Compression, readonly number[]])[] = [
   ["bzip2", [0x42, 0x5a, 0x68]],
 ];
 
-/** Tells the compression of a stream from its first six bytes. */
+/** Detects the compression of a stream by the magic number in its first six bytes. */
 export function sniff(start: Uint8Array<ArrayBuffer>): Compression {
   const skippable = (start[0] ?? 0) >> 4 === 5 && start[1] === 0x2a && start[2] === 0x4d && start[3] === 0x18;
   if (skippable) return "zstd";
@@ -32,7 +32,7 @@ export function sniff(start: Uint8Array<ArrayBuffer>): Compression {
 function corrupt(kind: string, cause: unknown): ImageError {
   return new ImageError(`the ${kind} stream is corrupt: ${messageOf(cause)}`, {
     code: "archive-corrupt",
-    hint: "Copy or download it again.",
+    hint: "copy or download it again",
     cause,
   });
 }
@@ -88,10 +88,10 @@ export async function* decompress(source: ByteSource): AsyncGenerator<Uint8Array
     for await (const frame of zstdFrames(whole)) yield* through("zstd", frame);
   } else {
     await bytes.return(undefined);
-    throw new ImageError(`the archive is compressed with ${kind}, which is not supported`, {
+    throw new ImageError(`unsupported compression ${kind}`, {
       code: "archive-unsupported",
       facts: { compression: kind },
-      hint: "Recompress it as gzip or zstd.",
+      hint: "recompress it as gzip or zstd",
     });
   }
 }

@@ -16,7 +16,7 @@ interface Level {
   readonly name: string;
   /** -1 while it is closed. */
   fd: number;
-  /** What was open, so that nothing else is taken for it. */
+  /** Device and inode of the directory that was open, to detect a replaced one. */
   inode?: string;
 }
 

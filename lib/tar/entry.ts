@@ -1,5 +1,5 @@
 /**
- * What an entry of a tar archive says.
+ * Entries of tar archives.
  *
  * @module
  */
@@ -7,14 +7,14 @@
 import { printable } from "../text/printable.ts";
 import type { SparseMap } from "./sparse.ts";
 
-/** What an entry is. */
+/** Type of an entry. */
 export type TarType = "file" | "link" | "symlink" | "character" | "block" | "directory" | "fifo";
 
 /** One entry of an archive, with the extended headers before it applied. */
 export interface TarEntry {
   /** Its name as written: not checked, perhaps absolute, perhaps with `..`. No NUL. */
   name: string;
-  /** What it is. */
+  /** Its type. */
   type: TarType;
   /** The bytes that follow; 0 for all but files. */
   size: number;
@@ -26,7 +26,7 @@ export interface TarEntry {
   gid: number;
   /** The time of the last modification, in nanoseconds since the epoch. */
   mtime: bigint;
-  /** What a link or symbolic link points at; else empty. */
+  /** Target of a hard or symbolic link; else empty. */
   target: string;
   /** A device's major number. */
   major: number;
@@ -34,11 +34,11 @@ export interface TarEntry {
   minor: number;
   /** Extended attributes by name. */
   xattrs: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
-  /** Where the bytes that follow belong in a file that has holes. */
+  /** Positions of the body's bytes in a sparse file. */
   sparse?: SparseMap;
 }
 
-/** A name from an archive as a message shows it: quoted, and shortened if it is very long. */
+/** Returns a name from an archive as a message shows it: quoted, and shortened if it is very long. */
 export function quoteName(name: string): string {
   return printable(JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name));
 }

@@ -1,11 +1,12 @@
 /**
- * What the entries of an archive say of files besides their content.
+ * Attributes of files that are unpacked: owner, mode, extended attributes, modification time.
  *
  * @module
  */
 
-import { chmod, chmodAt, chownAt, close, readNames, statusAt, utimesAt } from "../../ffi/fs/fs.ts";
+import { chmod, chmodAt, chownAt, readNames, statusAt, utimesAt } from "../../ffi/fs/fs.ts";
 import { getXattr, setXattr } from "../../ffi/fs/xattrs.ts";
+import { Fd } from "../../ffi/fs/fd.ts";
 import type { TarEntry } from "./entry.ts";
 import { failedWith, openDirectory } from "./tree.ts";
 
@@ -27,7 +28,7 @@ export function isKept(xattr: string): boolean {
 }
 
 /**
- * The permission bits that files made in a directory do not get; undefined if their owner or mode cannot be foretold, as
+ * Returns the permission bits that files made in a directory do not get; undefined if their owner or mode cannot be foretold, as
  * in one that hands on its group or access control list, or holds something already.
  */
 function creationMask(root: number): number | undefined {
@@ -35,12 +36,8 @@ function creationMask(root: number): number | undefined {
   const [, umask] = /^Umask:\s*([0-7]+)$/m.exec(status) ?? [], [, group] = /^Gid:\s*\d+\s+(\d+)/m.exec(status) ?? [];
   if (Deno.uid() !== 0 || group !== "0" || gid !== 0 || mode & SETGID || umask === undefined) return undefined;
   if (getXattr(root, "system.posix_acl_default")) return undefined;
-  const listed = openDirectory(root, ".");
-  try {
-    return readNames(listed).length ? undefined : parseInt(umask, 8);
-  } finally {
-    close(listed);
-  }
+  using listed = new Fd(openDirectory(root, "."));
+  return readNames(listed.number).length ? undefined : parseInt(umask, 8);
 }
 
 /** For what is unpacked below the directory `root`. */

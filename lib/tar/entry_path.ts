@@ -6,14 +6,14 @@
 
 import { tooLarge, unsafe } from "./unpack_refusals.ts";
 
-/** What the names of a layer's whiteouts begin with. */
+/** Prefix of whiteouts in a layer. */
 export const WHITEOUT = ".wh.";
 
 // Longer than what the kernel takes at once: names are walked, component by component.
 const MAX_NAME = 65_535;
 
 /**
- * Takes names apart, of entries that come one after the other, of a `layer` or of an archive without whiteouts.
+ * Splits names of successive entries into components, of a `layer` or of an archive without whiteouts.
  *
  * @throws {ImageError} `archive-unsafe`; `archive-too-large` for more than `depth` components.
  */

@@ -32,7 +32,7 @@ type Field = keyof typeof FIELD;
 
 const POSIX = new TextEncoder().encode("ustar\0");
 
-/** An archive that is against the format. */
+/** Returns the error for an archive that is against the format. */
 export function malformed(what: string, facts?: Record<string, unknown>): ImageError {
   return new ImageError(`the tar archive is malformed: ${what}`, { code: "archive-malformed", facts });
 }
@@ -43,7 +43,7 @@ export function textUpToNul(bytes: Bytes): string {
   return decodeName(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
-/** A field that holds text. */
+/** Returns a field that holds text. */
 export function text(block: Bytes, field: Field): string {
   const [offset, length] = FIELD[field];
   return block[offset] === 0 ? "" : textUpToNul(block.subarray(offset, offset + length));
@@ -71,20 +71,20 @@ function octal(bytes: Bytes): number {
   return value;
 }
 
-/** A number in octal or base-256; `field` says what it is. */
+/** Returns a number in octal or base-256; `field` says what it is. */
 export function numberOf(bytes: Bytes, field: string): number {
   const value = (bytes[0] ?? 0) & 0x80 ? base256(bytes) : octal(bytes);
-  if (!Number.isSafeInteger(value)) throw malformed(`the ${field} of a header is no number`, { field });
+  if (!Number.isSafeInteger(value)) throw malformed(`the ${field} of a header is not a number`, { field });
   return value;
 }
 
-/** A field that holds a number. */
+/** Returns a field that holds a number. */
 export function number(block: Bytes, field: Field): number {
   const [offset, length] = FIELD[field];
   return numberOf(block.subarray(offset, offset + length), field);
 }
 
-/** Whether a block holds nothing, as two do at the end of an archive. */
+/** Reports whether a block is all zeros, as the two at the end of an archive are. */
 export function isZero(block: Bytes): boolean {
   for (let i = 0; i < BLOCK; i++) if (block[i] !== 0) return false;
   return true;
@@ -107,7 +107,7 @@ export function verifyChecksum(block: Bytes): void {
   }
 }
 
-/** The name in a header, with its prefix. */
+/** Returns the name in a header, with its prefix. */
 export function headerName(block: Bytes): string {
   const name = text(block, "name");
   const posix = POSIX.every((byte, i) => block[257 + i] === byte);

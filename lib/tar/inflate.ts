@@ -7,15 +7,15 @@
 
 import { type SentError, unpackError } from "./thread.ts";
 
-/** What goes to the thread: a buffer to fill. */
+/** Message to the thread: a buffer to fill. */
 export type ToInflate = ArrayBuffer;
 
-/** What it answers: a filled buffer and how much of it counts; nothing more; or what went wrong. */
+/** Message from the thread: a filled buffer and the number of its bytes, the end, or an error. */
 export type FromInflate = { buffer: ArrayBuffer; length: number } | "end" | { error: SentError };
 
 const BUFFERS = 4, BUFFER_SIZE = 1 << 20;
 
-/** What comes from the thread behind `port`. A chunk is valid until the next is asked for. */
+/** Yields the bytes from the thread behind `port`. A chunk is valid until the next is asked for. */
 export async function* inflatedFrom(port: MessagePort, signal: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   const arrived: FromInflate[] = [];
   let wake = (): void => {};

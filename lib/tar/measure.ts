@@ -13,7 +13,7 @@ type Bytes = Uint8Array<ArrayBuffer>;
 export interface Measured {
   /** Takes the next bytes. */
   add(bytes: Bytes): void;
-  /** What went by. To be called once. */
+  /** Returns the digest and size. To be called once. */
   result(): { digest: string; size: number };
 }
 
@@ -30,7 +30,7 @@ export function measure(): Measured {
   };
 }
 
-/** The digest and size of all that comes. */
+/** Returns the digest and size of all that comes. */
 export async function measureAll(source: ByteSource): Promise<{ digest: string; size: number }> {
   const measured = measure();
   for await (const chunk of source) measured.add(chunk);
@@ -38,8 +38,13 @@ export async function measureAll(source: ByteSource): Promise<{ digest: string; 
 }
 
 /** Hands bytes on while they are measured. */
-export async function* measuring(source: ByteSource, measured: Measured): AsyncGenerator<Bytes> {
+export async function* measuring(
+  source: ByteSource,
+  measured: Measured,
+  signal?: AbortSignal,
+): AsyncGenerator<Bytes> {
   for await (const chunk of source) {
+    signal?.throwIfAborted();
     measured.add(chunk);
     yield chunk;
   }

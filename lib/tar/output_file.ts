@@ -18,7 +18,7 @@ export interface OutputOptions {
   readonly mode?: number;
 }
 
-/** Opens a new file that will be called `path`. Its folder may take no new names, though the file can be written to. */
+/** Opens a new file that will be called `path`. Its directory may take no new names, though the file can be written to. */
 async function openTemporary(
   path: string,
   { mode }: OutputOptions,
@@ -27,7 +27,7 @@ async function openTemporary(
   try {
     return { name, file: await Deno.open(name, { write: true, createNew: true, mode }) };
   } catch {
-    // What is wrong is told when the file itself cannot be opened.
+    // The error is reported when the file itself cannot be opened.
     return undefined;
   }
 }
@@ -48,7 +48,7 @@ async function openExisting(path: string, options: OutputOptions): Promise<Deno.
 }
 
 /**
- * Runs `work` on the output file `path`. A regular file appears whole or not at all, where its folder allows that.
+ * Runs `work` on the output file `path`. A regular file appears whole or not at all, where its directory allows that.
  * Everything else that has the name stays what it is and is written to: a device, a FIFO, the target of a symbolic link.
  *
  * @throws {InputError} `bad-target` if it cannot be opened.

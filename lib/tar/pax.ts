@@ -9,13 +9,13 @@ import { malformed } from "./header.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What extended headers say, by key. */
+/** Records of extended headers, by key. */
 export type Records = Map<string, Bytes>;
 
 const XATTR = "SCHILY.xattr.";
 const SPACE = 32, NEWLINE = 10, EQUALS = 61;
 
-/** The records of one extended header. */
+/** Returns the records of one extended header. */
 export function parseRecords(bytes: Bytes): Records {
   const records: Records = new Map(), pieces: Bytes[] = [];
   for (let at = 0; at < bytes.length;) {
@@ -38,7 +38,7 @@ export function parseRecords(bytes: Bytes): Records {
   return records;
 }
 
-/** A record that holds text; undefined if there is none. */
+/** Returns a record that holds text; undefined if there is none. */
 export function recordText(records: Records, key: string): string | undefined {
   const value = records.get(key);
   // An empty value takes back what was said before.
@@ -47,25 +47,25 @@ export function recordText(records: Records, key: string): string | undefined {
   return decodeName(value);
 }
 
-/** A record that holds a number; undefined if there is none. */
+/** Returns a record that holds a number; undefined if there is none. */
 export function recordNumber(records: Records, key: string): number | undefined {
   const value = recordText(records, key);
   if (value === undefined) return undefined;
-  if (!/^\d{1,15}$/.test(value)) throw malformed(`the ${key} of an extended header is no number`, { key, value });
+  if (!/^\d{1,15}$/.test(value)) throw malformed(`the ${key} of an extended header is not a number`, { key, value });
   return Number(value);
 }
 
-/** The time of the last modification, in nanoseconds since the epoch; undefined if there is none. */
+/** Returns the time of the last modification, in nanoseconds since the epoch; undefined if there is none. */
 export function recordTime(records: Records): bigint | undefined {
   const value = recordText(records, "mtime");
   if (value === undefined) return undefined;
   const [, sign, seconds = "", fraction = ""] = /^(-?)(\d{1,15})(?:\.(\d*))?$/.exec(value) ?? [];
-  if (!seconds) throw malformed("the mtime of an extended header is no time", { value });
+  if (!seconds) throw malformed("the mtime of an extended header is not a time", { value });
   const time = BigInt(seconds) * 1_000_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, "0"));
   return sign ? -time : time;
 }
 
-/** The extended attributes by name. */
+/** Returns the extended attributes by name. */
 export function xattrsOf(records: Records): ReadonlyMap<string, Bytes> {
   const found = [...records].filter(([key]) => key.startsWith(XATTR));
   return new Map(found.map(([key, value]) => [key.slice(XATTR.length), value]));

@@ -28,17 +28,17 @@ export type TreePart = TarEntry | Uint8Array<ArrayBuffer>;
 export interface TreeOptions {
   /** The top's name in the archive. Default: none, it is `./` and what is in it has no other name in front. */
   readonly name?: string;
-  /** Whether it is the upper folder of an overlay, whose whiteouts and opaque folders become a layer's. Default: false. */
+  /** Whether it is the upper directory of an overlay, whose whiteouts and opaque directories become a layer's. Default: false. */
   readonly layer?: boolean;
-  /** Whether what is mounted below the top is left out, but for what it is mounted on. Default: false. */
+  /** Whether mounts below the top are left out, except for their mount points. Default: false. */
   readonly oneMount?: boolean;
-  /** Whether to leave out `name` of the directory `parent`, `path` in the archive. Default: nothing is left out. */
+  /** Reports whether to leave out `name` of the directory `parent`, `path` in the archive. Default: nothing is left out. */
   readonly omit?: (name: string, status: Status, parent: Status | undefined, path: string) => boolean;
   /** Changes each entry. Default: they stay. */
   readonly change?: (entry: TarEntry) => TarEntry;
-  /** Hears of each entry. */
+  /** Called with each entry. */
   readonly onEntry?: (entry: TarEntry) => void;
-  /** Hears of what an archive cannot hold: sockets, and names that are gone before they can be read. */
+  /** Called with names that an archive cannot hold: sockets, and files removed before they could be read. */
   readonly onLeftOut?: (name: string) => void;
 }
 
@@ -64,7 +64,7 @@ function unsupported(name: string, why: string): ImageError {
   });
 }
 
-/** The extended attributes of an open file: those that an archive has, and those by which overlayfs remembers things. */
+/** Returns the extended attributes of an open file: those that an archive has, and those by which overlayfs remembers things. */
 function xattrsOf(fd: number) {
   const xattrs = new Map<string, Bytes>(), overlay = new Map<string, string>();
   for (const name of listXattrs(fd)) {
@@ -83,17 +83,17 @@ function entryOf(name: string, type: TarType, status: Status): TarEntry {
   return { ...blank, name, type, mode: mode & 0o7777, uid, gid, mtime, ...device ? { major, minor } : {} };
 }
 
-/** What something is mounted on, of which nothing is known but its kind. */
+/** Returns the entry of a mount point, of which only the type is known. */
 function mountPoint(name: string, type: TarType, { mtime }: Status): TarEntry {
   return { ...blank, name, type, mode: type === "directory" ? 0o755 : 0o644, uid: 0, gid: 0, mtime };
 }
 
-/** A whiteout of `name` in the folder whose name in the archive is `prefix`. */
+/** Returns a whiteout of `name` in the directory whose name in the archive is `prefix`. */
 function whiteout(prefix: string, name: string, { mtime }: Status): TarEntry {
   return { ...blank, name: `${prefix}${WHITEOUT}${name}`, type: "file", mode: 0o600, uid: 0, gid: 0, mtime };
 }
 
-/** Where the data of a file is, if it has holes worth a map; small ones count as data where there are very many. */
+/** Returns the data extents of a file whose holes are worth a map; small holes count as data where there are very many. */
 function piecesOf(fd: number, { size, stored }: Status): Piece[] | undefined {
   if (size - stored < SMALLEST_HOLE) return undefined;
   const pieces: [offset: number, length: number][] = [];
@@ -106,7 +106,7 @@ function piecesOf(fd: number, { size, stored }: Status): Piece[] | undefined {
   return first?.[0] === 0 && first[1] === size ? undefined : pieces;
 }
 
-/** The next `size` bytes of a file, always in the same buffer. */
+/** Returns the next `size` bytes of a file, always in the same buffer. */
 function* body(fd: number, size: number, buffer: Bytes): Generator<TreePart> {
   for (let left = size; left > 0;) {
     const part = buffer.subarray(0, left), n = read(fd, part);

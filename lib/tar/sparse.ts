@@ -9,17 +9,17 @@ import { ImageError, messageOf } from "../errors.ts";
 type Bytes = Uint8Array<ArrayBuffer>;
 type Piece = readonly [offset: number, length: number];
 
-/** What of a file an archive holds; the rest is holes. */
+/** Data extents of a sparse file; the rest is holes. */
 export interface SparseMap {
   /** The file's size. */
   size: number;
-  /** Where the bytes go that the archive holds, in order. */
+  /** Extents of the bytes in the archive, in order. */
   pieces: readonly Piece[];
 }
 
 /** A map that is still being read, block by block. */
 export interface SparseReader {
-  /** Takes a block of 512 bytes; the map, once it is complete. */
+  /** Takes a block of 512 bytes; returns the map once it is complete. */
   take(block: Bytes): number[] | undefined;
 }
 
@@ -52,11 +52,11 @@ export function sparseMap(name: string, size: number, stored: number, numbers: r
   return { size, pieces };
 }
 
-/** The numbers of a `GNU.sparse.map`, separated by commas. */
+/** Returns the numbers of a `GNU.sparse.map`, separated by commas. */
 export function numbersOf(name: string, text: string): number[] {
   if (text === "") return [];
   return text.split(",").map((digits) => {
-    if (!/^\d{1,15}$/.test(digits)) throw bad(name, "holds what is no number");
+    if (!/^\d{1,15}$/.test(digits)) throw bad(name, "holds an invalid number");
     return Number(digits);
   });
 }
@@ -105,7 +105,7 @@ export function leadingMap(name: string): SparseReader {
           if (numbers.length === 1 + 2 * (numbers[0] ?? 0)) return numbers.slice(1);
           continue;
         }
-        if (byte < 48 || byte > 57 || ++digits > MAX_DIGITS) throw bad(name, "holds what is no number");
+        if (byte < 48 || byte > 57 || ++digits > MAX_DIGITS) throw bad(name, "holds an invalid number");
         value = value * 10 + byte - 48;
       }
       if (numbers.length > MAX_NUMBERS || (numbers[0] ?? 0) > MAX_NUMBERS / 2) throw bad(name, "is too long");
@@ -122,7 +122,7 @@ export function sparseWriter(fd: number, { size, pieces }: SparseMap): (bytes: B
       using file = Deno.openSync(`/proc/self/fd/${fd}`, { write: true });
       use(file);
     } catch (error) {
-      throw new ImageError(`a sparse file cannot be written: ${messageOf(error)}`, {
+      throw new ImageError(`cannot write a sparse file: ${messageOf(error)}`, {
         code: "unpack-failed",
         cause: error,
       });

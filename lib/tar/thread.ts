@@ -66,7 +66,7 @@ export async function startThread(module: URL): Promise<Thread | undefined> {
   end();
 }
 
-/** What a thread's module does once it is started: `serve` sets the port's handlers. */
+/** Starts serving in a thread's module: `serve` sets the handlers of its port. */
 export function serveThread(serve: (port: MessagePort) => void): void {
   const start = (event: Event): void => {
     const [port] = event instanceof MessageEvent ? event.ports : [];

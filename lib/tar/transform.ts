@@ -9,7 +9,7 @@ import { type ByteSource, CHUNK } from "./chunks.ts";
 
 const GZIP_LEVEL = 6;
 
-/** What came from the source and not from the transform: it is thrown as it is. */
+/** Error of the source, not of the transform: it is rethrown as it is. */
 class SourceError {
   constructor(readonly error: unknown) {}
 }
@@ -28,7 +28,7 @@ async function feed(transform: Transform, chunks: AsyncIterator<Uint8Array> | It
 }
 
 /**
- * What `transform` makes of `source`. A chunk is valid until the next is asked for: its memory is given back then, as
+ * Pipes `source` through `transform`. A chunk is valid until the next is asked for: its memory is freed then, as
  * the garbage of large streams would be collected late.
  *
  * @throws what `source` throws, and what `failure` makes of an error of the transform.
@@ -39,7 +39,7 @@ export async function* transformed(
   failure: (error: unknown) => unknown = (error) => error,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   const chunks = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
-  // Who reads hears of it, perhaps later.
+  // The reader receives the error, perhaps later.
   transform.on("error", () => {});
   let stopped: SourceError | undefined, used: ArrayBuffer | undefined;
   feed(transform, chunks).catch((error) => {

@@ -1,5 +1,5 @@
 /**
- * Walking and removing directory trees that somebody else filled: one component at a time, never through a symbolic link.
+ * Walking and removing directory trees that another process filled: one component at a time, never through a symbolic link.
  *
  * @module
  */
@@ -9,12 +9,12 @@ import { flags } from "../../ffi/program/flags.ts";
 
 const DIRECTORY = flags("O", "RDONLY", "DIRECTORY", "NOFOLLOW");
 
-/** Whether `error` is a failed system call with one of these names, such as `ENOENT`. */
+/** Reports whether `error` is a failed system call with one of these codes, such as `ENOENT`. */
 export function failedWith(error: unknown, ...codes: string[]): boolean {
   return error instanceof SystemError && codes.includes(error.code);
 }
 
-/** Whether a file is a device, FIFO or socket: it must not be replaced by what is copied there. */
+/** Reports whether a file is a device, FIFO or socket, which a copy must not replace. */
 export function isSpecial({ mode }: Pick<Status, "mode">): boolean {
   const type = mode & S_IF.MT;
   return type !== S_IF.REG && type !== S_IF.DIR && type !== S_IF.LNK;

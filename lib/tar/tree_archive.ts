@@ -7,7 +7,7 @@
 import { readTree, type TreeOptions } from "./read_tree.ts";
 import { sparseMapBlock, TAR_END, tarHeader, tarPadding } from "./write.ts";
 
-/** The archive of what {@linkcode readTree} reads, in chunks that are valid until the next. Throws what that throws. */
+/** Returns the archive of what {@linkcode readTree} reads, in chunks that are valid until the next. Throws what that throws. */
 export function* archiveTree(top: number, options: TreeOptions = {}): Generator<Uint8Array<ArrayBuffer>> {
   let size = 0;
   for (const part of readTree(top, options)) {

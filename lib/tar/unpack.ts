@@ -7,6 +7,7 @@
 import { type ApplyOptions, applyTo, type Unpacked } from "./apply_entries.ts";
 import type { ByteSource } from "./chunks.ts";
 import type { TreePart } from "./read_tree.ts";
+import { breather } from "../host/breath.ts";
 import { tarReader } from "./read.ts";
 
 /** How to unpack. */
@@ -14,8 +15,6 @@ export interface UnpackOptions extends ApplyOptions {
   /** Whether the archive may stop without the mark of its end, as its content is verified otherwise. Default: false. */
   mayLackEnd?: boolean;
 }
-
-const BREATH_MS = 20;
 
 /**
  * Applies an uncompressed tar stream to the directory that `root` is open on. Names are taken below it whatever they
@@ -43,7 +42,7 @@ export async function unpack(source: ByteSource, root: number, options: UnpackOp
 /**
  * Like {@linkcode unpack}, of what an archive would consist of. Now and then the thread's other work has its turn.
  *
- * @param signal Gives up when aborted.
+ * @param signal Aborts the work.
  */
 export async function writeTree(
   parts: Iterable<TreePart>,
@@ -51,7 +50,7 @@ export async function writeTree(
   options: ApplyOptions = {},
   signal?: AbortSignal,
 ): Promise<Unpacked> {
-  const applied = applyTo(root, options);
+  const applied = applyTo(root, options), breathe = breather(signal);
   const take = (part: TreePart): void => {
     if (part instanceof Uint8Array) {
       applied.count(part.length);
@@ -61,13 +60,9 @@ export async function writeTree(
     applied.entry(part);
   };
   try {
-    let since = performance.now();
     for (const part of parts) {
       applied.guarded(() => take(part));
-      if (performance.now() - since < BREATH_MS) continue;
-      await new Promise((resolve) => setTimeout(resolve));
-      signal?.throwIfAborted();
-      since = performance.now();
+      await breathe();
     }
     applied.guarded(applied.end);
     return applied.finish();

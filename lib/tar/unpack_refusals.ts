@@ -1,5 +1,5 @@
 /**
- * What of an archive is refused: names that lead astray, too much of anything, and what would replace the wrong things.
+ * Refusals of an archive: unsafe names, exceeded limits, entries that must not replace an existing file.
  *
  * @module
  */
@@ -27,21 +27,21 @@ export const DEFAULT_LIMITS: UnpackLimits = {
   fileSize: 2 ** 40,
 };
 
-/** A name that leads astray. */
+/** Returns the error for a name that leads astray. */
 export function unsafe(name: string, why: string): ImageError {
   return new ImageError(`the archive is unsafe: ${quoteName(name)} ${why}`, {
     code: "archive-unsafe",
     facts: { entry: name },
-    hint: "Do not use it, unless you know how it was made.",
+    hint: "do not use it unless you trust its maker",
   });
 }
 
-/** More than `limit` of something. */
+/** Returns the error for more than `limit` of something. */
 export function tooLarge(what: string, limit: number): ImageError {
   return new ImageError(`the archive holds more than ${limit} ${what}`, {
     code: "archive-too-large",
     facts: { limit },
-    hint: "Raise the limit if you trust it.",
+    hint: "raise the limit if you trust it",
   });
 }
 
@@ -51,7 +51,7 @@ const OCCUPIED = {
   special: "there is a device, FIFO or socket, which it does not replace",
 } as const;
 
-/** A file where a folder or special file is, or a folder where none is: neither may replace the other. */
+/** Returns the error for a file where a directory or special file is, or a directory where none is: neither may replace the other. */
 export function occupied(name: string, there: keyof typeof OCCUPIED): ImageError {
   return new ImageError(`${quoteName(name)}: ${OCCUPIED[there]}`, {
     code: "occupied",

@@ -11,7 +11,7 @@ import type { TarEntry, TarType } from "./entry.ts";
 type Bytes = Uint8Array<ArrayBuffer>;
 
 const BLOCK = 512, NAME = 100, SECOND = 1_000_000_000n;
-// What those see who do not know the format; the name is in a record.
+// Shown by readers without support for sparse files; the name is in a record.
 const SPARSE_NAME = encodeName("GNUSparseFile.0/entry");
 const LETTERS: Readonly<Record<TarType, string>> = {
   file: "0",
@@ -23,10 +23,10 @@ const LETTERS: Readonly<Record<TarType, string>> = {
   fifo: "6",
 };
 
-/** What ends an archive. */
+/** End mark of an archive: two zero blocks. */
 export const TAR_END: Uint8Array<ArrayBuffer> = new Uint8Array(2 * BLOCK);
 
-/** The bytes that fill up a body of `size` bytes. */
+/** Returns the bytes that fill up a body of `size` bytes. */
 export function tarPadding(size: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(-size & (BLOCK - 1));
 }
@@ -41,7 +41,7 @@ function concat(...parts: Bytes[]): Bytes {
   return whole;
 }
 
-/** The length of a record whose other bytes are `size`: its own digits are a part of it. */
+/** Returns the length of a record whose other bytes are `size`: its own digits are a part of it. */
 function recordLength(size: number): number {
   let length = size + 1;
   while (String(length).length + size !== length) length = String(length).length + size;
@@ -58,7 +58,7 @@ function record(key: string, value: Bytes): Bytes {
   return concat(encodeName(String(recordLength(rest.length))), rest);
 }
 
-/** What fits in an octal field of `width` bytes; else undefined. */
+/** Formats an octal field of `width` bytes; undefined if the value does not fit. */
 function octal(value: number, width: number): string | undefined {
   const digits = value < 0 ? "" : value.toString(8).padStart(width - 1, "0");
   return digits.length === width - 1 ? digits : undefined;
@@ -133,7 +133,7 @@ function extendedRecords(entry: TarEntry, name: Bytes, target: Bytes): Bytes[] {
   return records;
 }
 
-/** The block, or more, in front of the data of a file with holes, in GNU's format 1.0: where the pieces belong. */
+/** Returns the block, or more, in front of the data of a file with holes, in GNU's format 1.0: where the pieces belong. */
 export function sparseMapBlock({ size, pieces }: SparseMap): Uint8Array<ArrayBuffer> {
   const [offset, length] = pieces.at(-1) ?? [0, 0];
   // A hole at the end is told by an empty piece behind it.
@@ -143,7 +143,7 @@ export function sparseMapBlock({ size, pieces }: SparseMap): Uint8Array<ArrayBuf
 }
 
 /**
- * All that stands before the body of `entry`. A directory's name ends with a slash. The body of a file with `sparse`
+ * Returns all that stands before the body of `entry`. A directory's name ends with a slash. The body of a file with `sparse`
  * begins with its {@linkcode sparseMapBlock}, which its `size` does not count.
  */
 export function tarHeader(entry: TarEntry): Uint8Array<ArrayBuffer> {

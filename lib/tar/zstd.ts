@@ -17,7 +17,7 @@ const BLOCK_HEADER = 3, MAX_BLOCK = 1 << 17;
 function corrupt(what: string): ImageError {
   return new ImageError(`the zstd stream is corrupt: ${what}`, {
     code: "archive-corrupt",
-    hint: "Copy or download it again.",
+    hint: "copy or download it again",
   });
 }
 

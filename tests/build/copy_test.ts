@@ -175,7 +175,7 @@ Deno.test("a context cannot show more than itself, nor an image lead a copy out 
   Deno.symlinkSync(`${world.home}/secret`, `${folder}/Dockerfile`);
   assert.match((await build(world, folder)).stderr, /there is no .*\/Dockerfile and no .*\/Containerfile/);
   await new Deno.Command("mkfifo", { args: [`${folder}/Containerfile`] }).output();
-  assert.match((await build(world, folder)).stderr, /Containerfile in .* is no file/);
+  assert.match((await build(world, folder)).stderr, /cannot read Containerfile in .*: not a file/);
   for (const name of ["Dockerfile", "Containerfile"]) Deno.removeSync(`${folder}/${name}`);
   for (const source of ["away", "climbing", "d/up", "d/proc", "away/file", "loop", "d/folder/file", "away/*"]) {
     dockerfile(`COPY ${source} /x/`);

@@ -141,8 +141,8 @@ Deno.test("what is no regular file or too large is refused and never opened", ()
     await Deno.writeTextFile(`${root}/etc/large`, "x".repeat(2 ** 20 + 1));
     await Deno.symlink("loop", `${root}/etc/loop`);
     const rows: [string, RegExp][] = [
-      ["/etc/passwd", /no regular file/],
-      ["/etc/group", /no regular file/],
+      ["/etc/passwd", /not a regular file/],
+      ["/etc/group", /not a regular file/],
       ["/etc/large", /1048577 bytes/],
       ["/etc/loop", /ELOOP/],
     ];

@@ -170,7 +170,7 @@ Deno.test("a registry that always answers 401 ends in a refusal", async () => {
 
 Deno.test("token servers that answer nonsense are errors that say so", async () => {
   const rows: [Response, string, RegExp][] = [
-    [new Response("{"), "registry-error", /no JSON/],
+    [new Response("{"), "registry-error", /not JSON/],
     [new Response("null"), "registry-error", /no token/],
     [Response.json({ token: 5 }), "registry-error", /no token/],
     [Response.json({ token: "a\r\nb" }), "registry-error", /no token/],

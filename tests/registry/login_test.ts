@@ -146,7 +146,7 @@ Deno.test("on a terminal the password is asked for and not shown; without one it
     const [words, expected] of [
       [["login", host], /username required/],
       [["login", "-u", "a", host], /password required/],
-      [["login", "-u", "a", "-p", "b", "no registry"], /is no registry/],
+      [["login", "-u", "a", "-p", "b", "no registry"], /invalid registry/],
     ] as const
   ) {
     const { code, stderr } = await world.cli(words, { env });

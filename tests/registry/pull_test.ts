@@ -250,7 +250,7 @@ Deno.test("manifests that are not what they should be are refused", async () => 
     [serveManifest(MANIFEST, { "content-type": MEDIA.index }), {}, "image-malformed", /says that it is/],
     [serveManifest(MANIFEST, { "content-type": "text/html" }), {}, "image-unsupported", /"text\/html"/],
     [serveManifest("{}", { "content-type": "application/json" }), {}, "image-unsupported", /nothing/],
-    [serveManifest("<html>"), {}, "image-malformed", /no JSON/],
+    [serveManifest("<html>"), {}, "image-malformed", /not JSON/],
     [() => new Response(new Uint8Array([0x7b, 0xff, 0x7d]), { headers: json }), {}, "image-malformed", /UTF-8/],
     [serveManifest(" ".repeat(5 * 2 ** 20)), {}, "image-malformed", /larger than 4 MiB/],
     [() => new Response("{}", { status: 404 }), {}, "image-not-found", /answers 404/],

@@ -117,7 +117,7 @@ Deno.test("the command line says that the disk is full, and where", async () => 
   try {
     const { code, stdout, stderr } = await world.cli(["images", "import", "--images", `${small}/images`, source, "a"]);
     assert.deepEqual([code, stdout], [125, ""]);
-    assert.ok(stderr.includes(`there is no space left for ${small}/images/.store`), stderr);
+    assert.ok(stderr.includes(`no space left for ${small}/images/.store`), stderr);
     assert.match(stderr, /sauropod images prune/);
   } finally {
     await host("umount", small);

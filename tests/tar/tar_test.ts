@@ -183,7 +183,7 @@ Deno.test("the tar reader refuses what is malformed, by name", () => {
   const rows: [Bytes, string, RegExp][] = [
     [tar({ name: "n", checksumError: 1 }), "archive-malformed", /checksum/],
     [concat("hello, ".repeat(200)), "archive-malformed", /checksum/],
-    [patched(124, "zzz"), "archive-malformed", /size of a header is no number/],
+    [patched(124, "zzz"), "archive-malformed", /size of a header is not a number/],
     [patched(124, "\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff"), "archive-malformed", /size/],
     [tar({ name: "n", patch: (header) => header.fill(0xff, 124, 136) }), "archive-malformed", /negative/],
     [

@@ -1,5 +1,5 @@
 /**
- * The files of an archive or folder that holds images, found by name. Nothing is ever written where a name in an
+ * The files of an archive or directory that holds images, found by name. Nothing is ever written where a name in an
  * archive says, and no link leads out of it.
  *
  * @module
@@ -23,7 +23,7 @@ export interface Contents {
 const MAX_ENTRIES = 10_000, MAX_BYTES = 2 ** 40, MAX_NAME = 4095, MAX_LINKS = 8;
 const OPEN_FILE = flags("O", "RDONLY", "NONBLOCK");
 
-/** A name as an archive may have it, without `.` and empty parts. Throws `archive-unsafe` if it leads out. */
+/** Returns a name as an archive may have it, without `.` and empty parts. Throws `archive-unsafe` if it leads out. */
 function plainName(name: string): string {
   if (name.startsWith("/")) throw unsafeEntry(name, "begins with a slash");
   const parts = name.split("/").filter((part) => part !== "" && part !== ".");
@@ -32,7 +32,7 @@ function plainName(name: string): string {
   return parts.join("/");
 }
 
-/** What a symbolic link called `name` points at. */
+/** Resolves the target of a symbolic link called `name`. */
 function linkTarget(name: string, target: string): string {
   if (target === "" || target.startsWith("/")) throw unsafeEntry(name, `links to ${JSON.stringify(target)}`);
   const path = name.split("/").slice(0, -1);
@@ -44,7 +44,7 @@ function linkTarget(name: string, target: string): string {
   return path.join("/");
 }
 
-/** Takes an uncompressed tar archive apart into files of the spool. */
+/** Splits an uncompressed tar archive into files of the spool. */
 export async function archiveContents(source: ByteSource, spool: Spool): Promise<Contents> {
   const files = new Map<string, SpooledFile>(), links = new Map<string, string>();
   let writer: SpoolWriter | undefined, name = "", entries = 0, bytes = 0;
@@ -66,7 +66,7 @@ export async function archiveContents(source: ByteSource, spool: Spool): Promise
       if (++entries > MAX_ENTRIES) throw tooLarge("the number of entries", MAX_ENTRIES);
       name = plainName(entry.name);
       if (entry.type === "directory") return;
-      if (name === "") throw unsafeEntry(entry.name, `is the root folder, yet a ${entry.type}`);
+      if (name === "") throw unsafeEntry(entry.name, `is the root directory, yet a ${entry.type}`);
       if (entry.type === "symlink") addLink(linkTarget(name, entry.target));
       else if (entry.type === "link") addLink(plainName(entry.target));
       else if (entry.type === "file") writer = spool.create();
@@ -113,7 +113,7 @@ function openFile(root: number, name: string): number | undefined {
   }
 }
 
-/** The files of a folder; those that are asked for are copied to the spool. */
+/** Returns the files of a directory; those that are asked for are copied to the spool. */
 export function folderContents(folder: string, spool: Spool, signal?: AbortSignal): Contents {
   const copies = new Map<string, SpooledFile>();
   return {
@@ -137,7 +137,7 @@ export function folderContents(folder: string, spool: Spool, signal?: AbortSigna
   };
 }
 
-/** The text of a document; `what` names it in errors. */
+/** Returns the text of a document; `what` names it in errors. */
 export async function readText({ path, size }: SpooledFile, what: string): Promise<string> {
   if (size > MAX_DOCUMENT_BYTES) throw tooLarge(`the size of ${what}`, MAX_DOCUMENT_BYTES);
   try {
@@ -145,16 +145,16 @@ export async function readText({ path, size }: SpooledFile, what: string): Promi
     checkNesting(text, what);
     return text;
   } catch (error) {
-    throw error instanceof TypeError ? malformed(what, "it is no UTF-8") : error;
+    throw error instanceof TypeError ? malformed(what, "it is not UTF-8") : error;
   }
 }
 
-/** The value of a JSON document. */
+/** Returns the value of a JSON document. */
 export async function readJson(file: SpooledFile, what: string): Promise<unknown> {
   const text = await readText(file, what);
   try {
     return JSON.parse(text);
   } catch {
-    throw malformed(what, "it is no JSON");
+    throw malformed(what, "it is not JSON");
   }
 }

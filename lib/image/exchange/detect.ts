@@ -1,5 +1,5 @@
 /**
- * Telling archives and folders that hold images from those that hold a file system, by what is in them.
+ * Telling archives and directories that hold images from those that hold a file system, by what is in them.
  *
  * @module
  */
@@ -8,12 +8,12 @@ import { fileChunks } from "../../tar/chunks.ts";
 import { decompress } from "../../tar/decompress.ts";
 import { tarReader } from "../../tar/read.ts";
 
-/** What a folder or archive holds. */
+/** Kind of a directory or archive. */
 export type Held = "images" | "files";
 
 const MARKS: Readonly<Record<string, string>> = { "oci-layout": "imageLayoutVersion", "manifest.json": '"Layers"' };
 const MAX_MARK = 1 << 16;
-// Folders that no archive of images has, and nearly every root file system.
+// Directories that no archive of images has, and nearly every root file system.
 const ROOT_FOLDERS = new Set(["bin", "boot", "dev", "etc", "home", "lib", "opt", "proc", "root", "sbin", "usr", "var"]);
 
 async function textOf(path: string): Promise<string> {
@@ -57,7 +57,7 @@ async function heldByArchive(path: string, signal?: AbortSignal): Promise<Held> 
 }
 
 /**
- * What the folder or archive at `path` holds. Of an archive no more is read than it takes to tell.
+ * Detects the kind of the directory or archive at `path`. Reads no more of an archive than is needed.
  *
  * @throws {ImageError} if an archive cannot be read as one.
  */

@@ -29,11 +29,11 @@ function isTexts(value: unknown): value is readonly string[] {
 }
 
 function readImage(value: unknown): DockerImage {
-  if (typeof value !== "object" || value === null) throw malformed(WHAT, "an image is no object");
+  if (typeof value !== "object" || value === null) throw malformed(WHAT, "an image is not an object");
   const { Config: config, RepoTags: names, Layers: layers }: Record<string, unknown> = { ...value };
   if (typeof config !== "string") throw malformed(WHAT, "an image has no configuration");
-  if (!isTexts(names ?? [])) throw malformed(WHAT, "an image's RepoTags are no list of names");
-  if (!isTexts(layers ?? [])) throw malformed(WHAT, "an image's Layers are no list of files");
+  if (!isTexts(names ?? [])) throw malformed(WHAT, "an image's RepoTags are not a list of names");
+  if (!isTexts(layers ?? [])) throw malformed(WHAT, "an image's Layers are not a list of files");
   return { config, names: isTexts(names) ? names : [], layers: isTexts(layers) ? layers : [] };
 }
 
@@ -45,7 +45,7 @@ function fullName(text: string): string {
   }
 }
 
-/** The compression of a file. */
+/** Returns the compression of a file. */
 export async function compressionOf(path: string): Promise<Compression> {
   using file = await Deno.open(path);
   const start = new Uint8Array(6);
@@ -105,12 +105,12 @@ async function findImage(contents: Contents, spool: Spool, image: DockerImage): 
   };
 }
 
-/** The images of an archive of `docker save`; undefined if it is none. */
+/** Returns the images of an archive of `docker save`; undefined if it is none. */
 export async function dockerImages(contents: Contents, spool: Spool): Promise<FoundImage[] | undefined> {
   const file = await contents.find(WHAT);
   if (!file) return undefined;
   const value = await readJson(file, WHAT);
-  if (!Array.isArray(value)) throw malformed(WHAT, "it is no list of images");
+  if (!Array.isArray(value)) throw malformed(WHAT, "it is not a list of images");
   const images: FoundImage[] = [];
   for (const one of value) images.push(await findImage(contents, spool, readImage(one)));
   return images;

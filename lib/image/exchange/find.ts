@@ -1,5 +1,5 @@
 /**
- * Finding images in an archive or folder: an OCI image layout, or what `docker save` writes.
+ * Finding images in an archive or directory: an OCI image layout, or what `docker save` writes.
  *
  * @module
  */
@@ -12,15 +12,16 @@ import { layoutImages } from "./layout.ts";
 import type { Spool } from "./spool.ts";
 
 /**
- * The images that are in there. Every size and digest of a blob is verified; diff ids are not.
+ * Returns the images that are in there. Every size and digest of a blob is verified; diff IDs are not.
  *
  * @throws {ImageError} for everything that is wrong with them.
  */
 export async function findImages(contents: Contents, spool: Spool): Promise<FoundImage[]> {
   const images = await layoutImages(contents) ?? await dockerImages(contents, spool);
   if (images?.length) return images;
-  throw new ImageError("there are no images in it", {
+  throw new ImageError("it contains no images", {
     code: "archive-unsupported",
-    hint: "OCI layouts and archives of `docker save` hold images; sauropod images import makes one of a file system.",
+    hint:
+      "use an OCI layout or an archive of `docker save`, or create an image of a file system by sauropod images import",
   });
 }

@@ -1,5 +1,5 @@
 /**
- * Images found in an archive or folder.
+ * Images found in an archive or directory.
  *
  * @module
  */
@@ -9,13 +9,13 @@ import type { SpooledFile } from "./spool.ts";
 
 /** A file that is a blob, verified. */
 export interface FoundBlob {
-  /** What it is. */
+  /** Its kind. */
   readonly descriptor: Descriptor;
-  /** Where it is. */
+  /** Its path. */
   readonly file: SpooledFile;
 }
 
-/** An image in an archive or folder, with all its blobs. */
+/** An image in an archive or directory, with all its blobs. */
 export interface FoundImage {
   /** Its full names. */
   readonly names: readonly string[];

@@ -26,19 +26,19 @@ import { type NewLayer, writeImage } from "./write_image.ts";
 
 /** How to import. */
 export interface ImportOptions {
-  /** What the image says of its containers. Default: what the source says, nothing for a file system. */
+  /** Container config of the image. Default: that of the source, empty for a file system. */
   readonly changes?: ImageSettings;
-  /** The kind of machine that a file system is for. Default: this one. */
+  /** The platform that a file system is for. Default: this one. */
   readonly platform?: Platform;
   /** A remark for the history. */
   readonly message?: string;
-  /** Gives up when aborted. */
+  /** Aborts the work. */
   readonly signal?: AbortSignal;
 }
 
 const CREATED_BY = "sauropod images import";
 
-/** The full name for a new image. Throws {@linkcode InputError} `bad-reference` if that is none or has a digest, and `reserved-name`. */
+/** Returns the full name for a new image. Throws {@linkcode InputError} `bad-reference` if that is none or has a digest, and `reserved-name`. */
 export function newName(text: string): string {
   const reference = parseNewName(text);
   if (reference.digest === undefined) return formatReference(reference);
@@ -49,7 +49,7 @@ export function newName(text: string): string {
   });
 }
 
-/** A packed folder as a layer of the store. */
+/** Returns a packed directory as a layer of the store. */
 export async function layerOfFolder(spool: Spool, folder: string, options: PackOptions): Promise<NewLayer> {
   const path = spool.newPath();
   const { digest, size, diffId } = await packLayer(folder, path, options);
@@ -57,7 +57,7 @@ export async function layerOfFolder(spool: Spool, folder: string, options: PackO
   return { descriptor: { mediaType: MEDIA.layerGzip, digest, size }, diffId };
 }
 
-/** An archive of a root file system as a layer of the store: as it stands if it is compressed. */
+/** Returns an archive of a root file system as a layer of the store: as it stands if it is compressed. */
 async function layerOfArchive(spool: Spool, path: string, signal?: AbortSignal): Promise<NewLayer> {
   const compression = await compressionOf(path);
   const inner = measure();
@@ -74,7 +74,7 @@ async function importFiles(spool: Spool, path: string, options: ImportOptions): 
   const { isDirectory } = await Deno.stat(path);
   const layer = isDirectory ? await layerOfFolder(spool, path, { signal }) : await layerOfArchive(spool, path, signal);
   const descriptor = await writeImage(spool.store, { ...rest, layers: [layer], added: 1, createdBy: CREATED_BY });
-  // What is in an archive is not known to be safe before it has been unpacked.
+  // An archive is not known to be safe before it is unpacked.
   if (!isDirectory) await ensureLayers(spool.store, readImage(spool.store, descriptor), signal);
   return descriptor;
 }
@@ -91,13 +91,13 @@ function onlyImage(found: readonly FoundImage[], name: string): FoundImage {
   });
 }
 
-/** The JSON of an image's configuration, with all that is in it. */
+/** Returns the JSON of an image's configuration, with all that is in it. */
 export function rawConfig(store: string, config: Descriptor): Record<string, unknown> {
   const value: unknown = JSON.parse(readDocument(store, config));
   return typeof value === "object" && value !== null ? { ...value } : {};
 }
 
-/** An image like a stored one, with some of its settings changed. */
+/** Returns an image like a stored one, with some of its settings changed. */
 async function changeImage(store: string, descriptor: Descriptor, options: ImportOptions): Promise<Descriptor> {
   const { changes = {}, message } = options;
   if (Object.keys(changes).length === 0 && message === undefined) return descriptor;
@@ -119,7 +119,7 @@ async function importFound(spool: Spool, path: string, name: string, options: Im
 }
 
 /**
- * Makes the image `name` of a folder or archive, which holds a root file system or an image: an OCI layout, or what
+ * Makes the image `name` of a directory or archive, which holds a root file system or an image: an OCI layout, or what
  * `docker save` writes. What it is is told by its content, and so is the compression of an archive.
  *
  * @throws {InputError} `bad-reference`.

@@ -32,7 +32,7 @@ const MAX_DEPTH = 4, MOST_FACTS = 100;
 // A tag alone, as umoci and others write it: it names no image.
 const LONE_TAG = /^(latest|v?[0-9][^/:@]*)$/;
 
-/** An image's full name, if the layout tells one that can be one. */
+/** Returns an image's full name, if the layout tells one that can be one. */
 function nameOf({ annotations = {} }: Descriptor): string | undefined {
   const full = annotations[CONTAINERD_NAME], short = annotations[NAME_ANNOTATION];
   const text = full ?? (short !== undefined && LONE_TAG.test(short) ? undefined : short);
@@ -50,7 +50,7 @@ function isImage({ annotations, platform }: Descriptor): boolean {
   return annotations?.[ATTESTATION] === undefined && platform?.os !== "unknown";
 }
 
-/** A blob that a layout must have, verified. */
+/** Returns a blob that a layout must have, verified. */
 async function findBlob(contents: Contents, descriptor: Descriptor, kind: string): Promise<FoundBlob> {
   const { digest, size } = descriptor, what = `the ${kind} ${digest}`, name = `blobs/${digest.replace(":", "/")}`;
   const file = await contents.find(name);
@@ -64,7 +64,7 @@ function fits(platform: Platform | undefined, wanted: Platform): boolean {
   return platform?.os === wanted.os && platform.architecture === wanted.architecture;
 }
 
-/** The one of several that is for this machine; the only one whatever it is for. */
+/** Returns the one of several that is for this machine; the only one whatever it is for. */
 function choose(manifests: readonly Descriptor[], what: string): Descriptor {
   const images = manifests.filter(isImage), host = hostPlatform();
   const found = images.find(({ platform }) => fits(platform, host)) ?? images.find(({ platform }) => !platform) ??
@@ -115,7 +115,7 @@ async function readIndex(contents: Contents): Promise<Index | undefined> {
     : undefined;
   if (typeof version !== "string") throw malformed("oci-layout", "it has no version");
   if (!version.startsWith("1.")) {
-    throw new ImageError(`OCI layouts of version ${JSON.stringify(version.slice(0, 20))} cannot be read`, {
+    throw new ImageError(`unsupported OCI layout version ${JSON.stringify(version.slice(0, 20))}`, {
       code: "image-unsupported",
     });
   }
@@ -125,11 +125,11 @@ async function readIndex(contents: Contents): Promise<Index | undefined> {
   return isIndex(index) ? index : Promise.reject(malformed("index.json", "it lists no images"));
 }
 
-/** The images of a layout; undefined if it is none. */
+/** Returns the images of a layout; undefined if it is none. */
 export async function layoutImages(contents: Contents): Promise<FoundImage[] | undefined> {
   const index = await readIndex(contents);
   if (!index) return undefined;
-  // What has the same name is the same image for several kinds of machines.
+  // Entries with the same name are the same image for several platforms.
   const groups = Map.groupBy(index.manifests.filter(isImage), (one) => nameOf(one) ?? one.digest);
   const images: FoundImage[] = [];
   for (const [key, choice] of groups) {

@@ -1,5 +1,5 @@
 /**
- * Taking images, with the names they have, out of archives and folders that other tools made.
+ * Taking images, with the names they have, out of archives and directories that other tools made.
  *
  * @module
  */
@@ -18,16 +18,16 @@ import type { FoundBlob, FoundImage } from "./found.ts";
 import { about } from "./problems.ts";
 import { type Spool, withSpool } from "./spool.ts";
 
-/** An archive or folder: its path, or the bytes of an archive. */
+/** An archive or directory: its path, or the bytes of an archive. */
 export type Source = string | ReadableStream<Uint8Array>;
 
 /** How to load. */
 export interface LoadOptions {
-  /** Gives up when aborted. */
+  /** Aborts the work. */
   readonly signal?: AbortSignal;
 }
 
-/** What messages call a source. */
+/** Name of a source in messages. */
 export function sourceName(source: Source): string {
   return typeof source === "string" ? source : "standard input";
 }
@@ -41,7 +41,7 @@ export async function whileReading<T>(source: Source, work: () => Promise<T>): P
   }
 }
 
-/** The files of an archive or folder. */
+/** Returns the files of an archive or directory. */
 export async function openContents(source: Source, spool: Spool, signal?: AbortSignal): Promise<Contents> {
   if (typeof source === "string" && (await Deno.stat(source)).isDirectory) return folderContents(source, spool, signal);
   const bytes = typeof source === "string" ? fileChunks(source, signal) : streamBytes(source, signal);
@@ -54,7 +54,7 @@ async function adopt(store: string, { file, descriptor }: FoundBlob): Promise<vo
   if (there || !hasBlob(store, descriptor)) adoptBlob(store, file.path, descriptor.digest);
 }
 
-/** Takes an image into the store, without a name. */
+/** Copies an image into the store, without a name. */
 export async function takeImage(store: string, image: FoundImage, signal?: AbortSignal): Promise<Descriptor> {
   for (const blob of [...image.layers, image.config]) await adopt(store, blob);
   const layers = image.layers.map(({ descriptor }, i) => ({ descriptor, diffId: image.diffIds[i] ?? "" }));
@@ -70,7 +70,7 @@ export async function takeImage(store: string, image: FoundImage, signal?: Abort
   return { mediaType, digest, size };
 }
 
-/** Refuses an archive whose image has a name that means something else here. */
+/** Rejects an archive whose image has a name that means something else here. */
 function refuseReserved(name: string): void {
   try {
     parseNewName(name);
@@ -82,7 +82,7 @@ function refuseReserved(name: string): void {
 }
 
 /**
- * Takes the images of an OCI layout (a folder, or an archive in any compression that is known) or of an archive of
+ * Takes the images of an OCI layout (a directory, or an archive in any compression that is known) or of an archive of
  * `docker save` into the store, with the names they have there. All of them are verified and unpacked before the first
  * gets its name. One without a name is known by its digest, until it is given a name or pruned.
  *

@@ -1,5 +1,5 @@
 /**
- * What can be wrong with archives and folders that hold images.
+ * Errors of image archives and directories.
  *
  * @module
  */
@@ -8,40 +8,40 @@ import { ImageError } from "../../errors.ts";
 import { reasonOf } from "../../host/reason.ts";
 import { quoteName } from "../../tar/entry.ts";
 
-/** An entry that has no place in an archive of images. */
+/** Returns the error for an entry that has no place in an archive of images. */
 export function unsafeEntry(name: string, why: string): ImageError {
   return new ImageError(`the archive is unsafe: ${quoteName(name)} ${why}`, {
     code: "archive-unsafe",
     facts: { entry: name },
-    hint: "Do not use it, unless you know how it was made.",
+    hint: "do not use it unless you trust its maker",
   });
 }
 
-/** More than an archive of images may hold. */
+/** Returns the error for more than an archive of images may hold. */
 export function tooLarge(what: string, limit: number): ImageError {
   return new ImageError(`${what} is more than the limit of ${limit}`, { code: "archive-too-large", facts: { limit } });
 }
 
-/** A document that does not say what it must. */
+/** Returns the error for a document that does not say what it must. */
 export function malformed(what: string, why: string): ImageError {
   return new ImageError(`${what} is malformed: ${why}`, { code: "image-malformed", facts: { what } });
 }
 
-/** A blob that a document names and that is not there. */
+/** Returns the error for a blob that a document names and that is not there. */
 export function missing(what: string, named: string): ImageError {
   return new ImageError(`${what} is missing: ${quoteName(named)} is not there`, {
     code: "image-malformed",
     facts: { what, missing: named },
-    hint: "Make or copy the archive again: it is not whole.",
+    hint: "create or copy the archive again: it is incomplete",
   });
 }
 
-/** Content that has another size than it must have. */
+/** Returns the error for content that has another size than it must have. */
 export function otherSize(what: string, wanted: number, got: number): ImageError {
   return new ImageError(`${what} has ${got} bytes and should have ${wanted}`, {
     code: "size-mismatch",
     facts: { what, wanted, got },
-    hint: "Make or copy the archive again; if that does not help, do not trust it.",
+    hint: "create or copy the archive again; if that does not help, do not trust it",
   });
 }
 
@@ -49,7 +49,7 @@ function isOfSystem(error: unknown): error is Error & { code: string } {
   return error instanceof Error && "code" in error && typeof error.code === "string" && /^E[A-Z0-9]+$/.test(error.code);
 }
 
-/** The same error, about `subject`; one of the system as an {@linkcode ImageError}. */
+/** Returns the same error, about `subject`; one of the system as an {@linkcode ImageError}. */
 export function about(subject: string, error: unknown): unknown {
   const facts = { source: subject }, cause = error;
   if (isOfSystem(error)) {

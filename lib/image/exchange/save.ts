@@ -30,7 +30,7 @@ export type SaveFormat = "oci" | "docker";
 
 /** How to save. */
 export interface SaveOptions {
-  /** Gives up when aborted. */
+  /** Aborts the work. */
   readonly signal?: AbortSignal;
 }
 
@@ -47,7 +47,7 @@ function findNamed(images: string, text: string): NamedImage {
   return { name, ...readImage(storeFolder(images), descriptor) };
 }
 
-/** The bytes of a blob; throws at their end if they were others. */
+/** Returns the bytes of a blob; throws at their end if they were others. */
 async function* blobBytes(store: string, { digest }: Descriptor, signal?: AbortSignal): AsyncGenerator<Bytes> {
   const measured = measure();
   yield* measuring(fileChunks(blobPath(store, digest), signal), measured);
@@ -55,7 +55,7 @@ async function* blobBytes(store: string, { digest }: Descriptor, signal?: AbortS
   if (got !== digest) throw otherDigest(`the blob ${digest} of ${store}`, digest, got);
 }
 
-/** What a layer is when it is decompressed; errors name its blob. */
+/** Returns the media type of a layer after decompression; errors name its blob. */
 async function* plainBytes(store: string, layer: Descriptor, signal?: AbortSignal): AsyncGenerator<Bytes> {
   try {
     yield* decompress(blobBytes(store, layer, signal));
@@ -102,7 +102,7 @@ async function writeLayout(store: string, images: readonly NamedImage[], tar: Ta
   }
 }
 
-/** Writes a layout into a folder, which is new or empty. Its list of images comes last. */
+/** Writes a layout into a directory, which is new or empty. Its list of images comes last. */
 async function writeLayoutFolder(store: string, images: readonly NamedImage[], folder: string, signal?: AbortSignal) {
   await Deno.mkdir(`${folder}/blobs/sha256`, { recursive: true });
   for (const blob of blobsOf(images)) {
@@ -113,7 +113,7 @@ async function writeLayoutFolder(store: string, images: readonly NamedImage[], f
   }
 }
 
-/** The size of a layer's uncompressed archive, which is verified. */
+/** Returns the size of a layer's uncompressed archive, which is verified. */
 async function plainSize(store: string, layer: Descriptor, diffId: string, signal?: AbortSignal): Promise<number> {
   if (layer.digest === diffId) return layer.size;
   const { digest, size } = await measureAll(plainBytes(store, layer, signal));
@@ -171,7 +171,7 @@ function refuse(message: string, hint: string): never {
   throw new InputError(message, { code: "bad-target", hint });
 }
 
-/** Whether `to` means a folder: it ends with a slash, or is one. Throws if it is one that is not empty. */
+/** Reports whether `to` means a directory: it ends with a slash, or is one. Throws if it is one that is not empty. */
 async function isFolder(to: string | WritableStream<Uint8Array>): Promise<boolean> {
   if (typeof to !== "string") return false;
   const there = await Deno.stat(to).then(({ isDirectory }) => isDirectory, () => false);
@@ -180,7 +180,7 @@ async function isFolder(to: string | WritableStream<Uint8Array>): Promise<boolea
 }
 
 /**
- * Writes images, named or told by the beginning of a digest, as an archive into a file or stream, or as an OCI layout into a folder: one that is there and empty, or
+ * Writes images, named or told by the beginning of a digest, as an archive into a file or stream, or as an OCI layout into a directory: one that is there and empty, or
  * whose name ends with a slash. The same images give the same bytes. All that is written is verified on the way.
  *
  * @throws {InputError} `bad-reference`, `bad-target`.

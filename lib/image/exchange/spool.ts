@@ -1,5 +1,5 @@
 /**
- * Files that are written while their digest is made: in a folder of the store that only this process uses, and that the
+ * Files that are written while their digest is made: in a directory of the store that only this process uses, and that the
  * next command removes if this one is killed.
  *
  * @module
@@ -15,7 +15,7 @@ import { removeTree } from "../../tar/tree.ts";
 
 /** A file whose content is known. */
 export interface SpooledFile {
-  /** Where it is. */
+  /** Its path. */
   readonly path: string;
   /** The digest of its content. */
   readonly digest: string;
@@ -27,13 +27,13 @@ export interface SpooledFile {
 export interface SpoolWriter {
   /** Writes the next bytes. */
   write(bytes: Uint8Array<ArrayBuffer>): void;
-  /** Says that there are no more. */
+  /** Ends the input. */
   end(): SpooledFile;
   /** Closes the file if that was not done. */
   close(): void;
 }
 
-/** A folder for files that are to become blobs. */
+/** A directory for files that are to become blobs. */
 export interface Spool {
   /** The store it belongs to. */
   readonly store: string;

@@ -16,7 +16,7 @@ const PLAIN = { uid: 0, gid: 0, mtime: 0n, target: "", major: 0, minor: 0, xattr
 
 /** Writes an archive. */
 export interface TarOutput {
-  /** Adds a folder; its name ends with a slash. */
+  /** Adds a directory; its name ends with a slash. */
   folder(name: string): Promise<void>;
   /** Adds a file of just `size` bytes. */
   file(name: string, size: number, bytes: AsyncIterable<Bytes> | Iterable<Bytes>): Promise<void>;

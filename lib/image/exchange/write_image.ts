@@ -36,11 +36,11 @@ export interface NewImage {
   readonly createdBy: string;
   /** A remark for its history. */
   readonly message?: string;
-  /** Who made it. */
+  /** Author. */
   readonly author?: string;
-  /** What it says of its containers, over what `base` does. */
+  /** Container config, applied over that of `base`. */
   readonly changes?: ImageSettings;
-  /** The kind of machine. Default: that of `base`, else this one. */
+  /** The platform. Default: that of `base`, else this one. */
   readonly platform?: Platform;
 }
 
@@ -82,7 +82,7 @@ function historyOf(image: NewImage, created: string): Record<string, unknown>[] 
   return Array.from({ length: image.added }, (_, i) => i === image.added - 1 ? last : entry);
 }
 
-/** A layer's descriptor as an OCI manifest has it; those of Docker's manifests have names of their own. */
+/** Returns a layer's descriptor as an OCI manifest has it; those of Docker's manifests have names of their own. */
 function layerOf({ descriptor: { mediaType, digest, size } }: NewLayer): Descriptor {
   return { mediaType: mediaType === MEDIA.dockerLayer ? MEDIA.layerGzip : mediaType, digest, size };
 }
