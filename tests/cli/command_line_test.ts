@@ -91,7 +91,7 @@ const MEANINGS = [
   ["explain --rm --help host", "explain --help"],
 ] as const;
 
-Deno.test("what people type means what it should", () => {
+Deno.test("cli: what people type means what it should", () => {
   for (const [typed, meant] of MEANINGS) {
     const found = normalize(words(typed), { run: FLAG_TABLE, explain: FLAG_TABLE, exec: EXEC_TABLE });
     assert.deepEqual(found, words(meant), `sauropod ${typed}`);
@@ -120,7 +120,7 @@ Deno.test("every short flag of run stands for its long one", () => {
   }
 });
 
-Deno.test("docker's words for commands mean ours, and those of commands that are none here are refused, not pulled", async () => {
+Deno.test("cli: docker's words for commands mean ours, and those of commands that are none here are refused, not pulled", async () => {
   for (
     const [typed, meant] of [
       ["pull alpine", "images pull alpine"],
@@ -192,7 +192,7 @@ const MISTAKES = [
   [["completions", "tcsh"], /bash, zsh or fish/],
 ] as const;
 
-Deno.test("other commands read short flags with their values glued on, too", async () => {
+Deno.test("cli: other commands read short flags with their values glued on, too", async () => {
   await using world = makeWorld();
   const typed = ["run", "-d", "--name", "three", "--network", "none", "busybox", "sh", "-c", "echo 1; echo 2; echo 3"];
   assert.equal((await world.cli(typed)).code, 0);
@@ -205,7 +205,7 @@ Deno.test("other commands read short flags with their values glued on, too", asy
   assert.match((await world.cli(["logs", "--since=", "three"])).stderr, /"" is not a time/);
 });
 
-Deno.test("a mistake ends with 125, says what is wrong and what is possible, and makes nothing", async () => {
+Deno.test("cli: a mistake ends with 125, says what is wrong and what is possible, and makes nothing", async () => {
   await using world = makeWorld();
   await Promise.all(MISTAKES.map(async ([typed, reason]) => {
     const { code, stdout, stderr } = await world.cli(typed);
@@ -227,7 +227,7 @@ Deno.test("the original's flags run a command end to end", async () => {
   assert.equal(kept.length, 1);
 });
 
-Deno.test("a reader that goes away early ends the program quietly", async () => {
+Deno.test("cli: a reader that goes away early ends the program quietly", async () => {
   await using world = makeWorld();
   const script = `${commandLine(["explain", "host", "/bin/true"]).join(" ")} | head -n 1; echo \${PIPESTATUS[0]}`;
   const { stdout, stderr } = await new Deno.Command("bash", { args: ["-c", script], cwd: world.home }).output();

@@ -80,7 +80,7 @@ function like(expected: string): RegExp {
   return new RegExp(`^${RegExp.escape(expected).replace("…", ".*")}$`);
 }
 
-Deno.test("wrong words are answered in one voice, whichever command they are for", async () => {
+Deno.test("cli: wrong words are answered in one voice, whichever command they are for", async () => {
   await using world = makeWorld();
   for (const [typed, message, hint] of WRONG) {
     const { code, stdout, stderr } = await world.cli(typed.split(" "));
@@ -93,7 +93,7 @@ Deno.test("wrong words are answered in one voice, whichever command they are for
   assert.deepEqual([...Deno.readDirSync(world.folders.containers)], []);
 });
 
-Deno.test("a command that is misspelled is taken for an image, and what may be meant is said", async () => {
+Deno.test("cli: a command that is misspelled is taken for an image, and what may be meant is said", async () => {
   await using world = makeWorld();
   const { code, stderr } = await world.cli(["--pull", "never", "stp", "web"]);
   assert.equal(code, 125);
@@ -110,7 +110,7 @@ function offline(folder: string): string {
   return path;
 }
 
-Deno.test("a file that is not there or cannot be read is named, with why", async () => {
+Deno.test("cli: a file that is not there or cannot be read is named, with why", async () => {
   await using world = makeWorld();
   const missing = `${world.home}/missing`, folder = world.home;
   const rows: [string[], string][] = [
@@ -138,7 +138,7 @@ Deno.test("a file that is not there or cannot be read is named, with why", async
 
 // Help
 
-Deno.test("usage lines say what a command takes, in the order in which it takes it", async () => {
+Deno.test("cli: usage lines say what a command takes, in the order in which it takes it", async () => {
   await using world = makeWorld();
   const rows = [
     ["run", "[OPTIONS] IMAGE [COMMAND…]"],
@@ -164,7 +164,7 @@ Deno.test("usage lines say what a command takes, in the order in which it takes 
   assert.equal((await world.cli(["--help"])).stdout.split("\n")[1], "  sauropod [OPTIONS] IMAGE [COMMAND…]");
 });
 
-Deno.test("the help of every command has an example, and lines that fit on a screen", async () => {
+Deno.test("cli: the help of every command has an example, and lines that fit on a screen", async () => {
   await using world = makeWorld();
   const commands = async (path: string[]): Promise<string[][]> => {
     const { stdout } = await world.cli([...path, "--help"]);

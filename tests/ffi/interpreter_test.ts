@@ -29,7 +29,7 @@ Deno.test("a register keeps what a step returned, errors included, and is -EBADF
   assert.deepEqual(Object.fromEntries(outcome.registers), { pid: Deno.pid, missing: -2, never: -9 });
 });
 
-Deno.test("a step with a condition runs only if its register holds no error", () => {
+Deno.test("execute: a step with a condition runs only if its register holds no error", () => {
   const outcome = execute([
     here(call.getpid, { save: "yes" }),
     here(missing, { save: "no", ignore: ["ENOENT"] }),
@@ -42,7 +42,7 @@ Deno.test("a step with a condition runs only if its register holds no error", ()
   assert.equal(outcome.registers.get("last"), Deno.pid);
 });
 
-Deno.test("the first failing step is reported with its errno, and none runs after it", () => {
+Deno.test("execute: the first failing step is reported with its errno, and none runs after it", () => {
   const program = [
     here(call.getpid, { save: "before" }),
     callerStep("open what is missing", missing, { save: "fd", ignore: ["EBADF"] }),
@@ -54,7 +54,7 @@ Deno.test("the first failing step is reported with its errno, and none runs afte
   assert.deepEqual([outcome.registers.get("fd"), outcome.registers.get("after")], [-2, -9]);
 });
 
-Deno.test("a failure is reported for the program's own step although structures take hidden ones", () => {
+Deno.test("execute: a failure is reported for the program's own step although structures take hidden ones", () => {
   const words = { words: [register("pid"), register("pid"), register("pid")] };
   const outcome = execute([
     here(call.getpid, { save: "pid" }),
@@ -64,7 +64,7 @@ Deno.test("a failure is reported for the program's own step although structures 
   assert.deepEqual([outcome.step.label, outcome.errno], ["the one with a structure", 7]);
 });
 
-Deno.test("structures hold immediates, registers with what is added, and pointers", () => {
+Deno.test("execute: structures hold immediates, registers with what is added, and pointers", () => {
   const pid = BigInt(Deno.pid);
   const all = 0xffff_ffff_ffff_ffffn;
   const wanted: [Argument, bigint][] = [[42, 42n], [all, all], [register("pid"), pid], [
@@ -80,7 +80,7 @@ Deno.test("structures hold immediates, registers with what is added, and pointer
   }
 });
 
-Deno.test("store writes where another step reads, and the same bytes in two steps are the same memory", () => {
+Deno.test("execute: store writes where another step reads, and the same bytes in two steps are the same memory", () => {
   const memory = { bytes: new Uint8Array(16) };
   const program = [
     here(pseudo("store", memory, 0x1234n, 1n)),
@@ -94,7 +94,7 @@ Deno.test("store writes where another step reads, and the same bytes in two step
   assert.deepEqual(memory.bytes, new Uint8Array(16), "the program works on its own copy");
 });
 
-Deno.test("a system call can write into a register", async () => {
+Deno.test("execute: a system call can write into a register", async () => {
   const path = await Deno.makeTempFile();
   try {
     await Deno.writeTextFile(path, "\x01\x02\x03\x04\x05\x06\x07\x00");
@@ -109,7 +109,7 @@ Deno.test("a system call can write into a register", async () => {
   }
 });
 
-Deno.test("descriptors that the program opened are closed again, except those to keep", () => {
+Deno.test("execute: descriptors that the program opened are closed again, except those to keep", () => {
   const count = (): number => [...Deno.readDirSync("/proc/self/fd")].length;
   const open = call.open("/dev/null", flags("O", "WRONLY"));
   const before = count();
@@ -124,7 +124,7 @@ Deno.test("descriptors that the program opened are closed again, except those to
   assert(execute([here(call.close(kept.registers.get("two") ?? -1))]).ok);
 });
 
-Deno.test("long texts, many steps and programs beyond 64 KiB arrive whole", async () => {
+Deno.test("execute: long texts, many steps and programs beyond 64 KiB arrive whole", async () => {
   const path = await Deno.makeTempFile();
   try {
     const texts = Array.from({ length: 1200 }, (_, i) => `${i}:${"ä€𐍈x".repeat(i % 90)}\n`);
@@ -141,7 +141,7 @@ Deno.test("long texts, many steps and programs beyond 64 KiB arrive whole", asyn
   }
 });
 
-Deno.test("a program after a large one is not disturbed by what that left in the buffer", () => {
+Deno.test("execute: a program after a large one is not disturbed by what that left in the buffer", () => {
   const large = Array.from({ length: 500 }, () => here(call.umask(0o22)));
   const tiny = [here(call.getpid, { save: "pid" })];
   const bytes = encode(tiny).bytes.slice();
@@ -178,7 +178,7 @@ Deno.test("the container's steps run in a process of their own, and a failure of
   assert.throws(() => Deno.statSync(`/proc/${pid}`), Deno.errors.NotFound);
 });
 
-Deno.test("a failing step of the caller ends the container's process", () => {
+Deno.test("execute: a failing step of the caller ends the container's process", () => {
   const outcome = execute([
     callerStep("", call.clone3(flags("CLONE", "PIDFD"), "pidfd"), { save: "pid" }),
     step("", call.getpid, { save: "child" }),
@@ -257,7 +257,7 @@ function model(program: readonly ModelStep[], cells: number): { failed: number; 
   return { failed: -1, errno: 0, registers: Object.fromEntries(registers) };
 }
 
-Deno.test("random programs of harmless calls do what a model of the interpreter says", () => {
+Deno.test("execute: random programs of harmless calls do what a model of the interpreter says", () => {
   const before = Deno.umask(0o22);
   try {
     const random = randomFrom(SEED);

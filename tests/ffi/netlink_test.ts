@@ -94,7 +94,7 @@ function randomMessages(random: () => number): Message[] {
   }));
 }
 
-Deno.test("numbers and texts are read as they were written", () => {
+Deno.test("decodeMessages: numbers and texts are read as they were written", () => {
   for (const value of [0, 1, 0xff, 0x100, 0x7fffffff, 0x80000000, 0xdeadbeef, 0xffffffff]) {
     assert.equal(readU32(u32(value)), value);
     assert.equal(readBe32(be32(value)), value);
@@ -110,7 +110,7 @@ Deno.test("numbers and texts are read as they were written", () => {
   assert.deepEqual([readText(undefined), readU32(undefined), readBe32(undefined)], ["", 0, 0]);
 });
 
-Deno.test("messages are decoded as they were encoded", () => {
+Deno.test("decodeMessages: messages are decoded as they were encoded", () => {
   SAMPLES.forEach((message) => assertRoundTrip([message]));
   assertRoundTrip(SAMPLES);
   assertRoundTrip([]);
@@ -118,7 +118,7 @@ Deno.test("messages are decoded as they were encoded", () => {
   for (let i = 0; i < 2000; i++) assertRoundTrip(randomMessages(random));
 });
 
-Deno.test("the last attribute of a type is the one that counts, and flags beside the type do not", () => {
+Deno.test("decodeMessages: the last attribute of a type is the one that counts, and flags beside the type do not", () => {
   const bytes = encodeMessages([{
     type: 1,
     flags: 0,
@@ -130,7 +130,7 @@ Deno.test("the last attribute of a type is the one that counts, and flags beside
   assert.deepEqual(attributes.get(7)?.slice(), u8(2));
 });
 
-Deno.test("attributes of more than 64 KiB are refused, and those that just fit are not", () => {
+Deno.test("decodeMessages: attributes of more than 64 KiB are refused, and those that just fit are not", () => {
   const message = (attributes: readonly Attribute[]): Message => ({ type: 1, flags: 0, header: u32(0), attributes });
   const most = 0xffff - 4;
   assertRoundTrip([message([[1, new Uint8Array(most)]])]);
@@ -149,7 +149,7 @@ function refusal(errno: number, sequence: number, words?: string): Message {
   };
 }
 
-Deno.test("the first refusal in an answer is the one that is told", () => {
+Deno.test("decodeMessages: the first refusal in an answer is the one that is told", () => {
   const cases: [Message[], ReturnType<typeof refusalIn>][] = [
     [[], undefined],
     [[refusal(0, 1)], undefined],
@@ -180,7 +180,7 @@ function mutate(bytes: Uint8Array<ArrayBuffer>, random: () => number): Uint8Arra
   return Uint8Array.from(changed, (byte) => byte ?? 0);
 }
 
-Deno.test("any bytes at all are either taken apart or refused with a RangeError", () => {
+Deno.test("decodeMessages: any bytes at all are either taken apart or refused with a RangeError", () => {
   const random = randomFrom(20_240_607);
   const seeds = [
     encodeMessages(SAMPLES),
@@ -209,7 +209,7 @@ Deno.test("any bytes at all are either taken apart or refused with a RangeError"
   assert.ok(outcomes.taken > 5000 && outcomes.refused > 5000, JSON.stringify(outcomes));
 });
 
-Deno.test("lengths that are too small or too large are refused", () => {
+Deno.test("decodeMessages: lengths that are too small or too large are refused", () => {
   const message = encodeMessages([SAMPLES[0] ?? assert.fail()]);
   for (const length of [0, 1, 15, message.length + 1, 0x7fffffff, 0x80000000, 0xffffffff]) {
     const bytes = message.slice();

@@ -106,7 +106,7 @@ const TARGETS_6 = TARGETS.map(({ hostAddress, ...target }): PublishedTarget => (
   address: Uint8Array.of(0xfd, 1, 2, 3, ...new Uint8Array(11), 2),
 }));
 
-testInNamespace("the rules of a network are what was meant", () => {
+testInNamespace("nftables: the rules of a network are what was meant", () => {
   install(networkRules(RESOLVED, ["br0", "br1"]));
   assert.deepEqual(lines("ip", "sauropod0"), [
     "table ip sauropod0 {",
@@ -142,7 +142,7 @@ testInNamespace("the rules of a network are what was meant", () => {
   ]);
 });
 
-testInNamespace("an internal network only reaches itself", () => {
+testInNamespace("nftables: an internal network only reaches itself", () => {
   install(networkRules({ ...NETWORK, internal: true }));
   assert.deepEqual(lines("ip", "sauropod0").filter((line) => /(drop|accept|masquerade)$/.test(line)), [
     'iifname "sauropod0" ip daddr 127.0.0.0/8 drop',
@@ -157,7 +157,7 @@ testInNamespace("an internal network only reaches itself", () => {
   ]);
 });
 
-testInNamespace("the rules of an IPv6 network are what was meant", () => {
+testInNamespace("nftables: the rules of an IPv6 network are what was meant", () => {
   install(networkRules(NETWORK_6));
   assert.deepEqual(lines("ip6", "sauropod0").filter((line) => /(drop|accept|masquerade|")$/.test(line)), [
     'comment "sauropod 3 fd01:203::/64 gateway=fd01:203::1 internal=false resolver= uplink=eth0"',
@@ -174,7 +174,7 @@ testInNamespace("the rules of an IPv6 network are what was meant", () => {
   ]);
 });
 
-testInNamespace("published ports lead to the container from outside and from this machine", () => {
+testInNamespace("nftables: published ports lead to the container from outside and from this machine", () => {
   const fd = openNetlink("NETFILTER");
   request(fd, batch(publishedRules("abc", TARGETS, "ip")));
   const rules = [
@@ -201,17 +201,20 @@ testInNamespace("published ports lead to the container from outside and from thi
   close(fd);
 });
 
-testInNamespace("a batch of thousands of rules is taken, and one that is refused is described in short", () => {
-  const fd = openNetlink("NETFILTER");
-  const target: PublishedTarget = { protocol: "tcp", hostPort: 1000, count: 4000, address: ADDRESS, port: 20_000 };
-  request(fd, batch(publishedRules("abc", [target], "ip")));
-  assert.equal(lines("ip", publishedTable("abc")).filter((line) => line.includes("dnat")).length, 8000);
-  close(fd);
-  const many = Array.from({ length: 5000 }, (_, i) => newTable({ family: "ip", name: `t${i}` }));
-  assert.match(describeMessages(batch(many)), /^change 5000 things of nf_tables; .{1,500}; …$/);
-});
+testInNamespace(
+  "nftables: a batch of thousands of rules is taken, and one that is refused is described in short",
+  () => {
+    const fd = openNetlink("NETFILTER");
+    const target: PublishedTarget = { protocol: "tcp", hostPort: 1000, count: 4000, address: ADDRESS, port: 20_000 };
+    request(fd, batch(publishedRules("abc", [target], "ip")));
+    assert.equal(lines("ip", publishedTable("abc")).filter((line) => line.includes("dnat")).length, 8000);
+    close(fd);
+    const many = Array.from({ length: 5000 }, (_, i) => newTable({ family: "ip", name: `t${i}` }));
+    assert.match(describeMessages(batch(many)), /^change 5000 things of nf_tables; .{1,500}; …$/);
+  },
+);
 
-testInNamespace("nft makes the same rules of the messages' texts", () => {
+testInNamespace("nftables: nft makes the same rules of the messages' texts", () => {
   for (const network of [NETWORK, RESOLVED, NETWORK_6]) {
     for (const internal of [false, true]) assertSameAsTexts(networkRules({ ...network, internal }));
   }
@@ -230,7 +233,7 @@ testInNamespace("nft makes the same rules of the messages' texts", () => {
   }
 });
 
-testInNamespace("nft makes the same rules of the texts of what guards a network", () => {
+testInNamespace("nftables: nft makes the same rules of the texts of what guards a network", () => {
   const four: Subnet = { subnet: NETWORK.subnet, gateway: NETWORK.gateway };
   const six: Subnet = { subnet: NETWORK_6.subnet, gateway: NETWORK_6.gateway };
   for (const subnets of [[four], [four, six]] as const) {
@@ -245,7 +248,7 @@ testInNamespace("nft makes the same rules of the texts of what guards a network"
   }
 });
 
-testInNamespace("prefixes of every length are matched as nft matches them", () => {
+testInNamespace("nftables: prefixes of every length are matched as nft matches them", () => {
   const networks = [Uint8Array.from({ length: 4 }, () => 0xff), Uint8Array.from({ length: 16 }, () => 0xff)];
   for (const network of networks) {
     const place = { family: network.length === 4 ? "ip" : "ip6", table: "t", chain: "c" } as const;
@@ -259,16 +262,19 @@ testInNamespace("prefixes of every length are matched as nft matches them", () =
   }
 });
 
-testInNamespace("installing a network's rules again changes nothing, and other rules take their place", () => {
-  install(networkRules(NETWORK));
-  const once = nft("list", "ruleset");
-  install(networkRules(NETWORK));
-  assert.equal(nft("list", "ruleset"), once);
-  install(networkRules(RESOLVED));
-  assert.equal(lines("ip", "sauropod0").filter((line) => line === "chain resolver {").length, 1);
-});
+testInNamespace(
+  "nftables: installing a network's rules again changes nothing, and other rules take their place",
+  () => {
+    install(networkRules(NETWORK));
+    const once = nft("list", "ruleset");
+    install(networkRules(NETWORK));
+    assert.equal(nft("list", "ruleset"), once);
+    install(networkRules(RESOLVED));
+    assert.equal(lines("ip", "sauropod0").filter((line) => line === "chain resolver {").length, 1);
+  },
+);
 
-testInNamespace("a network's table says which rules are in it", () => {
+testInNamespace("nftables: a network's table says which rules are in it", () => {
   withNetlink("NETFILTER", (fd) => {
     assert.equal(findTable(fd, "ip", "sauropod0"), undefined);
     request(fd, batch(networkRules(NETWORK)));
@@ -285,7 +291,7 @@ testInNamespace("a network's table says which rules are in it", () => {
   assert.equal(new Set([NETWORK, ...others].map(rulesComment)).size, 6);
 });
 
-testInNamespace("a table goes with the socket that owns it, and nobody else can change it", () => {
+testInNamespace("nftables: a table goes with the socket that owns it, and nobody else can change it", () => {
   const fd = openNetlink("NETFILTER");
   request(fd, batch(publishedRules("abc", TARGETS, "ip")));
   assert.throws(() => install([deleteTable("ip", publishedTable("abc"))]), { code: "EPERM" });
@@ -293,7 +299,7 @@ testInNamespace("a table goes with the socket that owns it, and nobody else can 
   assert.equal(nft("list", "ruleset"), "");
 });
 
-testInNamespace("a refused message is named, and the whole batch is void", () => {
+testInNamespace("nftables: a refused message is named, and the whole batch is void", () => {
   const messages = networkRules(NETWORK);
   const bad = newRule({ family: "ip", table: "sauropod0", chain: "missing", parts: [accept] });
   assert.throws(() => install([...messages, bad, ...messages]), (error) => {
@@ -306,7 +312,7 @@ testInNamespace("a refused message is named, and the whole batch is void", () =>
 });
 
 testInNamespace(
-  "a chain that drops forwarded packets gets rules that accept a network's, until they are removed",
+  "nftables: a chain that drops forwarded packets gets rules that accept a network's, until they are removed",
   () => {
     const families = ["ip", "ip6", "inet"] as const;
     const hook = { type: "filter", hook: "forward", priority: 0, policy: "drop" } as const;
@@ -346,7 +352,7 @@ testInNamespace(
   },
 );
 
-Deno.test("rules of ours that stand before others of a foreign chain are misplaced", () => {
+Deno.test("nftables: rules of ours that stand before others of a foreign chain are misplaced", () => {
   const rule = (comment: string, i: number): Rule => ({ comment, handle: BigInt(i) });
   const at = (...comments: string[]): number[] | "placed" => {
     const { placed, misplaced } = findAccepting(comments.map(rule), "one");
@@ -362,7 +368,7 @@ Deno.test("rules of ours that stand before others of a foreign chain are misplac
   assert.deepEqual(at(one, "", one), [0, 2]);
 });
 
-Deno.test("the uplink is that of the best default route", () => {
+Deno.test("nftables: the uplink is that of the best default route", () => {
   const row = (name: string, destination: string, metric: number, mask: string): string =>
     [name, destination, "0102000A", "0003", "0", "0", metric, mask, "0", "0", "0"].join("\t");
   const head = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT";
@@ -375,7 +381,7 @@ Deno.test("the uplink is that of the best default route", () => {
   );
 });
 
-testInNamespace("chains of every family and hook are told", () => {
+testInNamespace("nftables: chains of every family and hook are told", () => {
   nft(`
     table ip a { chain x { type nat hook postrouting priority 100; }; chain y { }; }
     table inet b { chain x { type filter hook ingress device lo priority -1; }; }
@@ -396,7 +402,7 @@ testInNamespace("chains of every family and hook are told", () => {
   ]);
 });
 
-testInNamespace("hundreds of chains and rules are made at once, and listed", () => {
+testInNamespace("nftables: hundreds of chains and rules are made at once, and listed", () => {
   const place = { family: "ip", table: "many", chain: "c0" } as const;
   const numbers = Array.from({ length: 700 }, (_, i) => i);
   withNetlink("NETFILTER", (fd) => {
@@ -409,6 +415,6 @@ testInNamespace("hundreds of chains and rules are made at once, and listed", () 
   });
 });
 
-Deno.test("a comment that does not fit is refused", () => {
+Deno.test("nftables: a comment that does not fit is refused", () => {
   assert.throws(() => newTable({ family: "ip", name: "t", comment: "é".repeat(128) }), RangeError);
 });

@@ -107,7 +107,7 @@ function kind(name: string): Difference {
   return { ours: [`18.1 ${hex}00`], theirs: [`18.1 ${hex}`] };
 }
 
-testWithStrace("links are made, set up and removed with the messages that ip sends", () => {
+testWithStrace("rtnetlink: links are made, set up and removed with the messages that ip sends", () => {
   assertSameAsCommand(
     newBridge("br9", MAC, 1400),
     LINK,
@@ -137,7 +137,7 @@ testWithStrace("links are made, set up and removed with the messages that ip sen
   assertSameAsCommand(deleteLink(master, "br9"), LINK, "ip link del br9");
 });
 
-testWithStrace("addresses are given with the messages that ip sends", () => {
+testWithStrace("rtnetlink: addresses are given with the messages that ip sends", () => {
   ip("link add br9 index 9 type bridge");
   const cases: [text: string, prefix: number, words: string][] = [
     ["10.1.2.3", 24, " broadcast 10.1.2.255"],
@@ -158,7 +158,7 @@ testWithStrace("addresses are given with the messages that ip sends", () => {
   });
 });
 
-testWithStrace("addresses are taken with the messages that ip sends", () => {
+testWithStrace("rtnetlink: addresses are taken with the messages that ip sends", () => {
   ip("link add br9 index 9 type bridge");
   for (const [text, prefix] of [["10.1.2.3", 24], ["fd00::3", 64]] as const) {
     ip(`addr add ${text}/${prefix} dev br9`);
@@ -168,7 +168,7 @@ testWithStrace("addresses are taken with the messages that ip sends", () => {
   }
 });
 
-testWithStrace("default routes are made with the messages that ip sends", () => {
+testWithStrace("rtnetlink: default routes are made with the messages that ip sends", () => {
   ip("link add br9 index 9 up type bridge");
   ip("addr add 10.1.2.3/24 dev br9");
   ip("addr add fd00::3/64 dev br9 nodad");
@@ -186,7 +186,7 @@ function burstTime(lines: readonly string[]): number {
   return readU32(Uint8Array.fromHex(digits ?? ""));
 }
 
-testWithStrace("rates are limited with the messages that tc sends, and the kernel shows them alike", () => {
+testWithStrace("rtnetlink: rates are limited with the messages that tc sends, and the kernel shows them alike", () => {
   ip("link add br9 index 9 up type bridge");
   const shown = (): string => run("tc", ["qdisc", "show", "dev", "br9"]).replace(/tbf \w+:/, "tbf");
   const cases: [rate: number, burst: number, limit: number][] = [
@@ -218,7 +218,7 @@ testWithStrace("rates are limited with the messages that tc sends, and the kerne
   }
 });
 
-testInNamespace("what the messages make is what was meant", () => {
+testInNamespace("rtnetlink: what the messages make is what was meant", () => {
   tell(newBridge("br9", MAC, 1400));
   const bridge = withNetlink("ROUTE", (fd) => findLink(fd, "br9")) ?? assert.fail();
   assert.deepEqual({ ...bridge, index: 9 }, { index: 9, name: "br9", mtu: 1400, up: true, master: 0, kind: "bridge" });
@@ -251,19 +251,22 @@ testInNamespace("what the messages make is what was meant", () => {
   assert.equal(withNetlink("ROUTE", (fd) => findLink(fd, "h0")), undefined);
 });
 
-testInNamespace("the container's end gets the index that is asked for, whatever interfaces are there before it", () => {
-  tell(newBridge("br9", MAC, 1400));
-  const { index: master } = withNetlink("ROUTE", (fd) => findLink(fd, "br9")) ?? assert.fail();
-  const pair = { host: "h0", hostIndex: 1000, master, name: "eth7", index: 77, mac: MAC, mtu: 1400 };
-  withHere((hostNamespace) => tell(newVeth({ ...pair, hostNamespace })));
-  withNetlink("ROUTE", (fd) => {
-    assert.equal(findLink(fd, "eth7")?.index, 77);
-    assert.equal(findLink(fd, "h0")?.index, 1000);
-  });
-  for (const change of [{ index: 77 }, { hostIndex: 1000 }]) {
-    const next = { ...pair, host: "h1", hostIndex: 1001, name: "eth8", index: 78, ...change };
-    withHere((hostNamespace) =>
-      assert.match(refused(newVeth({ ...next, hostNamespace })).code ?? "", /^E(BUSY|EXIST)$/)
-    );
-  }
-});
+testInNamespace(
+  "rtnetlink: the container's end gets the index that is asked for, whatever interfaces are there before it",
+  () => {
+    tell(newBridge("br9", MAC, 1400));
+    const { index: master } = withNetlink("ROUTE", (fd) => findLink(fd, "br9")) ?? assert.fail();
+    const pair = { host: "h0", hostIndex: 1000, master, name: "eth7", index: 77, mac: MAC, mtu: 1400 };
+    withHere((hostNamespace) => tell(newVeth({ ...pair, hostNamespace })));
+    withNetlink("ROUTE", (fd) => {
+      assert.equal(findLink(fd, "eth7")?.index, 77);
+      assert.equal(findLink(fd, "h0")?.index, 1000);
+    });
+    for (const change of [{ index: 77 }, { hostIndex: 1000 }]) {
+      const next = { ...pair, host: "h1", hostIndex: 1001, name: "eth8", index: 78, ...change };
+      withHere((hostNamespace) =>
+        assert.match(refused(newVeth({ ...next, hostNamespace })).code ?? "", /^E(BUSY|EXIST)$/)
+      );
+    }
+  },
+);

@@ -19,7 +19,7 @@ import { ip, MAC, refused, run, tell, testsInNamespace } from "../helpers/networ
 
 const testInNamespace = testsInNamespace(import.meta.filename ?? "");
 
-testInNamespace("what the kernel refuses becomes an error with its name and its words", () => {
+testInNamespace("rtnetlink: what the kernel refuses becomes an error with its name and its words", () => {
   tell(newBridge("br9", MAC, 1400));
   const { index } = withNetlink("ROUTE", (fd) => findLink(fd, "br9")) ?? assert.fail();
   assert.deepEqual(refused(newDefaultRoute(index, address("192.0.2.1"), "192.0.2.1")), {
@@ -50,16 +50,19 @@ testInNamespace("what the kernel refuses becomes an error with its name and its 
   }
 });
 
-testInNamespace("of several messages, the one that is refused is named, and those before it were heeded", () => {
-  const bad = newDefaultRoute(1, address("192.0.2.1"), "nowhere");
-  const error = refused(newBridge("br1", MAC, 1400), newBridge("br2", MAC, 1400), bad, newBridge("br3", MAC, 1400));
-  assert.equal(error.subject, "route everything else through nowhere");
-  withNetlink("ROUTE", (fd) => {
-    assert.deepEqual(listLinks(fd).map(({ name }) => name).filter((name) => name !== "br3"), ["lo", "br1", "br2"]);
-  });
-});
+testInNamespace(
+  "rtnetlink: of several messages, the one that is refused is named, and those before it were heeded",
+  () => {
+    const bad = newDefaultRoute(1, address("192.0.2.1"), "nowhere");
+    const error = refused(newBridge("br1", MAC, 1400), newBridge("br2", MAC, 1400), bad, newBridge("br3", MAC, 1400));
+    assert.equal(error.subject, "route everything else through nowhere");
+    withNetlink("ROUTE", (fd) => {
+      assert.deepEqual(listLinks(fd).map(({ name }) => name).filter((name) => name !== "br3"), ["lo", "br1", "br2"]);
+    });
+  },
+);
 
-testInNamespace("a question that the kernel refuses is an error, not an empty answer", () => {
+testInNamespace("rtnetlink: a question that the kernel refuses is an error, not an empty answer", () => {
   const questions: Message[] = [
     { type: 18, flags: 0, header: new Uint8Array(16), text: "a link without a name" },
     { type: 18, flags: NLM_F.DUMP, header: new Uint8Array(4), text: "links with half a header" },
@@ -91,7 +94,7 @@ function fieldOf(value: unknown, name: string): unknown {
     : undefined;
 }
 
-testInNamespace("links are listed as ip lists them, and those of a bridge alone", () => {
+testInNamespace("rtnetlink: links are listed as ip lists them, and those of a bridge alone", () => {
   ip("link add br1 type bridge");
   ip("link add br2 mtu 9000 type bridge");
   ip("link add p1 master br1 mtu 1300 up type veth peer name q1");
@@ -124,7 +127,7 @@ testInNamespace("links are listed as ip lists them, and those of a bridge alone"
   });
 });
 
-testInNamespace("addresses are listed as ip lists them", () => {
+testInNamespace("rtnetlink: addresses are listed as ip lists them", () => {
   ip("link add br1 up type bridge");
   const given = [
     "10.1.2.3/24",
@@ -145,7 +148,7 @@ testInNamespace("addresses are listed as ip lists them", () => {
   });
 });
 
-testInNamespace("the routes of the main table are listed as ip lists them, however many they are", () => {
+testInNamespace("rtnetlink: the routes of the main table are listed as ip lists them, however many they are", () => {
   ip("link set lo up");
   ip("link add br1 up type bridge");
   ip("addr add 10.1.2.3/24 dev br1");

@@ -7,7 +7,7 @@ import { networkName, type NetworkRequest, requestNetwork } from "../../lib/netw
 import { parseRate } from "../../lib/text/size.ts";
 import { address, assertRefused } from "../helpers/addresses.ts";
 
-Deno.test("published ports are read", () => {
+Deno.test("requestNetwork: published ports are read", () => {
   const v4 = address("127.0.0.1"), v6 = address("::1");
   const cases: Record<string, PortMapping> = {
     "80": { protocol: "tcp", host: 0, container: 80, count: 1 },
@@ -33,7 +33,7 @@ Deno.test("published ports are read", () => {
   for (const [text, wanted] of Object.entries(cases)) assert.deepEqual(parsePort(text), wanted, text);
 });
 
-Deno.test("published ports that make no sense are refused", () => {
+Deno.test("requestNetwork: published ports that make no sense are refused", () => {
   const cases = [
     "|:|::|/|/tcp|80/|80/sctp|80/tcp/udp|80/tcp |80 | 80|a|80:a|a:80|0|0:80|80:0|65536|80:65536|100000|80:",
     "-80|80-|80-79|80-90:80-91|80-90:80|80:80-90|80:80:80:80|80:80:80|1.2.3:80:80|1.2.3.256:80:80|localhost:80:80",
@@ -43,7 +43,7 @@ Deno.test("published ports that make no sense are refused", () => {
   for (const text of cases) assertRefused(() => parsePort(text), "bad-port", JSON.stringify(text));
 });
 
-Deno.test("exposed ports are only the container's", () => {
+Deno.test("requestNetwork: exposed ports are only the container's", () => {
   assert.deepEqual(parseExposed("80"), { protocol: "tcp", host: 0, container: 80, count: 1 });
   assert.deepEqual(parseExposed("53-54/udp"), { protocol: "udp", host: 0, container: 53, count: 2 });
   for (const text of ["8080:80", ":80", "127.0.0.1:80", "[::1]:80", "", "80/", "0", "127.0.0.1", "x/tcp"]) {
@@ -56,7 +56,7 @@ function bridged(...memberships: { network: string; address?: string; aliases?: 
   return { mode: "bridge", memberships: memberships.map((one) => ({ aliases: [], ...one })) };
 }
 
-Deno.test("what is asked of networks is read", () => {
+Deno.test("requestNetwork: what is asked of networks is read", () => {
   const cases: [options: ContainerOptions, wanted: NetworkRequest][] = [
     [{}, bridged({ network: "sauropod0" })],
     [{ network: [] }, bridged({ network: "sauropod0" })],
@@ -88,7 +88,7 @@ Deno.test("what is asked of networks is read", () => {
   for (const [options, wanted] of cases) assert.deepEqual(requestNetwork(options), wanted, JSON.stringify(options));
 });
 
-Deno.test("what makes no sense of networks is refused", () => {
+Deno.test("requestNetwork: what makes no sense of networks is refused", () => {
   const cases: ContainerOptions[] = [
     { network: "" },
     { network: ["a", ""] },
@@ -133,13 +133,13 @@ Deno.test("what makes no sense of networks is refused", () => {
   for (const options of cases) assertRefused(() => requestNetwork(options), "bad-network", JSON.stringify(options));
 });
 
-Deno.test("the default network has other names, and the others have their own", () => {
+Deno.test("requestNetwork: the default network has other names, and the others have their own", () => {
   assert.deepEqual(["bridge", "default", "sauropod0"].map(networkName), ["sauropod0", "sauropod0", "sauropod0"]);
   for (const name of ["a", "A-1_b.c", "0", "a".repeat(63)]) assert.equal(networkName(name), name);
   assert.equal(requestNetwork({ networkAliases: ["a".repeat(253)] }).mode, "bridge");
 });
 
-Deno.test("rates are read in powers of 1000", () => {
+Deno.test("requestNetwork: rates are read in powers of 1000", () => {
   const cases: Record<string, number> = {
     "0": 0,
     "8000": 8000,
@@ -168,7 +168,7 @@ Deno.test("rates are read in powers of 1000", () => {
   }
 });
 
-Deno.test("rates with up to three decimals are what was written, to the bit", () => {
+Deno.test("requestNetwork: rates with up to three decimals are what was written, to the bit", () => {
   for (let thousandths = 0; thousandths < 20_000; thousandths++) {
     assert.equal(parseRate(`${(thousandths / 1000).toFixed(3)}k`), thousandths);
     assert.equal(parseRate(`${(thousandths / 1000).toFixed(3)}m`), thousandths * 1000);
