@@ -51,7 +51,7 @@ Deno.test("output() collects both streams and the exit code", async () => {
   assert.deepEqual(status, { success: false, code: 3, signal: null, oomKilled: false });
 });
 
-Deno.test("a container has the shape of Deno.ChildProcess", async () => {
+Deno.test("mod.ts: a container has the shape of Deno.ChildProcess", async () => {
   await using box = await run("busybox", ["sh", "-c", "read line; echo got $line; echo err >&2"], options(piped));
   assert.match(box.id, /^[0-9a-f]{12}$/);
   assert.ok(isRunning(box.pid));
@@ -67,14 +67,14 @@ Deno.test("a container has the shape of Deno.ChildProcess", async () => {
   assert.deepEqual(await box.status, { success: true, code: 0, signal: null, oomKilled: false });
 });
 
-Deno.test("output() of a container reads what is left and can be asked for once it has ended", async () => {
+Deno.test("mod.ts: output() of a container reads what is left and can be asked for once it has ended", async () => {
   await using box = await run("busybox", ["sh", "-c", "echo out; echo err >&2"], options(piped));
   await until("it has ended", () => !isRunning(box.pid));
   const { stdout, stderr, success } = await box.output();
   assert.deepEqual([text(stdout), text(stderr), success], ["out\n", "err\n", true]);
 });
 
-Deno.test("streams that are not piped throw a TypeError that names them", async () => {
+Deno.test("mod.ts: streams that are not piped throw a TypeError that names them", async () => {
   await using box = await run("busybox", ["true"], options({ stdout: "null", stderr: "null" }));
   assert.throws(() => box.stdin, { name: "TypeError", message: /stdin/ });
   assert.throws(() => box.stdout, { name: "TypeError", message: /stdout/ });
@@ -85,13 +85,13 @@ Deno.test("streams that are not piped throw a TypeError that names them", async 
   await assert.rejects(half.output(), TypeError);
 });
 
-Deno.test("what is written to a command that reads no more meets a BrokenPipe, as with Deno.ChildProcess", async () => {
+Deno.test("mod.ts: what is written to a command that reads no more meets a BrokenPipe, as with Deno.ChildProcess", async () => {
   await using box = await run("busybox", ["true"], options({ stdin: "piped" }));
   await box.status;
   await assert.rejects(box.stdin.getWriter().write(new Uint8Array(1)), Deno.errors.BrokenPipe);
 });
 
-Deno.test("the end of a scope kills the container that it uses and waits until nothing is left of it", async () => {
+Deno.test("mod.ts: the end of a scope kills the container that it uses and waits until nothing is left of it", async () => {
   const before = lookAtMachine();
   let pid = 0, status;
   {
@@ -106,7 +106,7 @@ Deno.test("the end of a scope kills the container that it uses and waits until n
   assertUnchanged(before);
 });
 
-Deno.test("the end of a scope by an exception kills too", async () => {
+Deno.test("mod.ts: the end of a scope by an exception kills too", async () => {
   let pid = 0;
   await assert.rejects(async () => {
     await using box = await run("busybox", SLEEP, options({ stdout: "null" }));
@@ -144,7 +144,7 @@ Deno.test("kill does no harm while the ends of containers are being dealt with, 
   assert.deepEqual(own, Array(8).fill(false));
 });
 
-Deno.test("an abort kills the container", async () => {
+Deno.test("mod.ts: an abort kills the container", async () => {
   const controller = new AbortController();
   await using box = await run("busybox", SLEEP, options({ stdout: "piped", signal: controller.signal }));
   assert.equal(await lineReader(box.stdout)(), "ready");
@@ -152,7 +152,7 @@ Deno.test("an abort kills the container", async () => {
   assert.equal((await box.status).signal, 9);
 });
 
-Deno.test("with a signal that is aborted already, or before the launch, nothing is made", async () => {
+Deno.test("mod.ts: with a signal that is aborted already, or before the launch, nothing is made", async () => {
   await assert.rejects(run("busybox", ["true"], options({ signal: AbortSignal.abort() })), { name: "AbortError" });
   const controller = new AbortController();
   const starting = run("busybox", ["sleep", "3"], options({ stdout: "null", signal: controller.signal }));
@@ -164,7 +164,7 @@ Deno.test("with a signal that is aborted already, or before the launch, nothing 
   assert.deepEqual(containers(), []);
 });
 
-Deno.test("a container with a terminal of a given size has one stream, and can be resized", async () => {
+Deno.test("mod.ts: a container with a terminal of a given size has one stream, and can be resized", async () => {
   const script =
     "stty size; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo all; trap 'stty size' WINCH; echo ready; for i in $(seq 20); do read -t 1 l; done";
   const terminal = { columns: 123, rows: 45 };
@@ -177,7 +177,7 @@ Deno.test("a container with a terminal of a given size has one stream, and can b
   assert.throws(() => box.stderr, TypeError);
 });
 
-Deno.test("a terminal edits lines, echoes, and turns ^C and ^D into a signal and an end", async () => {
+Deno.test("mod.ts: a terminal edits lines, echoes, and turns ^C and ^D into a signal and an end", async () => {
   const send = async (keys: string, script: string): Promise<[string, number]> => {
     const terminal = { columns: 80, rows: 24 };
     await using box = await run(
@@ -237,7 +237,7 @@ const WRONG: readonly (readonly [
   ["busybox", ["true"], { cwd: "/etc/passwd" }, SpawnError, "step-failed", 125],
 ];
 
-Deno.test("errors are typed, have a code, and leave nothing", async () => {
+Deno.test("mod.ts: errors are typed, have a code, and leave nothing", async () => {
   const before = lookAtMachine();
   const descriptors = openDescriptors();
   for (const [image, command, more, type, code, exitCode] of WRONG) {
@@ -253,7 +253,7 @@ Deno.test("errors are typed, have a code, and leave nothing", async () => {
   assertUnchanged(before);
 });
 
-Deno.test("the hint for a name says how long it may be, and one that long can be had", async () => {
+Deno.test("mod.ts: the hint for a name says how long it may be, and one that long can be had", async () => {
   const hint = (more: RunOptions): Promise<string> =>
     run("busybox", ["true"], options(more)).then(() => "", (error) => error.hint);
   assert.match(await hint({ hostname: "x".repeat(65) }), /at most 64/);
@@ -261,7 +261,7 @@ Deno.test("the hint for a name says how long it may be, and one that long can be
   assert.ok((await output("busybox", ["true"], options({ name: "x".repeat(255), hostname: "x".repeat(64) }))).success);
 });
 
-Deno.test("an error of a step names the step, its call and its error number in words", async () => {
+Deno.test("mod.ts: an error of a step names the step, its call and its error number in words", async () => {
   const error: unknown = await run("busybox", ["true"], options({ cwd: "/etc/passwd" })).catch((error) => error);
   assert.ok(error instanceof SpawnError);
   assert.match(error.message, /^change to \/etc\/passwd: ENOTDIR \(Not a directory\)$/);
@@ -269,7 +269,7 @@ Deno.test("an error of a step names the step, its call and its error number in w
   assert.equal(error.facts.errno, "ENOTDIR");
 });
 
-Deno.test("a name that is taken is a ContainerError", async () => {
+Deno.test("mod.ts: a name that is taken is a ContainerError", async () => {
   await using box = await run("busybox", SLEEP, options({ name: "taken", stdout: "null" }));
   await assert.rejects(
     run("busybox", ["true"], options({ name: "taken" })),
@@ -278,7 +278,7 @@ Deno.test("a name that is taken is a ContainerError", async () => {
   assert.deepEqual(containers(), [box.id]);
 });
 
-Deno.test("twenty containers at once, each with its own streams", async () => {
+Deno.test("mod.ts: twenty containers at once, each with its own streams", async () => {
   const before = lookAtMachine();
   const script = "read line; echo $line $HOSTNAME; head -c 200000 /dev/zero | tr '\\0' $line; echo >&2 $line";
   const results = await Promise.all(Array.from({ length: 20 }, async (_, i) => {
@@ -303,7 +303,7 @@ Deno.test("containers that wait do not keep the program from reading files", asy
   for (const box of boxes) assert.equal((await box.status).code, 0);
 });
 
-Deno.test("fifty runs leave no descriptor, container or process behind", async () => {
+Deno.test("mod.ts: fifty runs leave no descriptor, container or process behind", async () => {
   const once = async (i: number): Promise<void> => {
     const more: RunOptions = i % 5 === 0
       ? { ...piped, terminal: { columns: 80, rows: 24 } }
@@ -324,7 +324,7 @@ Deno.test("fifty runs leave no descriptor, container or process behind", async (
   assertUnchanged(before);
 });
 
-Deno.test("streams that nobody reads or closes are closed at the end of the scope", async () => {
+Deno.test("mod.ts: streams that nobody reads or closes are closed at the end of the scope", async () => {
   await output("busybox", ["true"], options());
   const descriptors = openDescriptors();
   {
@@ -334,7 +334,7 @@ Deno.test("streams that nobody reads or closes are closed at the end of the scop
   assert.equal(openDescriptors(), descriptors);
 });
 
-Deno.test("a container is killed by the kernel when the program that made it is", async () => {
+Deno.test("mod.ts: a container is killed by the kernel when the program that made it is", async () => {
   const script = `import { run } from "${PROJECT}/mod.ts";
     const box = await run("busybox", ["sleep", "1000"], { stdout: "null", stderr: "null" });
     console.log(box.pid);
@@ -355,7 +355,7 @@ Deno.test("a container is killed by the kernel when the program that made it is"
   assert.deepEqual(containers(), []);
 });
 
-Deno.test("a program ends by itself when its containers have, also when it never looks at them", async () => {
+Deno.test("mod.ts: a program ends by itself when its containers have, also when it never looks at them", async () => {
   const script = `import { run } from "${PROJECT}/mod.ts";
     await run("busybox", ["echo", "said"], {});
     const box = await run("busybox", ["cat"], { stdin: "piped", stdout: "piped" });

@@ -46,7 +46,7 @@ Deno.test("device files of an image are dead, with a read-only root too", async 
   }
 });
 
-Deno.test("a tree of folders of any depth is removed and harms nobody", async () => {
+Deno.test("run: a tree of folders of any depth is removed and harms nobody", async () => {
   await using world = makeWorld();
   // In memory: some disks take a millisecond for each folder.
   const containers = await Deno.makeTempDir({ dir: "/dev/shm" });
@@ -64,7 +64,7 @@ Deno.test("a tree of folders of any depth is removed and harms nobody", async ()
   }
 });
 
-Deno.test("what is written to a container that has ended reaches nobody else", async () => {
+Deno.test("run: what is written to a container that has ended reaches nobody else", async () => {
   await using world = makeWorld();
   await using first = await run("busybox", ["true"], {
     ...world.folders,
@@ -91,7 +91,7 @@ Deno.test("what is written to a container that has ended reaches nobody else", a
   }
 });
 
-Deno.test("a pending read that is cancelled reads no other file", async () => {
+Deno.test("run: a pending read that is cancelled reads no other file", async () => {
   await using world = makeWorld();
   await using container = await run("busybox", ["sleep", "60"], { ...world.folders, ...silent, stdout: "piped" });
   const reader = container.stdout.getReader();
@@ -103,7 +103,7 @@ Deno.test("a pending read that is cancelled reads no other file", async () => {
   assert.equal(await file.seek(0, Deno.SeekMode.Current), 0);
 });
 
-Deno.test("a command with file capabilities dies with its caller", async () => {
+Deno.test("run: a command with file capabilities dies with its caller", async () => {
   await using world = makeWorld({ ownImage: true });
   const program = `${world.image}/bin/busybox-caps`;
   await Deno.copyFile("/bin/busybox", program);
@@ -122,7 +122,7 @@ Deno.test("a command with file capabilities dies with its caller", async () => {
   await child.stderr.cancel();
 });
 
-Deno.test("the caller's umask is not the container's, and the root is the image's", async () => {
+Deno.test("run: the caller's umask is not the container's, and the root is the image's", async () => {
   await using world = makeWorld({ ownImage: true });
   await Deno.chmod(world.image, 0o1755);
   const words = quoted(commandLine(["--rm", "-u", "1000", "busybox", "stat", "-c", "%a %u", "/"]));
@@ -130,7 +130,7 @@ Deno.test("the caller's umask is not the container's, and the root is the image'
   assert.deepEqual({ code, out: text(stdout), err: text(stderr) }, { code: 0, out: "1755 0\n", err: "" });
 });
 
-Deno.test("a working directory that the image links to a descriptor makes nothing on the host", async () => {
+Deno.test("run: a working directory that the image links to a descriptor makes nothing on the host", async () => {
   await using world = makeWorld({ ownImage: true });
   await Deno.symlink("/proc/self/fd/9", `${world.image}/w`);
   await Deno.mkdir(`${world.home}/victim`);
@@ -139,7 +139,7 @@ Deno.test("a working directory that the image links to a descriptor makes nothin
   assert.deepEqual([...Deno.readDirSync(`${world.home}/victim`)], []);
 });
 
-Deno.test("root in a container with init cannot take the shim away from others", async () => {
+Deno.test("run: root in a container with init cannot take the shim away from others", async () => {
   await using world = makeWorld();
   const options = { ...world.folders, init: true };
   await output("busybox", ["chmod", "0", "/proc/1/exe"], options);
@@ -147,14 +147,14 @@ Deno.test("root in a container with init cannot take the shim away from others",
   assert.equal((await output("busybox", ["true"], options)).code, 0);
 });
 
-Deno.test("a terminal for piped input ends when the input ends", async () => {
+Deno.test("run: a terminal for piped input ends when the input ends", async () => {
   await using world = makeWorld();
   const { code, stdout } = await world.cli(["--rm", "-t", "busybox", "cat"], { stdin: "typed\n" });
   assert.equal(code, 0);
   assert.match(stdout, /typed\r\n/);
 });
 
-Deno.test("capabilities that are added and dropped are dropped, for other users too", async () => {
+Deno.test("run: capabilities that are added and dropped are dropped, for other users too", async () => {
   await using world = makeWorld();
   const { code, stdout } = await world.cli(
     [
@@ -186,7 +186,7 @@ Deno.test("capabilities that are added and dropped are dropped, for other users 
   assert.match(none.stdout, /\t0+\n/);
 });
 
-Deno.test("an interrupted unpacking ends at once and leaves nothing", async () => {
+Deno.test("run: an interrupted unpacking ends at once and leaves nothing", async () => {
   await using world = makeWorld();
   const big = `${world.home}/big`;
   await Deno.mkdir(big);
@@ -218,12 +218,12 @@ Deno.test("with init the exit codes are the same", async () => {
   }
 });
 
-Deno.test("what is too long to be executed is said to be too long", async () => {
+Deno.test("run: what is too long to be executed is said to be too long", async () => {
   await using world = makeWorld();
   await assert.rejects(output("busybox", ["echo", "x".repeat(200_000)], world.folders), { hint: /too long/ });
 });
 
-Deno.test("a folder of the host as standard input is refused", async () => {
+Deno.test("run: a folder of the host as standard input is refused", async () => {
   await using world = makeWorld();
   const { code, stderr } = await shell(`exec ${quoted(commandLine(["--rm", "busybox", "true"]))} < .`, world);
   assert.equal(code, 125);

@@ -160,7 +160,7 @@ Deno.test("a program that Deno walks itself executes nothing but the sealed shim
   }
 });
 
-Deno.test("root in a container with init and SYS_PTRACE cannot change the shim, nor take it away from its caller", async () => {
+Deno.test("exec: root in a container with init and SYS_PTRACE cannot change the shim, nor take it away from its caller", async () => {
   await using world = makeWorld({ ownImage: true });
   await compileAttack("shim_thief", `${world.image}/shim_thief`);
   const options = { ...world.folders, network: "none", init: true } as const;

@@ -9,7 +9,7 @@ import { tar } from "../helpers/tar.ts";
 import { makeWorld } from "../helpers/world.ts";
 import { build, built, cached, configOf, context, layersOf, namesIn, say } from "../helpers/building.ts";
 
-Deno.test("a Dockerfile with stages becomes an image that runs, is saved and has a history", async () => {
+Deno.test("build: a Dockerfile with stages becomes an image that runs, is saved and has a history", async () => {
   await using world = makeWorld();
   await using other = makeWorld();
   const folder = context(world, {
@@ -79,7 +79,7 @@ Deno.test("what is said on standard output is the digest, or JSON", async () => 
   assert.equal((await listImages(world.folders)).length, 1);
 });
 
-Deno.test("steps are done again when something that they depend on has changed, and only then", async () => {
+Deno.test("build: steps are done again when something that they depend on has changed, and only then", async () => {
   await using world = makeWorld({ ownImage: true });
   const folder = context(world, {
     Dockerfile: "FROM busybox\nARG A=1\nCOPY d /d\nRUN date +%N > /made; echo $A\nWORKDIR /w\n",
@@ -111,7 +111,7 @@ Deno.test("steps are done again when something that they depend on has changed, 
   assert.deepEqual(cached(await built(world, folder)), [], "another base");
 });
 
-Deno.test("the same files give the same image anywhere, with SOURCE_DATE_EPOCH whenever", async () => {
+Deno.test("build: the same files give the same image anywhere, with SOURCE_DATE_EPOCH whenever", async () => {
   const digests: string[] = [], layers: (readonly string[])[] = [];
   for (const wait of [0, 1100]) {
     await using world = makeWorld();
@@ -136,7 +136,7 @@ Deno.test("the same files give the same image anywhere, with SOURCE_DATE_EPOCH w
   assert.equal(digests[0], digests[1]);
 });
 
-Deno.test("nothing is made before everything is checked, and errors name the line", async () => {
+Deno.test("build: nothing is made before everything is checked, and errors name the line", async () => {
   await using world = makeWorld();
   const folder = context(world, { f: "" });
   const cases: [string, RegExp][] = [
@@ -181,7 +181,7 @@ Deno.test("nothing is made before everything is checked, and errors name the lin
   assertNothingLeft(world);
 });
 
-Deno.test("what was pulled is built on, with all its layers and settings, and can be pushed", async () => {
+Deno.test("build: what was pulled is built on, with all its layers and settings, and can be pushed", async () => {
   await using world = makeWorld();
   const registry = await openTestRegistry();
   try {
@@ -254,7 +254,7 @@ Deno.test("a script builds, hears of it and can give up", async () => {
   assert.deepEqual(leftIn(world), []);
 });
 
-Deno.test("an image of nothing has what is copied to it, and a layer that is made twice counts once", async () => {
+Deno.test("build: an image of nothing has what is copied to it, and a layer that is made twice counts once", async () => {
   await using world = makeWorld();
   const folder = context(world, { Dockerfile: 'FROM scratch\nRUN ["/none"]\n', f: "f" });
   const failed = await build(world, folder);
@@ -270,7 +270,7 @@ Deno.test("an image of nothing has what is copied to it, and a layer that is mad
   assert.equal(await say(world, "b", "ls /a; cat /f"), "f\ng\nf");
 });
 
-Deno.test("an image without layers runs what is mounted into it", async () => {
+Deno.test("build: an image without layers runs what is mounted into it", async () => {
   await using world = makeWorld();
   await built(world, "-t", "none", context(world, { Dockerfile: 'FROM scratch\nCMD ["/busybox", "ls", "/"]\n' }));
   const options = { ...world.folders, network: "none", volumes: ["/bin/busybox:/busybox:ro"] };

@@ -142,7 +142,7 @@ Deno.test(".dockerignore leaves out what docker leaves out", async () => {
   await built(world, "-f", `${folder}/Other`, folder);
 });
 
-Deno.test("a context cannot show more than itself, nor an image lead a copy out of it", async () => {
+Deno.test("build COPY: a context cannot show more than itself, nor an image lead a copy out of it", async () => {
   await using world = makeWorld();
   Deno.writeTextFileSync(`${world.home}/secret`, "secret");
   Deno.mkdirSync(`${world.home}/outside`);
@@ -251,7 +251,7 @@ Deno.test("ADD unpacks archives, and nothing that only looks like one", async ()
   assert.match((await build(world, folder)).stderr, /Dockerfile:3: .*xz/);
 });
 
-Deno.test("users and folders are as docker makes them", async () => {
+Deno.test("build COPY: users and folders are as docker makes them", async () => {
   await using world = makeWorld();
   const folder = context(world, {
     Dockerfile: [

@@ -160,7 +160,7 @@ Deno.test("a container keeps the layers of a build that lost its name", async ()
   assert.equal((await world.cli(["cp", "box:/made", "-"])).code, 0);
 });
 
-Deno.test("a full disk is named, and the store is as before", async () => {
+Deno.test("build: a full disk is named, and the store is as before", async () => {
   await using world = makeWorld();
   const small = `${world.home}/full`,
     images = `${small}/images`,

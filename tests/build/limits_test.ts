@@ -60,7 +60,7 @@ function naive(pattern: string, name: string, deep: boolean): boolean {
   return (pattern[0] === "?" || pattern[0] === name[0]) && naive(pattern.slice(1), name.slice(1), deep);
 }
 
-Deno.test("patterns match what a plain reading of them does, short ones and long ones", () => {
+Deno.test("build: patterns match what a plain reading of them does, short ones and long ones", () => {
   const random = chance(19), pieces = ["a", "b", "*", "?", "*", "a"], deepPieces = [...pieces, "**/", "/", "**"];
   const word = (from: readonly string[], most: number): string =>
     Array.from({ length: random(most) }, () => from[random(from.length)]).join("");
@@ -96,7 +96,7 @@ Deno.test("images build with patterns of many stars ends at once, in .dockerigno
   }
 });
 
-Deno.test("patterns take time by their length and the name's alone", () => {
+Deno.test("build: patterns take time by their length and the name's alone", () => {
   const long = "a/".repeat(2000);
   soon("stars", () => assert.equal(matcherOf("*a".repeat(2000) + "b")("a".repeat(4000)), false));
   soon("more stars than the name is long", () => assert.equal(matcherOf("*a".repeat(400_000))("a".repeat(255)), false));
@@ -105,7 +105,7 @@ Deno.test("patterns take time by their length and the name's alone", () => {
   soon("a class", () => assert.equal(matcherOf(`[${"a-b".repeat(100_000)}]`)("c"), false));
 });
 
-Deno.test("looking for what a pattern names can be ended at any time", async () => {
+Deno.test("build: looking for what a pattern names can be ended at any time", async () => {
   const folder = await Deno.makeTempDir({ prefix: "sauropod-pattern-" });
   try {
     for (let i = 0; i < 3000; i++) Deno.writeTextFileSync(`${folder}/${"a".repeat(100)}${i}`, "");
@@ -138,7 +138,7 @@ Deno.test("TERM ends an images build that leaves out thousands of files by thous
   assert.ok(performance.now() - since < 5000, `it took ${performance.now() - since} ms`);
 });
 
-Deno.test("Dockerfiles of a megabyte are read and evaluated in time that grows with them", () => {
+Deno.test("build: Dockerfiles of a megabyte are read and evaluated in time that grows with them", () => {
   const texts: Record<string, string> = {
     "continued lines": `RUN x \\\n${"  && y \\\n".repeat(40_000)} z`,
     "a line": `RUN ${"x".repeat(1 << 19)}`,
@@ -159,7 +159,7 @@ Deno.test("Dockerfiles of a megabyte are read and evaluated in time that grows w
   assert.equal(last?.kind === "run" && Object.keys(last.env).length, 51);
 });
 
-Deno.test("what a Dockerfile lets grow without end is refused by name, with its line", () => {
+Deno.test("build: what a Dockerfile lets grow without end is refused by name, with its line", () => {
   const nested = "${A:-".repeat(100_000), doubled = "ARG A=$A$A\n".repeat(100);
   const cases: [string, RegExp][] = [
     [`FROM a\nENV X=${nested}${"}".repeat(100_000)}`, /^D:2: variables in .{101} are nested more than 100 deep$/],

@@ -22,7 +22,7 @@ function refusal(work: () => unknown): InputError {
   throw new assert.AssertionError({ message: "nothing was refused" });
 }
 
-Deno.test("lines are continued, comments left out, and each knows its number", () => {
+Deno.test("parseDockerfile: lines are continued, comments left out, and each knows its number", () => {
   const text = [
     "# a comment",
     "",
@@ -63,7 +63,7 @@ Deno.test("here-documents belong to RUN, COPY and ADD", () => {
   assert.match(refusal(() => readLines("D", "FROM a\nRUN <<A\nb")).message, /^D:2: the here-document <<A has no end/);
 });
 
-Deno.test("words end at blanks that are not quoted", () => {
+Deno.test("parseDockerfile: words end at blanks that are not quoted", () => {
   const cases: [string, string[]][] = [
     ["a b\tc", ["a", "b", "c"]],
     ['a="b c" d', ['a="b c"', "d"]],
@@ -75,7 +75,7 @@ Deno.test("words end at blanks that are not quoted", () => {
   for (const [text, words] of cases) assert.deepEqual(splitWords(text), words, text);
 });
 
-Deno.test("variables are replaced as docker does", () => {
+Deno.test("parseDockerfile: variables are replaced as docker does", () => {
   const values: Values = { X: "x", EMPTY: "", PATH: "/bin:$Y" };
   const lookup = (name: string): string | undefined => values[name];
   const cases: [string, string][] = [
@@ -114,7 +114,7 @@ Deno.test("variables are replaced as docker does", () => {
   assert.equal(expandText('it\'s "$X" \\$X \\n ${NO:-d}', lookup), 'it\'s "x" $X \\n d');
 });
 
-Deno.test("what a Dockerfile must not say is refused with its line, and what is not done by name", () => {
+Deno.test("parseDockerfile: what a Dockerfile must not say is refused with its line, and what is not done by name", () => {
   const cases: [string, RegExp, string?][] = [
     ["", /^D:1: no FROM instruction/],
     ["RUN a", /^D:1: RUN stands before the first FROM/],
@@ -158,7 +158,7 @@ function evaluated(text: string, { base = {}, buildArgs = {} }: { base?: Setting
   return evaluate(stage, base, {}, globals, given(buildArgs), dockerfile.escape);
 }
 
-Deno.test("settings come to what docker makes of them", () => {
+Deno.test("parseDockerfile: settings come to what docker makes of them", () => {
   const cases: [string, Settings, Settings?][] = [
     ["ENV A=1 B=$A\nENV B=$A", { Env: ["A=1", "B=1"] }],
     ["ENV A=2 C=$A", { Env: ["A=2", "P=x", "C=1"] }, { Env: ["A=1", "P=x"] }],
@@ -213,7 +213,7 @@ Deno.test("arguments come from the command, their defaults, what stands before F
   assert.deepEqual([arg?.createdBy, run?.createdBy], ["ARG X=1", "RUN |1 X=1 /bin/sh -c $X"]);
 });
 
-Deno.test("only the stages that are needed are planned, and unknown ones refused", async () => {
+Deno.test("parseDockerfile: only the stages that are needed are planned, and unknown ones refused", async () => {
   const empty: Base = { config: {}, layers: () => Promise.resolve([]) };
   const text =
     "FROM a AS one\nENV X=1\nFROM b AS two\nFROM one AS three\nCOPY --from=img /x /y\nFROM scratch\nCOPY --from=2 / /";
@@ -233,7 +233,7 @@ Deno.test("only the stages that are needed are planned, and unknown ones refused
   await assert.rejects(planBuild(parsed, { buildArgs: {} }, () => Promise.resolve(triggers)), /D:1: a has ONBUILD/);
 });
 
-Deno.test("patterns are those of Go's filepath.Match", () => {
+Deno.test("parseDockerfile: patterns are those of Go's filepath.Match", () => {
   const cases: [string, string, boolean][] = [
     ["*.txt", "a.txt", true],
     ["*.txt", ".txt", true],
@@ -286,7 +286,7 @@ Deno.test(".dockerignore is read by docker's rules", () => {
   assert.throws(() => readIgnored("a[b"), PatternError);
 });
 
-Deno.test("whatever stands in a Dockerfile, it is read or refused", () => {
+Deno.test("parseDockerfile: whatever stands in a Dockerfile, it is read or refused", () => {
   let state = 20240607;
   const random = (below: number): number => {
     state = (Math.imul(state, 1103515245) + 12345) >>> 0;

@@ -81,7 +81,7 @@ for file in "freezer.state", "cgroup.freeze": write("/mnt/${victim}/" + file, "1
   });
 }
 
-Deno.test("the groups that a container makes in any hierarchy go with it", async () => {
+Deno.test("run --pids-limit and --memory: the groups that a container makes in any hierarchy go with it", async () => {
   await using world = makeWorld();
   const before = lookAtMachine(), name = `made-by-${Deno.pid}`;
   const said = await say(world, attack(WRITABLE, `os.makedirs("/mnt/${name}/deep"); print("made")`));
@@ -166,7 +166,7 @@ Deno.test("every process of a container is in its own group of each hierarchy: r
   assertUnchanged(before);
 });
 
-Deno.test("the groups of a container go when its command line is killed, with the next command", async () => {
+Deno.test("run --pids-limit and --memory: the groups of a container go when its command line is killed, with the next command", async () => {
   await using world = makeWorld();
   const before = lookAtMachine();
   const child = world.start(["run", "--rm", "--network", "none", "busybox", "sh", "-c", "echo ready; sleep 100"]);

@@ -75,7 +75,7 @@ for (const { by, hide } of KINDS) {
     assert.equal(Deno.readTextFileSync(`${world.home}/disk`).slice(0, SECRET.length), SECRET);
   });
 
-  Deno.test(`the devices that every container has work, with and without a terminal of its own (${by})`, async () => {
+  Deno.test(`run --device: the devices that every container has work, with and without a terminal of its own (${by})`, async () => {
     await using world = makeWorld();
     const script =
       "for i in null zero full random urandom; do head -c 1 /dev/$i; done | wc -c; echo x >/dev/null && echo ok";
@@ -113,7 +113,7 @@ for (const { by, hide } of KINDS) {
     assert.equal((await said("a *:* rwm")).code, 0);
   });
 
-  Deno.test(`a privileged container uses any device that it makes (${by})`, async () => {
+  Deno.test(`run --device: a privileged container uses any device that it makes (${by})`, async () => {
     await using world = makeWorld();
     await using disk = await makeDisk(world);
     const script = `mknod /d b 7 ${disk.minor} && ${READ} /d`;
@@ -226,7 +226,7 @@ function allows(instructions: Uint8Array, kind: "b" | "c", major: number, minor:
   return assert.fail("it has no end");
 }
 
-Deno.test("the program that decides about devices allows what its rules allow, and nothing else", () => {
+Deno.test("run --device: the program that decides about devices allows what its rules allow, and nothing else", () => {
   const usual = deviceFilter(USUAL_DEVICES);
   for (
     const [kind, major, minor, access, expected] of [

@@ -8,7 +8,7 @@ function where(host: CgroupHost): Record<string, string> {
   return Object.fromEntries(host.controllers.entries().map(([name, h]) => [name, `${h.version} ${h.mount} ${h.own}`]));
 }
 
-Deno.test("each controller is found where it really lives", () => {
+Deno.test("cgroup host: each controller is found where it really lives", () => {
   const cases: [string, Files, string, Record<string, string>][] = [
     ["hybrid", HYBRID, "hybrid", {
       cpu: `1 ${CG}/cpu /`,
@@ -65,7 +65,7 @@ Deno.test("detection tells swap accounting, the host's cpuset, what v2 hands dow
   ]);
 });
 
-Deno.test("only mounts that a path reaches count, and the last on a path wins", () => {
+Deno.test("cgroup host: only mounts that a path reaches count, and the last on a path wins", () => {
   const line = (id: number, parent: number, point: string): string =>
     `${id} ${parent} 0:1 / ${point} rw - cgroup2 x rw`;
   const cases: [string, string[], number[]][] = [
@@ -89,7 +89,7 @@ Deno.test("only mounts that a path reaches count, and the last on a path wins", 
   }
 });
 
-Deno.test("an escaped mount point is read as the path it is, and a remount replaces what is below", () => {
+Deno.test("cgroup host: an escaped mount point is read as the path it is, and a remount replaces what is below", () => {
   const host = detect({
     "/proc/self/mountinfo": `1 0 8:1 / / rw - ext4 /dev/sda1 rw
 2 1 0:2 / /sys/fs/cgroup rw - cgroup2 old rw
@@ -102,7 +102,7 @@ Deno.test("an escaped mount point is read as the path it is, and a remount repla
   assert.equal(host.controllers.get("pids")?.mount, "/my groups\\\tx");
 });
 
-Deno.test("of several mounts of a hierarchy the writable one that holds us is used", () => {
+Deno.test("cgroup host: of several mounts of a hierarchy the writable one that holds us is used", () => {
   const host = detect({
     "/proc/self/mountinfo": `1 0 8:1 / / rw - ext4 /dev/sda1 rw
 2 1 0:2 / /ro ro - cgroup cgroup rw,memory
@@ -125,7 +125,7 @@ Deno.test("a group that is out of reach counts as the top of its mount", () => {
   }
 });
 
-Deno.test("mountinfo that was escaped reads back, and garbage never throws", () => {
+Deno.test("cgroup host: mountinfo that was escaped reads back, and garbage never throws", () => {
   const random = randomFrom(1), next = (below: number): number => Math.floor(random() * below);
   const alphabet = ["a", "/", " ", "\\", "\t", "\n", "-", "é", ",", ":", "0", "#"];
   const escape = (text: string): string =>

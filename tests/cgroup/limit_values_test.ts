@@ -3,7 +3,7 @@ import { type Limits, parseCpuList, sharesToWeight, validateLimits, weightToShar
 import { InputError } from "../../lib/errors.ts";
 import { MiB, throws } from "../helpers/cgroup_hosts.ts";
 
-Deno.test("limits that make no sense are refused by name", () => {
+Deno.test("validateLimits: limits that make no sense are refused by name", () => {
   const bad: [Limits, string][] = [
     [{ cpuShares: 1 }, "--cpu-shares 1:"],
     [{ cpuShares: 262_145 }, "--cpu-shares"],
@@ -42,7 +42,7 @@ Deno.test("limits that make no sense are refused by name", () => {
   assert.deepEqual(parseCpuList("0-2,7,4-4"), [0, 1, 2, 7, 4]);
 });
 
-Deno.test("shares and weights map as in the kernel", () => {
+Deno.test("validateLimits: shares and weights map as in the kernel", () => {
   for (const [shares, weight] of [[1024, 100], [2, 1], [512, 50], [2048, 200], [102_400, 10_000], [262_144, 10_000]]) {
     assert.equal(sharesToWeight(shares ?? 0), weight);
   }

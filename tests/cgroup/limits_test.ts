@@ -117,7 +117,7 @@ Deno.test("every limit is in the files of the container's groups while it runs, 
   assertUnchanged(before);
 });
 
-Deno.test("the limit on memory and swap together is in force, or refused if the kernel does not count swap", async () => {
+Deno.test("run with limits: the limit on memory and swap together is in force, or refused if the kernel does not count swap", async () => {
   await using world = makeWorld();
   for (const [limits, ...expected] of SWAP) {
     if (!has("memory")) assert.equal((await refusal(world, { limits })).code, "controller-missing");
@@ -126,7 +126,7 @@ Deno.test("the limit on memory and swap together is in force, or refused if the 
   }
 });
 
-Deno.test("all limits together hold for the command and the processes that it starts", async () => {
+Deno.test("run with limits: all limits together hold for the command and the processes that it starts", async () => {
   await using world = makeWorld();
   const limits = { cpuShares: 512, cpus: 0.5, memory: 64 * MiB, pids: 50, ...pinned() };
   const options = { ...world.folders, limits, init: true, stdout: "piped" } as const;
@@ -174,7 +174,7 @@ Deno.test({
   },
 });
 
-Deno.test("the command line ends a memory hog at its limit with 137 and says why", async () => {
+Deno.test("run with limits: the command line ends a memory hog at its limit with 137 and says why", async () => {
   await using world = makeWorld();
   const { code, stderr } = await world.cli(["--memory", "32m", "--name", "hog", "busybox", ...HOG]);
   assert.equal(code, 137);
@@ -191,7 +191,7 @@ Deno.test("the library reports a memory hog killed at its limit as oomKilled", a
   assertUnchanged(before);
 });
 
-Deno.test("a hog that is not the first process is reported although the command ends well", async () => {
+Deno.test("run with limits: a hog that is not the first process is reported although the command ends well", async () => {
   await using world = makeWorld();
   const command = ["sh", "-c", `${HOG.join(" ")}; echo then $?`];
   const { code, stdout, oomKilled } = await output("busybox", command, {
@@ -212,7 +212,7 @@ Deno.test("a hog within its limit and a container killed by a signal are no out-
   assert.deepEqual([status.code, status.oomKilled], [137, false]);
 });
 
-Deno.test("a loop that forks is stopped by the limit on processes", async () => {
+Deno.test("run with limits: a loop that forks is stopped by the limit on processes", async () => {
   await using world = makeWorld();
   const loop = "i=0; while [ $i -lt 60 ]; do sleep 1000 & i=$((i+1)); echo $i; done";
   const { code, stdout, stderr } = await world.cli(["--rm", "--pids-limit", "10", "busybox", "sh", "-c", loop]);
@@ -229,7 +229,7 @@ const REFUSED = [
   ["--pids-limit", "-2", /-1 for unlimited/],
 ] as const;
 
-Deno.test("the command line refuses senseless limits by name, before anything is made", async () => {
+Deno.test("run with limits: the command line refuses senseless limits by name, before anything is made", async () => {
   await using world = makeWorld();
   const before = lookAtMachine();
   await Promise.all(REFUSED.map(async ([option, value, reason]) => {
@@ -242,7 +242,7 @@ Deno.test("the command line refuses senseless limits by name, before anything is
   assertUnchanged(before);
 });
 
-Deno.test("limits out of range, malformed, or at odds with each other or the machine are refused before anything is made", async () => {
+Deno.test("run with limits: limits out of range, malformed, or at odds with each other or the machine are refused before anything is made", async () => {
   await using world = makeWorld();
   const table: [Limits, RegExp][] = [
     [{ memory: 64 * MiB, memorySwap: 32 * MiB }, /^bad-limit$/],
@@ -274,7 +274,7 @@ async function spoilt(world: World, spoil: string, words: string[]): Promise<{ c
   return { code, stderr: new TextDecoder().decode(stderr) };
 }
 
-Deno.test("a limit on a host without control groups is an error, not a silence", async () => {
+Deno.test("run with limits: a limit on a host without control groups is an error, not a silence", async () => {
   await using world = makeWorld();
   const hide = "mount -t tmpfs none /sys/fs/cgroup";
   for (const words of [["--pids-limit", "9"], ["--memory", "32m"]]) {
@@ -288,7 +288,7 @@ Deno.test("a limit on a host without control groups is an error, not a silence",
 });
 
 Deno.test({
-  name: "a limit whose own controller is nowhere is an error while the others work",
+  name: "run with limits: a limit whose own controller is nowhere is an error while the others work",
   ignore: skipHere("the controller pids is not of v1", host.controllers.get("pids")?.version !== 1),
   fn: async () => {
     await using world = makeWorld();
@@ -314,7 +314,7 @@ Deno.test("a limit where control groups are read-only is an error", async () => 
   assert.match(stderr, /cannot apply --memory: .* is mounted read-only/);
 });
 
-Deno.test("a container's group goes below the parent that the user names, and only if that exists", async () => {
+Deno.test("run with limits: a container's group goes below the parent that the user names, and only if that exists", async () => {
   await using world = makeWorld();
   const mount = host.controllers.get("memory")?.mount;
   const parent = `sauropod-parent-${Deno.pid}`;

@@ -51,7 +51,7 @@ function brief({ groups }: CgroupPlan): string[][] {
   return groups.filter(({ limited }) => limited || alone).map(briefGroup).sort();
 }
 
-Deno.test("limits become groups and writes in the order that each kernel interface accepts", () => {
+Deno.test("planCgroups: limits become groups and writes in the order that each kernel interface accepts", () => {
   const all: Limits = {
     pids: 100,
     memoryReservation: 32 * MiB,
@@ -136,7 +136,7 @@ Deno.test("limits become groups and writes in the order that each kernel interfa
   }
 });
 
-Deno.test("there is a group in every hierarchy that can be written to, and where it holds limits one below it", () => {
+Deno.test("planCgroups: there is a group in every hierarchy that can be written to, and where it holds limits one below it", () => {
   const groups = (files: Files, options: PlanOptions = {}): string[] =>
     planCgroups(detect(files), "c1", {}, options).groups.map(({ path, inner }) =>
       `${path.slice(CG.length)}${inner ? " with inner" : ""}`
@@ -158,7 +158,7 @@ Deno.test("there is a group in every hierarchy that can be written to, and where
   assert.deepEqual(parent.filter((path) => path.includes("/a/")), ["/cpu/a/c1"]);
 });
 
-Deno.test("a group of devices says what may be used, and counts of memory are where the kernel writes them", () => {
+Deno.test("planCgroups: a group of devices says what may be used, and counts of memory are where the kernel writes them", () => {
   const plan = planCgroups(detect(HYBRID), "c1", { memory: 64 * MiB }, {
     devices: [{ kind: "c", major: 1, access: "r" }],
   });
@@ -190,7 +190,7 @@ Deno.test("a hybrid host splits a plan over both versions, and a co-mounted cpus
   assert.deepEqual(brief(planCgroups(host, "c1", {})), []);
 });
 
-Deno.test("a limit that this host cannot set is refused by name", () => {
+Deno.test("planCgroups: a limit that this host cannot set is refused by name", () => {
   const V2_READ_ONLY: Files = {
     ...V2,
     "/proc/self/mountinfo": (V2["/proc/self/mountinfo"] ?? "").replaceAll(" rw", " ro"),
@@ -228,7 +228,7 @@ Deno.test("a limit that this host cannot set is refused by name", () => {
   assert.ok(!hierarchies.includes("cpuset"), "nobody could be moved into its group");
 });
 
-Deno.test("a group's name cannot leave its parent", () => {
+Deno.test("planCgroups: a group's name cannot leave its parent", () => {
   const host = detect(V2);
   for (const name of ["", ".", "..", "a/b", "/a", "a\nb", "a\0"]) {
     throws(() => planCgroups(host, name, {}), InputError, "bad-cgroup-name");

@@ -15,7 +15,7 @@ Deno.test("OOM kills are counted in both versions' files; none if the file is go
   });
 });
 
-Deno.test("groups are removed with those below them, and missing ones are fine", () => {
+Deno.test("removeGroups: groups are removed with those below them, and missing ones are fine", () => {
   withTree({ "/keep/file": "" }, (root) => {
     Deno.mkdirSync(`${root}/a/b/c`, { recursive: true });
     Deno.mkdirSync(`${root}/a/d`);
@@ -25,7 +25,7 @@ Deno.test("groups are removed with those below them, and missing ones are fine",
   });
 });
 
-Deno.test("a group that stays busy is named with its processes, and the others are removed", () => {
+Deno.test("removeGroups: a group that stays busy is named with its processes, and the others are removed", () => {
   withTree({ "/busy/sub/cgroup.procs": "41\n0\n42\n" }, (root) => {
     Deno.mkdirSync(`${root}/free`);
     assert.throws(() => removeGroups([`${root}/busy`, `${root}/free`], { timeoutMs: 10 }), (error) => {
@@ -38,7 +38,7 @@ Deno.test("a group that stays busy is named with its processes, and the others a
   });
 });
 
-Deno.test("a group with this process or process 1 in it is never killed", () => {
+Deno.test("removeGroups: a group with this process or process 1 in it is never killed", () => {
   for (const pid of [1, Deno.pid]) {
     withTree({ "/g/sub/cgroup.procs": `${pid}\n`, "/g/cgroup.kill": "" }, (root) => {
       throws(() => killGroup(`${root}/g`), CgroupError, "group-not-ours", `process ${pid}`);

@@ -45,7 +45,7 @@ async function makeBusyWorld(): Promise<World> {
   };
 }
 
-Deno.test("completion proposes what can stand where the word is typed, and nothing else", async () => {
+Deno.test("completions: completion proposes what can stand where the word is typed, and nothing else", async () => {
   await using world = await makeBusyWorld();
   const first = proposed(world, [""]);
   for (const word of [...COMMANDS, "host", "busybox", "tool:3.20"]) assert(first.includes(word), word);
@@ -124,7 +124,7 @@ Deno.test("completion proposes what can stand where the word is typed, and nothi
   for (const [typed, expected] of table) assert.deepEqual(proposed(world, typed.split(" ")), expected, typed);
 });
 
-Deno.test("__complete prints a word and its meaning on each line, and whether files can stand there", async () => {
+Deno.test("completions: __complete prints a word and its meaning on each line, and whether files can stand there", async () => {
   await using world = makeWorld();
   const said = "explain\tPrint every system call that run would make, and why\n";
   assert.deepEqual(await world.cli(["__complete", "expl"]), { code: 0, stdout: said, stderr: "" });

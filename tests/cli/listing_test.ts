@@ -6,7 +6,7 @@ import { makeWorld, type World } from "../helpers/world.ts";
 
 // Labels, and what ps and inspect tell
 
-Deno.test("labels are words with a name", () => {
+Deno.test("ps and images: labels are words with a name", () => {
   assert.deepEqual(parseLabels(["tier=web", "a.b/c=x=y", "empty", "tier=db"]), {
     tier: "db",
     "a.b/c": "x=y",
@@ -42,19 +42,19 @@ for (
     ["{{json .}}", JSON.stringify(THING)],
   ] as const
 ) {
-  Deno.test(`the format ${JSON.stringify(format)} writes ${JSON.stringify(text)}`, () => {
+  Deno.test(`ps and images: the format ${JSON.stringify(format)} writes ${JSON.stringify(text)}`, () => {
     assert.equal(parseTemplate(format, look, "")(THING), text);
   });
 }
 
-Deno.test("a format with anything else is refused, and so is one that asks for what is not there", () => {
+Deno.test("ps and images: a format with anything else is refused, and so is one that asks for what is not there", () => {
   for (const bad of ["{{range .Ports}}", "{{Name}}", "{{}}", "{{.Name | upper}}", "{{if .Name}}x{{end}}"]) {
     assert.throws(() => parseTemplate(bad, look, ""), { code: "bad-format" }, bad);
   }
   assert.throws(() => parseTemplate("{{.Other}}", look, "Name")(THING), { code: "bad-format", message: /\.Other/ });
 });
 
-Deno.test("filters of one key are alternatives, unless all of them must hold", () => {
+Deno.test("ps and images: filters of one key are alternatives, unless all of them must hold", () => {
   const filters = {
     size: (thing: number[], value: string) => thing.length === Number(value),
     has: { test: (thing: number[], value: string) => thing.includes(Number(value)), every: true },

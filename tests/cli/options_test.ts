@@ -68,12 +68,12 @@ for (
     "kernel.sem\n",
   ]
 ) {
-  Deno.test(`the setting ${JSON.stringify(name)}, which is the whole machine's or none, is refused`, () => {
+  Deno.test(`run: the setting ${JSON.stringify(name)}, which is the whole machine's or none, is refused`, () => {
     assert.throws(() => kernelSettings({ network: "none", sysctls: { [name]: "1" } }), { code: "bad-sysctl" });
   });
 }
 
-Deno.test("settings of a network that is not the container's own are refused", () => {
+Deno.test("run: settings of a network that is not the container's own are refused", () => {
   const sysctls = { "net.core.somaxconn": "77" };
   for (const network of ["host", "container:web"]) {
     assert.throws(() => kernelSettings({ network, sysctls }), { code: "bad-sysctl" }, network);
@@ -93,7 +93,7 @@ Deno.test("a quota of CPU time is CPUs, and not said twice", () => {
   }
 });
 
-Deno.test("lifting a restriction that is not there is no error", async () => {
+Deno.test("run: lifting a restriction that is not there is no error", async () => {
   await using world = makeWorld();
   const lifted = ["seccomp=unconfined", "apparmor=unconfined", "label=disable", "no-new-privileges"];
   const words = lifted.flatMap((option) => ["--security-opt", option]);
@@ -132,7 +132,7 @@ Deno.test("groups, settings and mounts are there for the command and for those o
   }
 });
 
-Deno.test("a group that the image does not know and a setting that the kernel does not know are errors", async () => {
+Deno.test("run: a group that the image does not know and a setting that the kernel does not know are errors", async () => {
   await using world = makeWorld();
   const run = (...words: string[]) => world.cli(["run", "--rm", "--network", "none", ...words, "busybox", "true"]);
   const group = await run("--group-add", "nobodies");
@@ -156,7 +156,7 @@ Deno.test("stop waits as long as the container was made with", async () => {
   assert.equal((await world.cli(["inspect", "-f", "{{.ended.code}}", "deaf"])).stdout, "137\n");
 });
 
-Deno.test("the file for the id gets it, is never replaced, and goes if nothing was made", async () => {
+Deno.test("run: the file for the id gets it, is never replaced, and goes if nothing was made", async () => {
   await using world = makeWorld();
   const file = `${world.home}/id`, words = ["--cidfile", file, "--network", "none"];
   const { stdout } = await world.cli(["create", ...words, "busybox", "true"]);

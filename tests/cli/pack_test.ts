@@ -70,7 +70,7 @@ const MODULES = [
 ] as const;
 
 for (const [what, source] of MODULES) {
-  Deno.test(`a module whose functions are compiled at once does the same: ${what}`, async () => {
+  Deno.test(`pack: a module whose functions are compiled at once does the same: ${what}`, async () => {
     assert("result" in await exportsOf(source));
   });
 }

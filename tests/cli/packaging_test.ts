@@ -110,7 +110,7 @@ Deno.test("the packed command line is whole: it needs nothing but its own files,
   assert.match(unknown.text, /^sauropod: .*nosuch/);
 });
 
-Deno.test("the installed command is a link, and keeps what Deno compiles in a folder of its own", async () => {
+Deno.test("pack: the installed command is a link, and keeps what Deno compiles in a folder of its own", async () => {
   await using world = makeWorld();
   const folder = `${world.home}/it's here`, link = `${world.home}/sauropod`;
   await pack(folder);
@@ -139,7 +139,7 @@ function* sources(folder: string): Generator<string> {
   }
 }
 
-Deno.test("the product never takes its executable for Deno", () => {
+Deno.test("pack: the product never takes its executable for Deno", () => {
   for (
     const file of ["cli.ts", "mod.ts", ...sources("cli"), ...sources("lib"), ...sources("ffi")].filter((path) =>
       !path.endsWith("build.ts") && !path.startsWith("cli/pack/")
@@ -152,7 +152,7 @@ Deno.test("the product never takes its executable for Deno", () => {
   }
 });
 
-Deno.test("what is loaded when it is needed is what preload loads, and none of it is read before", async () => {
+Deno.test("pack: what is loaded when it is needed is what preload loads, and none of it is read before", async () => {
   const specifiers = (file: string, pattern: RegExp): string[] =>
     [...Deno.readTextFileSync(`${PROJECT}/${file}`).matchAll(pattern)].map(([, name]) => name ?? "").sort();
   const loaded = specifiers("lib/lazy.ts", /=>\s+load\("(.*)"\)/g);
@@ -164,7 +164,7 @@ Deno.test("what is loaded when it is needed is what preload loads, and none of i
   assert.equal(text, "loaded\n");
 });
 
-Deno.test("folders come from flags, then SAUROPOD_HOME, then a checkout, then the system", async () => {
+Deno.test("pack: folders come from flags, then SAUROPOD_HOME, then a checkout, then the system", async () => {
   await using world = makeWorld();
   const place = `${world.home}/place`;
   for (const name of ["images", "containers"]) await Deno.mkdir(`${place}/${name}`, { recursive: true });

@@ -18,7 +18,7 @@ async function archiveIn(box: string, ...items: (Item | Bytes)[]): Promise<strin
   return path;
 }
 
-Deno.test("an archive is unpacked once, and again when it changes", () =>
+Deno.test("unpackOnce: an archive is unpacked once, and again when it changes", () =>
   inBox(async (box) => {
     const store = `${box}/store`, path = await archiveIn(box, file("a", "1"));
     assert.equal(findUnpacked(path, store), undefined);
@@ -37,7 +37,7 @@ Deno.test("an archive is unpacked once, and again when it changes", () =>
     assert.deepEqual(staleArchives(`${box}/none`, []), []);
   }));
 
-Deno.test("what cannot be unpacked leaves nothing and names the archive", () =>
+Deno.test("unpackOnce: what cannot be unpacked leaves nothing and names the archive", () =>
   inBox(async (box) => {
     const store = `${box}/store`;
     const rows: [Bytes, string][] = [
@@ -65,13 +65,13 @@ Deno.test("what cannot be unpacked leaves nothing and names the archive", () =>
     await assert.rejects(unpackOnce(`${box}/none.tar`, store), { code: "image-not-found" });
   }));
 
-Deno.test("a root file system that happens to have a manifest.json is one", () =>
+Deno.test("unpackOnce: a root file system that happens to have a manifest.json is one", () =>
   inBox(async (box) => {
     const path = await archiveIn(box, file("manifest.json", '["a"]'), folder("oci-layout"));
     await unpackOnce(path, `${box}/store`);
   }));
 
-Deno.test("four processes that want an archive at once unpack it once", () =>
+Deno.test("unpackOnce: four processes that want an archive at once unpack it once", () =>
   inBox(async (box) => {
     const items = Array.from({ length: 2000 }, (_, i) => file(`d${i % 10}/f${i}`, `${i}`.repeat(50)));
     const path = await archiveIn(box, ...items), store = `${box}/store`;
@@ -91,7 +91,7 @@ Deno.test("four processes that want an archive at once unpack it once", () =>
     assert.equal([...Deno.readDirSync(store)].length, 1);
   }));
 
-Deno.test("what a killed unpacking left is removed by the next one", () =>
+Deno.test("unpackOnce: what a killed unpacking left is removed by the next one", () =>
   inBox(async (box) => {
     const path = await archiveIn(box, file("a")), store = `${box}/store`;
     const module = new URL("../../lib/image/archive.ts", import.meta.url).href;

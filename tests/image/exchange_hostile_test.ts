@@ -199,7 +199,7 @@ const HOSTILE: readonly (readonly [string, () => Bytes, string, RegExp?])[] = [
   ],
 ];
 
-Deno.test("hostile and broken archives are refused by name, and the store has no new name then", async (t) => {
+Deno.test("images load: hostile and broken archives are refused by name, and the store has no new name then", async (t) => {
   await using world = makeWorld();
   const { images } = world.folders;
   for (const [what, make, code, message = /./] of HOSTILE) {
@@ -224,7 +224,7 @@ Deno.test("hostile and broken archives are refused by name, and the store has no
   });
 });
 
-Deno.test("hostile layouts in folders: links lead nowhere else, pipes are not waited for", async () => {
+Deno.test("images load: hostile layouts in folders: links lead nowhere else, pipes are not waited for", async () => {
   await using world = makeWorld();
   const { images } = world.folders;
   const folder = writeFolder(layoutFiles(), `${world.home}/l`);
@@ -272,7 +272,7 @@ Deno.test("a load that is killed leaves no name, and the next one takes its rest
   assert.equal((await loadImages(images, ReadableStream.from([bytes])))[0]?.name, "docker.io/a/b:1");
 });
 
-Deno.test("a large image is loaded and saved in little memory", async () => {
+Deno.test("images load: a large image is loaded and saved in little memory", async () => {
   await using world = makeWorld();
   const { images } = world.folders, folder = `${world.home}/big`;
   Deno.mkdirSync(folder);

@@ -41,7 +41,7 @@ import {
   ZSTD,
 } from "../helpers/image_files.ts";
 
-Deno.test("a root file system is imported from a folder, an archive in any compression and a stream", async () => {
+Deno.test("images import: a root file system is imported from a folder, an archive in any compression and a stream", async () => {
   await using world = makeWorld();
   const { images } = world.folders, folder = world.image;
   const plain = own(await output("tar", ["-C", folder, "-cf", "-", "."]));
@@ -135,7 +135,7 @@ Deno.test("several images, several names of one, and images without a name are l
   assert.equal(nameless?.name, nameless?.descriptor.digest);
 });
 
-Deno.test("of an index the image for this machine is taken; attestations and Docker's second list are passed over", async () => {
+Deno.test("images import: of an index the image for this machine is taken; attestations and Docker's second list are passed over", async () => {
   await using world = makeWorld();
   const { images } = world.folders;
   const files = layoutFiles(), other = layoutFiles({ config: configOf(LAYERS, { architecture: "s390x" }) });
@@ -160,7 +160,7 @@ Deno.test("of an index the image for this machine is taken; attestations and Doc
   ]);
 });
 
-Deno.test("an archive may be in any order, with links between layers as Docker's old ones have", async () => {
+Deno.test("images import: an archive may be in any order, with links between layers as Docker's old ones have", async () => {
   await using world = makeWorld();
   const { images } = world.folders;
   const [first = new Uint8Array()] = PLAIN_LAYERS;
@@ -205,7 +205,7 @@ Deno.test("the same images are saved as the same bytes, whole or not at all", as
   assert.deepEqual([...Deno.readDirSync(world.home)].filter(({ name }) => name.startsWith("2")), []);
 });
 
-Deno.test("a container's changes become a layer upon its image's, or upon the folder it was made of", async () => {
+Deno.test("images import: a container's changes become a layer upon its image's, or upon the folder it was made of", async () => {
   await using world = makeWorld();
   const { images } = world.folders;
   await loadImages(images, write(world, "in", archive(layoutFiles())));

@@ -12,7 +12,7 @@ import { archive, configOf, documents, layoutFiles, names, partials, write } fro
 
 const skopeo = (from: string, to: string): Promise<string> => host("skopeo", "copy", "--insecure-policy", from, to);
 
-Deno.test("an image keeps names, settings and layers on its way through skopeo and back, in all formats", async () => {
+Deno.test("images save: an image keeps names, settings and layers on its way through skopeo and back, in all formats", async () => {
   await using world = makeWorld();
   const { images } = world.folders;
   const [first] = await loadImages(images, write(world, "in", archive(layoutFiles())));
@@ -43,7 +43,7 @@ Deno.test("an image keeps names, settings and layers on its way through skopeo a
   assert.deepEqual(partials(images), []);
 });
 
-Deno.test("podman loads what is saved and saves what is loaded, names kept", async () => {
+Deno.test("images save: podman loads what is saved and saves what is loaded, names kept", async () => {
   await using world = makeWorld();
   const { images } = world.folders;
   // Podman leaves locks and state in these folders of the machine's.
@@ -68,7 +68,7 @@ Deno.test("podman loads what is saved and saves what is loaded, names kept", asy
   }
 });
 
-Deno.test("what umoci makes is loaded, and its tree is that of umoci unpack", async () => {
+Deno.test("images save: what umoci makes is loaded, and its tree is that of umoci unpack", async () => {
   await using world = makeWorld();
   const { images } = world.folders, layout = `${world.home}/u`;
   await host("umoci", "init", "--layout", layout);

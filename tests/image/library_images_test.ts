@@ -18,7 +18,7 @@ import { makeWorld } from "../helpers/world.ts";
 
 const network = "none";
 
-Deno.test("a script makes an image, pushes it, pulls it again and runs it", async () => {
+Deno.test("images: a script makes an image, pushes it, pulls it again and runs it", async () => {
   await using world = makeWorld();
   await using registry = await startRegistry();
   const { folders } = world, name = `${registry.host}/team/app:1`;
@@ -39,7 +39,7 @@ Deno.test("a script makes an image, pushes it, pulls it again and runs it", asyn
   assert.equal(text((await output(name, [], { ...folders, network })).stdout), "it works\n");
 });
 
-Deno.test("a script commits a container, and sends its image to another folder through a stream", async () => {
+Deno.test("images: a script commits a container, and sends its image to another folder through a stream", async () => {
   await using world = makeWorld();
   await using other = makeWorld();
   const { folders } = world;
@@ -65,7 +65,7 @@ Deno.test("a script commits a container, and sends its image to another folder t
   assert.equal(summary?.digest, digest);
 });
 
-Deno.test("what is wrong with an image is an error that a script can tell apart", async () => {
+Deno.test("images: what is wrong with an image is an error that a script can tell apart", async () => {
   await using world = makeWorld();
   const { folders } = world;
   await assert.rejects(pullImage("NO!", folders), { name: "InputError", code: "bad-reference" });

@@ -41,7 +41,7 @@ bad:x:none:app
 77:x:88:
 `;
 
-Deno.test("users are found by the rules of moby's GetExecUser", () =>
+Deno.test("lookupUser: users are found by the rules of moby's GetExecUser", () =>
   withLayers([{ "etc/passwd": PASSWD, "etc/group": GROUP }], (lower) => {
     const app = { uid: 1000, gid: 1001, groups: [10, 20], home: "/home/app", name: "app" };
     const root = { uid: 0, gid: 0, groups: [10], home: "/root", name: "root" };
@@ -72,7 +72,7 @@ Deno.test("users are found by the rules of moby's GetExecUser", () =>
     for (const [spec, expected] of rows) assert.deepEqual(lookupUser(lower, spec), expected, spec);
   }));
 
-Deno.test("users and groups that are unknown or out of range are refused by name", () =>
+Deno.test("lookupUser: users and groups that are unknown or out of range are refused by name", () =>
   withLayers([{ "etc/passwd": PASSWD, "etc/group": GROUP }], (lower) => {
     const rows: [string, string, RegExp][] = [
       ["nobody", "unknown-user", /"nobody": \/etc\/passwd/],
@@ -107,7 +107,7 @@ Deno.test("an image without /etc/passwd knows numbers only", () =>
     assert.throws(() => lookupUser(lower, "0:root"), { code: "unknown-group" });
   }));
 
-Deno.test("the uppermost folder that has a file counts, and a whiteout hides those below", () =>
+Deno.test("lookupUser: the uppermost folder that has a file counts, and a whiteout hides those below", () =>
   withLayers(
     [{ "etc/passwd": "upper:x:1:1::/:" }, { "etc/passwd": "lower:x:2:2::/:", "etc/group": "g:x:5:upper" }],
     async (lower) => {
@@ -118,7 +118,7 @@ Deno.test("the uppermost folder that has a file counts, and a whiteout hides tho
     },
   ));
 
-Deno.test("links in an image stay in it", () =>
+Deno.test("lookupUser: links in an image stay in it", () =>
   withLayers([{ "real": "inside" }], async ([root = ""]) => {
     await Deno.symlink("/real", `${root}/etc/absolute`);
     await Deno.symlink("../../../../../real", `${root}/etc/climbing`);
@@ -134,7 +134,7 @@ Deno.test("links in an image stay in it", () =>
     assert.equal(readImageFile([root], "etc/file"), "");
   }));
 
-Deno.test("what is no regular file or too large is refused and never opened", () =>
+Deno.test("lookupUser: what is no regular file or too large is refused and never opened", () =>
   withLayers([{}], async ([root = ""]) => {
     await output("mkfifo", [`${root}/etc/passwd`]);
     await Deno.mkdir(`${root}/etc/group`);
@@ -158,7 +158,7 @@ Deno.test("what is no regular file or too large is refused and never opened", ()
     assert.equal(readImageFile([root], "/etc/large", 2 ** 21)?.length, 2 ** 20 + 1);
   }));
 
-Deno.test("more groups than the kernel takes are refused", () =>
+Deno.test("lookupUser: more groups than the kernel takes are refused", () =>
   withLayers([{}], async ([root = ""]) => {
     await Deno.writeTextFile(`${root}/etc/passwd`, "u:x:1:1::/:");
     await Deno.writeTextFile(`${root}/etc/group`, Array.from({ length: 70_000 }, (_, i) => `::${i}:u`).join("\n"));

@@ -64,7 +64,7 @@ Deno.test("images load refuses an image that is called host, and images import t
   assert.deepEqual(names(images), ["docker.io/library/mine:latest"]);
 });
 
-Deno.test("names that only look like reserved ones can be given", () => {
+Deno.test("images tag: names that only look like reserved ones can be given", () => {
   for (const name of RESERVED) assert.throws(() => parseNewName(name), { code: "reserved-name" }, name);
   for (
     const name of ["my/host", "localhost/host", "localhost:5000/scratch", "hosts", "containers:1", "ghcr.io/a/host"]
@@ -73,7 +73,7 @@ Deno.test("names that only look like reserved ones can be given", () => {
   }
 });
 
-Deno.test("an index of five thousand platforms with escape sequences has a hint of one line, which a terminal can show", () => {
+Deno.test("images tag: an index of five thousand platforms with escape sequences has a hint of one line, which a terminal can show", () => {
   const digest = `sha256:${"0".repeat(64)}`, size = 1, mediaType = MEDIA.manifest;
   const platforms = Array.from(
     { length: 5000 },
@@ -96,14 +96,14 @@ Deno.test("an index of five thousand platforms with escape sequences has a hint 
   });
 });
 
-Deno.test("lists for people are short, and name nothing twice", () => {
+Deno.test("images tag: lists for people are short, and name nothing twice", () => {
   assert.equal(listed([]), "");
   assert.equal(listed(["a", "b", "a"]), "a, b");
   assert.equal(listed("abcdefghi"), "a, b, c, d, e, f, g, h, i");
   assert.equal(listed("abcdefghij"), "a, b, c, d, e, f, g, h and 2 more");
 });
 
-Deno.test("whatever is said to be a reference is read or refused, and what is read means the same when it is written", () => {
+Deno.test("images tag: whatever is said to be a reference is read or refused, and what is read means the same when it is written", () => {
   let state = 22, read = 0;
   const random = (below: number): number => {
     state = (Math.imul(state, 1103515245) + 12345) >>> 0;

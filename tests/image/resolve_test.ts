@@ -20,12 +20,12 @@ function put(path: string, text = "root:x:0:0"): void {
 
 const archive = tar({ name: "etc/os-release", body: "from an archive" });
 
-Deno.test("host is the host's own root", async () => {
+Deno.test("resolveImage: host is the host's own root", async () => {
   const expected = { name: "host", lower: ["/"], kind: "host" };
   assert.deepEqual(await resolveImage("host", "/none"), expected);
 });
 
-Deno.test("an image is a folder, a link to one, or an archive of any name that is allowed", () =>
+Deno.test("resolveImage: an image is a folder, a link to one, or an archive of any name that is allowed", () =>
   withImages(async (images) => {
     put(`${images}/plain/etc/passwd`);
     put(`${images}/team/app/etc/passwd`);
@@ -53,7 +53,7 @@ Deno.test("an image is a folder, a link to one, or an archive of any name that i
     }
   }));
 
-Deno.test("the folders of an image are absolute even if the image folder is not", () =>
+Deno.test("resolveImage: the folders of an image are absolute even if the image folder is not", () =>
   withImages(async (images) => {
     put(`${images}/plain/etc/passwd`);
     await Deno.writeFile(`${images}/packed.tar`, archive);
@@ -62,7 +62,7 @@ Deno.test("the folders of an image are absolute even if the image folder is not"
     assert.ok((await resolveImage("packed", up)).lower[0]?.startsWith(`${images}/.unpacked/packed@`));
   }));
 
-Deno.test("a folder wins over archives, and archives have an order", () =>
+Deno.test("resolveImage: a folder wins over archives, and archives have an order", () =>
   withImages(async (images) => {
     await Deno.writeFile(`${images}/a.tar`, tar({ name: "tar" }));
     await Deno.writeFile(`${images}/a.tar.gz`, await output("gzip", ["-c"], tar({ name: "gz" })));
@@ -73,7 +73,7 @@ Deno.test("a folder wins over archives, and archives have an order", () =>
     assert.deepEqual(listImages(images), [{ name: "a", kind: "folder", path: `${images}/a` }]);
   }));
 
-Deno.test("names that are no image names are refused before anything is looked at", async () => {
+Deno.test("resolveImage: names that are no image names are refused before anything is looked at", async () => {
   const names = ["", ".", "..", "/", "/etc", "a/", "a//b", "../a", "a/../b", "a/..", "a b", "a\0", "é", ".unpacked"];
   names.push("a/.hidden", "-v", "a\n", "a\\b", "$HOME", "*");
   for (const name of names) {
@@ -86,7 +86,7 @@ Deno.test("names that are no image names are refused before anything is looked a
   }
 });
 
-Deno.test("an image that is not there is reported with where it was looked for and what there is", () =>
+Deno.test("resolveImage: an image that is not there is reported with where it was looked for and what there is", () =>
   withImages(async (images) => {
     put(`${images}/alpine/etc/passwd`);
     put(`${images}/debian.tar.gz`);
@@ -107,7 +107,7 @@ Deno.test("an image that is not there is reported with where it was looked for a
     await assert.rejects(resolveImage("file/below", images), { code: "image-not-found" });
   }));
 
-Deno.test("an archive that is damaged is reported with its path", () =>
+Deno.test("resolveImage: an archive that is damaged is reported with its path", () =>
   withImages(async (images) => {
     const packed = await output("gzip", ["-c"], archive);
     await Deno.writeFile(`${images}/bad.tar.gz`, packed.slice(0, -4));
@@ -143,7 +143,7 @@ Deno.test("images are listed by name, those in groups too, the store not", () =>
     }
   }));
 
-Deno.test("an archive's name is that of its file without the ending", () => {
+Deno.test("resolveImage: an archive's name is that of its file without the ending", () => {
   const rows: [string, string | undefined][] = [
     ["/a/b.tar", "b"],
     ["b.c.tar.gz", "b.c"],

@@ -18,7 +18,7 @@ async function keptSignal({ folders }: World, image: string, stopSignal?: string
   return listContainers(folders.containers).at(-1)?.options.stopSignal;
 }
 
-Deno.test("signals are named in all of Docker's ways", () => {
+Deno.test("run: signals are named in all of Docker's ways", () => {
   const rows: readonly (readonly [string | number, number])[] = [
     ["SIGTERM", 15],
     ["term", 15],
@@ -35,7 +35,7 @@ Deno.test("signals are named in all of Docker's ways", () => {
   }
 });
 
-Deno.test("the signal that stops a container is the user's, else the image's", async () => {
+Deno.test("run: the signal that stops a container is the user's, else the image's", async () => {
   await using world = makeWorld();
   await importImage(world.image, "web", { ...world.folders, changes: { StopSignal: "SIGQUIT" } });
   await importImage(world.image, "bad", { ...world.folders, changes: { StopSignal: "SIGNONE" } });
@@ -73,7 +73,7 @@ Deno.test("entries of an image's environment without a name are left out, in run
   assert.deepEqual(more, { code: 0, stdout: "12\n1\n", stderr: "" });
 });
 
-Deno.test("a container has the labels of its image, under the user's", async () => {
+Deno.test("run: a container has the labels of its image, under the user's", async () => {
   await using world = makeWorld();
   const changes = { Labels: { vendor: "them", tier: "web" } };
   await importImage(world.image, "labelled", { ...world.folders, changes });

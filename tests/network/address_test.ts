@@ -53,7 +53,7 @@ Deno.test("addresses are read, and written as RFC 5952 wants them", () => {
   for (const [text, wanted] of Object.entries(cases)) assert.equal(formatAddress(address(text)), wanted, text);
 });
 
-Deno.test("what is no address is none", () => {
+Deno.test("parseAddress: what is no address is none", () => {
   const cases = [
     ..." |10|10.0.0|10.0.0.0.0|10.0.0.256|10.0.0.-1|10.0.0.+1|010.0.0.1|10.0.0.1 | 10.0.0.1|10.0.0.1\n|1e1.0.0.1".split(
       "|",
@@ -76,7 +76,7 @@ function asInUrl(text: string): string | undefined {
   return URL.parse(`http://[${text}]/`)?.hostname.slice(1, -1);
 }
 
-Deno.test("any address of 16 bytes is written as URLs write it, and read as it was written", () => {
+Deno.test("parseAddress: any address of 16 bytes is written as URLs write it, and read as it was written", () => {
   const random = randomFrom(5952);
   for (let i = 0; i < 20_000; i++) {
     const zeros = random();
@@ -95,7 +95,7 @@ Deno.test("any address of 16 bytes is written as URLs write it, and read as it w
   }
 });
 
-Deno.test("any text at all is an address if others think so too, and is then written as others write it", () => {
+Deno.test("parseAddress: any text at all is an address if others think so too, and is then written as others write it", () => {
   const random = randomFrom(4291);
   const pieces = [":", "::", ":", "0", "1", "ff", "abcd", ".", "1.2.3.4", "255", "00", "%", "/", " ", "12345", "G"];
   let addresses = 0;
@@ -118,7 +118,7 @@ Deno.test("any text at all is an address if others think so too, and is then wri
   assert.ok(addresses > 1000, `${addresses}`);
 });
 
-Deno.test("addresses with prefixes are read and written", () => {
+Deno.test("parseAddress: addresses with prefixes are read and written", () => {
   for (const text of ["10.10.10.1/24", "0.0.0.0/0", "1.2.3.4/32", "fd00::1/64", "::/0", "::1/128"]) {
     assert.equal(formatCidr(cidr(text)), text);
   }
@@ -130,7 +130,7 @@ Deno.test("addresses with prefixes are read and written", () => {
   for (const text of refused) assertRefused(() => cidr(text), "bad-address", JSON.stringify(text));
 });
 
-Deno.test("networks have a first address, a size, and others at a distance", () => {
+Deno.test("parseAddress: networks have a first address, a size, and others at a distance", () => {
   const cases: [text: string, network: string, size: bigint, last: string][] = [
     ["10.10.10.77/24", "10.10.10.0/24", 256n, "10.10.10.255"],
     ["172.31.255.1/12", "172.16.0.0/12", 1n << 20n, "172.31.255.255"],
@@ -158,7 +158,7 @@ Deno.test("networks have a first address, a size, and others at a distance", () 
   assert.equal(formatCidr(given), "10.1.2.3/8");
 });
 
-Deno.test("it is known what lies in a network, and which networks overlap", () => {
+Deno.test("parseAddress: it is known what lies in a network, and which networks overlap", () => {
   const inside: [network: string, address: string, wanted: boolean][] = [
     ["10.10.10.0/24", "10.10.10.0", true],
     ["10.10.10.0/24", "10.10.10.255", true],
@@ -199,7 +199,7 @@ Deno.test("it is known what lies in a network, and which networks overlap", () =
   assert.ok(!sameAddress(address("10.0.0.1"), address("10.0.0.2")));
 });
 
-Deno.test("two networks overlap if, and only if, one holds the other's first address", () => {
+Deno.test("parseAddress: two networks overlap if, and only if, one holds the other's first address", () => {
   const random = randomFrom(1918);
   for (let i = 0; i < 5000; i++) {
     const any = (): Cidr => {

@@ -76,7 +76,7 @@ async function check(questions: readonly (readonly [from: Peer, address: string,
   assert.deepEqual(seen, PROTOCOLS.flatMap(() => questions.map(([, , answer]) => answer)));
 }
 
-Deno.test("a container does not reach what is on another engine's bridge, nor is it reached from there", async () => {
+Deno.test("run --network: a container does not reach what is on another engine's bridge, nor is it reached from there", async () => {
   await check([
     [a, MACHINE, "nothing"],
     [machine, a.address, "nothing"],
@@ -86,7 +86,8 @@ Deno.test("a container does not reach what is on another engine's bridge, nor is
 });
 
 Deno.test({
-  name: "a container does not reach the unpublished port of a docker container, but those that are published",
+  name:
+    "run --network: a container does not reach the unpublished port of a docker container, but those that are published",
   ignore: skipWithout("docker.io or iptables", hasDocker),
   async fn() {
     // As docker run -p 8088:7000 does it.
@@ -171,7 +172,7 @@ Deno.test({
   },
 });
 
-Deno.test("a bridge by which the host itself reaches others leads outside, also one that came later", async () => {
+Deno.test("run --network: a bridge by which the host itself reaches others leads outside, also one that came later", async () => {
   const script = (text: string): Promise<string> => host("sh", "-ec", text);
   await script(`ip link add br-lan type bridge && ip link set uplink master br-lan
     ip address del ${HERE}/24 dev uplink && ip address add ${HERE}/24 dev br-lan

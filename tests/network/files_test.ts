@@ -10,7 +10,7 @@ import { formatResolvers, hostResolvers, parseResolvers, reachableResolvers } fr
 import { siblingLines, withoutSiblings } from "../../lib/network/hosts_files.ts";
 import { assertRefused } from "../helpers/addresses.ts";
 
-Deno.test("resolv.conf is read as the C library reads it", () => {
+Deno.test("hosts file: resolv.conf is read as the C library reads it", () => {
   const none = { servers: [], search: [], options: [] };
   const cases: [text: string, wanted: ReturnType<typeof parseResolvers>][] = [
     ["", none],
@@ -31,7 +31,7 @@ Deno.test("resolv.conf is read as the C library reads it", () => {
   for (const [text, wanted] of cases) assert.deepEqual(parseResolvers(text), wanted, JSON.stringify(text));
 });
 
-Deno.test("resolv.conf is written, and read again as it was written", () => {
+Deno.test("hosts file: resolv.conf is written, and read again as it was written", () => {
   const full = { servers: ["10.0.0.1", "fd00::1"], search: ["a.example", "b.example"], options: ["ndots:2", "edns0"] };
   const text = "nameserver 10.0.0.1\nnameserver fd00::1\nsearch a.example b.example\noptions ndots:2 edns0\n";
   assert.equal(formatResolvers(full), text);
@@ -54,7 +54,7 @@ const NAMES: Names = {
 const DNS = { dns: ["10.0.0.53", "fd00::53"], dnsSearch: ["a.example"], dnsOptions: ["ndots:2"] };
 const RESOLV_CONF = "nameserver 10.0.0.53\nnameserver fd00::53\nsearch a.example\noptions ndots:2\n";
 
-Deno.test("the files of a container without a network name it and its machine", () => {
+Deno.test("hosts file: the files of a container without a network name it and its machine", () => {
   assert.deepEqual(textsOf(apartFiles("none", "box", { ...DNS, addHosts: ["db:192.168.1.7", "six=[fd00::7]"] })), {
     hosts: `${LOOPBACK}127.0.1.1\tbox\n192.168.1.7\tdb\nfd00::7\tsix\n`,
     hostname: "box\n",
@@ -64,14 +64,14 @@ Deno.test("the files of a container without a network name it and its machine", 
   assert.equal(hosts, `${LOOPBACK}127.0.1.1\tbox\n127.0.0.1\tme\n`);
 });
 
-Deno.test("a container on the host's network knows whom the host knows, and its name servers", () => {
+Deno.test("hosts file: a container on the host's network knows whom the host knows, and its name servers", () => {
   const files = textsOf(apartFiles("host", "box", { addHosts: ["db:10.0.0.7"] }));
   const known = Deno.readTextFileSync("/etc/hosts");
   assert.equal(files.hosts, `${known}${known.endsWith("\n") ? "" : "\n"}127.0.1.1\tbox\n10.0.0.7\tdb\n`);
   assert.equal(files["resolv.conf"], formatResolvers(hostResolvers()));
 });
 
-Deno.test("the files of a container on a bridge name it, its siblings and the host", () => {
+Deno.test("hosts file: the files of a container on a bridge name it, its siblings and the host", () => {
   const given = { ...DNS, addHosts: ["db2:10.0.0.7", "me:host-gateway", "six:fd00::7"] };
   assert.deepEqual(textsOf(bridgedFiles(NAMES, given)), {
     hosts: LOOPBACK + "10.10.10.2\tbox web 0123456789ab\nfd00::2\tbox\n" +
@@ -84,7 +84,7 @@ Deno.test("the files of a container on a bridge name it, its siblings and the ho
   assert.deepEqual(ours.servers, servers.length > 0 ? servers : ["10.10.10.1"]);
 });
 
-Deno.test("a container in another one's network has the other one's files and its own name", () => {
+Deno.test("hosts file: a container in another one's network has the other one's files and its own name", () => {
   assert.deepEqual(textsOf(sharedFiles("box", (path) => `text of ${path}\n`)), {
     hosts: "text of /etc/hosts\n127.0.1.1\tbox\n",
     hostname: "box\n",
@@ -121,7 +121,7 @@ const DB = lease(["10.10.10.3", "fd00::3"], ["db", "0123456789ab"]);
 const OWN = `${LOOPBACK}10.10.10.2\tbox\n`;
 const DB_LINES = "10.10.10.3\tdb 0123456789ab\t# sauropod0\nfd00::3\tdb 0123456789ab\t# sauropod0\n";
 
-Deno.test("siblings that have joined have a line for each address, and none once they have left", () => {
+Deno.test("hosts file: siblings that have joined have a line for each address, and none once they have left", () => {
   assert.equal(siblingLines(DB), DB_LINES);
   for (const [before, after] of [["", ""], [OWN, ""], ["", OWN], [OWN, OWN]] as const) {
     assert.equal(withoutSiblings(before + DB_LINES + after, [DB]), before + after);
@@ -131,13 +131,13 @@ Deno.test("siblings that have joined have a line for each address, and none once
   assert.equal(withoutSiblings(OWN, []), OWN);
 });
 
-Deno.test("of several that leave at once all lines go, also lines that were changed behind the address", () => {
+Deno.test("hosts file: of several that leave at once all lines go, also lines that were changed behind the address", () => {
   const cache = lease(["10.10.10.4"], ["cache"]);
   const lines = `${OWN}10.10.10.3\tother-name\t# sauropod0\n10.10.10.4\tcache\t# sauropod0\nfd00::3\t\t# sauropod0\n`;
   assert.equal(withoutSiblings(lines, [DB, cache]), OWN);
 });
 
-Deno.test("lines of the container's own that look like a sibling's stay", () => {
+Deno.test("hosts file: lines of the container's own that look like a sibling's stay", () => {
   const others = [
     "10.10.10.3\tdb 0123456789ab",
     "10.10.10.3 db 0123456789ab # sauropod0",
@@ -157,14 +157,14 @@ Deno.test("lines of the container's own that look like a sibling's stay", () => 
   assert.equal(withoutSiblings(others + DB_LINES + others, [DB]), others + others);
 });
 
-Deno.test("a sibling that leaves one network stays on the other", () => {
+Deno.test("hosts file: a sibling that leaves one network stays on the other", () => {
   const elsewhere = lease(["10.10.11.3"], ["db"], "back");
   const both = OWN + DB_LINES + siblingLines(elsewhere);
   assert.equal(withoutSiblings(both, [DB]), `${OWN}10.10.11.3\tdb\t# back\n`);
   assert.equal(withoutSiblings(both, [elsewhere]), OWN + DB_LINES);
 });
 
-Deno.test("lines that are added to a file begin a line, also where the last one lacks its end", () => {
+Deno.test("hosts file: lines that are added to a file begin a line, also where the last one lacks its end", () => {
   const path = Deno.makeTempFileSync();
   for (const [before, after] of [["", DB_LINES], [OWN, OWN + DB_LINES], ["10.0.0.1\tx", `10.0.0.1\tx\n${DB_LINES}`]]) {
     Deno.writeTextFileSync(path, before ?? "");

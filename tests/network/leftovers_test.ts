@@ -89,7 +89,7 @@ Deno.test("50 containers and 8 commands that start at once have as many addresse
   assert.deepEqual(await look(), before);
 });
 
-Deno.test("100 cycles leave nothing", async () => {
+Deno.test("gc: 100 cycles leave nothing", async () => {
   const before = await look();
   for (let i = 0; i < 100; i++) {
     const { stdout } = await output("busybox", ["hostname"], {
@@ -118,7 +118,7 @@ Deno.test("a start that fails, or is given up, leaves nothing", async () => {
   assert.deepEqual(await look(), before);
 });
 
-Deno.test("after a command that is killed at any moment the next one finds nothing of it", async () => {
+Deno.test("gc: after a command that is killed at any moment the next one finds nothing of it", async () => {
   const before = await look();
   const network = ["--network", "bridge", "--network", "second", "-p", "8000:80", "-p", "8000:80/udp"];
   for (let i = 0; i < 20; i++) {
@@ -136,7 +136,7 @@ Deno.test("after a command that is killed at any moment the next one finds nothi
   assert.deepEqual(await look(), before);
 });
 
-Deno.test("those who live learn that a sibling's command was killed, at the latest from the next one", async () => {
+Deno.test("gc: those who live learn that a sibling's command was killed, at the latest from the next one", async () => {
   const box = await run("busybox", ["/bin/sleep", "100"], world.folders);
   try {
     const hosts = (): string => Deno.readTextFileSync(`/proc/${box.pid}/root/etc/hosts`);
@@ -156,7 +156,7 @@ Deno.test("those who live learn that a sibling's command was killed, at the late
   }
 });
 
-Deno.test("a lease of which half was written when its writer was killed hides no other", async () => {
+Deno.test("gc: a lease of which half was written when its writer was killed hides no other", async () => {
   await using first = await run("busybox", ["/bin/sleep", "100"], { ...world.folders, name: "first" });
   Deno.writeTextFileSync(leasesFile(), `{"id":"0badf00d0bad","network":"sauro`, { append: true });
   await using _second = await run("busybox", ["/bin/sleep", "100"], { ...world.folders, name: "second" });
@@ -174,7 +174,7 @@ Deno.test("a lease of which half was written when its writer was killed hides no
   }
 });
 
-Deno.test("a network made by a process that was killed meanwhile can be removed, or made again", async () => {
+Deno.test("gc: a network made by a process that was killed meanwhile can be removed, or made again", async () => {
   for (let i = 0; i < 10; i++) {
     const [program = "", ...args] = commandLine(["network", "create", "third", "--subnet", "10.80.0.0/24"]);
     const child = new Deno.Command(program, { args, env: { SAUROPOD_HOME: world.home }, stdout: "null" }).spawn();
@@ -189,7 +189,7 @@ Deno.test("a network made by a process that was killed meanwhile can be removed,
   assert.doesNotMatch(await ruleset(), /10\.80\.0\.0/);
 });
 
-Deno.test("a container that runs although its network could not be settled is ended", async () => {
+Deno.test("gc: a container that runs although its network could not be settled is ended", async () => {
   const obstacle = leasesFile();
   await say(world, "true");
   const before = await look();

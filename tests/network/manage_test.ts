@@ -151,7 +151,7 @@ Deno.test("a network that cannot be made leaves nothing", async () => {
   }
 });
 
-Deno.test("what makes no sense is refused by name, and nothing is made", async () => {
+Deno.test("network create: what makes no sense is refused by name, and nothing is made", async () => {
   await say(world, "true");
   const inputs: [options: RunOptions, code: string][] = [
     [{ network: "never" }, "network-not-found"],
@@ -222,7 +222,7 @@ Deno.test("what makes no sense is refused by name, and nothing is made", async (
   assert.deepEqual(await traces(), before);
 });
 
-Deno.test("the command line says 125 and why", async () => {
+Deno.test("network create: the command line says 125 and why", async () => {
   const lines: [words: string[], message: RegExp][] = [
     [["--network", "never"], /no such network: never/],
     [["--network", "none", "-p", "80"], /cannot combine --publish with --network none/],
@@ -243,7 +243,7 @@ Deno.test("the command line says 125 and why", async () => {
   assert.deepEqual([code, /no such network: never/.test(stderr)], [125, true]);
 });
 
-Deno.test("addresses are the next that is free, or the one that is asked for if nobody has it", async () => {
+Deno.test("network create: addresses are the next that is free, or the one that is asked for if nobody has it", async () => {
   await createNetwork("tiny", { ...world.folders, subnets: ["10.70.0.0/29"] });
   try {
     const live = (options: RunOptions) => converse(world, "read line", { network: "tiny", ...options });
@@ -263,14 +263,14 @@ Deno.test("addresses are the next that is free, or the one that is asked for if 
   }
 });
 
-Deno.test("an address that a container has just left is free for the next", async () => {
+Deno.test("network create: an address that a container has just left is free for the next", async () => {
   for (let i = 0; i < 100; i++) {
     const box = await run("busybox", ["true"], { ...world.folders, containerAddress: "10.10.10.50" });
     await box.status;
   }
 });
 
-Deno.test("nobody gets the address of a living container that has lost its interface: its ports lead there", async () => {
+Deno.test("network create: nobody gets the address of a living container that has lost its interface: its ports lead there", async () => {
   const options = { privileged: true, publish: ["8099:80"] };
   await using lost = await converse(world, "ip link del eth0; echo lost; read line", options);
   assert.equal(await lost.ask(), "lost");
@@ -281,7 +281,7 @@ Deno.test("nobody gets the address of a living container that has lost its inter
   assert.equal(await codeOf(start({ containerAddress })), "address-taken");
 });
 
-Deno.test("an IPv6 address is neither the host's nor outside of a small subnet", async () => {
+Deno.test("network create: an IPv6 address is neither the host's nor outside of a small subnet", async () => {
   const subnets = ["10.70.0.0/24", "fd70::/125"];
   await createNetwork("odd", { ...world.folders, subnets, gateways: ["10.70.0.1", "fd70::2"] });
   try {
@@ -337,7 +337,7 @@ Deno.test("--bridge-addr does not move the default network under those who use i
   assert.deepEqual(addresses.match(/inet \S+/g), ["inet 10.10.10.1/24"]);
 });
 
-Deno.test("a subnet that the host needs is refused, and a free one named", async () => {
+Deno.test("network create: a subnet that the host needs is refused, and a free one named", async () => {
   await awaitQuiet();
   await removeNetwork("bridge", world.folders);
   await host("ip", "link", "add", "office", "type", "bridge");

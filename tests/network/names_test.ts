@@ -50,7 +50,7 @@ function contents(folder: string): string[] {
   }).sort();
 }
 
-Deno.test("siblings find each other by name, host name, alias and id, over IPv4 and IPv6, while they live", async () => {
+Deno.test("run --network: siblings find each other by name, host name, alias and id, over IPv4 and IPv6, while they live", async () => {
   await using a = await inhabit(world, "a", { network: "six" });
   {
     const options = { network: ["six:alias=db,alias=db2"], hostname: "host-b", networkAliases: ["store"] };
@@ -68,7 +68,7 @@ Deno.test("siblings find each other by name, host name, alias and id, over IPv4 
   assert.equal(await a.ask("udp", "a"), `a from ${a.address}`);
 });
 
-Deno.test("names are known on the networks that a container is on, and on no other", async () => {
+Deno.test("run --network: names are known on the networks that a container is on, and on no other", async () => {
   const live = (name: string, network: string[]): Promise<Inhabitant> => inhabit(world, name, { network });
   await using left = await live("left", ["bridge"]);
   await using right = await live("right", ["other"]);
@@ -98,7 +98,7 @@ async function read(options: InsideOptions): Promise<{ hosts: string[]; hostname
 
 const LOOPBACK = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"];
 
-Deno.test("options say what is in the files", async () => {
+Deno.test("run --network: options say what is in the files", async () => {
   const files = await read({
     hostname: "web.example.org",
     name: "web",
@@ -122,7 +122,7 @@ Deno.test("options say what is in the files", async () => {
   });
 });
 
-Deno.test("without options the host's resolvers, domains and options are the container's", async () => {
+Deno.test("run --network: without options the host's resolvers, domains and options are the container's", async () => {
   const cases = [
     ["nameserver 192.0.2.3\n# a remark\nsearch lab.example\nnameserver 192.0.2.4 # another\noptions edns0 trust-ad\n", [
       "nameserver 192.0.2.3",
@@ -141,7 +141,7 @@ Deno.test("without options the host's resolvers, domains and options are the con
 
 const LOOKUP = "nslookup -type=a service.example.org";
 
-Deno.test("a resolver on the host's loopback answers containers, on every network", async () => {
+Deno.test("run --network: a resolver on the host's loopback answers containers, on every network", async () => {
   const socket = createSocket("udp4");
   socket.on("message", (bytes, { address, port }) => socket.send(resolveName(bytes), port, address));
   await new Promise<void>((resolve) => socket.bind(53, "127.0.0.53", resolve));
@@ -161,7 +161,7 @@ Deno.test("a resolver on the host's loopback answers containers, on every networ
   }
 });
 
-Deno.test("a resolver on another machine answers containers", async () => {
+Deno.test("run --network: a resolver on another machine answers containers", async () => {
   await using server = await inhabit(world, "server", { ports: [53], network: "other", publish: ["53:53/udp"] });
   assert.equal(server.container.ports.length, 1);
   await withHostFile("/etc/resolv.conf", `nameserver ${HERE}\n`, async () => {
@@ -182,7 +182,7 @@ function makeImage(name: string, make: (folder: string) => void): string {
   return folder;
 }
 
-Deno.test("the files are the container's own: writing them changes neither image, host nor the container's folder", async () => {
+Deno.test("run --network: the files are the container's own: writing them changes neither image, host nor the container's folder", async () => {
   const full = makeImage("full", (folder) => {
     for (const name of ["hosts", "hostname", "resolv.conf"]) Deno.writeTextFileSync(`${folder}/etc/${name}`, "image\n");
   });
@@ -231,7 +231,7 @@ Deno.test("a container with a read-only root, or another user, has its files too
 /** Ways to put a host's folder over a container's /etc; `/conf` is a link to it. */
 const COVERS = ["/etc", "/etc:ro", "//etc/", "/./etc/.", "/conf", "/conf/"];
 
-Deno.test("a host's folder mounted at /etc is what is seen there, and is not changed, whatever it holds", async () => {
+Deno.test("run --network: a host's folder mounted at /etc is what is seen there, and is not changed, whatever it holds", async () => {
   const secret = `${world.home}/secret`;
   Deno.writeTextFileSync(secret, "secret\n");
   const makeFolders: Record<string, (folder: string) => void> = {
@@ -338,13 +338,13 @@ Deno.test("a container that plays with its /etc/hosts harms nobody", async () =>
   }
 });
 
-Deno.test("without privileges a container cannot take its files away", async () => {
+Deno.test("run --network: without privileges a container cannot take its files away", async () => {
   const script =
     "umount /etc/hosts 2>/dev/null || echo kept; rm /etc/hosts 2>/dev/null || echo kept; echo >> /etc/hosts";
   assert.equal(await say(world, script), "kept\nkept\n");
 });
 
-Deno.test("network none has names for itself only, and network host the host's", async () => {
+Deno.test("run --network: network none has names for itself only, and network host the host's", async () => {
   await withHostFile("/etc/hosts", "127.0.0.1 localhost\n192.0.2.50 known-to-host", async () => {
     const none = await read({ network: "none", hostname: "own", addHosts: ["x:192.0.2.7"] });
     assert.deepEqual(none.hosts, [...LOOPBACK, "127.0.1.1 own", "192.0.2.7 x"]);
@@ -390,7 +390,7 @@ Deno.test("network container:NAME shares interfaces, names and resolvers", async
   assert.match(stdout, /^default via 10\.10\.10\.1 /);
 });
 
-Deno.test("the network of a container that has ended or never was cannot be joined", async () => {
+Deno.test("run --network: the network of a container that has ended or never was cannot be joined", async () => {
   const box = await run("busybox", ["true"], { ...world.folders, name: "past", keep: true });
   await box.status;
   for (const [name, code] of [["past", "not-running"], ["never", "container-not-found"]]) {
@@ -402,7 +402,7 @@ Deno.test("the network of a container that has ended or never was cannot be join
   assert.equal((await world.cli(["rm", "past"])).code, 0);
 });
 
-Deno.test("the network of a container whose owner's name space is shared outlives it for those that joined", async () => {
+Deno.test("run --network: the network of a container whose owner's name space is shared outlives it for those that joined", async () => {
   const owner = await converse(world, "echo up; read line", { name: "owner" });
   await owner.ask();
   await using guest = await converse(world, "while read line; do ip -o -4 address | grep -c eth0; done", {
@@ -417,7 +417,7 @@ Deno.test("the network of a container whose owner's name space is shared outlive
   assert.notEqual(bare(other.container.networks[0]?.addresses[0]), address);
 });
 
-Deno.test("siblings are not left with the name of a container that could not be started", async () => {
+Deno.test("run --network: siblings are not left with the name of a container that could not be started", async () => {
   const folders = world.folders;
   const id = await runDetached("busybox", ["sleep", "1000"], { ...folders, name: "witness" });
   try {

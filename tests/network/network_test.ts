@@ -72,7 +72,7 @@ async function check(questions: readonly Question[]): Promise<void> {
   assert.deepEqual(seen, all.map(({ protocol, question: [, address, answer] }) => `${protocol} ${address}: ${answer}`));
 }
 
-Deno.test("host and containers reach each other, and so do siblings", () =>
+Deno.test("run --network: host and containers reach each other, and so do siblings", () =>
   check([
     [here, a.address, "a from 10.10.10.1"],
     [a, "10.10.10.1", `here from ${a.address}`],
@@ -83,7 +83,7 @@ Deno.test("host and containers reach each other, and so do siblings", () =>
     [a, HERE, `here from ${a.address}`],
   ]));
 
-Deno.test("containers of different networks do not reach each other, but through a published port", () =>
+Deno.test("run --network: containers of different networks do not reach each other, but through a published port", () =>
   check([
     [a, c.address, "nothing"],
     [c, a.address, "nothing"],
@@ -94,7 +94,7 @@ Deno.test("containers of different networks do not reach each other, but through
     [remote, HERE, `c from ${REMOTE}`, 8000],
   ]));
 
-Deno.test("another machine sees the host's address, and reaches no container by its own", async () => {
+Deno.test("run --network: another machine sees the host's address, and reaches no container by its own", async () => {
   await check([
     [a, REMOTE, `remote from ${HERE}`],
     [c, REMOTE, `remote from ${HERE}`],
@@ -104,7 +104,7 @@ Deno.test("another machine sees the host's address, and reaches no container by 
   ]);
 });
 
-Deno.test("an internal network leads to siblings and nowhere else; the host reaches it", () =>
+Deno.test("run --network: an internal network leads to siblings and nowhere else; the host reaches it", () =>
   check([
     [d, e.address, `e from ${d.address}`],
     [here, d.address, `d from ${d.container.networks[0]?.gateway}`],
@@ -114,7 +114,7 @@ Deno.test("an internal network leads to siblings and nowhere else; the host reac
     [remote, d.address, "nothing"],
   ]));
 
-Deno.test("an IPv6 network has both kinds of addresses", () =>
+Deno.test("run --network: an IPv6 network has both kinds of addresses", () =>
   check([
     [here, six.address6, "six from fd66::1"],
     [six, gateway6, `here from ${six.address6}`],
@@ -123,7 +123,7 @@ Deno.test("an IPv6 network has both kinds of addresses", () =>
     [six, REMOTE, `remote from ${HERE}`],
   ]));
 
-Deno.test("the host's loopback is out of reach, also for a container that may do all with its network", async () => {
+Deno.test("run --network: the host's loopback is out of reach, also for a container that may do all with its network", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   try {
     const { port } = listener.addr;
@@ -139,7 +139,7 @@ Deno.test("the host's loopback is out of reach, also for a container that may do
   }
 });
 
-Deno.test("a container that may do all with its network cannot seem to be the host's loopback, or somebody else", async () => {
+Deno.test("run --network: a container that may do all with its network cannot seem to be the host's loopback, or somebody else", async () => {
   const socket = createSocket("udp4"), seen: string[] = [];
   socket.on("message", (bytes, { address }) => void seen.push(`${bytes.toString().trim()} ${address}`));
   await new Promise<void>((resolve) => socket.bind(7001, "0.0.0.0", resolve));
@@ -163,7 +163,7 @@ Deno.test("a container that may do all with its network cannot seem to be the ho
   }
 });
 
-Deno.test("ping reaches the gateway, siblings and other machines", {
+Deno.test("run --network: ping reaches the gateway, siblings and other machines", {
   ignore: skipHere("the archive of Alpine is not there", !hasAlpine()),
 }, async () => {
   const script = `for to in 10.10.10.1 ${b.address} ${REMOTE}; do ping -c 1 -w 2 $to; done`;
@@ -171,7 +171,7 @@ Deno.test("ping reaches the gateway, siblings and other machines", {
   assert.equal(said.match(/ 0% packet loss/g)?.length, 3, said);
 });
 
-Deno.test("a container with two networks is on both, and its first leads out", async () => {
+Deno.test("run --network: a container with two networks is on both, and its first leads out", async () => {
   await using both = await inhabit(world, "both", { network: ["other", "bridge"] });
   const addresses = both.container.networks.map(({ addresses: [one = ""] }) => one.replace(/\/.*/, ""));
   await check([
@@ -186,7 +186,7 @@ Deno.test("a container with two networks is on both, and its first leads out", a
   ]);
 });
 
-Deno.test("a container's first packet gets through at once", async () => {
+Deno.test("run --network: a container's first packet gets through at once", async () => {
   const listener = Deno.listen({ hostname: "0.0.0.0", port: 0 });
   const accepting = (async () => {
     for await (const peer of listener) peer.close();
@@ -215,7 +215,7 @@ async function secondsOf(script: (port: number) => string, serve: (peer: Deno.Tc
   return (performance.now() - start) / 1000;
 }
 
-Deno.test("a rate limits what a container sends and what it gets", async () => {
+Deno.test("run --network: a rate limits what a container sends and what it gets", async () => {
   const bytes = new Uint8Array(2_000_000);
   const times = await Promise.all([
     secondsOf(
@@ -230,7 +230,7 @@ Deno.test("a rate limits what a container sends and what it gets", async () => {
   for (const time of times) assert.ok(time > 1.5 && time < 5, `2 MB at 8 Mbit/s took ${time} s`);
 });
 
-Deno.test("a new network's packets are as large as the uplink's, unless it is told", async () => {
+Deno.test("run --network: a new network's packets are as large as the uplink's, unless it is told", async () => {
   await host("ip", "link", "set", "uplink", "mtu", "1400");
   try {
     for (const [mtu, expected] of [[undefined, "1400"], [1300, "1300"]] as const) {
@@ -253,7 +253,7 @@ const FOREIGN = `table ip filter {
   chain OTHER { counter drop; }
 }`;
 
-Deno.test("where Docker drops what is forwarded, containers and published ports still work", async () => {
+Deno.test("run --network: where Docker drops what is forwarded, containers and published ports still work", async () => {
   await host("nft", FOREIGN);
   try {
     const list = (): Promise<string> => host("nft", "list", "table", "ip", "filter");
@@ -286,7 +286,7 @@ Deno.test("where Docker drops what is forwarded, containers and published ports 
   }
 });
 
-Deno.test("the default network works where no interface was ever up", async () => {
+Deno.test("run --network: the default network works where no interface was ever up", async () => {
   const words = commandLine(["--rm", "busybox", "ip", "-o", "-4", "address", "show", "eth0"]);
   const unshare = new Deno.Command("unshare", { args: ["--net", ...words], env: { SAUROPOD_HOME: world.home } });
   const { code, stdout, stderr } = await unshare.output();

@@ -87,7 +87,7 @@ for (const filter of isBridgeFilterHere() ? ["0", "1"] : ["0"]) {
     }
   };
 
-  Deno.test(`a published port is reached from everywhere, and other machines are seen as they are, ${where}`, async () => {
+  Deno.test(`run -p: a published port is reached from everywhere, and other machines are seen as they are, ${where}`, async () => {
     const before = isBridgeFilterHere() ? Deno.readTextFileSync(BRIDGE_FILTER) : "";
     setFilter(filter);
     try {
@@ -125,7 +125,7 @@ for (const filter of isBridgeFilterHere() ? ["0", "1"] : ["0"]) {
   });
 }
 
-Deno.test("port says where the ports of a container are published, and one that is not is an error", async () => {
+Deno.test("run -p: port says where the ports of a container are published, and one that is not is an error", async () => {
   await using _box = await inhabit(world, "box", { publish: ["127.0.0.1:8001:7000", "8002:53/udp"] });
   const port = (...words: string[]) => world.cli(["port", "box", ...words]);
   assert.equal((await port()).stdout, "7000/tcp -> 127.0.0.1:8001\n53/udp -> 0.0.0.0:8002\n");
@@ -137,7 +137,7 @@ Deno.test("port says where the ports of a container are published, and one that 
   assert.match((await port("http")).stderr, /invalid port "http"/);
 });
 
-Deno.test("a port published on one address is not reached by another", async () => {
+Deno.test("run -p: a port published on one address is not reached by another", async () => {
   await using _one = await inhabit(world, "one", { publish: both("127.0.0.1:8001:7000", `${HERE}:8002:7000`) });
   await check([
     [here, "127.0.0.1", 8001, "one from 10.10.10.1"],
@@ -151,7 +151,7 @@ Deno.test("a port published on one address is not reached by another", async () 
   ]);
 });
 
-Deno.test("a port published on the loopback is not reached by a neighbour who calls that his own way", async () => {
+Deno.test("run -p: a port published on the loopback is not reached by a neighbour who calls that his own way", async () => {
   await using _box = await inhabit(world, "box", { publish: both("127.0.0.5:8001:7000") });
   const there = (...words: string[]): Promise<string> => host("nsenter", `--net=/proc/${remote.pid}/ns/net`, ...words);
   for (const name of ["all", "uplink"]) await there("sysctl", "-qw", `net.ipv4.conf.${name}.route_localnet=1`);
@@ -162,7 +162,7 @@ Deno.test("a port published on the loopback is not reached by a neighbour who ca
   await check([[here, "127.0.0.5", 8001, "box from 10.10.10.1"], [remote, "127.0.0.5", 8001, "nothing"]]);
 });
 
-Deno.test("ranges lead to ports with the same numbers or with others", async () => {
+Deno.test("run -p: ranges lead to ports with the same numbers or with others", async () => {
   const options = { ports: [7000, 7001, 7002], publish: both("7000-7002:7000-7002", "9000-9002:7000-7002") };
   await using box = await inhabit(world, "box", options);
   const ports = [7000, 7001, 7002, 9000, 9001, 9002];
@@ -177,13 +177,13 @@ Deno.test("ranges lead to ports with the same numbers or with others", async () 
   ]);
 });
 
-Deno.test("a port range's ends lead to the ports with their own numbers", async () => {
+Deno.test("run -p: a port range's ends lead to the ports with their own numbers", async () => {
   await using box = await inhabit(world, "box", { ports: [7000], publish: both("9000-9001:7000-7001") });
   await check([[remote, HERE, 9000, `box from ${REMOTE}`], [remote, HERE, 9001, "nothing"]]);
   assert.equal(box.container.ports.length, 4);
 });
 
-Deno.test("without a number the host's port is a free one, and is told", async () => {
+Deno.test("run -p: without a number the host's port is a free one, and is told", async () => {
   const options = { publish: ["7000", ":7000/udp"], expose: ["7000", "7000/udp"], publishAll: true };
   await using box = await inhabit(world, "box", options);
   const { ports } = box.container;
@@ -200,7 +200,7 @@ Deno.test("without a number the host's port is a free one, and is told", async (
   assert.deepEqual(JSON.parse(stdout)[0].ports, ports);
 });
 
-Deno.test("exposing alone publishes nothing", async () => {
+Deno.test("run -p: exposing alone publishes nothing", async () => {
   await using box = await inhabit(world, "box", { expose: ["7000"] });
   assert.deepEqual(box.container.ports, []);
   assert.doesNotMatch(await ruleset(), /sauropod-/);
@@ -225,7 +225,7 @@ function openFiles(): number {
   return [...Deno.readDirSync("/proc/self/fd")].length;
 }
 
-Deno.test("a port in use is refused, and nothing is made", async () => {
+Deno.test("run -p: a port in use is refused, and nothing is made", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const datagrams = createSocket("udp4");
   await new Promise<void>((resolve) => datagrams.bind(0, "0.0.0.0", resolve));
@@ -256,7 +256,7 @@ Deno.test("a port in use is refused, and nothing is made", async () => {
   }
 });
 
-Deno.test("while a port is published nobody else on the host can listen on it; afterwards all can", async () => {
+Deno.test("run -p: while a port is published nobody else on the host can listen on it; afterwards all can", async () => {
   const listen = (): void => Deno.listen({ hostname: "0.0.0.0", port: 8000 }).close();
   {
     await using box = await inhabit(world, "box", { publish: both("8000:7000") });
@@ -272,7 +272,7 @@ Deno.test("while a port is published nobody else on the host can listen on it; a
   assert.equal(await remote.ask("udp", HERE, 8000), `next from ${REMOTE}`);
 });
 
-Deno.test("who has ended holds its ports no longer: it can be started again at once", async () => {
+Deno.test("run -p: who has ended holds its ports no longer: it can be started again at once", async () => {
   const options = { ...world.folders, name: "again", keep: true, publish: both("8000:7000") };
   const id = await runDetached("busybox", ["sleep", "1000"], options);
   try {
@@ -282,7 +282,7 @@ Deno.test("who has ended holds its ports no longer: it can be started again at o
   }
 });
 
-Deno.test("when the command line is killed its ports are free at once, and their rules are gone", async () => {
+Deno.test("run -p: when the command line is killed its ports are free at once, and their rules are gone", async () => {
   const child = world.start([
     "--rm",
     "-p",
@@ -307,7 +307,7 @@ Deno.test("when the command line is killed its ports are free at once, and their
   });
 });
 
-Deno.test("a datagram that a peer keeps sending finds the container that now has the port", async () => {
+Deno.test("run -p: a datagram that a peer keeps sending finds the container that now has the port", async () => {
   const keep = createSocket("udp4");
   const next = (patience: number): Promise<string> => {
     const { promise, resolve } = Promise.withResolvers<string>();

@@ -75,7 +75,7 @@ async function hear(peer: Inhabitant, send: () => Promise<unknown>): Promise<str
   return heard;
 }
 
-Deno.test("a container sends no frame but under its own addresses, and claims nobody else's", async () => {
+Deno.test("run --network: a container sends no frame but under its own addresses, and claims nobody else's", async () => {
   const heard = await hear(
     victim,
     () => frames(mallory, "send", ...identity(mallory), ...identity(victim)),
@@ -105,7 +105,7 @@ Deno.test("a container with NET_RAW cannot take the gateway's place in ARP or ne
   assert.ok(!before.includes(macOf(mallory)));
 });
 
-Deno.test("a container with NET_ADMIN does not take over a sibling's hardware address, address or published port", async () => {
+Deno.test("run --network: a container with NET_ADMIN does not take over a sibling's hardware address, address or published port", async () => {
   const ip = (...words: string[]): Promise<string> => within(mallory, "ip", ...words);
   const expected = { tcp: `victim from ${GATEWAY}`, udp: `victim from ${GATEWAY}` };
   const asked = async (): Promise<Record<string, string>> => ({
@@ -136,13 +136,13 @@ Deno.test("a container with NET_ADMIN does not take over a sibling's hardware ad
   assert.equal(await here.ask("tcp", mallory.address), `mallory from ${GATEWAY}`);
 });
 
-Deno.test("frames of many senders do not flood the bridge's table", async () => {
+Deno.test("run --network: frames of many senders do not flood the bridge's table", async () => {
   await frames(mallory, "flood", "200");
   const learned = (await host("bridge", "fdb", "show", "br", bridge)).match(/02:ee:/g) ?? [];
   assert.equal(learned.length, 0);
 });
 
-Deno.test("a container with several networks is bound on each; one without IPv6 carries none", async () => {
+Deno.test("run --network: a container with several networks is bound on each; one without IPv6 carries none", async () => {
   await createNetwork("second", world.folders);
   try {
     await using peer = await inhabit(world, "peer", { network: "second", capAdd: ["NET_RAW"] });
@@ -163,7 +163,7 @@ Deno.test("a container with several networks is bound on each; one without IPv6 
   }
 });
 
-Deno.test("a container of an internal network reaches nothing that listens on the host, by none of its addresses", async () => {
+Deno.test("run --network: a container of an internal network reaches nothing that listens on the host, by none of its addresses", async () => {
   await createNetwork("inner", { ...world.folders, subnets: ["10.67.0.0/24", "fd67::/64"], internal: true });
   try {
     const options = { network: "inner", capAdd: ["NET_ADMIN", "NET_RAW"], publish: ["127.0.0.1:8067:7000"] };
@@ -196,7 +196,7 @@ Deno.test("rules that were flushed are there again for all who run when the next
   assert.equal(heard, `victim from ${GATEWAY}`);
 });
 
-Deno.test("what guards a network is not made twice for the same address, and goes with the network", async () => {
+Deno.test("run --network: what guards a network is not made twice for the same address, and goes with the network", async () => {
   const { bridge: own } = await createNetwork("short", world.folders);
   const once = async (): Promise<string> => {
     await using child = await run("host", ["true"], { ...world.folders, network: "short" });

@@ -43,7 +43,7 @@ function assertOrder(lines: readonly string[], patterns: readonly RegExp[]): voi
   }
 }
 
-Deno.test("the program of a plain container does its work in the safe order", () => {
+Deno.test("compile: the program of a plain container does its work in the safe order", () => {
   assertOrder(PLAIN, [
     /^caller: make the container's upper directory/,
     /^caller: .*clone3\(\{flags=CLONE_PIDFD\|CLONE_NEWNS\|CLONE_NEWPID\|CLONE_NEWUTS\|CLONE_NEWIPC\|CLONE_NEWNET/,
@@ -77,7 +77,7 @@ Deno.test("the program of a plain container does its work in the safe order", ()
   ]);
 });
 
-Deno.test("every path is resolved after the pivot but the image's and the container's own", () => {
+Deno.test("compile: every path is resolved after the pivot but the image's and the container's own", () => {
   const mount = { kind: "bind", source: "/data", target: "/in", directory: true, readOnly: false } as const;
   const program = compile(specOf({ mounts: [mount] }), WIRING);
   const pivot = program.findIndex(({ call }) => call === "pivot_root");
@@ -87,7 +87,7 @@ Deno.test("every path is resolved after the pivot but the image's and the contai
   assert.deepEqual(paths.filter((path) => !known.includes(path) && !path.startsWith("lowerdir=")), []);
 });
 
-Deno.test("nothing between the clone and the command is left to chance: the same spec gives the same program and bytes", () => {
+Deno.test("compile: nothing between the clone and the command is left to chance: the same spec gives the same program and bytes", () => {
   for (
     const spec of [
       SPEC,
@@ -371,14 +371,14 @@ for (const { name, spec = {}, process = {}, wiring = {}, added = [], gone = [] }
   });
 }
 
-Deno.test("a privileged container keeps every capability and hides nothing", () => {
+Deno.test("compile: a privileged container keeps every capability and hides nothing", () => {
   const lines = linesOf(specOf({ privileged: true }, { capabilities: CAPABILITIES, noNewPrivileges: false }));
   assert.deepEqual(lines.filter((line) => /: mask |read-only|PR_SET_NO_NEW_PRIVS/.test(line)), []);
   assert(lines.some((line) => line.includes("drop_bounding(0)")));
   assert(lines.some((line) => /mount\("sysfs", (?!.*RDONLY)/.test(line)));
 });
 
-Deno.test("with init the container executes init, and init's program closes what the command must not have", () => {
+Deno.test("compile: with init the container executes init, and init's program closes what the command must not have", () => {
   const spec = specOf({}, { init: true });
   const lines = explain(compile(spec, WIRING)).map(({ call }) => call);
   assertOrder(lines, [
@@ -401,7 +401,7 @@ Deno.test("no program that is walked by Deno itself executes a path: what run, o
   }
 });
 
-Deno.test("lower folders with the characters that overlay reads as its own are escaped", () => {
+Deno.test("compile: lower folders with the characters that overlay reads as its own are escaped", () => {
   const lower = ["/a:b", "/c,d", "/e\\f"];
   const [line = ""] = linesOf(specOf({ rootfs: { ...SPEC.rootfs, lower } })).filter((line) =>
     line.includes("lowerdir")
@@ -413,7 +413,7 @@ Deno.test("lower folders with the characters that overlay reads as its own are e
   );
 });
 
-Deno.test("the process that shows a container's files dies with its caller, from its first step on", () => {
+Deno.test("compile: the process that shows a container's files dies with its caller, from its first step on", () => {
   const view = { folder: "/c", lower: ["/a", "/b"], shows: "container", writable: "all", volumes: [] } as const;
   const labels = compileView(view).map(({ label }) => label);
   const born = labels.indexOf("start a process in its own mount namespace");

@@ -10,7 +10,7 @@ import { apart, type FaultyRegistry, hastyClock, serveFaulty } from "../helpers/
 import { ALICE, asManifest, fails, MANIFEST, serveManifest } from "../helpers/blob.ts";
 import { withEnvironment } from "../helpers/environment.ts";
 
-Deno.test("credentials are found in the files of docker and skopeo, the most special first", async () => {
+Deno.test("findCredentials: credentials are found in the files of docker and skopeo, the most special first", async () => {
   await withEnvironment({}, async (home) => {
     assert.equal(await findCredentials("ghcr.io", "o/r"), undefined);
     Deno.mkdirSync(`${home}/.docker`);
@@ -49,7 +49,7 @@ Deno.test("credentials are found in the files of docker and skopeo, the most spe
   });
 });
 
-Deno.test("credential helpers are asked by the name of the registry", async () => {
+Deno.test("findCredentials: credential helpers are asked by the name of the registry", async () => {
   await withEnvironment({ PATH: "HOME/bin:/usr/bin:/bin" }, async (home) => {
     Deno.mkdirSync(`${home}/bin`);
     const helper = (name: string, script: string) =>
@@ -78,7 +78,7 @@ Deno.test("credential helpers are asked by the name of the registry", async () =
   });
 });
 
-Deno.test("challenges are read with quotes, escapes and several schemes", () => {
+Deno.test("findCredentials: challenges are read with quotes, escapes and several schemes", () => {
   assert.deepEqual(parseChallenges(`Bearer realm="https://a/t?x=1,2",service="s\\"q",scope="r:a/b:pull,push"`), [
     { scheme: "bearer", parameters: { realm: "https://a/t?x=1,2", service: `s"q`, scope: "r:a/b:pull,push" } },
   ]);
@@ -103,7 +103,7 @@ function tokenRegistry(token: (request: Request, nth: number) => Response, realm
   return registry;
 }
 
-Deno.test("a token is asked for once, with the credentials, and used until it ends", async () => {
+Deno.test("findCredentials: a token is asked for once, with the credentials, and used until it ends", async () => {
   let now = 0;
   const clock = { ...hastyClock(), now: () => now };
   await using registry = tokenRegistry(() => Response.json({ token: "good", expires_in: 300 }));
@@ -121,7 +121,7 @@ Deno.test("a token is asked for once, with the credentials, and used until it en
   assert.equal(tokens().length, 2);
 });
 
-Deno.test("without credentials a token is asked for anonymously; an identity token is exchanged", async () => {
+Deno.test("findCredentials: without credentials a token is asked for anonymously; an identity token is exchanged", async () => {
   await using registry = tokenRegistry(() => Response.json({ access_token: "good" }));
   await asManifest(registry.host, apart());
   assert.equal(registry.asked[1]?.headers.get("authorization"), null);
@@ -146,7 +146,7 @@ Deno.test("without credentials a token is asked for anonymously; an identity tok
   assert.match(body, /grant_type=refresh_token&refresh_token=idt&client_id=sauropod&scope=repository%3Aa%2Fb%3Apull/);
 });
 
-Deno.test("a registry that always answers 401 ends in a refusal", async () => {
+Deno.test("findCredentials: a registry that always answers 401 ends in a refusal", async () => {
   let n = 0;
   await using loop = tokenRegistry(() => Response.json({ token: `bad${n++}` }));
   const error = await fails(
@@ -168,7 +168,7 @@ Deno.test("a registry that always answers 401 ends in a refusal", async () => {
   }
 });
 
-Deno.test("token servers that answer nonsense are errors that say so", async () => {
+Deno.test("findCredentials: token servers that answer nonsense are errors that say so", async () => {
   const rows: [Response, string, RegExp][] = [
     [new Response("{"), "registry-error", /not JSON/],
     [new Response("null"), "registry-error", /no token/],
@@ -184,7 +184,7 @@ Deno.test("token servers that answer nonsense are errors that say so", async () 
   }
 });
 
-Deno.test("credentials go to no token server that is not secure, unless the registry is not either", async () => {
+Deno.test("findCredentials: credentials go to no token server that is not secure, unless the registry is not either", async () => {
   await using foreign = serveFaulty(() => Response.json({ token: "good" }));
   const realm = `http://${foreign.host}/token`;
   await using registry = tokenRegistry(() => new Response("", { status: 500 }), realm);

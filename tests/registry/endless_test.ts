@@ -40,7 +40,7 @@ function blobsAsked({ asked }: FaultyRegistry): string[] {
   return asked.map(({ path }) => path).filter((path) => path.includes("/blobs/"));
 }
 
-Deno.test("a registry that is cut off after a megabyte and resumes with wrong bytes is given up by name", () =>
+Deno.test("pull: a registry that is cut off after a megabyte and resumes with wrong bytes is given up by name", () =>
   withFile(async (path) => {
     const wrong = noise(3 * MB, 77);
     await using registry = serveFaulty((request) => {
@@ -56,7 +56,7 @@ Deno.test("a registry that is cut off after a megabyte and resumes with wrong by
     assert.equal(Deno.statSync(path).size, 0);
   }));
 
-Deno.test("a registry that sends the same first megabyte again and again is given up after a few tries", () =>
+Deno.test("pull: a registry that sends the same first megabyte again and again is given up after a few tries", () =>
   withFile(async (path) => {
     await using registry = serveFaulty(() => cutAfter(BIG.subarray(0, MB + 10), BIG.length));
     await fails("registry-unreachable", /./, fetchBlob(registry, path, apart(), BIG_DESCRIPTOR));
@@ -94,7 +94,7 @@ Deno.test("images pull of a configuration or a layer of 8 PiB is refused before 
   }
 });
 
-Deno.test("a configuration that is nested a hundred thousand deep is refused by name", async () => {
+Deno.test("pull: a configuration that is nested a hundred thousand deep is refused by name", async () => {
   await using world = makeWorld();
   const text = JSON.stringify(configOf()).replace("{", `{"x":${"[".repeat(100_000)}${"]".repeat(100_000)},`);
   const config = new TextEncoder().encode(text);
@@ -128,7 +128,7 @@ Deno.test("what a full disk cut off in a pull is taken away, and the next pull s
   }
 });
 
-Deno.test("a manifest that comes drop by drop, fast enough not to be idle, ends all the same", async () => {
+Deno.test("pull: a manifest that comes drop by drop, fast enough not to be idle, ends all the same", async () => {
   await using registry = serveFaulty(() => {
     let timer: ReturnType<typeof setInterval> | undefined;
     const body = new ReadableStream<Uint8Array>({
@@ -142,7 +142,7 @@ Deno.test("a manifest that comes drop by drop, fast enough not to be idle, ends 
   assert.ok(performance.now() - begin < 20_000);
 });
 
-Deno.test("an error of a registry without end is not read to the end", async () => {
+Deno.test("pull: an error of a registry without end is not read to the end", async () => {
   let open = 0;
   await using registry = serveFaulty(() => {
     open++;
@@ -158,7 +158,7 @@ Deno.test("an error of a registry without end is not read to the end", async () 
   assert.equal(open, 0);
 });
 
-Deno.test("a credential helper that writes without end is killed, and named", async () => {
+Deno.test("pull: a credential helper that writes without end is killed, and named", async () => {
   const folder = await Deno.makeTempDir({ prefix: "sauropod-helper-" });
   try {
     const helper = `${folder}/docker-credential-endless`;

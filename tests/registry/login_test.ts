@@ -56,7 +56,7 @@ Deno.test("who logs in pulls and pushes, with skopeo too, until they log out", a
   assert.equal((await world.cli(["push", `${host}/app:1`], { env })).code, 125);
 });
 
-Deno.test("credentials that the registry does not take are not kept, and what is in the file stays", async () => {
+Deno.test("login: credentials that the registry does not take are not kept, and what is in the file stays", async () => {
   await using real = await startRegistry({ password: true });
   await using world = makeHome();
   const { env } = world, { host } = real, target = `${world.home}/kept.json`;
@@ -79,7 +79,7 @@ Deno.test("credentials that the registry does not take are not kept, and what is
   assert.ok(Deno.lstatSync(`${env.HOME}/.docker/config.json`).isSymlink);
 });
 
-Deno.test("a token server is asked with the name and the password, for no repository", async () => {
+Deno.test("login: a token server is asked with the name and the password, for no repository", async () => {
   const authorized: (string | null)[] = [];
   await using registry = serveFaulty((request) => {
     const { pathname, search } = new URL(request.url);
@@ -98,7 +98,7 @@ Deno.test("a token server is asked with the name and the password, for no reposi
   assert.deepEqual(authorized, [`Basic ${btoa(String.fromCharCode(...bytes))}`, "?service=here"]);
 });
 
-Deno.test("a credential helper keeps them instead of the file, and an entry that would count first is replaced", async () => {
+Deno.test("login: a credential helper keeps them instead of the file, and an entry that would count first is replaced", async () => {
   await using registry = serveFaulty(() => new Response("{}"));
   await using world = makeHome();
   const { env } = world, { host } = registry, bin = `${world.home}/bin`;
@@ -128,7 +128,7 @@ Deno.test("a credential helper keeps them instead of the file, and an entry that
   });
 });
 
-Deno.test("on a terminal the password is asked for and not shown; without one it must be given", async () => {
+Deno.test("login: on a terminal the password is asked for and not shown; without one it must be given", async () => {
   await using registry = serveFaulty(() => new Response("{}"));
   await using world = makeHome();
   const { env } = world, { host } = registry;

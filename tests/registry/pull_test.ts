@@ -25,7 +25,7 @@ import {
 
 const HEX = "0123456789abcdef".repeat(4);
 
-Deno.test("Retry-After is a number of seconds or a date", () => {
+Deno.test("pull: Retry-After is a number of seconds or a date", () => {
   const now = Date.parse("2026-01-01T00:00:00Z");
   assert.equal(parseRetryAfter("7", now), 7000);
   assert.equal(parseRetryAfter("Thu, 01 Jan 2026 00:00:09 GMT", now), 9000);
@@ -34,7 +34,7 @@ Deno.test("Retry-After is a number of seconds or a date", () => {
   assert.equal(parseRetryAfter(null, now), undefined);
 });
 
-Deno.test("a blob that is cut off is resumed where it ended", () =>
+Deno.test("pull: a blob that is cut off is resumed where it ended", () =>
   withFile(async (path) => {
     const first = BLOB.subarray(0, 100_000);
     await using registry = serveFaulty((request, nth) => nth === 1 ? cutAfter(first, BLOB.length) : serveBlob(request));
@@ -47,7 +47,7 @@ Deno.test("a blob that is cut off is resumed where it ended", () =>
     assert.equal(registry.asked.length, 2);
   }));
 
-Deno.test("a server that answers with the whole blob, or another part, makes it begin again", () =>
+Deno.test("pull: a server that answers with the whole blob, or another part, makes it begin again", () =>
   withFile(async (path) => {
     for (const headers of [undefined, { "content-range": "bytes 5-299999/300000" }, { "content-range": "x" }]) {
       Deno.writeFileSync(path, noise(1000, 9));
@@ -59,7 +59,7 @@ Deno.test("a server that answers with the whole blob, or another part, makes it 
     }
   }));
 
-Deno.test("a wrong beginning that was here before is fetched again, and one that is too long as well", () =>
+Deno.test("pull: a wrong beginning that was here before is fetched again, and one that is too long as well", () =>
   withFile(async (path) => {
     for (const before of [noise(1000, 9), noise(BLOB.length, 9), noise(BLOB.length + 1, 9)]) {
       Deno.writeFileSync(path, before);
@@ -69,7 +69,7 @@ Deno.test("a wrong beginning that was here before is fetched again, and one that
     }
   }));
 
-Deno.test("a blob that is always cut off at once ends after a few tries, and keeps what came", () =>
+Deno.test("pull: a blob that is always cut off at once ends after a few tries, and keeps what came", () =>
   withFile(async (path) => {
     const clock = hastyClock();
     await using registry = serveFaulty((request) => {
@@ -89,7 +89,7 @@ Deno.test("a blob that is always cut off at once ends after a few tries, and kee
     assert.deepEqual(clock.waits, [400, 800, 1600, 3200]);
   }));
 
-Deno.test("429 and 503 are tried again after the time that the registry asks for", async () => {
+Deno.test("pull: 429 and 503 are tried again after the time that the registry asks for", async () => {
   for (const [status, header, wait] of [[429, "3", 3200], [503, null, 400], [502, "0", 200]] as const) {
     await withFile(async (path) => {
       const clock = hastyClock();
@@ -103,7 +103,7 @@ Deno.test("429 and 503 are tried again after the time that the registry asks for
   }
 });
 
-Deno.test("a registry that asks for hours, and answers that stay, are not tried again", async () => {
+Deno.test("pull: a registry that asks for hours, and answers that stay, are not tried again", async () => {
   const errors = JSON.stringify({ errors: [{ code: "TOOMANYREQUESTS", message: "pull rate\nlimit" }] });
   const rows: [number, Record<string, string>, string, string, RegExp][] = [
     [
@@ -128,7 +128,7 @@ Deno.test("a registry that asks for hours, and answers that stay, are not tried 
   }
 });
 
-Deno.test("a registry that is not there is tried twice", () =>
+Deno.test("pull: a registry that is not there is tried twice", () =>
   withFile(async (path) => {
     const clock = hastyClock();
     const registry = serveFaulty(() => new Response());
@@ -149,7 +149,7 @@ Deno.test("a registry without TLS where TLS is expected is not asked again, and 
     assert.equal(registry.asked.length, 0);
   }));
 
-Deno.test("wrong bytes and wrong lengths are refused, and nothing of them is kept", async () => {
+Deno.test("pull: wrong bytes and wrong lengths are refused, and nothing of them is kept", async () => {
   const wrong = Uint8Array.from(BLOB);
   wrong[150_000] = (wrong[150_000] ?? 0) ^ 1;
   const chunked = (bytes: Uint8Array<ArrayBuffer>) => new Response(new Blob([bytes]).stream());
@@ -172,7 +172,7 @@ Deno.test("wrong bytes and wrong lengths are refused, and nothing of them is kep
   }
 });
 
-Deno.test("a slow drip ends by the idle time", () =>
+Deno.test("pull: a slow drip ends by the idle time", () =>
   withFile(async (path) => {
     let dripping = 0;
     await using registry = serveFaulty(() => {
@@ -201,7 +201,7 @@ Deno.test("a slow drip ends by the idle time", () =>
     assert.equal(dripping, 0, "connections are left open");
   }));
 
-Deno.test("an abort ends it with its own reason, at once, and what came is kept", () =>
+Deno.test("pull: an abort ends it with its own reason, at once, and what came is kept", () =>
   withFile(async (path) => {
     const controller = new AbortController();
     await using registry = serveFaulty(() =>
@@ -221,7 +221,7 @@ Deno.test("an abort ends it with its own reason, at once, and what came is kept"
     assert.equal(registry.asked.length, 1);
   }));
 
-Deno.test("manifests are fetched with their digest, and the parameters of their type do not count", async () => {
+Deno.test("pull: manifests are fetched with their digest, and the parameters of their type do not count", async () => {
   const type = `${MEDIA.manifest.toUpperCase()}; charset=utf-8`;
   const { digest, size } = await describe(new TextEncoder().encode(MANIFEST));
   await using registry = serveFaulty(
@@ -241,7 +241,7 @@ Deno.test("manifests are fetched with their digest, and the parameters of their 
   }
 });
 
-Deno.test("manifests that are not what they should be are refused", async () => {
+Deno.test("pull: manifests that are not what they should be are refused", async () => {
   const other = `sha256:${HEX}`;
   const json = { "content-type": MEDIA.manifest };
   const rows: [Answerer, { tag?: string; digest?: string }, string, RegExp][] = [
@@ -268,7 +268,7 @@ Deno.test("manifests that are not what they should be are refused", async () => 
   await fails("size-mismatch", /announced/, fetchManifest(open, { repository: "a/b" }, wrongSize));
 });
 
-Deno.test("a blob that is kept elsewhere is fetched there without the token", () =>
+Deno.test("pull: a blob that is kept elsewhere is fetched there without the token", () =>
   withFile(async (path) => {
     await using storage = serveFaulty((request) => serveBlob(request));
     await using registry = serveFaulty((request) => {
@@ -285,7 +285,7 @@ Deno.test("a blob that is kept elsewhere is fetched there without the token", ()
     assert.equal(storage.asked[0]?.headers.get("accept-encoding"), "identity");
   }));
 
-Deno.test("storage elsewhere that wants credentials gets none, and its signed address is not told", () =>
+Deno.test("pull: storage elsewhere that wants credentials gets none, and its signed address is not told", () =>
   withFile(async (path) => {
     const headers = { "www-authenticate": `Basic realm="x"` };
     await using storage = serveFaulty(() => new Response(null, { status: 401, headers }));
@@ -298,7 +298,7 @@ Deno.test("storage elsewhere that wants credentials gets none, and its signed ad
     assert.doesNotMatch(error.message, /s3cret/);
   }));
 
-Deno.test("redirects that lead nowhere, in circles, or away from the web end", async () => {
+Deno.test("pull: redirects that lead nowhere, in circles, or away from the web end", async () => {
   for (const location of [undefined, "http://", "file:///etc/passwd", "data:,x", "x"]) {
     const headers: Record<string, string> = location ? { location } : {};
     await using registry = serveFaulty(() => new Response(null, { status: 307, headers }));
@@ -308,7 +308,7 @@ Deno.test("redirects that lead nowhere, in circles, or away from the web end", a
   }
 });
 
-Deno.test("a mirror is asked first, and the registry itself where the mirror fails or lies", () =>
+Deno.test("pull: a mirror is asked first, and the registry itself where the mirror fails or lies", () =>
   withFile(async (path) => {
     let mirrored: Answerer = (request) => serveBlob(request);
     await using mirror = serveFaulty((request, nth) => mirrored(request, nth));
@@ -336,7 +336,7 @@ Deno.test("a mirror is asked first, and the registry itself where the mirror fai
     assert.ok(Math.max(...clock.waits) < 2000, "it waits long for a mirror");
   }));
 
-Deno.test("errors that are none of a registry are not tried again", async () => {
+Deno.test("pull: errors that are none of a registry are not tried again", async () => {
   let tried = 0;
   const work = attempt(openRegistry("127.0.0.1:1", apart()), { what: "x", repository: "y" }, () => {
     tried++;
@@ -346,7 +346,7 @@ Deno.test("errors that are none of a registry are not tried again", async () => 
   assert.equal(tried, 1);
 });
 
-Deno.test("a proxy is used as the environment says", async () => {
+Deno.test("pull: a proxy is used as the environment says", async () => {
   await using proxy = serveFaulty((request, nth) => {
     assert.equal(new URL(request.url).host, "registry.test");
     return serveManifest()(request, nth);

@@ -101,7 +101,7 @@ Deno.test("Docker's own format is pulled and pushed as it is", async () => {
   assert.equal(raw, image.text);
 });
 
-Deno.test("a download that was ended goes on where it was", async () => {
+Deno.test("pull and push: a download that was ended goes on where it was", async () => {
   await using real = await startRegistry();
   await putThere(real, "app:1", "--preserve-digests");
   const registry = openRegistry(real.host, apart());
@@ -126,7 +126,7 @@ Deno.test("a download that was ended goes on where it was", async () => {
   assert.equal(seen.at(-1), layer.size);
 });
 
-Deno.test("what is not in a registry is an error that quotes it", async () => {
+Deno.test("pull and push: what is not in a registry is an error that quotes it", async () => {
   await using real = await startRegistry();
   const registry = openRegistry(real.host, apart());
   const code = (work: Promise<unknown>) =>
@@ -146,7 +146,7 @@ Deno.test("what is not in a registry is an error that quotes it", async () => {
   assert.equal(await code(pushManifest(registry, { repository: "none", tag: "1" }, manifest)), "registry-error");
 });
 
-Deno.test("a registry with passwords takes those of the docker configuration, and refuses others by name", async () => {
+Deno.test("pull and push: a registry with passwords takes those of the docker configuration, and refuses others by name", async () => {
   await using real = await startRegistry({ password: true });
   const credentials = `${USER.username}:${USER.password}`;
   await putThere(real, "app:1", `--dest-creds=${credentials}`);

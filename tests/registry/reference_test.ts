@@ -8,7 +8,7 @@ import { withEnvironment } from "../helpers/environment.ts";
 
 const HEX = "0123456789abcdef".repeat(4);
 
-Deno.test("references are read as Docker reads them", () => {
+Deno.test("parseReference: references are read as Docker reads them", () => {
   const rows: [text: string, full: string, familiar?: string][] = [
     ["alpine", "docker.io/library/alpine:latest", "alpine:latest"],
     ["alpine:3.20", "docker.io/library/alpine:3.20", "alpine:3.20"],
@@ -40,7 +40,7 @@ Deno.test("references are read as Docker reads them", () => {
   }
 });
 
-Deno.test("names that are no references are refused with a reason", () => {
+Deno.test("parseReference: names that are no references are refused with a reason", () => {
   const rows = [
     ...["", ":tag", "/a", "a/", "a//b", "a:", "a@", "a@sha256:12", `a@sha512:${HEX}`, `a@SHA256:${HEX}`, "Alpine"],
     ...["a/B", "a b", "a..b", "a___b", "_a", "a_", "-a", "a/-b", "a/../b", "../a", "host:0/a", "host:65536/a"],
@@ -91,7 +91,7 @@ Deno.test("registries on loopback and those configured are reached without TLS, 
   for (const [name, origin] of rows) assert.deepEqual(origins(name), [origin]);
 });
 
-Deno.test("a configuration of registries that makes no sense is refused", () => {
+Deno.test("parseReference: a configuration of registries that makes no sense is refused", () => {
   const rows = ["", "[]", `{"insecure": "x"}`, `{"insecure": ["http://x"]}`, `{"mirrors": []}`, `{"mirror": {}}`];
   for (const row of [...rows, `{"mirrors": {"x": ["a b"]}}`, `{"mirrors": {"x": ["a/../b"]}}`]) {
     assert.throws(
@@ -102,7 +102,7 @@ Deno.test("a configuration of registries that makes no sense is refused", () => 
   }
 });
 
-Deno.test("the configuration is the named file, or the user's own", async () => {
+Deno.test("parseReference: the configuration is the named file, or the user's own", async () => {
   await withEnvironment({}, (home) => {
     assert.deepEqual(readConfiguration(), { insecure: [], mirrors: {} });
     Deno.mkdirSync(`${home}/.config/sauropod`, { recursive: true });
@@ -115,7 +115,7 @@ Deno.test("the configuration is the named file, or the user's own", async () => 
   });
 });
 
-Deno.test("the name that is proposed for one with capital letters is one", () => {
+Deno.test("parseReference: the name that is proposed for one with capital letters is one", () => {
   assert.throws(() => parseReference("App:1"), { hint: "did you mean app:1?" });
   assert.throws(() => parseReference("B AD"), { hint: /^a name is written/ });
 });

@@ -60,7 +60,7 @@ async function roundTrip(world: World, image: string, env: Record<string, string
   assert.equal(stdout, "it works\n");
 }
 
-Deno.test("a certificate that nobody known has signed is refused, and the hint says what to do", () =>
+Deno.test("pull: a certificate that nobody known has signed is refused, and the hint says what to do", () =>
   withRegistry(ADDRESS, async (world, { image, home }) => {
     for (const verb of ["push", "pull"]) {
       const { code, stderr } = await world.cli(["images", verb, image], { env: { HOME: home } });
@@ -70,7 +70,7 @@ Deno.test("a certificate that nobody known has signed is refused, and the hint s
     }
   }));
 
-Deno.test("an authority in the folders of podman and docker, or in $SSL_CERT_FILE, is believed", () =>
+Deno.test("pull: an authority in the folders of podman and docker, or in $SSL_CERT_FILE, is believed", () =>
   withRegistry(ADDRESS, async (world, { image, host: registry, authority, home }) => {
     await roundTrip(world, image, { HOME: home, SSL_CERT_FILE: authority });
 
@@ -107,7 +107,7 @@ Deno.test("an authority in the folders of podman and docker, or in $SSL_CERT_FIL
     }
   }));
 
-Deno.test("a certificate for another name is refused, also if its authority is known", () =>
+Deno.test("pull: a certificate for another name is refused, also if its authority is known", () =>
   withRegistry(OTHER, async (world, { image, authority, home }) => {
     const { code, stderr } = await world.cli(["images", "push", image], {
       env: { HOME: home, SSL_CERT_FILE: authority },
@@ -116,7 +116,7 @@ Deno.test("a certificate for another name is refused, also if its authority is k
     assert.match(stderr, /certificate not valid for name/);
   }));
 
-Deno.test("a file that holds no certificates is named", async () => {
+Deno.test("pull: a file that holds no certificates is named", async () => {
   await using world = makeWorld();
   await Deno.writeTextFile(`${world.home}/empty.crt`, "nothing");
   await Deno.writeTextFile(`${world.home}/bad.crt`, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");

@@ -55,7 +55,7 @@ function restsIn(images: string): string[] {
   return [...partial, ...names("layers").filter((name) => name.startsWith("."))];
 }
 
-Deno.test("a disk that is full at any moment is named, leaves nothing half made, and is gone on with after room is made", async (t) => {
+Deno.test("pull: a disk that is full at any moment is named, leaves nothing half made, and is gone on with after room is made", async (t) => {
   await using world = makeWorld();
   await using registry = await startRegistry();
   const { home, folders } = world, small = `${home}/full`, archive = `${home}/saved.tar`;
@@ -109,7 +109,7 @@ Deno.test("a disk that is full at any moment is named, leaves nothing half made,
   }
 });
 
-Deno.test("the command line says that the disk is full, and where", async () => {
+Deno.test("pull: the command line says that the disk is full, and where", async () => {
   await using world = makeWorld();
   const { home } = world, small = `${home}/full`, source = await makeSource(`${home}/source`, 2);
   await Deno.mkdir(small);

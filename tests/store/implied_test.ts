@@ -69,7 +69,7 @@ async function whileMounted(world: World, lower: readonly string[], work: (targe
   }
 }
 
-Deno.test("folders that a layer only implies are those of the layers below, as umoci unpacks them", async () => {
+Deno.test("ensureParentDirLayer: folders that a layer only implies are those of the layers below, as umoci unpacks them", async () => {
   await using world = makeWorld();
   const layout = await loaded(world, LAYERS);
   await succeed(["umoci", "unpack", "--image", `${layout}:one`, `${world.home}/bundle`]);
@@ -85,7 +85,7 @@ Deno.test("folders that a layer only implies are those of the layers below, as u
   });
 });
 
-Deno.test("an image whose layers hide nothing gets no layer more", async () => {
+Deno.test("ensureParentDirLayer: an image whose layers hide nothing gets no layer more", async () => {
   await using world = makeWorld();
   const plain = [[file("a/b")], [file("a/c"), folder("d", 0o700)], [folder("d", 0o711), file("d/e")]];
   await loaded(world, plain);
@@ -94,7 +94,7 @@ Deno.test("an image whose layers hide nothing gets no layer more", async () => {
   assert.equal(image?.lower.length, plain.length);
 });
 
-Deno.test("the layer of implied folders stays as long as somebody needs it", async () => {
+Deno.test("ensureParentDirLayer: the layer of implied folders stays as long as somebody needs it", async () => {
   await using world = makeWorld();
   const { folders } = world;
   const busybox: Item[] = [
@@ -117,7 +117,7 @@ Deno.test("the layer of implied folders stays as long as somebody needs it", asy
   assert.deepEqual(layers(), []);
 });
 
-Deno.test("folders of containers with long and similar paths are all remembered as users of an image", async () => {
+Deno.test("ensureParentDirLayer: folders of containers with long and similar paths are all remembered as users of an image", async () => {
   await using world = makeWorld();
   await loaded(world, [[file("a/b")]]);
   const long = `/${"x".repeat(120)}`.repeat(3);

@@ -62,7 +62,7 @@ const large = tar(
   { name: "d/.wh.gone" },
 );
 
-Deno.test("a layer is unpacked from gzip, zstd and plain, here and in threads, and its digest is told", () =>
+Deno.test("unpackLayer: a layer is unpacked from gzip, zstd and plain, here and in threads, and its digest is told", () =>
   inBox(async (box) => {
     const small = tar({ name: "a", body: "1" }, { name: "b/c", body: "2", mtime: 5 });
     // The process's first thread brings descriptors of its own.
@@ -86,7 +86,7 @@ Deno.test("a layer is unpacked from gzip, zstd and plain, here and in threads, a
     assert.ok(await eventually(() => descriptors() <= open), `${descriptors()} descriptors, ${open} before`);
   }));
 
-Deno.test("a layer of another digest than its image says is refused, by name", () =>
+Deno.test("unpackLayer: a layer of another digest than its image says is refused, by name", () =>
   inBox(async (box) => {
     const wrong = `sha256:${"0".repeat(64)}`;
     for (const archive of [tar({ name: "a" }), large]) {
@@ -104,7 +104,7 @@ Deno.test("a layer of another digest than its image says is refused, by name", (
     }
   }));
 
-Deno.test("an error of a thread is the error itself: class, code, facts, hint and message", () =>
+Deno.test("unpackLayer: an error of a thread is the error itself: class, code, facts, hint and message", () =>
   inBox(async (box) => {
     const archive = concat(large.subarray(0, large.length - 1024), tar({ name: "../x" }));
     await assert.rejects(layerIn(box, archive), (error) => {
@@ -121,7 +121,7 @@ Deno.test("an error of a thread is the error itself: class, code, facts, hint an
     await assert.rejects(layerIn(box, large, { limits: { entries: 10 } }), { code: "archive-too-large" });
   }));
 
-Deno.test("an aborted unpacking ends soon and leaves no descriptor open", () =>
+Deno.test("unpackLayer: an aborted unpacking ends soon and leaves no descriptor open", () =>
   inBox(async (box) => {
     const open = descriptors();
     const many = Array.from({ length: 5000 }, (_, i) => item({ name: `d${i % 100}/f${i}`, body: "x".repeat(5000) }));
@@ -139,7 +139,7 @@ Deno.test("an aborted unpacking ends soon and leaves no descriptor open", () =>
     assert.ok(await eventually(() => descriptors() <= open), `${descriptors()} descriptors, ${open} before`);
   }));
 
-Deno.test("layers are unpacked several at once", () =>
+Deno.test("unpackLayer: layers are unpacked several at once", () =>
   inBox(async (box) => {
     await Deno.writeFile(`${box}/blob`, await output("gzip", ["-c"], large));
     const layers = await Promise.all(Array.from({ length: 6 }, async (_, i) => {
@@ -150,7 +150,7 @@ Deno.test("layers are unpacked several at once", () =>
     assert.equal(Deno.statSync(`${box}/5/d/hard`).size, 60_001);
   }));
 
-Deno.test("a layer grows to a thousand times its blob's size at most", () =>
+Deno.test("unpackLayer: a layer grows to a thousand times its blob's size at most", () =>
   inBox(async (box) => {
     const bomb = tar({ name: "zeros", body: new Uint8Array(80 << 20) });
     for (const [program, ...args] of [["gzip", "-9c"], ["zstd", "-cq"]] as const) {
@@ -161,7 +161,7 @@ Deno.test("a layer grows to a thousand times its blob's size at most", () =>
     await layerIn(box, await output("zstd", ["-cq"], bomb), { limits: { ratio: 1e6 } });
   }));
 
-Deno.test("a file's holes are where tar's four sparse formats say", () =>
+Deno.test("unpackLayer: a file's holes are where tar's four sparse formats say", () =>
   inBox(async (box) => {
     await Deno.mkdir(`${box}/source`);
     for (const [name, pieces, size] of [["few", 3, 5 << 20], ["many", 40, 40 << 20], ["hole", 0, 3 << 20]] as const) {
@@ -269,7 +269,7 @@ function comparable(tree: Tree): Tree {
 const isKept = (name: string): boolean => !/^trusted\.overlay\.(impure|origin)$|^security\.selinux$/.test(name);
 
 Deno.test(
-  "what is packed and unpacked again is the same tree, and the same bytes each time",
+  "unpackLayer: what is packed and unpacked again is the same tree, and the same bytes each time",
   { ignore: skipHere("only root can", !SUPERUSER) },
   () =>
     inBox(async (box) => {
@@ -301,7 +301,7 @@ Deno.test(
 );
 
 Deno.test(
-  "a socket is left out, and a reserved name or an incomplete file is refused",
+  "unpackLayer: a socket is left out, and a reserved name or an incomplete file is refused",
   { ignore: skipHere("only root can", !SUPERUSER) },
   () =>
     inBox(async (box) => {
@@ -361,7 +361,7 @@ function makeLayers(box: string): string[] {
 }
 
 Deno.test(
-  "three layers, mounted, are the tree that umoci unpacks",
+  "unpackLayer: three layers, mounted, are the tree that umoci unpacks",
   { ignore: skipHere("only root can", !SUPERUSER) },
   async () => {
     if (!await has("umoci")) return;

@@ -28,7 +28,7 @@ function files(count: number): Item[][] {
   return Array.from({ length: count }, (_, i) => [{ name: `f/${i}`, body: String(i) }]);
 }
 
-Deno.test("an image of 499 layers runs, more than mount(2) can name at once, and is committed up to 500", async () => {
+Deno.test("pull: an image of 499 layers runs, more than mount(2) can name at once, and is committed up to 500", async () => {
   await using world = makeWorld();
   const { folders } = world, options = { ...folders, network: "none" as const };
   await load(world, [BUSYBOX, ...files(MAX_LAYERS - 2)]);
@@ -60,7 +60,7 @@ Deno.test("images load of more than 500 layers is refused by name", async () => 
   });
 });
 
-Deno.test("forty layers that imply a thousand folders each are made ready in time that grows with them", async () => {
+Deno.test("pull: forty layers that imply a thousand folders each are made ready in time that grows with them", async () => {
   await using world = makeWorld();
   const { images } = world.folders, store = storeFolder(images);
   // In memory: making the files is not what is measured.

@@ -45,7 +45,7 @@ Deno.test("run pulls what is missing and does as the image says", async () => {
   );
 });
 
-Deno.test("upper layers hide what is below: whiteouts and opaque folders", async () => {
+Deno.test("images: upper layers hide what is below: whiteouts and opaque folders", async () => {
   await using world = makeWorld();
   const image = await pulled(world);
   assert.equal(
@@ -54,7 +54,7 @@ Deno.test("upper layers hide what is below: whiteouts and opaque folders", async
   );
 });
 
-Deno.test("never pulls nothing, and says where it looked", async () => {
+Deno.test("images: never pulls nothing, and says where it looked", async () => {
   await using world = makeWorld();
   const { code, stderr } = await world.cli(["--rm", "--pull", "never", `${registry.address}/app:1`]);
   assert.equal(code, 125);
@@ -68,7 +68,7 @@ Deno.test("never pulls nothing, and says where it looked", async () => {
   assert.match(missing.stderr, /could not be pulled/);
 });
 
-Deno.test("twenty pulls at once make one copy, and it is verified", async () => {
+Deno.test("images: twenty pulls at once make one copy, and it is verified", async () => {
   await using world = makeWorld();
   const before = registry.requests();
   await Promise.all(Array.from({ length: 20 }, () => pulled(world)));
@@ -113,7 +113,7 @@ Deno.test("--pull always downloads nothing while the name stands for the same im
   assert.notEqual(findImage(world.folders.images, own).descriptor.digest, other.descriptor.digest);
 });
 
-Deno.test("a damaged blob is found, and pulled again", async () => {
+Deno.test("images: a damaged blob is found, and pulled again", async () => {
   await using world = makeWorld();
   const image = await pulled(world);
   const { descriptor } = findImage(world.folders.images, image);
@@ -127,7 +127,7 @@ Deno.test("a damaged blob is found, and pulled again", async () => {
   assert.deepEqual(await verifyImages(world.folders.images), []);
 });
 
-Deno.test("a wrong byte in a layer is found and named when it is saved and read again, and only damage is", async () => {
+Deno.test("images: a wrong byte in a layer is found and named when it is saved and read again, and only damage is", async () => {
   await using world = makeWorld();
   const image = await pulled(world), { images } = world.folders;
   assert.equal((await world.cli(["images", "import", world.image, "own:1"])).code, 0);
@@ -147,7 +147,7 @@ Deno.test("a wrong byte in a layer is found and named when it is saved and read 
   assert.deepEqual([verified.code, verified.stdout.includes(layer.digest)], [1, true]);
 });
 
-Deno.test("an image that a container is made of is not removed, and what another image needs stays", async () => {
+Deno.test("images: an image that a container is made of is not removed, and what another image needs stays", async () => {
   await using world = makeWorld();
   const image = await pulled(world), { images, containers } = world.folders;
   const store = storeFolder(images);
@@ -169,7 +169,7 @@ Deno.test("an image that a container is made of is not removed, and what another
   assert.deepEqual([namesIn(`${store}/layers`), namesIn(`${store}/blobs/sha256`), listSummaries(images)], [[], [], []]);
 });
 
-Deno.test("a container can be committed after its image has lost its name, whatever is pruned", async () => {
+Deno.test("images: a container can be committed after its image has lost its name, whatever is pruned", async () => {
   await using world = makeWorld();
   const image = await pulled(world), { images } = world.folders, store = storeFolder(images);
   const made = await world.cli(["create", "--name", "box", "--network", "none", image]);
@@ -196,7 +196,7 @@ Deno.test("an image for another kind of machine is chosen by --platform, and ref
   });
 });
 
-Deno.test("what is pushed can be pulled by another, with the same digest", async () => {
+Deno.test("images: what is pushed can be pulled by another, with the same digest", async () => {
   await using world = makeWorld();
   await using other = makeWorld();
   const image = await pulled(world);
@@ -225,7 +225,7 @@ Deno.test("a pull that is killed goes on from what is there", async () => {
   assert.deepEqual(namesIn(`${storeFolder(world.folders.images)}/partial`), []);
 });
 
-Deno.test("an image of 120 layers runs", async () => {
+Deno.test("images: an image of 120 layers runs", async () => {
   await using world = makeWorld();
   const image = `${registry.address}/tall:1`;
   assert.equal(await say(world, image, ["sh", "-c", "ls /layers | wc -l"]), "120\n");
@@ -252,7 +252,7 @@ Deno.test("explain pulls nothing unless it is told to", async () => {
   assert.match(stdout, /execve\("\/entry", \["\/entry", "hello"\]/);
 });
 
-Deno.test("nothing is pruned while a container's record cannot be read", async () => {
+Deno.test("images: nothing is pruned while a container's record cannot be read", async () => {
   await using world = makeWorld();
   const image = await pulled(world), { images, containers } = world.folders;
   await using box = await run(image, ["sleep", "60"], { ...world.folders, entrypoint: "", network: "none", user: "0" });
@@ -263,7 +263,7 @@ Deno.test("nothing is pruned while a container's record cannot be read", async (
   assert.deepEqual((await pruneStore(images)).layers, []);
 });
 
-Deno.test("the command line pushes, saves and imports through pipes, and refuses words that are none", async () => {
+Deno.test("images: the command line pushes, saves and imports through pipes, and refuses words that are none", async () => {
   await using world = makeWorld();
   const image = await pulled(world), to = `${registry.address}/cli:1`;
   assert.match((await world.cli(["images", "push", image, to])).stdout, /^sha256:[0-9a-f]{64}\n$/);
@@ -293,7 +293,7 @@ Deno.test("images rm removes all that it can of what it is told, and ends with 1
   assert.deepEqual(listSummaries(images), []);
 });
 
-Deno.test("when work on one layer fails, that on the others ends before the error is told", async () => {
+Deno.test("images: when work on one layer fails, that on the others ends before the error is told", async () => {
   const log: string[] = [];
   const work = mapConcurrent(["wrong", "slow", "never"], async (item, signal) => {
     log.push(`${item} begins`);
@@ -316,7 +316,7 @@ Deno.test("when work on one layer fails, that on the others ends before the erro
   await assert.rejects(stopped, /stopped/);
 });
 
-Deno.test("an image is told by its digest or the beginning of it, and all of it where it has no name", async () => {
+Deno.test("images: an image is told by its digest or the beginning of it, and all of it where it has no name", async () => {
   await using world = makeWorld();
   const image = await pulled(world), { images } = world.folders, store = storeFolder(images);
   const { digest } = findImage(images, image).descriptor, short = digest.slice(7, 19);

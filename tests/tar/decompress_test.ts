@@ -20,7 +20,7 @@ async function decompressed(archive: Bytes, step = archive.length || 1): Promise
   return latin.decode(concat(...parts));
 }
 
-Deno.test("the compression is told by content", () => {
+Deno.test("decompress: the compression is told by content", () => {
   const rows: [number[], string][] = [
     [[0x1f, 0x8b, 8], "gzip"],
     [[0x28, 0xb5, 0x2f, 0xfd], "zstd"],
@@ -58,7 +58,7 @@ Deno.test("gzip and zstd streams are decompressed whatever the chunks, members a
   assert.equal(await decompressed(await output("zstd", ["-cq"], bytesOf("tiny")), 1), "tiny");
 });
 
-Deno.test("damaged, cut and continued streams are refused", async () => {
+Deno.test("decompress: damaged, cut and continued streams are refused", async () => {
   const bytes = bytesOf(Array.from({ length: 20_000 }, (_, i) => `line ${i * 7919}`).join("\n"));
   const damage = (packed: Bytes, at: number) => packed.with(at, (packed[at] ?? 0) ^ 0x55);
   for (const program of ["gzip", "zstd"]) {
@@ -83,7 +83,7 @@ Deno.test("damaged, cut and continued streams are refused", async () => {
   }
 });
 
-Deno.test("damage anywhere in a long stream is told to who reads it", async () => {
+Deno.test("decompress: damage anywhere in a long stream is told to who reads it", async () => {
   const bytes = bytesOf(Array.from({ length: 60_000 }, (_, i) => `line ${i * 7919}`).join("\n"));
   for (const program of ["gzip", "zstd"]) {
     const packed = await output(program, ["-cq", "-1"], bytes);
@@ -97,7 +97,7 @@ Deno.test("damage anywhere in a long stream is told to who reads it", async () =
   }
 });
 
-Deno.test("xz and bzip2 are refused by name, with what to do", async () => {
+Deno.test("decompress: xz and bzip2 are refused by name, with what to do", async () => {
   for (const program of ["xz", "bzip2"]) {
     const packed = await output(program, ["-c"], bytesOf("text"));
     await assert.rejects(decompressed(packed), (error) => {

@@ -47,13 +47,13 @@ function refuses(archive: Bytes, code: string, message: RegExp): void {
   });
 }
 
-Deno.test("the tar reader gives an entry's fields and body", () => {
+Deno.test("tarReader: the tar reader gives an entry's fields and body", () => {
   const entry = one(tar({ name: "a/b", body: "hello", mode: 0o104755, uid: 7, gid: 8, mtime: 12 }));
   const expected = { name: "a/b", type: "file", size: 5, mode: 0o4755, uid: 7, gid: 8, mtime: 12_000_000_000n };
   assert.deepEqual(entry, { ...expected, target: "", major: 0, minor: 0, xattrs: new Map(), body: "hello" });
 });
 
-Deno.test("the tar reader knows each type of entry", () => {
+Deno.test("tarReader: the tar reader knows each type of entry", () => {
   const kinds = [["0", "file"], ["\0", "file"], ["7", "file"], ["1", "link"], ["2", "symlink"], ["3", "character"]];
   kinds.push(["4", "block"], ["5", "directory"], ["6", "fifo"]);
   for (const [type, expected] of kinds) {
@@ -62,7 +62,7 @@ Deno.test("the tar reader knows each type of entry", () => {
   assert.equal(one(tar({ name: "old/", magic: "v7" })).type, "directory");
 });
 
-Deno.test("the tar reader reads numbers in octal and base-256", () => {
+Deno.test("tarReader: the tar reader reads numbers in octal and base-256", () => {
   const base256 = (bytes: number[]) => (header: Bytes) => header.set(bytes, 136);
   const rows: [number[], bigint][] = [
     [[0x80, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0], 4294967296n],
@@ -91,7 +91,7 @@ Deno.test("the tar reader applies GNU long names and links to the next entry onl
   assert.deepEqual(entries.map(({ name, target }) => [name, target]), [[long, target], ["next", ""]]);
 });
 
-Deno.test("the tar reader applies extended headers, the nearer ones first", () => {
+Deno.test("tarReader: the tar reader applies extended headers, the nearer ones first", () => {
   const xattr = new Uint8Array([1, 0, 2, 10, 61]);
   const near = pax({
     path: "näher/é",
@@ -111,19 +111,19 @@ Deno.test("the tar reader applies extended headers, the nearer ones first", () =
   assert.deepEqual([second.name, second.mtime], ["m", -3_500_000_000n]);
 });
 
-Deno.test("the tar reader lets an extended header tell the size", () => {
+Deno.test("tarReader: the tar reader lets an extended header tell the size", () => {
   const archive = tar(concat(pax({ size: "3" }), item({ name: "n", size: 0 }), concat("abc", new Uint8Array(509))));
   assert.equal(one(archive).body, "abc");
 });
 
-Deno.test("the tar reader does not expect a body after a hard link that tells its file's size", () => {
+Deno.test("tarReader: the tar reader does not expect a body after a hard link that tells its file's size", () => {
   const entries = readTar(
     tar({ name: "a", body: "xy" }, { name: "b", type: "1", target: "a", size: 2 }, { name: "c" }),
   );
   assert.deepEqual(entries.map(({ name, size }) => [name, size]), [["a", 2], ["b", 0], ["c", 0]]);
 });
 
-Deno.test("the tar reader gives the same whatever the chunks", () => {
+Deno.test("tarReader: the tar reader gives the same whatever the chunks", () => {
   const archive = tar(
     { name: "a", body: "x".repeat(1500) },
     pax({ path: "long" }),
@@ -144,7 +144,7 @@ Deno.test("the tar reader keeps the bytes of names that are not UTF-8, each comp
   assert.deepEqual(encodeName("é"), new Uint8Array([0xc3, 0xa9]));
 });
 
-Deno.test("the tar reader gives the map of a sparse file, and only its data as the body", () => {
+Deno.test("tarReader: the tar reader gives the map of a sparse file, and only its data as the body", () => {
   const pieces = [[1, 2], [10, 3]], expected = { size: 20, pieces };
   const old = (header: Bytes) => {
     [1, 2, 10, 3, 20, 0].forEach((value, i) => header.set(bytesOf(value.toString(8).padStart(11, "0")), 386 + i * 12));
@@ -170,7 +170,7 @@ Deno.test("the tar reader gives the map of a sparse file, and only its data as t
   }
 });
 
-Deno.test("the tar reader refuses what is malformed, by name", () => {
+Deno.test("tarReader: the tar reader refuses what is malformed, by name", () => {
   const record = (body: string) => tar(item({ name: "x", type: "x", body }), { name: "n" });
   const sparse = (map: string, body: string) =>
     tar(pax({ "GNU.sparse.map": map, "GNU.sparse.size": "4" }), { name: "n", body });
@@ -231,7 +231,7 @@ Deno.test("the tar reader refuses what is malformed, by name", () => {
   for (const [archive, code, message] of rows) refuses(archive, code, message);
 });
 
-Deno.test("the tar reader takes an archive that is cut anywhere for truncated", () => {
+Deno.test("tarReader: the tar reader takes an archive that is cut anywhere for truncated", () => {
   const archive = tar({ name: "a", body: "x".repeat(600) }, pax({ path: "b" }), { name: "n", body: "y" });
   const end = archive.length - 1024;
   for (let length = 0; length < end + 512; length += 37) {
@@ -240,7 +240,7 @@ Deno.test("the tar reader takes an archive that is cut anywhere for truncated", 
   assert.equal(readTar(archive.slice(0, end + 512)).length, 2);
 });
 
-Deno.test("a mutated archive is read or refused, never anything else", () => {
+Deno.test("tarReader: a mutated archive is read or refused, never anything else", () => {
   const random = randomFrom(20261123);
   const pick = (limit: number): number => Math.floor(random() * limit);
   const seed = tar(
@@ -275,7 +275,7 @@ function repair(header: Bytes): void {
   header.set(bytesOf(sum.toString(8).padStart(6, "0") + "\0 "), 148);
 }
 
-Deno.test("the tar reader reads what tar writes in each of its formats", async () => {
+Deno.test("tarReader: the tar reader reads what tar writes in each of its formats", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const deep = "deep".repeat(10) + "/" + "er".repeat(60);

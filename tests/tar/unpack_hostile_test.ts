@@ -100,14 +100,14 @@ for (const [what, archive, code, options] of HOSTILE) {
     }));
 }
 
-Deno.test("an error names the entry and the link in its way", () =>
+Deno.test("unpack: an error names the entry and the link in its way", () =>
   inBox(async (box) => {
     await assert.rejects(unpackTo(`${box}/root`, tar(link("a", "/etc"), file("a/b"))), {
       message: 'the archive is unsafe: "a/b" goes through "a", which is a symbolic link',
     });
   }));
 
-Deno.test("a mutated archive writes nothing outside and ends in success or an ImageError", async () => {
+Deno.test("unpack: a mutated archive writes nothing outside and ends in success or an ImageError", async () => {
   const random = randomFrom(4711);
   const pick = (limit: number): number => Math.floor(random() * limit);
   const names = ["a", "b", "a/b", "b/a", "a/b/c", "../outside/secret", "/a", ".wh.a", "a/.wh..wh..opq", "./"];

@@ -20,7 +20,7 @@ async function xattr(path: string, name: string): Promise<string> {
   return new TextDecoder().decode(await output("python3", ["-c", code, path, name])).trim();
 }
 
-Deno.test("names are taken below the folder whatever they begin with", () =>
+Deno.test("unpack: names are taken below the folder whatever they begin with", () =>
   inBox(async (box) => {
     await unpackTo(`${box}/root`, tar(file("/abs", "1"), file("./dot", "2"), file("//d/./e", "3")));
     assert.equal(await Deno.readTextFile(`${box}/root/abs`), "1");
@@ -28,14 +28,14 @@ Deno.test("names are taken below the folder whatever they begin with", () =>
     assert.equal(await Deno.readTextFile(`${box}/root/d/e`), "3");
   }));
 
-Deno.test("odd but harmless names are kept as they are", () =>
+Deno.test("unpack: odd but harmless names are kept as they are", () =>
   inBox(async (box) => {
     const names = ["a\nb", "...", "-rf", "ü", " ", "a\\b", ".wh.x"];
     await unpackTo(`${box}/root`, tar(...names.map((name) => file(name))));
     assert.deepEqual([...Deno.readDirSync(`${box}/root`)].map((entry) => entry.name).sort(), names.sort());
   }));
 
-Deno.test("the last of several entries of a name wins, whatever they are", () =>
+Deno.test("unpack: the last of several entries of a name wins, whatever they are", () =>
   inBox(async (box) => {
     const root = `${box}/root`;
     await Deno.symlink("../outside/secret", `${root}/was-link`);
@@ -70,7 +70,7 @@ Deno.test("the last of several entries of a name wins, whatever they are", () =>
     assert.equal(await Deno.readTextFile(`${box}/outside/secret`), "secret");
   }));
 
-Deno.test("a hard link after its folder was replaced finds the new one", () =>
+Deno.test("unpack: a hard link after its folder was replaced finds the new one", () =>
   inBox(async (box) => {
     const archive = tar(
       file("d/f", "1"),
@@ -84,7 +84,7 @@ Deno.test("a hard link after its folder was replaced finds the new one", () =>
     assert.equal(await Deno.readTextFile(`${box}/root/b`), "2");
   }));
 
-Deno.test("modes, times and owners are those of the archive, whatever the umask", () =>
+Deno.test("unpack: modes, times and owners are those of the archive, whatever the umask", () =>
   inBox(async (box) => {
     const root = `${box}/root`, umask = Deno.umask(0o077);
     // Above 2^31: more than a header holds, and negative for the kernel's 32 bits.
@@ -127,7 +127,7 @@ Deno.test("modes, times and owners are those of the archive, whatever the umask"
     }
   }));
 
-Deno.test("extended attributes of users and capabilities are kept, those for overlayfs are not", {
+Deno.test("unpack: extended attributes of users and capabilities are kept, those for overlayfs are not", {
   ignore: skipHere("only root can", !SUPERUSER),
 }, () =>
   inBox(async (box) => {
@@ -154,7 +154,7 @@ Deno.test("extended attributes of users and capabilities are kept, those for ove
   }));
 
 Deno.test(
-  "device nodes are left out unless asked for",
+  "unpack: device nodes are left out unless asked for",
   { ignore: skipHere("only root can", !SUPERUSER) },
   () =>
     inBox(async (box) => {
@@ -174,7 +174,7 @@ Deno.test(
 );
 
 Deno.test(
-  "whiteouts of a layer become those of overlayfs",
+  "unpack: whiteouts of a layer become those of overlayfs",
   { ignore: skipHere("only root can", !SUPERUSER) },
   () =>
     inBox(async (box) => {

@@ -5,7 +5,7 @@ import { randomFrom } from "../helpers/random.ts";
 
 const MiB = 1024 * 1024;
 
-Deno.test("sizes are read in powers of 1024", () => {
+Deno.test("parseSize: sizes are read in powers of 1024", () => {
   const good: [string, number][] = [
     ["100000", 100_000],
     ["0", 0],
@@ -33,7 +33,7 @@ Deno.test("sizes are read in powers of 1024", () => {
   }
 });
 
-Deno.test("sizes are shown in the largest unit that fits", () => {
+Deno.test("parseSize: sizes are shown in the largest unit that fits", () => {
   const cases: [number, string][] = [
     [0, "0 B"],
     [512, "512 B"],

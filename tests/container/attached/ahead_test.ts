@@ -47,7 +47,7 @@ function descriptors(): number {
   return [...Deno.readDirSync("/proc/self/fd")].length;
 }
 
-Deno.test("a container that was made ahead runs what it is given, with its variables and in its folder", async () => {
+Deno.test("prepare: a container that was made ahead runs what it is given, with its variables and in its folder", async () => {
   await using ready = await prepare("busybox", options({ env: { A: "1", B: "1" }, user: "alice" }));
   await using box = await ready.run(["sh", "-c", 'echo "$A $B $(id -u) $PWD $(hostname)"; echo err >&2; exit 3'], {
     env: { B: "2" },
@@ -101,7 +101,7 @@ Deno.test("while it waits it is nobody's but ours: no command runs in it, and ps
   assert.deepEqual(actions.filter((action) => !action.startsWith("exec")), ["create", "start", "die", "destroy"]);
 });
 
-Deno.test("other commands leave one that waits to who made it, at once", async () => {
+Deno.test("prepare: other commands leave one that waits to who made it, at once", async () => {
   await using ready = await prepare("busybox", options({ limits: { pids: 20 } }));
   const start = performance.now();
   const refused: readonly (readonly [string[], RegExp])[] = [
@@ -122,7 +122,7 @@ Deno.test("other commands leave one that waits to who made it, at once", async (
   assert.equal(text((await box.output()).stdout), "well\n");
 });
 
-Deno.test("one that gets no command is gone when its scope ends, with all that it had", async () => {
+Deno.test("prepare: one that gets no command is gone when its scope ends, with all that it had", async () => {
   const before = lookAtMachine(), counts: number[] = [];
   for (let i = 0; i < 2; i++) {
     {
@@ -138,7 +138,7 @@ Deno.test("one that gets no command is gone when its scope ends, with all that i
   assertUnchanged(before);
 });
 
-Deno.test("it ends also when its address cannot be given back", async () => {
+Deno.test("prepare: it ends also when its address cannot be given back", async () => {
   const namespace = Deno.statSync("/proc/self/ns/net").ino;
   const blocked = `/run/sauropod/net-${namespace}/leases.new`;
   const ready = await prepare("busybox", options({ network: "bridge" }));
@@ -152,7 +152,7 @@ Deno.test("it ends also when its address cannot be given back", async () => {
   await world.cli(["network", "rm", "sauropod0"]);
 });
 
-Deno.test("it has its address and its terminal before its command", async () => {
+Deno.test("prepare: it has its address and its terminal before its command", async () => {
   await using ready = await prepare("busybox", options({ network: "bridge", terminal: { columns: 90, rows: 30 } }));
   const address = ready.networks[0]?.addresses[0];
   await using box = await ready.run(["sh", "-c", "ip -4 -o addr show eth0; stty size"]);
@@ -160,7 +160,7 @@ Deno.test("it has its address and its terminal before its command", async () => 
   assert.ok(said.includes(`inet ${address} `) && said.endsWith("30 90\r\n"), said);
 });
 
-Deno.test("a command that cannot be executed, or a folder that is not there, leaves nothing", async () => {
+Deno.test("prepare: a command that cannot be executed, or a folder that is not there, leaves nothing", async () => {
   for (
     const [command, cwd, code] of [[["nope"], "/", "command-not-found"], [["true"], "/nope", "step-failed"]] as const
   ) {
@@ -170,7 +170,7 @@ Deno.test("a command that cannot be executed, or a folder that is not there, lea
   }
 });
 
-Deno.test("what makes no sense is refused, and it waits on; a second command is refused", async () => {
+Deno.test("prepare: what makes no sense is refused, and it waits on; a second command is refused", async () => {
   await using ready = await prepare("busybox", options());
   await assert.rejects(ready.run([""]), InputError);
   await assert.rejects(ready.run(["true"], { env: { "": "x" } }), InputError);
@@ -181,7 +181,7 @@ Deno.test("what makes no sense is refused, and it waits on; a second command is 
   assert.equal((await box.status).code, 0);
 });
 
-Deno.test("one that was killed while it waited says so, and leaves nothing", async () => {
+Deno.test("prepare: one that was killed while it waited says so, and leaves nothing", async () => {
   await using ready = await prepare("busybox", options());
   const pid = await waiting();
   Deno.kill(pid, "SIGKILL");
@@ -193,7 +193,7 @@ Deno.test("one that was killed while it waited says so, and leaves nothing", asy
   assert.deepEqual(leftIn(world), []);
 });
 
-Deno.test("a signal that is aborted while it waits, or as it gets its command, leaves nothing", async () => {
+Deno.test("prepare: a signal that is aborted while it waits, or as it gets its command, leaves nothing", async () => {
   const early = new AbortController(), late = new AbortController();
   const ready = await prepare("busybox", options({ signal: early.signal }));
   early.abort();
@@ -206,7 +206,7 @@ Deno.test("a signal that is aborted while it waits, or as it gets its command, l
   assert.deepEqual(leftIn(world), []);
 });
 
-Deno.test("one that was removed says so", async () => {
+Deno.test("prepare: one that was removed says so", async () => {
   const ready = await prepare("busybox", options());
   await ready[Symbol.asyncDispose]();
   await assert.rejects(
@@ -215,7 +215,7 @@ Deno.test("one that was removed says so", async () => {
   );
 });
 
-Deno.test("one whose record is gone or cannot be read leaves no descriptor open", async () => {
+Deno.test("prepare: one whose record is gone or cannot be read leaves no descriptor open", async () => {
   const counts: number[] = [];
   for (const text of [undefined, "{}", undefined, "{}"]) {
     await using ready = await prepare("busybox", options());
@@ -229,7 +229,7 @@ Deno.test("one whose record is gone or cannot be read leaves no descriptor open"
   assert.deepEqual(counts, Array(4).fill(counts[0]));
 });
 
-Deno.test("a container that cannot be made leaves no descriptor open", async () => {
+Deno.test("prepare: a container that cannot be made leaves no descriptor open", async () => {
   const counts: number[] = [];
   for (let i = 0; i < 2; i++) {
     await assert.rejects(prepare("busybox", options({ volumes: ["/etc:/a\0b"] })));
@@ -240,7 +240,7 @@ Deno.test("a container that cannot be made leaves no descriptor open", async () 
   assert.equal(counts[0], counts[1]);
 });
 
-Deno.test("a command as long as the kernel takes arrives whole", async () => {
+Deno.test("prepare: a command as long as the kernel takes arrives whole", async () => {
   const words = Array.from({ length: 15 }, (_, i) => String(i).repeat(100_000).slice(0, 100_000));
   const script = 'for word; do echo "${#word}"; done; printf %s "$*" | sha256sum';
   await using ready = await prepare("busybox", options());
@@ -249,7 +249,7 @@ Deno.test("a command as long as the kernel takes arrives whole", async () => {
   assert.equal(text((await box.output()).stdout), "100000\n".repeat(15) + `${sum}  -\n`);
 });
 
-Deno.test("when the script that made it is killed, it ends, and the next command takes it away, also if kept", async () => {
+Deno.test("prepare: when the script that made it is killed, it ends, and the next command takes it away, also if kept", async () => {
   for (const keep of [false, true]) {
     const id = await orphan({ network: "none", keep });
     assert.equal((await world.cli(["gc"])).stdout, `removed ${id}\n`);
@@ -257,7 +257,7 @@ Deno.test("when the script that made it is killed, it ends, and the next command
   }
 });
 
-Deno.test("the name of one whose script was killed is free at once, also on a network", async () => {
+Deno.test("prepare: the name of one whose script was killed is free at once, also on a network", async () => {
   for (const detached of [[], ["--detach"]]) {
     await orphan({ network: "bridge" });
     const words = ["run", "--rm", ...detached, "--name", "orphan", "busybox", "true"];
@@ -296,7 +296,7 @@ async function orphan(wishes: RunOptions): Promise<string> {
   return id;
 }
 
-Deno.test("an image's own words hold for its command: entrypoint and variables", async () => {
+Deno.test("prepare: an image's own words hold for its command: entrypoint and variables", async () => {
   const { code, stderr } = await world.cli(["images", "build", "-t", "talker", "-f", "-", world.image], {
     stdin: 'FROM scratch\nCOPY . /\nENV WHO=world\nENTRYPOINT ["/bin/sh", "-c", "echo $0 $WHO $1"]\nCMD ["bye"]\n',
   });

@@ -121,7 +121,7 @@ Deno.test("what cannot be executed in a container is told as by a shell", async 
   });
 });
 
-Deno.test("a command that fails before it is said which process it is, is known all the same", () => {
+Deno.test("exec: a command that fails before it is said which process it is, is known all the same", () => {
   const word = (size: number, ...numbers: number[]): Uint8Array<ArrayBuffer> => {
     const bytes = new Uint8Array(size);
     bytes.set(new Uint8Array(Uint32Array.from(numbers).buffer));

@@ -20,7 +20,7 @@ function lastingLinks(links: readonly string[]): string[] {
   return links.filter((name) => !name.startsWith("veth")).sort();
 }
 
-Deno.test("a container has six namespaces of its own, by inode", async () => {
+Deno.test("run: a container has six namespaces of its own, by inode", async () => {
   const script = `cd /proc/self/ns; for n in ${OWN.join(" ")}; do readlink $n; done | tr '\\n' ' '; echo; read`;
   await using one = await converse(world, script);
   await using other = await converse(world, script);
@@ -34,13 +34,13 @@ Deno.test("a container has six namespaces of its own, by inode", async () => {
   }
 });
 
-Deno.test("network host shares the network namespace and no other", async () => {
+Deno.test("run: network host shares the network namespace and no other", async () => {
   const inodes = await namespaces("host");
   const shared = OWN.filter((name, i) => inodes[i] === Deno.readLinkSync(`/proc/self/ns/${name}`));
   assert.deepEqual(shared, ["net"]);
 });
 
-Deno.test("what is mounted on one side is not seen on the other, not even below a shared volume", async () => {
+Deno.test("run: what is mounted on one side is not seen on the other, not even below a shared volume", async () => {
   const shared = `${world.home}/shared`;
   Deno.mkdirSync(`${shared}/from-host`, { recursive: true });
   Deno.mkdirSync(`${shared}/from-container`);
@@ -68,7 +68,7 @@ Deno.test("what is mounted on one side is not seen on the other, not even below 
   }
 });
 
-Deno.test("none of the host's mounts is left in a container: the old root cannot be reached", async () => {
+Deno.test("run: none of the host's mounts is left in a container: the old root cannot be reached", async () => {
   for (const image of ["busybox", "host"]) {
     const mounts = parseMounts(await say(world, "cat /proc/self/mountinfo", { image }));
     const below = /^\/(dev|proc|sys)(\/|$)|^\/etc\/(hosts|hostname|resolv\.conf)$/;
@@ -83,7 +83,7 @@ Deno.test("none of the host's mounts is left in a container: the old root cannot
   }
 });
 
-Deno.test("nothing above the root of a container leads out of it", async () => {
+Deno.test("run: nothing above the root of a container leads out of it", async () => {
   Deno.writeTextFileSync(`${world.home}/marker`, "");
   const ways = ["/..", "/../../..", "/proc/1/root", "/proc/1/root/..", "/proc/self/cwd/..", "/dev/fd/../../.."];
   const look = (way: string): string => `ls ${way}${world.home}/marker ${way}/bin/busybox 2>/dev/null;`;
@@ -105,7 +105,7 @@ Deno.test("ps shows a command with children as PID 1, and them below it", async 
   assert.deepEqual(rows.slice(2).map(([, parent, name]) => [parent, name]), [["1", "ps"]]);
 });
 
-Deno.test("System V message queues and shared memory of the host are not seen", async () => {
+Deno.test("run: System V message queues and shared memory of the host are not seen", async () => {
   const made = (await host("ipcmk", "--queue")).trim().replace(/^.*: /, "");
   try {
     assert.equal((await say(world, "wc -l < /proc/sysvipc/msg")).trim(), "1");
@@ -114,7 +114,7 @@ Deno.test("System V message queues and shared memory of the host are not seen", 
   }
 });
 
-Deno.test("the host name is the container's id", async () => {
+Deno.test("run: the host name is the container's id", async () => {
   await using box = await converse(world, "echo $(hostname) $HOSTNAME $(cat /proc/sys/kernel/hostname); read");
   const { id } = box.container;
   assert.equal(await box.ask(), `${id} ${id} ${id}`);
@@ -140,7 +140,7 @@ Deno.test("--hostname names the container, and a change inside does not reach th
   assert.notEqual(denied.code, 0);
 });
 
-Deno.test("network none has only lo, and it is up", async () => {
+Deno.test("run: network none has only lo, and it is up", async () => {
   const none = { network: "none" };
   assert.equal(await say(world, "ls /sys/class/net", none), "lo\n");
   assert.match(await say(world, "ip -o link show", none), /^1: lo: <LOOPBACK,UP,LOWER_UP>[^\n]*\n$/);
@@ -149,7 +149,7 @@ Deno.test("network none has only lo, and it is up", async () => {
 });
 
 Deno.test(
-  "every group may open ping sockets, so ping works without a privilege",
+  "run: every group may open ping sockets, so ping works without a privilege",
   { ignore: skipHere("the archive of Alpine is not there", !hasAlpine()) },
   async () => {
     for (const user of ["root", "nobody"]) {
@@ -159,7 +159,7 @@ Deno.test(
   },
 );
 
-Deno.test("a port that a container listens on is not open on the host", async () => {
+Deno.test("run: a port that a container listens on is not open on the host", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();
@@ -169,13 +169,13 @@ Deno.test("a port that a container listens on is not open on the host", async ()
   await assert.rejects(Deno.connect({ hostname: "127.0.0.1", port }), Deno.errors.ConnectionRefused);
 });
 
-Deno.test("network host has the host's links", async () => {
+Deno.test("run: network host has the host's links", async () => {
   const { code, stdout } = await world.cli(["--rm", "--network", "host", "busybox", "ls", "/sys/class/net"]);
   const links = [...Deno.readTextFileSync("/proc/net/dev").matchAll(/^ *([^\s:]+):/gm)].map(([, name = ""]) => name);
   assert.deepEqual([code, lastingLinks(stdout.trim().split("\n"))], [0, lastingLinks(links)]);
 });
 
-Deno.test("a container leaves the machine as it was", async () => {
+Deno.test("run: a container leaves the machine as it was", async () => {
   const before = lookAtMachine();
   await say(world, "true", { limits: { pids: 20 } });
   assert.equal((await inside(world, "kill -9 $$; exit 3", { init: true })).code, 137);

@@ -54,12 +54,12 @@ function ofRoot(list: readonly number[]): Sets {
 
 const OURS = setsIn(Deno.readTextFileSync("/proc/self/status")).permitted;
 
-Deno.test("root in a container has exactly Podman's eleven capabilities, none of them inheritable or ambient", async () => {
+Deno.test("run --cap-add: root in a container has exactly Podman's eleven capabilities, none of them inheritable or ambient", async () => {
   assert.deepEqual(await capabilities(), ofRoot(ELEVEN));
   assert.deepEqual(await capabilities({ init: true }), ofRoot(ELEVEN));
 });
 
-Deno.test("init has no more capabilities than the command", async () => {
+Deno.test("run --cap-add: init has no more capabilities than the command", async () => {
   const status = await say(world, "cat /proc/1/status", { init: true });
   assert.deepEqual([setsIn(status), parseStatus(status).get("NoNewPrivs")], [ofRoot(ELEVEN), "1"]);
 });
@@ -77,18 +77,18 @@ const CHOICES: readonly (readonly [what: string, options: InsideOptions, expecte
 ];
 
 for (const [what, options, expected] of CHOICES) {
-  Deno.test(`capabilities: ${what}`, async () => {
+  Deno.test(`run --cap-add: capabilities: ${what}`, async () => {
     assert.deepEqual(await capabilities(options), ofRoot(expected));
   });
 }
 
-Deno.test("capabilities can be chosen on the command line", async () => {
+Deno.test("run --cap-add: capabilities can be chosen on the command line", async () => {
   const words = ["--rm", "--cap-drop", "ALL", "--cap-add=NET_ADMIN", "busybox", "cat", "/proc/self/status"];
   const { stdout } = await world.cli(words);
   assert.deepEqual(setsIn(stdout), ofRoot([NET_ADMIN]));
 });
 
-Deno.test("an unknown capability is refused", async () => {
+Deno.test("run --cap-add: an unknown capability is refused", async () => {
   for (const options of [{ capAdd: ["FLY"] }, { capDrop: ["FLY"] }]) {
     await assert.rejects(
       inside(world, "true", options),
@@ -97,7 +97,7 @@ Deno.test("an unknown capability is refused", async () => {
   }
 });
 
-Deno.test("a user who is not root has no capability, but the bounding set stays", async () => {
+Deno.test("run --cap-add: a user who is not root has no capability, but the bounding set stays", async () => {
   for (const options of [{}, { init: true }]) {
     const sets = await capabilities({ user: "alice", ...options });
     assert.deepEqual(sets, { ...ofRoot([]), bounding: ELEVEN });
@@ -105,7 +105,7 @@ Deno.test("a user who is not root has no capability, but the bounding set stays"
   assert.deepEqual(await capabilities({ user: "alice", capDrop: ["ALL"] }), ofRoot([]));
 });
 
-Deno.test("a user who is not root keeps a capability that is added by name, also across another execve", async () => {
+Deno.test("run --cap-add: a user who is not root keeps a capability that is added by name, also across another execve", async () => {
   const only = [NET_ADMIN];
   const expected = {
     ...ofRoot(only),
@@ -121,7 +121,7 @@ Deno.test("a user who is not root keeps a capability that is added by name, also
   assert.equal(await say(world, "ip link set lo mtu 1400 && cat /sys/class/net/lo/mtu", options), "1400\n");
 });
 
-Deno.test("the capabilities hold: what needs another one is refused", async () => {
+Deno.test("run --cap-add: the capabilities hold: what needs another one is refused", async () => {
   const refusals = [
     "ip link set lo mtu 1400",
     "mount -t tmpfs x /tmp",
@@ -177,7 +177,7 @@ function onHost(paths: readonly string[]): string[] {
   });
 }
 
-Deno.test("masked paths are empty, and cannot be filled", async () => {
+Deno.test("run --cap-add: masked paths are empty, and cannot be filled", async () => {
   const files = onHost(MASKED.files), folders = onHost(MASKED.folders);
   assert.ok(files.length > 0 && folders.length > 0);
   for (const capAdd of [[], ["SYS_RAWIO", "SYSLOG", "DAC_READ_SEARCH"]]) {
@@ -189,7 +189,7 @@ Deno.test("masked paths are empty, and cannot be filled", async () => {
   }
 });
 
-Deno.test("thermal_throttle of all possible processors is masked where a machine has it", async () => {
+Deno.test("run --cap-add: thermal_throttle of all possible processors is masked where a machine has it", async () => {
   const processors = `${world.home}/cpu`;
   Deno.mkdirSync(processors);
   Deno.writeTextFileSync(`${processors}/possible`, "0-1,4\n");
@@ -229,7 +229,7 @@ Deno.test("run -u 1000 listens on port 80, unless --sysctl says otherwise or the
   assert.equal((await listen("--network", "host")).stdout.split("\n")[0], hosts.trim());
 });
 
-Deno.test("what the container may only read it cannot write, whatever the mode of the file says", async () => {
+Deno.test("run --cap-add: what the container may only read it cannot write, whatever the mode of the file says", async () => {
   const paths = onHost([
     "/proc/sys/kernel/hostname",
     "/proc/sys/kernel/core_pattern",
@@ -250,7 +250,7 @@ Deno.test("what the container may only read it cannot write, whatever the mode o
   }
 });
 
-Deno.test("a privileged container sees all of /proc and /sys, and the host's devices", async () => {
+Deno.test("run --cap-add: a privileged container sees all of /proc and /sys, and the host's devices", async () => {
   const mounts = parseMounts(await say(world, "cat /proc/self/mountinfo", { privileged: true }));
   assert.deepEqual(
     mounts.filter(({ target, type }) => target.startsWith("/proc/") || type === "sysfs" && target !== "/sys"),
@@ -269,7 +269,7 @@ Deno.test("a privileged container sees all of /proc and /sys, and the host's dev
 });
 
 for (const init of [false, true]) {
-  Deno.test(`a command has no descriptor but the three streams, whatever the caller holds${init ? ", also behind init" : ""}`, async () => {
+  Deno.test(`run --cap-add: a command has no descriptor but the three streams, whatever the caller holds${init ? ", also behind init" : ""}`, async () => {
     Deno.writeTextFileSync(`${world.home}/secret`, "of the host");
     // The shell of the list itself must not have to open anything.
     const script = "(ls /proc/$$/fd > /list); cat /list";
@@ -284,7 +284,7 @@ for (const init of [false, true]) {
   });
 }
 
-Deno.test("nothing of the caller's environment is in the container's memory of it", async () => {
+Deno.test("run --cap-add: nothing of the caller's environment is in the container's memory of it", async () => {
   const secret = `secret-${crypto.randomUUID()}`;
   for (const init of [[], ["--init"]]) {
     const script = "cat /proc/1/environ /proc/$$/environ /proc/1/cmdline | tr '\\0' '\\n'";
@@ -300,13 +300,13 @@ function sessionKeyrings(keys: string): string[] {
   return keys.split("\n").filter((line) => /\bkeyring +_ses\b/.test(line)).map((line) => line.slice(0, 8));
 }
 
-Deno.test("a container has a session keyring of its own", async () => {
+Deno.test("run --cap-add: a container has a session keyring of its own", async () => {
   const ours = new Set(sessionKeyrings(Deno.readTextFileSync("/proc/keys")));
   const theirs = sessionKeyrings(await say(world, ["cat", "/proc/keys"], { privileged: true }));
   assert.equal(theirs.filter((serial) => !ours.has(serial)).length, 1);
 });
 
-Deno.test("no process in a container is an executable of the host, and init cannot be written", async () => {
+Deno.test("run --cap-add: no process in a container is an executable of the host, and init cannot be written", async () => {
   assert.equal(await say(world, "readlink /proc/1/exe"), "/bin/busybox\n");
   const script = "readlink /proc/1/exe; wc -c < /proc/1/exe; { echo evil >> /proc/1/exe; } 2>/dev/null || echo refused";
   assert.match(
@@ -322,7 +322,7 @@ Deno.test("no process in a container is an executable of the host, and init cann
   assert.match(await say(world, "{ echo > /proc/1/exe; } 2>/dev/null || echo refused", privileged), /^refused$/m);
 });
 
-Deno.test("the libraries and files of the host's Deno are not mapped into any process of a container", async () => {
+Deno.test("run --cap-add: the libraries and files of the host's Deno are not mapped into any process of a container", async () => {
   for (const init of [false, true]) {
     const maps = await say(world, "cat /proc/1/maps /proc/$$/maps", { init, capAdd: ["SYS_PTRACE"] });
     assert.doesNotMatch(maps, /deno|\.so/);
@@ -342,14 +342,14 @@ Deno.test("--device gives a device under its name or another, and the command ca
   );
 });
 
-Deno.test("a device that every container has can be asked for as well", async () => {
+Deno.test("run --cap-add: a device that every container has can be asked for as well", async () => {
   assert.equal(
     await say(world, "head -c 1 /dev/zero | wc -c", { devices: ["/dev/zero", "/dev/null", "/dev/null"] }),
     "1\n",
   );
 });
 
-Deno.test("what is no device, or has no place below /dev, is refused", async () => {
+Deno.test("run --cap-add: what is no device, or has no place below /dev, is refused", async () => {
   Deno.writeTextFileSync(`${world.home}/file`, "");
   for (
     const device of [
@@ -373,13 +373,13 @@ async function limit(name: string, options: InsideOptions = {}): Promise<string>
   return (line ?? "").slice(26, 68).trim().split(/\s+/).join(":");
 }
 
-Deno.test("a command has the usual soft limit of 1024 open files, and may raise it to ours", async () => {
+Deno.test("run --cap-add: a command has the usual soft limit of 1024 open files, and may raise it to ours", async () => {
   const [, hard] = (await host("sh", "-c", "ulimit -Sn; ulimit -Hn")).trim().split("\n");
   assert.equal(await limit("Max open files"), `1024:${hard}`);
   assert.equal(await limit("Max open files", { init: true }), `1024:${hard}`);
 });
 
-Deno.test("of several limits for one resource the last holds, also on a host where none can be raised", async () => {
+Deno.test("run --cap-add: of several limits for one resource the last holds, also on a host where none can be raised", async () => {
   const options = { ulimits: ["nofile=10", "core=0", "nofile=20:30"], capDrop: ["ALL"] };
   assert.equal(await limit("Max open files", options), "20:30");
   const { stdout } = await world.cli([
@@ -415,7 +415,7 @@ Deno.test("--ulimit sets soft and hard limits", async () => {
   assert.notEqual(code, 0);
 });
 
-Deno.test("limits that make no sense are refused", async () => {
+Deno.test("run --cap-add: limits that make no sense are refused", async () => {
   for (
     const ulimit of ["nofile", "nofile=", "nofile=a", "nofile=2:1", "nofile=-1:5", "flights=1", "nofile=1:2:3", "=1"]
   ) {

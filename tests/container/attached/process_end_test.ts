@@ -49,7 +49,7 @@ const UNUSUAL: readonly (readonly [what: string, code: number, words: readonly s
 ];
 
 for (const [what, code, words, said] of UNUSUAL) {
-  Deno.test(`the command line ends with ${code} ${what}`, async () => {
+  Deno.test(`run: the command line ends with ${code} ${what}`, async () => {
     const result = await world.cli(["--rm", ...words]);
     assert.deepEqual([result.code, result.stdout], [code, ""], result.stderr);
     assert.match(result.stderr, said);
@@ -73,7 +73,7 @@ Deno.test("with --init another process is PID 1, holds none of the streams, and 
   assert.deepEqual([pids, fds, environ], ["2 1", "0", "0"]);
 });
 
-Deno.test("init reaps orphans", async () => {
+Deno.test("run: init reaps orphans", async () => {
   const script = `for i in 1 2 3 4 5; do (sleep 0.01 & exec true); done
     tries=0; while [ $tries -lt 200 ]; do
       left=$(cat /proc/[0-9]*/stat 2>/dev/null | grep -c -e '(sleep)' -e ' Z '); [ $left = 0 ] && break
@@ -82,7 +82,7 @@ Deno.test("init reaps orphans", async () => {
   assert.equal(await say(world, `(${script})`, { init: true }), "0 left\n");
 });
 
-Deno.test("init's end is the command's end, and takes what the command left with it", async () => {
+Deno.test("run: init's end is the command's end, and takes what the command left with it", async () => {
   const { code } = await inside(world, "sleep 1000 > /dev/null 2>&1 & exit 5", { init: true });
   assert.equal(code, 5);
 });
@@ -117,7 +117,7 @@ for (const init of [false, true]) {
   });
 }
 
-Deno.test("a USR1 for the command line reaches the command, and opens no debugger of Deno's", async () => {
+Deno.test("run: a USR1 for the command line reaches the command, and opens no debugger of Deno's", async () => {
   const child = world.start(["--rm", "busybox", "sh", "-c", TRAP], { stdin: "" });
   const next = lineReader(child.stdout);
   assert.equal(await next(), "ready");
@@ -134,7 +134,7 @@ Deno.test("a USR1 for the command line reaches the command, and opens no debugge
   await child.stdin.abort();
 });
 
-Deno.test("a USR1 ends a command that follows something, and opens no debugger of Deno's", async () => {
+Deno.test("run: a USR1 ends a command that follows something, and opens no debugger of Deno's", async () => {
   for (const [command, ...args] of [["events"], ["stats"]] as const) {
     const child = world.start([command, ...args], { stdin: "" });
     await until("it can be signalled", () => catches(child.pid, 10));
@@ -173,7 +173,7 @@ Deno.test("a command as PID 1 that ignores TERM is killed by the third request",
   await Promise.all([child.stdin.abort(), child.stderr.cancel()]);
 });
 
-Deno.test("a command starts with no signal ignored or blocked", async () => {
+Deno.test("run: a command starts with no signal ignored or blocked", async () => {
   for (const init of [false, true]) {
     const masks = await say(world, ["sed", "-n", "s/^Sig\\(Blk\\|Ign\\|Cgt\\)://p", "/proc/self/status"], { init });
     assert.deepEqual(masks.trim().split(/\s+/), Array(3).fill("0".repeat(16)), `init: ${init}`);

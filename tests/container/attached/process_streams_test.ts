@@ -40,19 +40,19 @@ async function throughCli(words: readonly string[], bytes: Uint8Array): Promise<
 
 for (const init of [false, true]) {
   const flags = init ? ["--rm", "--init"] : ["--rm"];
-  Deno.test(`five megabytes go through the command line unchanged, both ways${init ? ", with init" : ""}`, async () => {
+  Deno.test(`run -i: five megabytes go through the command line unchanged, both ways${init ? ", with init" : ""}`, async () => {
     const bytes = manyBytes();
     const { code, stdout, stderr } = await throughCli([...flags, "busybox", "cat"], bytes);
     assert.deepEqual([code, text(stderr), await digest(stdout)], [0, "", await digest(bytes)]);
   });
 
-  Deno.test(`standard error is a stream of its own, byte for byte${init ? ", with init" : ""}`, async () => {
+  Deno.test(`run -i: standard error is a stream of its own, byte for byte${init ? ", with init" : ""}`, async () => {
     const bytes = manyBytes();
     const { code, stdout, stderr } = await throughCli([...flags, "busybox", "sh", "-c", "echo out; cat >&2"], bytes);
     assert.deepEqual([code, text(stdout), await digest(stderr)], [0, "out\n", await digest(bytes)]);
   });
 
-  Deno.test(`five megabytes go through the library unchanged, both ways at once${init ? ", with init" : ""}`, async () => {
+  Deno.test(`run -i: five megabytes go through the library unchanged, both ways at once${init ? ", with init" : ""}`, async () => {
     const bytes = manyBytes();
     const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
     await using box = await run("busybox", ["sh", "-c", "tee /dev/stderr"], { ...world.folders, ...piped, init });
@@ -62,7 +62,7 @@ for (const init of [false, true]) {
   });
 }
 
-Deno.test("the end of input reaches the command through the command line", async () => {
+Deno.test("run -i: the end of input reaches the command through the command line", async () => {
   const { code, stdout } = await throughCli(["--rm", "busybox", "wc", "-c"], new Uint8Array(1234));
   assert.deepEqual([code, text(stdout)], [0, "1234\n"]);
 });
@@ -79,13 +79,13 @@ for (const init of [false, true]) {
   });
 }
 
-Deno.test("without input a command reads its end at once", async () => {
+Deno.test("run -i: without input a command reads its end at once", async () => {
   assert.equal(await say(world, "wc -c; readlink /proc/self/fd/0"), "0\n/dev/null\n");
   assert.equal((await world.cli(["--rm", "busybox", "wc", "-c"])).stdout, "0\n");
 });
 
 for (const [flags, codes] of [[["--init"], [141]], [[], [1, 141]]] as const) {
-  Deno.test(`a reader that goes away ends the command${flags.length ? ", by SIGPIPE behind init" : ""}`, async () => {
+  Deno.test(`run -i: a reader that goes away ends the command${flags.length ? ", by SIGPIPE behind init" : ""}`, async () => {
     const child = world.start(["--rm", ...flags, "busybox", "yes"]);
     const reader = child.stdout.getReader();
     assert.equal(text((await reader.read()).value ?? new Uint8Array()).slice(0, 4), "y\ny\n");
@@ -96,7 +96,7 @@ for (const [flags, codes] of [[["--init"], [141]], [[], [1, 141]]] as const) {
   });
 }
 
-Deno.test("streams can be null", async () => {
+Deno.test("run -i: streams can be null", async () => {
   const null_ = { stdin: "null", stdout: "null", stderr: "null" } as const;
   await using box = await run("busybox", ["sh", "-c", "echo lost; echo lost >&2; [ -c /proc/self/fd/1 ]"], {
     ...world.folders,
@@ -105,7 +105,7 @@ Deno.test("streams can be null", async () => {
   assert.equal((await box.status).code, 0);
 });
 
-Deno.test("a command whose user is not root can open its own streams by name", async () => {
+Deno.test("run -i: a command whose user is not root can open its own streams by name", async () => {
   const script = "echo out > /dev/stdout; echo err > /dev/stderr; cat /dev/stdin";
   const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
   for (const init of [false, true]) {

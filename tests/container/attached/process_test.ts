@@ -30,7 +30,7 @@ const ODD = [
   "",
 ];
 
-Deno.test("arguments arrive byte for byte, the empty and odd ones too", async () => {
+Deno.test("run: arguments arrive byte for byte, the empty and odd ones too", async () => {
   const args = ["/bin/sh", "-c", "cat /proc/$$/cmdline; true", ...ODD];
   assert.deepEqual((await say(world, args)).split("\0").slice(0, -1), args);
   const { code, stdout } = await world.cli(["--rm", "busybox", ...args]);
@@ -44,7 +44,7 @@ Deno.test("what follows IMAGE belongs to the command, also what looks like Sauro
   assert.equal((await world.cli(["run", ...words])).stdout, "--rm -e A=1 -- --help -v\n");
 });
 
-Deno.test("the working directory is / unless asked, and made if it is missing", async () => {
+Deno.test("run: the working directory is / unless asked, and made if it is missing", async () => {
   assert.equal(await say(world, ["pwd"]), "/\n");
   assert.equal(
     await say(world, "pwd; stat -c '%a %u' . ..", { cwd: "/made/new/here" }),
@@ -54,7 +54,7 @@ Deno.test("the working directory is / unless asked, and made if it is missing", 
   assert.equal((await world.cli(["--rm", "-w", "/a b", "busybox", "pwd"])).stdout, "/a b\n");
 });
 
-Deno.test("a working directory that is relative, climbs, or is a file is refused", async () => {
+Deno.test("run: a working directory that is relative, climbs, or is a file is refused", async () => {
   for (const cwd of ["etc", "", "./x", "/a/../../etc"]) {
     await assert.rejects(
       inside(world, "pwd", { cwd }),
@@ -89,7 +89,7 @@ for (const [user, ids, names] of USERS) {
   });
 }
 
-Deno.test("supplementary groups are the image's and none of the caller's", async () => {
+Deno.test("run: supplementary groups are the image's and none of the caller's", async () => {
   const groups = "sed -n 's/^Groups:[ \\t]*//p' /proc/self/status";
   const line = async (user: string): Promise<string> => (await say(world, groups, { user })).trim();
   assert.deepEqual([await line("alice"), await line("alice:staff"), await line("root")], ["50", "", ""]);
@@ -100,7 +100,7 @@ Deno.test("supplementary groups are the image's and none of the caller's", async
   assert.equal(text(stdout).trim(), "");
 });
 
-Deno.test("a user or group that the image does not know is refused by name", async () => {
+Deno.test("run: a user or group that the image does not know is refused by name", async () => {
   const before = containersIn(world);
   for (
     const [user, code] of [["mallory", "unknown-user"], ["alice:wheel", "unknown-group"], [
@@ -164,7 +164,7 @@ Deno.test("-e and --env-file add and replace variables, -e last", async () => {
   ]);
 });
 
-Deno.test("variables without a name and missing files of variables are refused", async () => {
+Deno.test("run: variables without a name and missing files of variables are refused", async () => {
   for (const flags of [["-e", "=1"], ["--env-file", "missing"]]) {
     const { code, stderr } = await world.cli([...flags, "busybox", "true"]);
     assert.equal(code, 125);
@@ -172,7 +172,7 @@ Deno.test("variables without a name and missing files of variables are refused",
   }
 });
 
-Deno.test("a file of variables that has a bad line, or is no text, is refused by its name", async () => {
+Deno.test("run: a file of variables that has a bad line, or is no text, is refused by its name", async () => {
   Deno.writeTextFileSync(`${world.home}/lines`, "A=1\nexport B=2\n");
   Deno.writeFileSync(`${world.home}/bytes`, Uint8Array.of(65, 61, 0xff));
   for (
@@ -216,7 +216,7 @@ Deno.test("a command of PATH whose interpreter is missing may be there, which th
   assert.match(`${error.hint}`, /PATH=.*interpreter that it needs is missing/);
 });
 
-Deno.test("a command has the usual umask and leads a session of its own", async () => {
+Deno.test("run: a command has the usual umask and leads a session of its own", async () => {
   assert.equal(
     await say(world, "umask; cut -d ' ' -f 5,6 /proc/self/stat; cut -d ' ' -f 5,6 /proc/1/stat"),
     "0022\n1 1\n1 1\n",
@@ -231,7 +231,7 @@ Deno.test("a command must be named, and words must not hold NUL", async () => {
   await assert.rejects(output("busybox", ["env"], { ...world.folders, env: { A: "\0" } }), InputError);
 });
 
-Deno.test("a name is the container's own while it is there", async () => {
+Deno.test("run: a name is the container's own while it is there", async () => {
   await using box = await converse(world, "echo; read", { name: "box" });
   await box.ask();
   assert.equal(box.container.name, "box");

@@ -31,7 +31,7 @@ async function pack(world: World, ending: string, packer: string): Promise<void>
 }
 
 for (const [ending, packer] of ARCHIVES) {
-  Deno.test(`an image can be an archive packed as .${ending}`, async () => {
+  Deno.test(`run: an image can be an archive packed as .${ending}`, async () => {
     await using world = makeWorld();
     await pack(world, ending, packer);
     const image = "packed";

@@ -67,7 +67,7 @@ Deno.test("run -w in an image whose /etc links to a folder that it lacks", async
   assert.equal(await say(world, "hostname; cat /private/etc/hostname", { hostname: "box", cwd: "/etc" }), "box\nbox\n");
 });
 
-Deno.test("links that lead in circles, below files, or are too long are refused, and make nothing", async () => {
+Deno.test("run -v: links that lead in circles, below files, or are too long are refused, and make nothing", async () => {
   const long = `${"a/".repeat(2000)}b`;
   const links = { "/a": "b", "/b": "/a", "/self": "self/self", "/file": "/etc/passwd/x", "/long": long };
   await using world = worldWith(links);
@@ -84,7 +84,7 @@ Deno.test("links that lead in circles, below files, or are too long are refused,
   assert.deepEqual([...Deno.readDirSync(world.folders.containers)].filter(({ name }) => !name.startsWith(".")), []);
 });
 
-Deno.test("a link leads to what the image lacks and the host has: it is made in the container", async () => {
+Deno.test("run -v: a link leads to what the image lacks and the host has: it is made in the container", async () => {
   await using world = makeWorld({ ownImage: true });
   const victim = `${world.home}/victim`, image = world.image;
   Deno.mkdirSync(victim);
@@ -130,13 +130,13 @@ Deno.test("cp C:/data/file of a stopped container whose volume lies where a link
   assert.equal((await world.cli(["rm", "kept"])).code, 0);
 });
 
-Deno.test("a file of the container's own is covered by a volume also where a link leads to its folder", async () => {
+Deno.test("run -v: a file of the container's own is covered by a volume also where a link leads to its folder", async () => {
   await using world = worldWith({ "/conf": "etc" });
   const volumes = [`${world.home}/zone:/conf/hosts`];
   assert.equal(await say(world, "cat /etc/hosts", { volumes }), "UTC0\n");
 });
 
-Deno.test("what shares a volume cannot lead a mount elsewhere: its target is looked up once", () => {
+Deno.test("run -v: what shares a volume cannot lead a mount elsewhere: its target is looked up once", () => {
   const bind = { kind: "bind", source: "/data", target: "/s/sub", directory: true, readOnly: false } as const;
   const tmpfs = { kind: "tmpfs", target: "/s/memory", data: "", executable: false } as const;
   const program = compile({ ...SPEC, mounts: [bind, tmpfs] }, WIRING), targets: unknown[] = [bind.target, tmpfs.target];

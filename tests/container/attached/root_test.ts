@@ -54,7 +54,7 @@ Deno.test("with a terminal there is /dev/console too, and it is that terminal", 
   assert.deepEqual(names.trim().split(/\s+/).sort(), expected);
 });
 
-Deno.test("the devices work", async () => {
+Deno.test("run: the devices work", async () => {
   const script = `
     head -c 3 /dev/zero | wc -c; wc -c < /dev/null; echo lost > /dev/null
     head -c 3 /dev/urandom | wc -c; head -c 3 /dev/random | wc -c
@@ -75,7 +75,7 @@ const MOUNTS: readonly (readonly [string, string, string[], string[]])[] = [
   ["/sys", "sysfs", ["ro", "nosuid", "nodev", "noexec"], []],
 ];
 
-Deno.test("the special file systems are mounted with their options", async () => {
+Deno.test("run: the special file systems are mounted with their options", async () => {
   const mounts = parseMounts(await say(world, "cat /proc/self/mountinfo"));
   for (const [target, type, options, superOptions] of MOUNTS) {
     const found = mounts.filter((mount) => mount.target === target);
@@ -123,7 +123,7 @@ Deno.test("a limited container sees its own control groups, read-only and from t
   assert.equal(limit, "50\n");
 });
 
-Deno.test("writes never reach the image", async () => {
+Deno.test("run: writes never reach the image", async () => {
   const image = world.image;
   const before = await fingerprint(image);
   const script = `echo evil >> /etc/passwd; echo new > /etc/new; rm /bin/vi; chmod 777 /root; chown 1000 /tmp
@@ -133,7 +133,7 @@ Deno.test("writes never reach the image", async () => {
   assert.equal(await fingerprint(image), before);
 });
 
-Deno.test("writes of a container of the image host never reach the host", async () => {
+Deno.test("run: writes of a container of the image host never reach the host", async () => {
   // Right below the root, so that it lies on the file system that the image host shows.
   const folder = Deno.makeTempDirSync({ dir: "/", prefix: "sauropod-test-" });
   try {
@@ -150,7 +150,7 @@ Deno.test("writes of a container of the image host never reach the host", async 
   }
 });
 
-Deno.test("a second clone of an image costs kilobytes", async () => {
+Deno.test("run: a second clone of an image costs kilobytes", async () => {
   await using world = makeWorld();
   const size = await kilobytes(world.image);
   assert.ok(size > 1000, `the image has ${size} KiB`);
@@ -163,7 +163,7 @@ Deno.test("a second clone of an image costs kilobytes", async () => {
   }
 });
 
-Deno.test("two containers of one image do not see each other's files", async () => {
+Deno.test("run: two containers of one image do not see each other's files", async () => {
   const script =
     'echo "$HOSTNAME" > /mine; echo "$HOSTNAME" >> /etc/passwd; echo ready; read; cat /mine; tail -n 1 /etc/passwd; ls / | wc -l';
   await using one = await converse(world, script);
@@ -212,7 +212,7 @@ Deno.test("--tmpfs on /tmp hides what the image has there", async () => {
 });
 
 for (const name of ["proc", "dev", "sys"]) {
-  Deno.test(`an image whose /${name} is a symbolic link is refused by name and nothing leaks`, async () => {
+  Deno.test(`run: an image whose /${name} is a symbolic link is refused by name and nothing leaks`, async () => {
     await using world = makeWorld({ ownImage: true });
     const image = world.image;
     const victim = `${world.home}/victim`;
@@ -232,14 +232,14 @@ for (const name of ["proc", "dev", "sys"]) {
     }
   });
 
-  Deno.test(`an image whose /${name} is a file is refused by name`, async () => {
+  Deno.test(`run: an image whose /${name} is a file is refused by name`, async () => {
     await using world = makeWorld({ ownImage: true });
     Deno.writeTextFileSync(`${world.image}/${name}`, "");
     assert.match((await refused(world, SpawnError, {})).message, new RegExp(`/${name}\\b`));
   });
 }
 
-Deno.test("symbolic links in the image's own /dev, /proc and /sys are covered, not followed", async () => {
+Deno.test("run: symbolic links in the image's own /dev, /proc and /sys are covered, not followed", async () => {
   await using world = makeWorld({ ownImage: true });
   const image = world.image;
   for (const name of ["dev", "proc", "sys/fs"]) Deno.mkdirSync(`${image}/${name}`, { recursive: true });
@@ -252,7 +252,7 @@ Deno.test("symbolic links in the image's own /dev, /proc and /sys are covered, n
   assert.equal(await say(world, "ls /etc", { limits: { pids: 50 } }), names);
 });
 
-Deno.test("device files of an image do not work", async () => {
+Deno.test("run: device files of an image do not work", async () => {
   await using world = makeWorld({ ownImage: true });
   await host("mknod", "-m", "666", `${world.image}/zero`, "c", "1", "5");
   const { code, stderr } = await inside(world, "head -c 1 /zero");

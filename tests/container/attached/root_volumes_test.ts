@@ -9,7 +9,7 @@ import { containersIn, fingerprint, refused } from "../../helpers/unchanged.ts";
 const world = makeWorld();
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());
 
-Deno.test("a volume is the host's folder: both sides see what the other writes", async () => {
+Deno.test("run -v: a volume is the host's folder: both sides see what the other writes", async () => {
   Deno.mkdirSync(`${world.home}/data`);
   await using box = await converse(world, "echo in > /new/data/in; echo; read; cat /new/data/out", {
     volumes: [`${world.home}/data:/new/data`],
@@ -20,7 +20,7 @@ Deno.test("a volume is the host's folder: both sides see what the other writes",
   assert.equal(await box.ask("go"), "out");
 });
 
-Deno.test("a single file can be a volume, also in place of a file of the image", async () => {
+Deno.test("run -v: a single file can be a volume, also in place of a file of the image", async () => {
   Deno.writeTextFileSync(`${world.home}/file`, "of the host\n");
   const volumes = [`${world.home}/file:/etc/passwd:ro`, `${world.home}/file:/a/new/one`];
   const script = "cat /etc/passwd /a/new/one; echo changed > /a/new/one; echo > /etc/passwd";
@@ -49,7 +49,7 @@ Deno.test("a read-only volume cannot be written, not even in what is mounted bel
   }
 });
 
-Deno.test("the source of a volume is relative to the working directory", async () => {
+Deno.test("run -v: the source of a volume is relative to the working directory", async () => {
   Deno.mkdirSync(`${world.home}/here/data`, { recursive: true });
   Deno.writeTextFileSync(`${world.home}/here/data/file`, "found");
   for (const source of ["data", "./data", "../here/data", "."]) {
@@ -61,7 +61,7 @@ Deno.test("the source of a volume is relative to the working directory", async (
   }
 });
 
-Deno.test("volumes can be nested, whatever their order", async () => {
+Deno.test("run -v: volumes can be nested, whatever their order", async () => {
   for (const name of ["outer/middle", "inner"]) Deno.mkdirSync(`${world.home}/${name}`, { recursive: true });
   Deno.writeTextFileSync(`${world.home}/outer/file`, "outer ");
   Deno.writeTextFileSync(`${world.home}/inner/file`, "inner");
@@ -74,7 +74,7 @@ Deno.test("volumes can be nested, whatever their order", async () => {
   assert.deepEqual([...Deno.readDirSync(`${world.home}/outer/middle`)], []);
 });
 
-Deno.test("a symbolic link of the image as a volume's target leads only into the image", async () => {
+Deno.test("run -v: a symbolic link of the image as a volume's target leads only into the image", async () => {
   await using world = makeWorld({ ownImage: true });
   const victim = `${world.home}/victim`;
   Deno.mkdirSync(victim);
@@ -100,14 +100,14 @@ Deno.test("a symbolic link of the image as a volume's target leads only into the
   assert.equal(await fingerprint(image), before);
 });
 
-Deno.test("a volume may lie on a folder of /dev or /sys, which symbolic links of the image do not move", async () => {
+Deno.test("run -v: a volume may lie on a folder of /dev or /sys, which symbolic links of the image do not move", async () => {
   Deno.mkdirSync(`${world.home}/special`);
   Deno.writeTextFileSync(`${world.home}/special/file`, "data");
   assert.equal(await say(world, "cat /dev/data/file", { volumes: [`${world.home}/special:/dev/data`] }), "data");
   assert.equal(await say(world, "cat /sys/kernel/file", { volumes: [`${world.home}/special:/sys/kernel:ro`] }), "data");
 });
 
-Deno.test("mounts that make no sense are refused before anything is made", async () => {
+Deno.test("run -v: mounts that make no sense are refused before anything is made", async () => {
   const source = world.home;
   Deno.writeTextFileSync(`${source}/file`, "");
   Deno.symlinkSync("loop", `${source}/loop`);
@@ -147,7 +147,7 @@ Deno.test("mounts that make no sense are refused before anything is made", async
   assert.deepEqual(containersIn(world), []);
 });
 
-Deno.test("a volume whose target is a file where a folder is needed is refused and nothing is left", async () => {
+Deno.test("run -v: a volume whose target is a file where a folder is needed is refused and nothing is left", async () => {
   const error = await refused(world, SpawnError, { volumes: [`${world.home}:/etc/passwd`] });
   assert.match(error.message, /\/etc\/passwd/);
   assert.match(`${error.hint}`, /a folder can only be mounted on a folder/);

@@ -50,7 +50,7 @@ const groupOf = (pid: number): string =>
 
 for (const [what, words] of [["", []], [" with limits", ["--pids-limit", "100"]]] as const) {
   Deno.test({
-    name: `a detached container${what} survives the end of the session that started it, and is started again`,
+    name: `run -d: a detached container${what} survives the end of the session that started it, and is started again`,
     ignore,
     async fn(): Promise<void> {
       await using world = makeWorld();
@@ -84,7 +84,7 @@ Deno.test({
   },
 });
 
-Deno.test("a monitor is moved only where it must be, and can be", () => {
+Deno.test("run -d: a monitor is moved only where it must be, and can be", () => {
   const hierarchy = {
     name: "unified",
     version: 2,

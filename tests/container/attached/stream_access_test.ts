@@ -100,13 +100,13 @@ Deno.test("run -u 1234 without a terminal of its own writes to the caller's by n
   assert.deepEqual((await shell("script -qec 'sh typed.sh' /dev/null")).split("\r\n").sort(), ["", "err", "out"]);
 });
 
-Deno.test("the caller's pipe stays the caller's own: nobody loses it when the command has ended", async () => {
+Deno.test("run: the caller's pipe stays the caller's own: nobody loses it when the command has ended", async () => {
   const code = `const own = Deno.statSync("/proc/self/fd/1"); console.log(own.uid, own.mode & 0o777);`;
   await Deno.writeTextFile(`${world.home}/look.ts`, code);
   assert.equal(await shell(`{ ${inBox("true")}; deno run -A look.ts; } | cat`), `0 ${0o622}\n`);
 });
 
-Deno.test("a socket as standard output can be opened by name, also by root, as under systemd and Node", async () => {
+Deno.test("run: a socket as standard output can be opened by name, also by root, as under systemd and Node", async () => {
   const script = `
 import os, socket, subprocess, sys
 ours, theirs = socket.socketpair()
@@ -143,7 +143,7 @@ Deno.test('run() and prepare() with "inherit" open their streams by name', async
   }
 });
 
-Deno.test("a command that writes to a pipe of its own finds it broken when the reader is gone", async () => {
+Deno.test("run: a command that writes to a pipe of its own finds it broken when the reader is gone", async () => {
   const words = inBox("yes >/dev/stdout; echo $? >&2");
   assert.match(await shell(`mkfifo gone; head -n 1 gone & ${words} >gone`), /^y\n(1|141)\n$/);
 });

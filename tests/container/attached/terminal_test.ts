@@ -34,14 +34,14 @@ function open(world: World, words: readonly string[], options: TerminalOptions =
   });
 }
 
-onTerminal("the container's terminal is the first of its own", async (world) => {
+onTerminal("run -t: the container's terminal is the first of its own", async (world) => {
   const script = "tty; ls /dev/pts; test -t 0 -a -t 1 -a -t 2 && echo all; test -c /dev/console && echo console";
   await using terminal = open(world, ["busybox", "sh", "-c", script]);
   assert.equal(await terminal.ended(), 0);
   await terminal.shows(/^\/dev\/pts\/0\r\n0 +ptmx\r\nall\r\nconsole\r\n$/);
 });
 
-onTerminal("it has the size of the user's terminal and follows it", async (world) => {
+onTerminal("run -t: it has the size of the user's terminal and follows it", async (world) => {
   const script = "trap 'stty size' WINCH; stty size; while :; do sleep 0.05; done";
   await using terminal = open(world, ["busybox", "sh", "-c", script], { size: [91, 27] });
   await terminal.shows(/27 91\r\n/);
@@ -51,7 +51,7 @@ onTerminal("it has the size of the user's terminal and follows it", async (world
   await terminal.shows(/10 20\r\n/);
 });
 
-onTerminal("Ctrl-C reaches the foreground job and nothing else", async (world) => {
+onTerminal("run -t: Ctrl-C reaches the foreground job and nothing else", async (world) => {
   await using terminal = open(world, ["busybox", "sh"]);
   await terminal.shows(/root@[0-9a-f]{12}\$ /);
   await terminal.types("sh -c 'echo begun; exec sleep 1000'\r");
@@ -64,7 +64,7 @@ onTerminal("Ctrl-C reaches the foreground job and nothing else", async (world) =
   assert.equal(await terminal.ended(), 7);
 });
 
-onTerminal("Ctrl-Z and fg work as in any shell", async (world) => {
+onTerminal("run -t: Ctrl-Z and fg work as in any shell", async (world) => {
   await using terminal = open(world, ["busybox", "sh"]);
   await terminal.shows(/\$ /);
   await terminal.types("sh -c 'echo begun; exec cat'\r");
@@ -84,7 +84,7 @@ onTerminal("Ctrl-Z and fg work as in any shell", async (world) => {
   assert.equal(await terminal.ended(), 0);
 });
 
-onTerminal("what is typed is echoed once, and Ctrl-D is the end of input", async (world) => {
+onTerminal("run -t: what is typed is echoed once, and Ctrl-D is the end of input", async (world) => {
   await using terminal = open(world, ["--init", "busybox", "sh", "-c", "echo ready; cat; echo end"]);
   await terminal.shows(/ready\r\n/);
   await terminal.types("héllo\r");
@@ -94,7 +94,7 @@ onTerminal("what is typed is echoed once, and Ctrl-D is the end of input", async
   assert.equal(await terminal.ended(), 0);
 });
 
-onTerminal("the last output of a command that ends at once arrives whole", async (world) => {
+onTerminal("run -t: the last output of a command that ends at once arrives whole", async (world) => {
   await using terminal = open(world, ["busybox", "sh", "-c", "seq 1 20000"]);
   assert.equal(await terminal.ended(), 0);
   await terminal.shows(/\r\n20000\r\n$/);
@@ -134,7 +134,7 @@ for (const [how, words, signal, code] of ENDS) {
   });
 }
 
-onTerminal("the user's terminal is as before when the container is removed by force", async (world) => {
+onTerminal("run -t: the user's terminal is as before when the container is removed by force", async (world) => {
   await using terminal = open(world, ["--name", "doomed", "busybox", "sh", "-c", "echo ready; exec sleep 1000"]);
   const before = await terminal.modes();
   await terminal.shows(/ready/);
@@ -144,7 +144,7 @@ onTerminal("the user's terminal is as before when the container is removed by fo
   await terminal.untilModes(before, true);
 });
 
-onTerminal("the user's terminal is as before after an error, which it shows in whole lines", async (world) => {
+onTerminal("run -t: the user's terminal is as before after an error, which it shows in whole lines", async (world) => {
   for (const init of [[], ["--init"]]) {
     await using terminal = open(world, [...init, "busybox", "no-such-command"]);
     const before = await terminal.modes();
@@ -164,7 +164,7 @@ onTerminal("with input from a terminal, output to a file is byte-exact", async (
   assert.deepEqual(await Deno.readFile(`${world.home}/copy`), bytes);
 });
 
-onTerminal("with input from a file, the command has no terminal at all", async (world) => {
+onTerminal("run -t: with input from a file, the command has no terminal at all", async (world) => {
   await Deno.writeTextFile(`${world.home}/input`, "a\nb\n");
   const script = "cat; tty; test -t 1 || test -t 2 || echo none; (echo x > /dev/tty) 2>/dev/null || echo no tty";
   await using terminal = open(world, ["busybox", "sh", "-c", script], { stdin: `${world.home}/input` });
@@ -181,7 +181,7 @@ Deno.test("without a terminal the command gets none, unless --tty asks", async (
   assert.deepEqual(asked, { code: 0, stdout: "/dev/pts/0\r\n", stderr: "" });
 });
 
-onTerminal("a user who is not root can use the terminal", async (world) => {
+onTerminal("run -t: a user who is not root can use the terminal", async (world) => {
   const script = "echo to the terminal > /dev/tty; echo to standard error > /dev/stderr; id -u";
   await using terminal = open(world, ["-u", "alice", "busybox", "sh", "-c", script]);
   assert.equal(await terminal.ended(), 0);
@@ -219,7 +219,7 @@ function pythonPath(): string {
 }
 
 onTerminal(
-  "the attack by which a process types into its caller's terminal works where nothing prevents it",
+  "run -t: the attack by which a process types into its caller's terminal works where nothing prevents it",
   async () => {
     await using terminal = new Terminal([pythonPath(), "-c", ATTACK]);
     assert.equal(await terminal.ended(), 0);
@@ -229,17 +229,20 @@ onTerminal(
   sysctl("dev/tty/legacy_tiocsti") !== "1",
 );
 
-onTerminal("a container cannot type into its caller's terminal, whichever of its streams that is", async (world) => {
-  const places: TerminalOptions[] = [{}, { stdin: "/dev/null" }, { stdout: "/dev/null" }];
-  for (const place of places) {
-    await using terminal = open(world, ["host", pythonPath(), "-c", ATTACK], place);
-    assert.equal(await terminal.ended(), 0, terminal.screen);
-    if (place.stdout === undefined) await terminal.shows(/attacked (True|False)/);
-    assert.equal(await terminal.pending(), "", JSON.stringify(place));
-  }
-});
+onTerminal(
+  "run -t: a container cannot type into its caller's terminal, whichever of its streams that is",
+  async (world) => {
+    const places: TerminalOptions[] = [{}, { stdin: "/dev/null" }, { stdout: "/dev/null" }];
+    for (const place of places) {
+      await using terminal = open(world, ["host", pythonPath(), "-c", ATTACK], place);
+      assert.equal(await terminal.ended(), 0, terminal.screen);
+      if (place.stdout === undefined) await terminal.shows(/attacked (True|False)/);
+      assert.equal(await terminal.pending(), "", JSON.stringify(place));
+    }
+  },
+);
 
-onTerminal("a container's descriptors lead to no terminal of the host", async (world) => {
+onTerminal("run -t: a container's descriptors lead to no terminal of the host", async (world) => {
   const script =
     "for n in 0 1 2; do readlink /proc/self/fd/$n; done; ls /proc/self/fd | wc -l; stat -c %t:%T -L /dev/stdin";
   await using terminal = open(world, ["busybox", "sh", "-c", script]);

@@ -62,7 +62,7 @@ function foldersOf({ folders }: World): string[] {
   return [...Deno.readDirSync(folders.containers)].map(({ name }) => name).filter((name) => !name.startsWith("."));
 }
 
-Deno.test("a volume of the image begins with what the image has there, with modes, owners and links", async () => {
+Deno.test("run -v: a volume of the image begins with what the image has there, with modes, owners and links", async () => {
   const { mounts } = lookAtMachine();
   {
     await using world = makeWorld();
@@ -81,7 +81,7 @@ Deno.test("a volume of the image begins with what the image has there, with mode
   assert.deepEqual(lookAtMachine().mounts, mounts);
 });
 
-Deno.test("what is written to a volume goes with its container, and is in no image of it", async () => {
+Deno.test("run -v: what is written to a volume goes with its container, and is in no image of it", async () => {
   await using world = makeWorld();
   const { folders } = world;
   await makeImage(world, "app", "/data");
@@ -97,7 +97,7 @@ Deno.test("what is written to a volume goes with its container, and is in no ima
   assert.deepEqual(foldersOf(world), []);
 });
 
-Deno.test("a container that is started again has its volumes as it left them", async () => {
+Deno.test("run -v: a container that is started again has its volumes as it left them", async () => {
   await using world = makeWorld();
   const { folders } = world;
   await makeImage(world, "app", "/data");
@@ -114,7 +114,7 @@ Deno.test("a container that is started again has its volumes as it left them", a
   for (const one of [id, other]) await remove(one, folders);
 });
 
-Deno.test("what the user mounts takes the place of the image's volume", async () => {
+Deno.test("run -v: what the user mounts takes the place of the image's volume", async () => {
   await using world = makeWorld();
   await makeImage(world, "app", "/data", "/etc");
   await Deno.mkdir(`${world.home}/mine`);
@@ -124,7 +124,7 @@ Deno.test("what the user mounts takes the place of the image's volume", async ()
   assert.equal(await say(world, "app", "cat /etc/mine", { tmpfs: ["/data"] }), "of the image");
 });
 
-Deno.test("a volume without a source is the container's own, as with docker", async () => {
+Deno.test("run -v: a volume without a source is the container's own, as with docker", async () => {
   await using world = makeWorld();
   await makeImage(world, "plain");
   const words = ["run", "--name", "box", "--network", "none", "-v", "/data", "-v", "/made/here", "plain"];
@@ -138,7 +138,7 @@ Deno.test("a volume without a source is the container's own, as with docker", as
   assert.deepEqual(foldersOf(world), []);
 });
 
-Deno.test("files are copied into volumes of a container that was never started, also where the image has no such folder", async () => {
+Deno.test("run -v: files are copied into volumes of a container that was never started, also where the image has no such folder", async () => {
   await using world = makeWorld();
   const { folders } = world, own = `${world.home}/own`;
   Deno.mkdirSync(own);
@@ -161,13 +161,13 @@ Deno.test("files are copied into volumes of a container that was never started, 
   assert.equal((await world.cli(["rm", id])).code, 0);
 });
 
-Deno.test("a volume is writable in a container whose root is not", async () => {
+Deno.test("run -v: a volume is writable in a container whose root is not", async () => {
   await using world = makeWorld();
   await makeImage(world, "app", "/data");
   assert.equal(await say(world, "app", "echo 1 >/data/1 && cat /data/1", { readOnly: true }), "1\n");
 });
 
-Deno.test("volumes of a hostile image reach nothing outside of it", async (t) => {
+Deno.test("run -v: volumes of a hostile image reach nothing outside of it", async (t) => {
   await using world = makeWorld();
   const { folders } = world;
   const refused: readonly (readonly [string, readonly string[], string])[] = [
@@ -206,7 +206,7 @@ Deno.test("explain shows a container's own volume, and makes none", async () => 
   assert.deepEqual(foldersOf(world), []);
 });
 
-Deno.test("a volume that does not fit on the disk leaves no container", async () => {
+Deno.test("run -v: a volume that does not fit on the disk leaves no container", async () => {
   await using world = makeWorld();
   await makeImage(world, "app", "/bin");
   const containers = `${world.home}/small`;

@@ -67,7 +67,7 @@ onTerminal(
 );
 
 onTerminal(
-  "other keys disconnect if they are asked for, also from a container that was started so",
+  "attach: other keys disconnect if they are asked for, also from a container that was started so",
   ["start", "-ai", "--detach-keys", "ctrl-a,d", "a"],
   async (world, terminal, modes) => {
     await terminal.shows(/ready/);
@@ -97,7 +97,7 @@ onTerminal("kill -9 of attach sets the terminal right again", ["attach", "a"], a
   assert.equal((await inspect(world, "a")).status, "running");
 });
 
-Deno.test("keys that disconnect are read as docker's, and others are refused before anything is started", async () => {
+Deno.test("attach: keys that disconnect are read as docker's, and others are refused before anything is started", async () => {
   assert.deepEqual(parseDetachKeys("ctrl-p,ctrl-q"), [16, 17]);
   assert.deepEqual(parseDetachKeys("a,ctrl-A,ctrl-@,ctrl-[,ctrl-\\,ctrl-],ctrl-^,ctrl-_"), [
     97,
@@ -120,7 +120,7 @@ Deno.test("keys that disconnect are read as docker's, and others are refused bef
   assert.equal((await inspect(world, "a")).status, "created");
 });
 
-Deno.test("what is typed before the keys, and what only begins like them, is passed on", async () => {
+Deno.test("attach: what is typed before the keys, and what only begins like them, is passed on", async () => {
   const type = async (keys: number[], ...chunks: string[]): Promise<[text: string, disconnected: boolean]> => {
     let disconnected = false;
     const source = ReadableStream.from(chunks.map((chunk) => new TextEncoder().encode(chunk)));

@@ -55,7 +55,7 @@ Deno.test("on a full disk starts fail with a clear error and leave nothing; ends
   assertApart(before);
 });
 
-Deno.test("what the disk has no room for is missing in the log, and the log says so once there is room again", async () => {
+Deno.test("run -d: what the disk has no room for is missing in the log, and the log says so once there is room again", async () => {
   await using world = makeWorld();
   const output = await onSmallDisk(
     world,

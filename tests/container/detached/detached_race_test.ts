@@ -96,7 +96,7 @@ Deno.test("a container that got another name in the midst of its start, or of on
   await clear(world);
 });
 
-Deno.test("several that remove one container at once all find it gone afterwards", async () => {
+Deno.test("start: several that remove one container at once all find it gone afterwards", async () => {
   await using world = makeWorld();
   const id = await cli(world, "run", "-d", ...NONE, "busybox", "sh", "-c", "seq 1 3000 | xargs touch; sleep 1000");
   const results = await Promise.all(Array.from({ length: 4 }, () => world.cli(["rm", "-f", id])));
@@ -108,7 +108,7 @@ Deno.test("several that remove one container at once all find it gone afterwards
   assertNothingLeft(world);
 });
 
-Deno.test("a container with limits loses no control group, whatever joins it at its end", async () => {
+Deno.test("start: a container with limits loses no control group, whatever joins it at its end", async () => {
   await using world = makeWorld();
   const before = lookApart();
   const ids = await Promise.all(

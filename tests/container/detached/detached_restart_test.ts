@@ -32,7 +32,7 @@ async function ended(world: World, id: string): Promise<void> {
   await until("ended", () => stateOf(world, id).status === "exited" && monitorsOf(world, id).length === 0);
 }
 
-Deno.test("a container is started again as often as its policy says", async () => {
+Deno.test("run --restart: a container is started again as often as its policy says", async () => {
   await using world = makeWorld();
   const cases: [policy: string[], script: string, runs: number][] = [
     [[], "echo run; exit 1", 1],
@@ -119,7 +119,7 @@ function finishedAt(world: World, id: string): number {
   return Date.parse(stateOf(world, id).finishedAt ?? "");
 }
 
-Deno.test("a container is started again, whichever descriptors the script that started it had free", async () => {
+Deno.test("run --restart: a container is started again, whichever descriptors the script that started it had free", async () => {
   await using world = makeWorld();
   const ids: string[] = [];
   for (let free = 7; free < 16; free++) {
@@ -155,7 +155,7 @@ Deno.test("kill -9 of its first process counts as an end like others", async () 
   await clear(world);
 });
 
-Deno.test("a container that is started again keeps its address, its published port and its name for siblings", async () => {
+Deno.test("run --restart: a container that is started again keeps its address, its published port and its name for siblings", async () => {
   await using world = makeWorld();
   const serve = "echo run; echo hello | nc -l -p 80";
   const web = await runShell(world, serve, "--name", "web", "-p", "127.0.0.1::80", "--restart", "always");
@@ -178,7 +178,7 @@ Deno.test("a container that is started again keeps its address, its published po
   await clear(world);
 });
 
-Deno.test("a container that cannot be started again is given up, and says how it last ended", async () => {
+Deno.test("run --restart: a container that cannot be started again is given up, and says how it last ended", async () => {
   await using world = makeWorld();
   Deno.mkdirSync(`${world.home}/source`);
   const script = "echo run; while [ -e /source/stay ]; do sleep 0.02; done; exit 5";
@@ -249,7 +249,7 @@ Deno.test("a health check that takes too long is killed and has failed; in the s
   await clear(world);
 });
 
-Deno.test("what a health check has started is killed with it when it takes too long, and at the container's end", async () => {
+Deno.test("run --restart: what a health check has started is killed with it when it takes too long, and at the container's end", async () => {
   await using world = makeWorld();
   const seconds = `${100_000 + Math.floor(Math.random() * 100_000)}`;
   const check = `sleep ${seconds} | cat & (sleep ${seconds} & wait) & wait`;
@@ -314,7 +314,7 @@ Deno.test("update changes when a container is started again, while it runs, betw
   await clear(world);
 });
 
-Deno.test("a policy that makes no sense for a container is refused, and nothing changes", async () => {
+Deno.test("run --restart: a policy that makes no sense for a container is refused, and nothing changes", async () => {
   await using world = makeWorld();
   const update = async (policy: string, id: string, ...more: string[]): Promise<string> => {
     const { code, stderr } = await world.cli(["update", "--restart", policy, ...more, id]);

@@ -68,7 +68,7 @@ Deno.test("run -d prints the id and lets go of the caller's pipes, folder, envir
   await clear(world);
 });
 
-Deno.test("a container outlives the terminal that it was started at", async () => {
+Deno.test("run -d: a container outlives the terminal that it was started at", async () => {
   await using world = makeWorld();
   const seconds = marker();
   {
@@ -89,7 +89,7 @@ Deno.test("a container outlives the terminal that it was started at", async () =
   assert.equal(processesWith(seconds).length, 0);
 });
 
-Deno.test("hanging up on the whole session of the caller does not end the container", async () => {
+Deno.test("run -d: hanging up on the whole session of the caller does not end the container", async () => {
   await using world = makeWorld();
   const seconds = marker();
   const [program = "", ...args] = commandLine(["run", "-d", ...NONE, "busybox", "sleep", seconds]);
@@ -105,7 +105,7 @@ Deno.test("hanging up on the whole session of the caller does not end the contai
   await clear(world);
 });
 
-Deno.test("a container's end is kept: its code, its signal, and when", async () => {
+Deno.test("run -d: a container's end is kept: its code, its signal, and when", async () => {
   await using world = makeWorld();
   const before = new Date().toISOString();
   const [ended, running] = await Promise.all([finish(world, "exit 42"), runShell(world, "sleep 1000")]);
@@ -121,7 +121,7 @@ Deno.test("a container's end is kept: its code, its signal, and when", async () 
   await clear(world);
 });
 
-Deno.test("the log holds both streams byte for byte: lines, halves of lines, long lines, any bytes", async () => {
+Deno.test("run -d: the log holds both streams byte for byte: lines, halves of lines, long lines, any bytes", async () => {
   await using world = makeWorld();
   const random = crypto.getRandomValues(new Uint8Array(60_000));
   Deno.mkdirSync(`${world.home}/in`);
@@ -144,7 +144,7 @@ Deno.test("the log holds both streams byte for byte: lines, halves of lines, lon
   await clear(world);
 });
 
-Deno.test("a container without a log writes none, and is not held up", async () => {
+Deno.test("run -d: a container without a log writes none, and is not held up", async () => {
   await using world = makeWorld();
   const id = await finish(world, "dd if=/dev/zero bs=1M count=3", "--log-driver", "none");
   assert.equal(stateOf(world, id).code, 0);
@@ -152,7 +152,7 @@ Deno.test("a container without a log writes none, and is not held up", async () 
   await clear(world);
 });
 
-Deno.test("a container that is started again has its files, its log goes on, and what it was asked stays", async () => {
+Deno.test("run -d: a container that is started again has its files, its log goes on, and what it was asked stays", async () => {
   await using world = makeWorld();
   const script = "echo run $A >>/tmp/n; cat /tmp/n; id -u; hostname; pwd; [ -d /extra ]; exit $(wc -l </tmp/n)";
   const options = ["-e", "A=b", "-u", "1000", "-h", "box", "--tmpfs", "/extra", "-w", "/var"];
@@ -252,7 +252,7 @@ Deno.test("-dt gives the container a terminal of its own, -di an input that stay
   await clear(world);
 });
 
-Deno.test("a container that the kernel has killed for lack of memory says so", async () => {
+Deno.test("run -d: a container that the kernel has killed for lack of memory says so", async () => {
   await using world = makeWorld();
   const before = lookApart();
   const id = await finish(world, "tail /dev/zero", "-m", "16m");
@@ -264,7 +264,7 @@ Deno.test("a container that the kernel has killed for lack of memory says so", a
   assertApart(before);
 });
 
-Deno.test("control groups that a privileged container made below its own go with it", async () => {
+Deno.test("run -d: control groups that a privileged container made below its own go with it", async () => {
   await using world = makeWorld();
   const before = lookApart();
   const make =
@@ -276,7 +276,7 @@ Deno.test("control groups that a privileged container made below its own go with
   await clear(world);
 });
 
-Deno.test("a detached container's processes are nobody's zombies", async () => {
+Deno.test("run -d: a detached container's processes are nobody's zombies", async () => {
   await using world = makeWorld();
   await finish(world, "exit 0");
   await runShell(world, "sleep 1000", "--health-cmd", "true", "--health-interval", "50ms");
@@ -315,7 +315,7 @@ Deno.test("stop asks first and kills later; a signal can be chosen", async () =>
   await clear(world);
 });
 
-Deno.test("a script that uses the library leaves containers behind that live on", async () => {
+Deno.test("run -d: a script that uses the library leaves containers behind that live on", async () => {
   await using world = makeWorld();
   const script = `import { runDetached } from "${PROJECT}/mod.ts";
     console.log(await runDetached("busybox", ["sh", "-c", "sleep 0.5; exit 11"], { network: "none", keep: true }));`;

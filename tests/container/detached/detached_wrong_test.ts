@@ -22,7 +22,7 @@ async function untilEnded(world: World, id: string): Promise<void> {
   await until("ended", () => stateOf(world, id).status === "exited" && monitorsOf(world, id).length === 0);
 }
 
-Deno.test("every command says what is wrong with the state of a container, and ends with docker's code", async () => {
+Deno.test("start: every command says what is wrong with the state of a container, and ends with docker's code", async () => {
   await using world = makeWorld();
   const running = await cli(world, "run", "-d", ...NONE, "--name", "running", "busybox", "sleep", "1000");
   const made = await cli(world, "create", ...NONE, "--name", "made", "busybox", "sh", "-c", "exit 7");
@@ -79,7 +79,7 @@ Deno.test("every command says what is wrong with the state of a container, and e
   await clear(world);
 });
 
-Deno.test("commands that have nothing to do are content", async () => {
+Deno.test("start: commands that have nothing to do are content", async () => {
   await using world = makeWorld();
   const id = await cli(world, "run", "-d", ...NONE, "--name", "box", "busybox", "sh", "-c", "exit 3");
   await untilEnded(world, id);
@@ -93,7 +93,7 @@ Deno.test("commands that have nothing to do are content", async () => {
   assertNothingLeft(world);
 });
 
-Deno.test("the beginning of an id must be that of one container only", async () => {
+Deno.test("start: the beginning of an id must be that of one container only", async () => {
   await using world = makeWorld();
   const { containers } = world.folders;
   const options = { ...world.folders, network: "none" };

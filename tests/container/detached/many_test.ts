@@ -48,7 +48,7 @@ Deno.test(`${MANY} containers on a bridge: all are listed and know each other, a
   assertApart(before);
 });
 
-Deno.test("a name that returns leads to where it is now, however many others have ended unseen", async () => {
+Deno.test("run -d: a name that returns leads to where it is now, however many others have ended unseen", async () => {
   await using world = makeWorld();
   const options = { ...world.folders };
   const asker = await runDetached("busybox", ["sleep", "1000"], { ...options, keep: true, name: "asker" });
@@ -73,7 +73,7 @@ Deno.test("a name that returns leads to where it is now, however many others hav
   await clear(world);
 });
 
-Deno.test("a command looks at so many marks of others and no more, and over time at all", async () => {
+Deno.test("run -d: a command looks at so many marks of others and no more, and over time at all", async () => {
   const items = Array.from({ length: 50 }, (_, i) => i);
   const seen = new Set<number>();
   for (let round = 0; round < 500; round++) {

@@ -102,7 +102,7 @@ const FORKS: Record<string, string> = {
 };
 
 for (const [how, script] of Object.entries(FORKS)) {
-  Deno.test(`pausing holds every process of a container that forks, ${how}`, async () => {
+  Deno.test(`pause: pausing holds every process of a container that forks, ${how}`, async () => {
     await using world = makeWorld();
     await using box = await run("busybox", ["sh", "-c", script], world.folders);
     const processes = (): number[] => processesOf(box.pid).toArray().sort((a, b) => a - b);
@@ -153,7 +153,7 @@ ctypes.CDLL(None).syscall(${Deno.build.arch === "x86_64" ? 60 : 93}, 0)`;
   },
 });
 
-Deno.test("each command that cannot be obeyed says why, and the others are", async () => {
+Deno.test("pause: each command that cannot be obeyed says why, and the others are", async () => {
   await using world = makeWorld();
   await world.cli(["--name", "done", "busybox", "true"]);
   await using one = await run("busybox", ["sleep", "1000"], { ...world.folders, name: "one" });
@@ -247,7 +247,7 @@ Deno.test("commands that pause, unpause and are killed at any moment leave a con
 });
 
 Deno.test({
-  name: "on a machine with control groups of v1 only every one of these tests passes",
+  name: "pause: on a machine with control groups of v1 only every one of these tests passes",
   ignore: skipHere(
     "the layout is not hybrid",
     host.layout !== "hybrid" || host.controllers.get("freezer")?.version !== 1,

@@ -54,7 +54,7 @@ const CHANGES: readonly (readonly [Known, Limits, v1: string, v2: string])[] = [
   ["pids", { pids: -1 }, "max", "max"],
 ];
 
-Deno.test("each limit holds at once, whether the container had limits before or none, and stays in its record", async () => {
+Deno.test("update: each limit holds at once, whether the container had limits before or none, and stays in its record", async () => {
   await using world = makeWorld();
   for (const before of [{}, { cpuShares: 512, memory: 32 * MiB, pids: 50 }]) {
     await using box = await idle(world, { limits: before });
@@ -79,7 +79,7 @@ Deno.test("each limit holds at once, whether the container had limits before or 
   }
 });
 
-Deno.test("the command changes limits of several containers and prints their names", async () => {
+Deno.test("update: the command changes limits of several containers and prints their names", async () => {
   await using world = makeWorld();
   await using one = await idle(world, { name: "one" });
   await using two = await idle(world, { name: "two", limits: { pids: 5 } });
@@ -94,7 +94,7 @@ Deno.test("the command changes limits of several containers and prints their nam
   assert.equal(inForce(one.pid, "pids"), "20", "what is not named stays");
 });
 
-Deno.test("memory and swap together grow and shrink in any order", async () => {
+Deno.test("update: memory and swap together grow and shrink in any order", async () => {
   if (!host.swapAccounting) return;
   await using world = makeWorld();
   await using box = await idle(world, { limits: { memory: 64 * MiB, memorySwap: 96 * MiB } });
@@ -117,7 +117,7 @@ Deno.test("memory and swap together grow and shrink in any order", async () => {
   assert.equal((await refusal(updateLimits(box, { memory: 100 * MiB }, world.folders))).code, "bad-limit");
 });
 
-Deno.test("a container that grows beyond a limit that it was given later is killed, and its end says so", async () => {
+Deno.test("update: a container that grows beyond a limit that it was given later is killed, and its end says so", async () => {
   await using world = makeWorld();
   const script = "echo up; read go; dd if=/dev/zero of=/dev/null bs=200M count=1 2>/dev/null; echo $?; read end";
   for (const limits of [{}, { memory: 400 * MiB }]) {
@@ -131,7 +131,7 @@ Deno.test("a container that grows beyond a limit that it was given later is kill
   }
 });
 
-Deno.test("the holder of a container that was killed at a later limit names that limit", async () => {
+Deno.test("update: the holder of a container that was killed at a later limit names that limit", async () => {
   await using world = makeWorld();
   const script = "read go; exec dd if=/dev/zero of=/dev/null bs=200M count=1";
   const words = ["--rm", "--name", "hog", "--memory", "400m", "busybox", "sh", "-c", script];
@@ -175,7 +175,7 @@ Deno.test("a limit on processes that is given later holds for those that run alr
   assert.equal(await talk.ask("two"), "refused", "what would start it is the sixth itself");
 });
 
-Deno.test("a limit below what is in use is refused, says so, and changes nothing", async () => {
+Deno.test("update: a limit below what is in use is refused, says so, and changes nothing", async () => {
   await using world = makeWorld();
   for (const limits of [{}, { memory: 200 * MiB, pids: 50 }]) {
     await using talk = await converse(world, HOLD, { limits });
@@ -263,7 +263,7 @@ Deno.test("what makes no sense is refused by name, and the other containers are 
   assert.equal(inForce(box.pid, "pids"), "70");
 });
 
-Deno.test("a paused container takes new limits, and is still paused", async () => {
+Deno.test("update: a paused container takes new limits, and is still paused", async () => {
   await using world = makeWorld();
   await using box = await idle(world, { name: "box" });
   await pause(box, world.folders);
@@ -330,7 +330,7 @@ async function whileNamesAreHeld<T>(world: World, work: (settle: () => Promise<v
   return await work(() => new Promise((resolve) => setTimeout(resolve, 600)));
 }
 
-Deno.test("of two names that are given at once the container has one, and the other is free", async () => {
+Deno.test("update: of two names that are given at once the container has one, and the other is free", async () => {
   await using world = makeWorld();
   const id = (await world.cli(["create", "--name", "before", "--network", "none", "busybox", "true"])).stdout.trim();
   const both = await whileNamesAreHeld(world, async (settle) => {
@@ -364,7 +364,7 @@ Deno.test("what a start writes while its container gets another name is not lost
   assert.deepEqual({ name, countedLate }, { name: "after", countedLate: true });
 });
 
-Deno.test("limits of a container that is just being started cannot be changed", async () => {
+Deno.test("update: limits of a container that is just being started cannot be changed", async () => {
   await using world = makeWorld();
   const { containers } = world.folders;
   const id = (await world.cli(["create", "--network", "none", "busybox", "true"])).stdout.trim();

@@ -91,7 +91,7 @@ Deno.test("after apply the machine's files are what the container's are, entry b
   assert.deepEqual(lookAtMachine().mounts, mounts);
 });
 
-Deno.test("only the chosen paths are written, with the folders that they need", async () => {
+Deno.test("apply: only the chosen paths are written, with the folders that they need", async () => {
   const { name, path } = await machine();
   const box = await changed(
     name,
@@ -126,7 +126,7 @@ const CONFLICTS: [inside: string, meanwhile: string, path: string, reason: RegEx
   ["echo x > /opt/full/new", "chmod 711 opt/full", "/opt/full", /changed on the host/],
 ];
 
-Deno.test("what was changed here since the container was made is a conflict: nothing is written, unless by force", async () => {
+Deno.test("apply: what was changed here since the container was made is a conflict: nothing is written, unless by force", async () => {
   const isUser = (attribute: string): boolean => attribute.startsWith("user.");
   for (const [script, meanwhile, where, reason] of CONFLICTS) {
     const { name, path } = await machine();
@@ -159,7 +159,7 @@ const PEACE: [inside: string, meanwhile: string][] = [
   ["echo x > /opt/new", "rm opt/file; echo z > opt/other"],
 ];
 
-Deno.test("what has happened here in the same way, or beside it, is no conflict", async () => {
+Deno.test("apply: what has happened here in the same way, or beside it, is no conflict", async () => {
   for (const [script, meanwhile] of PEACE) {
     const { name, path } = await machine();
     const box = await changed(name, script);
@@ -169,7 +169,7 @@ Deno.test("what has happened here in the same way, or beside it, is no conflict"
   }
 });
 
-Deno.test("links on the way are not followed: by force they are replaced", async () => {
+Deno.test("apply: links on the way are not followed: by force they are replaced", async () => {
   const { name, path } = await machine();
   const secret = `${world.home}/secret`;
   Deno.mkdirSync(`${secret}/sub`, { recursive: true });
@@ -185,7 +185,7 @@ Deno.test("links on the way are not followed: by force they are replaced", async
   assert.equal(Deno.readTextFileSync(`${path}/opt/full/a`), "x\n");
 });
 
-Deno.test("what lies on another file system here is not written, also not by force", async () => {
+Deno.test("apply: what lies on another file system here is not written, also not by force", async () => {
   const { name, path } = await machine();
   const box = await changed(name, "echo x > /opt/empty/new; rm /opt/file");
   await host("mount", "-t", "tmpfs", "t", `${path}/opt/empty`);
@@ -206,7 +206,7 @@ Deno.test("what lies on another file system here is not written, also not by for
   }
 });
 
-Deno.test("a file is replaced at once: whoever reads it meanwhile has the old one or the new", async () => {
+Deno.test("apply: a file is replaced at once: whoever reads it meanwhile has the old one or the new", async () => {
   const { name, path } = await machine();
   const size = 3_000_000;
   Deno.writeTextFileSync(`${path}/opt/file`, "a".repeat(size));

@@ -15,7 +15,7 @@ async function cli(world: World, words: string[], stdin?: Uint8Array<ArrayBuffer
   return await world.cli(words, { cwd: world.home, stdin });
 }
 
-Deno.test("archives go through standard input and output, also compressed ones", async () => {
+Deno.test("cp: archives go through standard input and output, also compressed ones", async () => {
   const box = await stopped("mkdir -p /d/e; echo x > /d/e/f; chown 7:8 /d/e/f; ln -s e /d/l"), from = folder();
   const archive = `${from}/a.tar`;
   await host(

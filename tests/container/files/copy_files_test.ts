@@ -102,7 +102,7 @@ Deno.test("with archive a whole tree comes back as it was, entry by entry, from 
   assert.deepEqual(lookAtMachine().mounts, mounts);
 });
 
-Deno.test("without archive files belong to who they are copied to, and may do nothing in a new owner's name", async () => {
+Deno.test("cp: without archive files belong to who they are copied to, and may do nothing in a new owner's name", async () => {
   const tree = `${folder()}/tree`,
     out = `${folder()}/out`,
     box = await stopped("mkdir /keep; chmod 711 /keep; chown 5:6 /keep");
@@ -123,7 +123,7 @@ Deno.test("without archive files belong to who they are copied to, and may do no
   assert.match((await treeIn(box, "/keep")).get("") ?? "", /^40711 5:6 /);
 });
 
-Deno.test("a file of 100 GiB that is mostly holes is copied, exported and read by tar in no time, and keeps its holes", async () => {
+Deno.test("cp: a file of 100 GiB that is mostly holes is copied, exported and read by tar in no time, and keeps its holes", async () => {
   const box = await stopped(), from = folder(), GiB = 2 ** 30;
   using file = await Deno.open(`${from}/sparse`, { create: true, write: true });
   for (const [at, what] of [[0, "start"], [3 * GiB + 5, "middle"], [100 * GiB - 4, "end."]] as const) {
@@ -157,7 +157,7 @@ Deno.test("a file of 100 GiB that is mostly holes is copied, exported and read b
   assert.equal(Deno.statSync(`${from}/hole`).size, 50 * GiB);
 });
 
-Deno.test("a file with very many holes keeps its content", async () => {
+Deno.test("cp: a file with very many holes keeps its content", async () => {
   const box = await stopped(), from = folder();
   using file = await Deno.open(`${from}/comb`, { create: true, write: true });
   for (let i = 0; i < 3000; i++) {
@@ -169,7 +169,7 @@ Deno.test("a file with very many holes keeps its content", async () => {
   await host("cmp", `${from}/comb`, `${from}/back`);
 });
 
-Deno.test("a container that was never started has the files of its image: they can be taken out, changed and exported", async () => {
+Deno.test("cp: a container that was never started has the files of its image: they can be taken out, changed and exported", async () => {
   const { cli, folders } = world, from = folder();
   const made = await cli(["create", "--network", "none", "busybox", "cat", "/given"]), id = made.stdout.trim();
   assert.equal(made.code, 0, made.stderr);

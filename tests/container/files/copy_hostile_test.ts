@@ -14,7 +14,7 @@ Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());
 
 const NONE = { network: "none" } as const;
 
-Deno.test("FIFOs and devices of a container are not opened; devices are left out, and that is told", async () => {
+Deno.test("cp: FIFOs and devices of a container are not opened; devices are left out, and that is told", async () => {
   const { folders } = world;
   await using live = await running(
     "mkdir /d; cd /d; mkfifo fifo; mknod null c 1 3; mknod disk b 8 0; echo x > file",
@@ -35,13 +35,13 @@ Deno.test("FIFOs and devices of a container are not opened; devices are left out
   assert.equal(await live.ask("x"), undefined);
 });
 
-Deno.test("a socket is left out, and that is told", async () => {
+Deno.test("cp: a socket is left out, and that is told", async () => {
   const box = await stopped(), from = folder();
   using _socket = Deno.listen({ transport: "unix", path: `${from}/socket` });
   assert.deepEqual((await copyTo(box, `${from}/.`, "/root", world.folders)).leftOut, ["socket"]);
 });
 
-Deno.test("files that the kernel makes up are refused or left out, and magic links lead nowhere", async () => {
+Deno.test("cp: files that the kernel makes up are refused or left out, and magic links lead nowhere", async () => {
   await using live = await running("ln -s /proc/1/root /magic; ln -s /proc/self/cwd/x /self");
   for (
     const [path, code] of [["/proc/version", "file-made-up"], ["/proc/1/root/etc", "open-failed"], [
@@ -57,7 +57,7 @@ Deno.test("files that the kernel makes up are refused or left out, and magic lin
   assert.equal(Deno.readTextFileSync(`${out}/etc/hostname`).trim(), live.container.id);
 });
 
-Deno.test("links of a container lead only into it, in both directions", async () => {
+Deno.test("cp: links of a container lead only into it, in both directions", async () => {
   const secret = folder();
   Deno.writeTextFileSync(`${secret}/marker`, "host");
   const box = await stopped(
@@ -86,7 +86,7 @@ Deno.test("the mode of a FIFO that has become a link meanwhile is not set on wha
   assert.equal((Deno.statSync(`${here}/host`).mode ?? 0) & 0o777, 0o600);
 });
 
-Deno.test("links that a container's files meet on this machine are not written through", async () => {
+Deno.test("cp: links that a container's files meet on this machine are not written through", async () => {
   const box = await stopped("mkdir -p /d/sub; echo evil > /d/sub/marker; ln -s /nowhere /d/file");
   const secret = folder(), out = folder();
   Deno.writeTextFileSync(`${secret}/marker`, "host");
@@ -103,7 +103,7 @@ Deno.test("links that a container's files meet on this machine are not written t
   assert.equal(Deno.readTextFileSync(`${secret}/marker`), "host");
 });
 
-Deno.test("a container that exchanges folders, links and mounts meanwhile makes a copy reach nothing of the host", async () => {
+Deno.test("cp: a container that exchanges folders, links and mounts meanwhile makes a copy reach nothing of the host", async () => {
   const { mounts } = lookAtMachine();
   const secret = folder(), inner = "/race/dir";
   Deno.mkdirSync(`${secret}/sub`);

@@ -12,7 +12,7 @@ import { boxesIn, listed } from "../../helpers/boxes.ts";
 const world = makeWorld(), { folder, stopped, running } = boxesIn(world);
 Deno.test.afterAll(async () => await world[Symbol.asyncDispose]());
 
-Deno.test("what is a container's and what is this machine's is told as docker does", () => {
+Deno.test("cp: what is a container's and what is this machine's is told as docker does", () => {
   const table: [string, string | undefined, string][] = [
     ["web:/etc", "web", "/etc"],
     ["web:etc/x", "web", "etc/x"],
@@ -31,12 +31,12 @@ Deno.test("what is a container's and what is this machine's is told as docker do
   }
 });
 
-Deno.test("names are shown on one line, and cannot speak to the terminal", () => {
+Deno.test("cp: names are shown on one line, and cannot speak to the terminal", () => {
   assert.equal(showName("plain/näme 日本"), "plain/näme 日本");
   assert.equal(showName("a\nb\x1b[31m\\\u009b\udcff\u202e"), "a\\nb\\x1b[31m\\\\\\x9b\\xff\\u{202e}");
 });
 
-Deno.test("where a copy goes follows docker's rules", () => {
+Deno.test("cp: where a copy goes follows docker's rules", () => {
   const file = { folder: false, name: "f", contents: false };
   const dir = { folder: true, name: "d", contents: false }, all = { ...dir, contents: true };
   const table = [
@@ -131,7 +131,7 @@ Deno.test("copies in and out, to containers that run and that do not, obey the t
   }
 });
 
-Deno.test("a link as the destination is followed inside of the container, and -L follows the source", async () => {
+Deno.test("cp: a link as the destination is followed inside of the container, and -L follows the source", async () => {
   const box = await stopped(
     "mkdir /d; ln -s /d /to-folder; ln -s /d/made /to-nothing; ln -s ../../../../d/up /climb; ln -s loop /loop",
   );

@@ -36,7 +36,7 @@ Deno.test("volumes are seen and written, whether the container runs or not, unle
   await copyFrom(box, "/data/there", folder(), world.folders);
 });
 
-Deno.test("a file that is mounted in a container is not replaced: it stays mounted", async () => {
+Deno.test("cp: a file that is mounted in a container is not replaced: it stays mounted", async () => {
   const from = folder(), volume = `${from}/volume`;
   Deno.writeTextFileSync(volume, "volume");
   Deno.writeTextFileSync(`${from}/new`, "new");
@@ -92,7 +92,7 @@ Deno.test("nobody can start a container while its files are shown, and what is s
   await assert.rejects(copyFrom("nobody", "/", folder(), world.folders), { code: "container-not-found" });
 });
 
-Deno.test("an image of many layers is shown as it is when it runs", async () => {
+Deno.test("cp: an image of many layers is shown as it is when it runs", async () => {
   const { containers, images } = world.folders, box = await stopped();
   const id = await withRoot(containers, box, "read", ({ record }) => Promise.resolve(record.id));
   const record = readRecord(`${containers}/${id}`);
@@ -110,7 +110,7 @@ Deno.test("an image of many layers is shown as it is when it runs", async () => 
   assert.equal(listed(out).filter((name) => /^\d+$/.test(name)).length, 120);
 });
 
-Deno.test("a folder that holds the container, or the copy itself, is copied without end of it", async () => {
+Deno.test("cp: a folder that holds the container, or the copy itself, is copied without end of it", async () => {
   const small = makeWorld();
   try {
     await say(small, "true", { ...NONE, name: "box", keep: true });

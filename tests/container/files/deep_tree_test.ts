@@ -44,7 +44,7 @@ async function did(...words: string[]): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-Deno.test("a tree 3,000 folders deep is diffed, exported, imported, committed, forked, copied in and out, and removed", async () => {
+Deno.test("cp and commit: a tree 3,000 folders deep is diffed, exported, imported, committed, forked, copied in and out, and removed", async () => {
   await say(world, `mkdir -p /opt; cd /opt; ${make("deep")}`, { ...NONE, name: "box", keep: true });
   const diff = await did("diff", "box");
   assert.equal(diff.split("\n").filter((line) => line.startsWith("A /opt/deep")).length, DEPTH + 3);
@@ -92,7 +92,7 @@ Deno.test("a tree 3,000 folders deep is diffed, exported, imported, committed, f
   assert.equal((await host("sh", "-c", `ls -A ${folders.containers} | grep -v '^[.]' || true`)).trim(), "");
 });
 
-Deno.test("a container that runs with a tree 3,000 folders deep is forked, and its copy is its own", async () => {
+Deno.test("cp and commit: a container that runs with a tree 3,000 folders deep is forked, and its copy is its own", async () => {
   await did(
     "run",
     "-d",

@@ -38,7 +38,7 @@ async function printed(name: string): Promise<string[]> {
   return stdout.split("\n").slice(0, -1);
 }
 
-Deno.test("a container that changed nothing shows nothing, whatever was mounted in it", async () => {
+Deno.test("diff: a container that changed nothing shows nothing, whatever was mounted in it", async () => {
   const volume = `${world.home}/volume`;
   Deno.mkdirSync(volume);
   Deno.writeTextFileSync(`${volume}/file`, "");
@@ -98,7 +98,7 @@ const TABLE: [script: string, lines: string[]][] = [
   ],
 ];
 
-Deno.test("additions, changes and deletions are told as docker tells them", async () => {
+Deno.test("diff: additions, changes and deletions are told as docker tells them", async () => {
   for (const [script, lines] of TABLE) {
     const found = await diffOf(script);
     assert.deepEqual(script.includes("printf") ? found.sort() : found, lines, script);
@@ -137,7 +137,7 @@ Deno.test("what sauropod cp puts into a container that has ended is a change, al
   assert.deepEqual(await printed(name), ["C /dev", "A /dev/x"]);
 });
 
-Deno.test("extended attributes of a folder are a change of it", async () => {
+Deno.test("diff: extended attributes of a folder are a change of it", async () => {
   assert.deepEqual(await diffOf("chmod 700 /opt/full; chmod 755 /opt/full"), []);
   const { id } = findContainer(world.folders.containers, `box${made - 1}`);
   const fd = openAt(AT_FDCWD, `${world.folders.containers}/${id}/upper/opt/full`, flags("O", "RDONLY"));
@@ -146,7 +146,7 @@ Deno.test("extended attributes of a folder are a change of it", async () => {
   assert.deepEqual(await printed(`box${made - 1}`), ["C /opt", "C /opt/full"]);
 });
 
-Deno.test("of an image of several layers counts what they show together", async () => {
+Deno.test("diff: of an image of several layers counts what they show together", async () => {
   const { containers, images } = world.folders;
   assert.deepEqual(await diffOf("mkdir /d; echo x > /d/one; rm /opt/file; echo x > /opt/hard"), [
     ...["A /d", "A /d/one", "C /opt", "D /opt/file", "C /opt/hard"],
@@ -166,7 +166,7 @@ Deno.test("of an image of several layers counts what they show together", async 
   ]);
 });
 
-Deno.test("a container that runs, and keeps exchanging folders and links, is listed without a look at the host", async () => {
+Deno.test("diff: a container that runs, and keeps exchanging folders and links, is listed without a look at the host", async () => {
   const { mounts } = lookAtMachine();
   const secret = `${world.home}/secret`;
   Deno.mkdirSync(`${secret}/marker-of-the-host`, { recursive: true });
@@ -188,7 +188,7 @@ Deno.test("a container that runs, and keeps exchanging folders and links, is lis
   assert.deepEqual(lookAtMachine().mounts, mounts);
 });
 
-Deno.test("folders in each other are told however deep, and a container that is not there is refused", async () => {
+Deno.test("diff: folders in each other are told however deep, and a container that is not there is refused", async () => {
   await say(
     world,
     "cd /opt; i=0; while [ $i -lt 700 ]; do mkdir d; cd d; i=$((i+1)); done",

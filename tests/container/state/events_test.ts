@@ -41,7 +41,7 @@ const FILTERS: [string[], boolean][] = [
   [["container=db", "container=web", "action=start"], true],
 ];
 
-Deno.test("filters of one kind are alternatives, and of each kind one must hold", () => {
+Deno.test("events: filters of one kind are alternatives, and of each kind one must hold", () => {
   for (const [filters, expected] of FILTERS) assert.equal(parseFilters(filters)(EVENT), expected, filters.join(" "));
   const tagged = { ...EVENT, image: "registry:5000/app:1.2" };
   for (const image of ["registry:5000/app:1.2", "registry:5000/app"]) assert(parseFilters([`image=${image}`])(tagged));
@@ -51,7 +51,7 @@ Deno.test("filters of one kind are alternatives, and of each kind one must hold"
   }
 });
 
-Deno.test("an event is read behind the half of another, and what is none is left out", () => {
+Deno.test("events: an event is read behind the half of another, and what is none is left out", () => {
   assert.deepEqual(parseEvent(TEXT), EVENT);
   assert.deepEqual(parseEvent(`${TEXT.slice(0, 60)}${TEXT}`), EVENT);
   for (const line of ["", "{", "null", "[]", "3", '{"time":1}', TEXT.slice(0, -1), "\0\0\0"]) {
@@ -92,7 +92,7 @@ Deno.test("a container's life is told: create, start, die with its exit code, de
   assert.equal((await past(world, ["--filter", "container=web", "--filter", "action=start"])).length, 1);
 });
 
-Deno.test("a signal that killed the container, and an end that nobody saw, are told", async () => {
+Deno.test("events: a signal that killed the container, and an end that nobody saw, are told", async () => {
   await using world = makeWorld();
   const child = world.start(["--network", "none", "--name", "web", "busybox", "sleep", "1000"]);
   await until("started", () => {
@@ -140,7 +140,7 @@ Deno.test("events prints what happens from now on, as it happens, until it is ti
   assert.deepEqual([(await child.status).code, await new Response(child.stderr).text()], [0, ""]);
 });
 
-Deno.test("what a monitor writes is completed with the name and image of its container", async () => {
+Deno.test("events: what a monitor writes is completed with the name and image of its container", async () => {
   await using world = makeWorld();
   makeContainer(world.folders.containers, ID, { name: "web", image: "alpine" });
   const path = `${world.folders.containers}/.events`;
@@ -149,7 +149,7 @@ Deno.test("what a monitor writes is completed with the name and image of its con
   assert.deepEqual(await past(world, ["--filter", "container=web"]), [{ ...die, name: "web", image: "alpine" }]);
 });
 
-Deno.test("another name is told, and used from then on; so are pauses and their ends", async () => {
+Deno.test("events: another name is told, and used from then on; so are pauses and their ends", async () => {
   await using world = makeWorld();
   const made = await world.cli(["run", "-d", "--name", "web", "--network", "none", "busybox", "sleep", "1000"]);
   assert.equal(made.code, 0, made.stderr);
@@ -165,7 +165,7 @@ Deno.test("another name is told, and used from then on; so are pauses and their 
   ]);
 });
 
-Deno.test("who begins to listen after a container got another name hears that name from its monitor, too", async () => {
+Deno.test("events: who begins to listen after a container got another name hears that name from its monitor, too", async () => {
   await using world = makeWorld();
   const made = await world.cli(["run", "-d", "--name", "web", "--network", "none", "busybox", "sleep", "1000"]);
   assert.equal(made.code, 0, made.stderr);
@@ -202,7 +202,7 @@ Deno.test("events that many processes write at once are all there after a rotati
   assert.deepEqual(ids.sort(), expected.sort());
 });
 
-Deno.test("a listener gets every event in order while the file is rotated under it", async () => {
+Deno.test("events: a listener gets every event in order while the file is rotated under it", async () => {
   await using world = makeWorld();
   const { containers } = world.folders;
   const stop = new AbortController();

@@ -68,7 +68,7 @@ function kind(i: number, world: World): RunOptions {
   return { ...world.folders, ...kinds[i % kinds.length] };
 }
 
-Deno.test("200 runs in a row leave the machine as it was", async () => {
+Deno.test("gc: 200 runs in a row leave the machine as it was", async () => {
   await using world = makeWorld();
   // The first makes what stays: the lock, the folder of names, the event source of this process.
   await output("busybox", ["sleep", "0.1"], { ...world.folders, name: "first" });
@@ -87,7 +87,7 @@ Deno.test("200 runs in a row leave the machine as it was", async () => {
   assert.deepEqual(files(world.home), before.files);
 });
 
-Deno.test("20 runs at once leave the machine as it was", async () => {
+Deno.test("gc: 20 runs at once leave the machine as it was", async () => {
   await using world = makeWorld();
   await output("busybox", ["sleep", "0.1"], { ...world.folders, name: "first" });
   const before = { machine: lookAtMachine(), files: files(world.home), open: openFiles() };
@@ -106,7 +106,7 @@ Deno.test("20 runs at once leave the machine as it was", async () => {
   assert.deepEqual(files(world.home), before.files);
 });
 
-Deno.test("containers that are kept leave a folder each and nothing else", async () => {
+Deno.test("gc: containers that are kept leave a folder each and nothing else", async () => {
   await using world = makeWorld();
   const before = lookAtMachine();
   for (const words of [[], ["--init"], ["--memory", "64m"]]) {
@@ -173,7 +173,7 @@ Deno.test("kill -9 of the caller at random moments, 50 times, and one gc leave t
   }
 });
 
-Deno.test("a container whose caller was killed is kept if it was to be, and found lost", async () => {
+Deno.test("gc: a container whose caller was killed is kept if it was to be, and found lost", async () => {
   await using world = makeWorld();
   using caller = start(world, ["--name", "kept", "busybox", "sh", "-c", `echo mine > /own; sleep ${marker()}`]);
   const id = await running(world, "kept");
@@ -221,7 +221,7 @@ Deno.test("runs, removals and gc at the same time do not disturb each other", as
   assertUnchanged(before);
 });
 
-Deno.test("of many that want one name at once, one gets it", async () => {
+Deno.test("gc: of many that want one name at once, one gets it", async () => {
   await using world = makeWorld();
   const results = await Promise.all(
     Array.from({ length: 6 }, () => world.cli(["--name", "wanted", "busybox", "true"])),
@@ -254,7 +254,7 @@ Deno.test("rm refuses a container that runs; rm --force ends and removes it", as
   assertUnchanged(before);
 });
 
-Deno.test("a damaged record is reported and left alone, and disturbs no other container", async () => {
+Deno.test("gc: a damaged record is reported and left alone, and disturbs no other container", async () => {
   await using world = makeWorld();
   const { containers } = world.folders;
   const damaged = {
@@ -286,7 +286,7 @@ Deno.test("a damaged record is reported and left alone, and disturbs no other co
   assert.deepEqual(await world.cli(["rm", "sound"]), { code: 0, stdout: "sound\n", stderr: "" });
 });
 
-Deno.test("what is half made or half removed by a process that is gone is taken away, what a live one makes is not", async () => {
+Deno.test("gc: what is half made or half removed by a process that is gone is taken away, what a live one makes is not", async () => {
   await using world = makeWorld();
   const { containers } = world.folders;
   const self = identifyProcess(Deno.pid) ?? assert.fail();
@@ -307,7 +307,7 @@ Deno.test("what is half made or half removed by a process that is gone is taken 
   assert.deepEqual(left, [".live/000000000000", "000000000000"]);
 });
 
-Deno.test("a full disk is a clear error and leaves nothing", async () => {
+Deno.test("gc: a full disk is a clear error and leaves nothing", async () => {
   await using world = makeWorld();
   // In a mount namespace of its own: a disk that is full in bytes, then ones with room for only so many files.
   const script = `
@@ -383,7 +383,7 @@ Deno.test("a launch that fails half-way says at which step and leaves nothing", 
   assertUnchanged(before);
 });
 
-Deno.test("a launch that fails in the library leaves no descriptor and no process behind", async () => {
+Deno.test("gc: a launch that fails in the library leaves no descriptor and no process behind", async () => {
   await using world = makeWorld();
   await output("busybox", ["sleep", "0.1"], world.folders);
   const before = { machine: lookAtMachine(), open: openFiles() };

@@ -11,7 +11,7 @@ async function run(...[program = "", ...args]: string[]): Promise<void> {
   assert((await new Deno.Command(program, { args }).output()).success, `${program} ${args.join(" ")}`);
 }
 
-Deno.test("of 1 GB the log keeps the end, in order, on a bounded disk, whoever reads it how slowly", async () => {
+Deno.test("logs: of 1 GB the log keeps the end, in order, on a bounded disk, whoever reads it how slowly", async () => {
   await using world = makeWorld();
   const { containers } = world.folders;
   // Three files, one more that a reader keeps, and the container's own: a log that grows further has no room.
@@ -61,7 +61,7 @@ Deno.test("of 1 GB the log keeps the end, in order, on a bounded disk, whoever r
   }
 });
 
-Deno.test("a log of short lines is bounded as one of long ones: its small files are not outgrown by one burst", async () => {
+Deno.test("logs: a log of short lines is bounded as one of long ones: its small files are not outgrown by one burst", async () => {
   await using world = makeWorld();
   const id = await runDetached(
     "busybox",
@@ -78,7 +78,7 @@ Deno.test("a log of short lines is bounded as one of long ones: its small files 
   await clear(world);
 });
 
-Deno.test("a monitor that has logged a burst gives the memory back", async () => {
+Deno.test("logs: a monitor that has logged a burst gives the memory back", async () => {
   await using world = makeWorld();
   const script = "dd if=/dev/zero bs=64k count=100 2>/dev/null; echo; touch /dev/shm/done; sleep 1000";
   const options = { ...world.folders, network: "none", keep: true };

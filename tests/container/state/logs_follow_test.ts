@@ -14,7 +14,7 @@ import { contents, ID, makeLog, pause } from "../../helpers/log_reading.ts";
 
 const T = "2026-11-24T06:15:12.699123456Z";
 
-Deno.test("following, what is written arrives at once, also parts of lines", async () => {
+Deno.test("logs -f: following, what is written arrives at once, also parts of lines", async () => {
   await using made = makeLog();
   const { log, folder } = made;
   log.write("stdout", true, "old");
@@ -42,7 +42,7 @@ Deno.test("following, what is written arrives at once, also parts of lines", asy
   assert(median < 100, `it took ${median} ms in the median`);
 });
 
-Deno.test("following begins where the log was when it was asked for, even if there was none", async () => {
+Deno.test("logs -f: following begins where the log was when it was asked for, even if there was none", async () => {
   await using world = makeWorld();
   const folder = makeContainer(world.folders.containers, ID);
   let running = true;
@@ -60,7 +60,7 @@ Deno.test("following begins where the log was when it was asked for, even if the
   assert.equal(await second, "second\nthird\n");
 });
 
-Deno.test("following can be given up", async () => {
+Deno.test("logs -f: following can be given up", async () => {
   await using made = makeLog();
   made.log.write("stdout", true, "one");
   const stop = new AbortController();
@@ -72,7 +72,7 @@ Deno.test("following can be given up", async () => {
   assert(performance.now() - begin < 500);
 });
 
-Deno.test("a reader that is too slow is told that lines are gone, and goes on with the oldest that are there", async () => {
+Deno.test("logs -f: a reader that is too slow is told that lines are gone, and goes on with the oldest that are there", async () => {
   await using made = makeLog(2);
   const { log, folder } = made;
   let running = true;
@@ -97,7 +97,7 @@ Deno.test("a reader that is too slow is told that lines are gone, and goes on wi
   assert.equal((await records.next()).done, true);
 });
 
-Deno.test("a container that is removed ends the following, and nothing comes twice", async () => {
+Deno.test("logs -f: a container that is removed ends the following, and nothing comes twice", async () => {
   await using world = makeWorld();
   const folder = makeContainer(world.folders.containers, ID);
   const log = writeLog(folder);
@@ -121,7 +121,7 @@ Deno.test("a container that is removed ends the following, and nothing comes twi
   assert.deepEqual(losses, []);
 });
 
-Deno.test("whatever is written and rotated whenever, a follower gets every byte in order", async () => {
+Deno.test("logs -f: whatever is written and rotated whenever, a follower gets every byte in order", async () => {
   for (const seed of [1, 2, 3, 4]) {
     await using made = makeLog();
     const { log, folder } = made;
@@ -162,7 +162,7 @@ Deno.test("whatever is written and rotated whenever, a follower gets every byte 
   }
 });
 
-Deno.test("a writer that rotates all the time is followed without a gap that is not told", async () => {
+Deno.test("logs -f: a writer that rotates all the time is followed without a gap that is not told", async () => {
   for (const keep of [20, 2]) {
     await using made = makeLog();
     const { folder, world } = made;
@@ -196,7 +196,7 @@ Deno.test("a writer that rotates all the time is followed without a gap that is 
   }
 });
 
-Deno.test("rotations in the middle of opening the files change neither the order nor what is read", async () => {
+Deno.test("logs -f: rotations in the middle of opening the files change neither the order nor what is read", async () => {
   const openSync = Deno.openSync;
   for (const keep of [2, 3, Infinity]) {
     for (let rotations = 1; rotations <= 4; rotations++) {
@@ -240,7 +240,7 @@ function bringToLife(world: World): () => void {
   return () => Deno.removeSync(`${live}/${ID}`);
 }
 
-Deno.test("reading leaves no file open, however it ends", async () => {
+Deno.test("logs -f: reading leaves no file open, however it ends", async () => {
   await using made = makeLog();
   const { log, folder } = made;
   for (let i = 0; i < 5; i++) {
@@ -256,7 +256,7 @@ Deno.test("reading leaves no file open, however it ends", async () => {
   assert.equal(await read(), await read());
 });
 
-Deno.test("where the kernel has no watches left, following works, if not at once", async () => {
+Deno.test("logs -f: where the kernel has no watches left, following works, if not at once", async () => {
   await using made = makeLog();
   const { log, world } = made;
   const end = bringToLife(world);

@@ -23,7 +23,7 @@ const LINES = [
   ["", false],
 ] as const;
 
-Deno.test("a line is a record if its fields are where they must be", () => {
+Deno.test("logs: a line is a record if its fields are where they must be", () => {
   for (const [line, expected] of LINES) {
     const bytes = new TextEncoder().encode(line);
     assert.equal(isRecord(bytes, 0, bytes.length), expected, line);
@@ -46,7 +46,7 @@ const TIMES = [
   ["2026-11-24Z", "2026-11-24T00:00:00.000000000Z"],
 ] as const;
 
-Deno.test("times are how long ago, dates or seconds since 1970", () => {
+Deno.test("logs: times are how long ago, dates or seconds since 1970", () => {
   const now = Date.parse("2026-11-24T06:15:12.699Z");
   for (const [typed, expected] of TIMES) assert.equal(parseTime(typed, now), expected, typed);
   assert.equal(Date.parse(parseTime("2026-11-24")), new Date(2026, 10, 24).getTime(), "midnight here");
@@ -73,7 +73,7 @@ Deno.test("logs prints what was written byte for byte, each stream to its own", 
   assert.deepEqual(stderr, concat("oh\r\n", bytes));
 });
 
-Deno.test("timestamps stand at the beginning of each line, also of one in several records", async () => {
+Deno.test("logs: timestamps stand at the beginning of each line, also of one in several records", async () => {
   await using made = makeLog();
   const { log, world, folder } = made;
   const time = (second: number): string => `2026-11-24T06:15:0${second}.000000001Z`;
@@ -100,7 +100,7 @@ Deno.test("--json prints an object a record, in base64 what is not text", async 
   ]);
 });
 
-Deno.test("a line that is being written is shown as far as it goes, and damage is told", async () => {
+Deno.test("logs: a line that is being written is shown as far as it goes, and damage is told", async () => {
   await using made = makeLog();
   const { log, world, folder } = made;
   log.write("stdout", true, "one");
@@ -117,7 +117,7 @@ Deno.test("a line that is being written is shown as far as it goes, and damage i
   assert.match(stderr, /^sauropod: lines are missing here: the log is damaged\n$/);
 });
 
-Deno.test("records longer than any buffer come whole", async () => {
+Deno.test("logs: records longer than any buffer come whole", async () => {
   await using made = makeLog();
   const long = "x".repeat(3_000_000);
   made.log.write("stdout", true, long);
@@ -151,7 +151,7 @@ Deno.test("--tail counts lines from the end, across rotated files, however they 
   assert.equal((await world.cli(["logs", "--tail", "all", "web"])).stdout, lines.join("") + "no end");
 });
 
-Deno.test("the last lines are found without reading what is before them", async () => {
+Deno.test("logs: the last lines are found without reading what is before them", async () => {
   await using made = makeLog();
   const { log, folder } = made;
   const line = `${T} stdout F ${"x".repeat(959)}\n`;
@@ -163,7 +163,7 @@ Deno.test("the last lines are found without reading what is before them", async 
   assert(bytesRead() - before < 1_000_000, `${bytesRead() - before} bytes of 64 MB were read`);
 });
 
-Deno.test("without following, what was there at the beginning is read, whatever happens meanwhile", async () => {
+Deno.test("logs: without following, what was there at the beginning is read, whatever happens meanwhile", async () => {
   await using made = makeLog(1);
   const { log, folder } = made;
   const before = Array.from({ length: 1000 }, (_, i) => `${i}`.padEnd(1000));
@@ -201,7 +201,7 @@ Deno.test("--since and --until choose records by their time", async () => {
   }));
 });
 
-Deno.test("what makes no sense is refused, and a container without a log is told from one that is not there", async () => {
+Deno.test("logs: what makes no sense is refused, and a container without a log is told from one that is not there", async () => {
   await using made = makeLog();
   const { world } = made;
   makeContainer(world.folders.containers, "ba9876543210", { name: "db" });
@@ -233,7 +233,7 @@ Deno.test("logs ends quietly when nobody reads it any more", async () => {
   assert.deepEqual([code, await new Response(child.stderr).text()], [0, ""]);
 });
 
-Deno.test("a container without a log says why, and what to do", async () => {
+Deno.test("logs: a container without a log says why, and what to do", async () => {
   await using world = makeWorld();
   const cases: [name: string, words: string[], reason: RegExp][] = [
     ["front", ["run", "--name", "front"], /front has no log: it was run attached[^]*sauropod start front/],

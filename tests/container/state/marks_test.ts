@@ -83,7 +83,7 @@ Deno.test("after a reboot nobody is taken for whom the numbers are now; containe
   assertApart(before);
 });
 
-Deno.test("a monitor whose command was killed does not take back what another has taken away", async () => {
+Deno.test("gc: a monitor whose command was killed does not take back what another has taken away", async () => {
   await using world = makeWorld();
   const { containers } = world.folders;
   // The command dies at a random moment, and others clean up at once: they and the monitor want the same container.
@@ -120,7 +120,7 @@ function moveMark(world: World, id: string, mark: string): void {
   Deno.renameSync(`${world.folders.containers}/.live/.${id}`, `${world.folders.containers}/.live/${id}`);
 }
 
-Deno.test("a monitor leaves a container alone that another took while it was about to", async () => {
+Deno.test("gc: a monitor leaves a container alone that another took while it was about to", async () => {
   await using world = makeWorld();
   const live = `${world.folders.containers}/.live`, seconds = marker();
   await cli(world, "run", "--rm", "--network", "none", "busybox", "true");
@@ -158,7 +158,7 @@ Deno.test("a monitor leaves a container alone that another took while it was abo
   assertNothingLeft(world);
 });
 
-Deno.test("nobody gets the address of a container whose command was killed before it had its interface", async () => {
+Deno.test("gc: nobody gets the address of a container whose command was killed before it had its interface", async () => {
   await using world = makeWorld();
   await using other = makeWorld();
   const before = lookApart();
@@ -215,7 +215,7 @@ Deno.test("gc leaves a container alone that another took while it was about to",
   assertNothingLeft(world);
 });
 
-Deno.test("a control group that is removed while it is being looked at is gone, and no error", async () => {
+Deno.test("gc: a control group that is removed while it is being looked at is gone, and no error", async () => {
   await using world = makeWorld();
   const options = { ...world.folders, network: "none", limits: { pids: 20 }, keep: true };
   const id = await runDetached("busybox", ["sleep", "1000"], options);

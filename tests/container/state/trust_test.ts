@@ -168,7 +168,7 @@ Deno.test("SAUROPOD_HOME, -i and -c are taken only if nobody else can change the
   }
 });
 
-Deno.test("a folder on which an access control list lets another user write is not taken", async () => {
+Deno.test("SAUROPOD_HOME: a folder on which an access control list lets another user write is not taken", async () => {
   await using world = makeWorld();
   const place = `${world.home}/home`;
   for (const name of ["images", "containers"]) Deno.mkdirSync(`${place}/${name}`, { recursive: true });
