@@ -28,14 +28,14 @@ const WRONG = [
   ["logs -n", "--tail requires a value: N", "Number of lines from the end [default: all]"],
   [
     "create -i --name web alpine",
-    `invalid --images "--name": that is no folder`,
-    "docker's -i is --interactive here, or -it",
+    `invalid --images "--name": expected a directory`,
+    "write docker's -i as --interactive, or as -it",
   ],
-  ["run --memory", "--memory requires a value: SIZE", "Memory at most, with b, k, m or g"],
+  ["run --memory", "--memory requires a value: SIZE", "Limit memory, with b, k, m or g"],
   ["logs --follow=perhaps web", `invalid --follow "perhaps": expected true or false`, "Follow the log while …"],
   ["run --rm=perhaps host", `invalid --rm "perhaps": expected true or false`, "Remove the container when it exits"],
   ["stop -t x web", `invalid --time "x": expected a number`, "Time before it is killed; …"],
-  ["run --cpus x host", `invalid --cpus "x": expected a number`, "CPU time at most, in CPUs"],
+  ["run --cpus x host", `invalid --cpus "x": expected a number`, "Limit CPU time to N CPUs"],
   [
     "update --memory x web",
     `invalid --memory "x": invalid size "x"`,
@@ -48,7 +48,7 @@ const WRONG = [
   ],
   [
     "build --pull maybe .",
-    `invalid --pull "maybe": "maybe" is not always, missing or never`,
+    `invalid --pull "maybe": expected always, missing or never`,
     "Pull the image: always, …",
   ],
   ["save --format zip x", `invalid --format "zip": expected oci or docker`, "oci or docker …"],
