@@ -1,4 +1,4 @@
-/** A container that outlives a script, is entered, and forked: `sudo deno run -A examples/life.ts`. */
+// A detached container that runs further commands and is forked: sudo deno run -A examples/life.ts
 
 import { changes, exec, fork, remove, runDetached, stop } from "../mod.ts";
 

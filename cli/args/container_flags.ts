@@ -45,12 +45,12 @@ function limit<K extends keyof Limits, T extends NonNullable<Limits[K]>>(name: K
 
 function pullPolicy(text: string): PullPolicy {
   if (text === "always" || text === "missing" || text === "never") return text;
-  throw new Error(`${JSON.stringify(text)} is not always, missing or never`);
+  throw new Error("expected always, missing or never");
 }
 
 function directory(text: string): string {
   if (!text.startsWith("-")) return text;
-  throw new InputError(`invalid directory ${JSON.stringify(text)}`, {
+  throw new InputError("expected a directory", {
     code: "bad-folder",
     hint: "write docker's -i as --interactive, or as -it",
   });

@@ -29,7 +29,7 @@ const WRONG = [
   [
     "create -i --name web alpine",
     `invalid --images "--name": expected a directory`,
-    "docker's -i is --interactive here, or -it",
+    "write docker's -i as --interactive, or as -it",
   ],
   ["run --memory", "--memory requires a value: SIZE", "Limit memory, with b, k, m or g"],
   ["logs --follow=perhaps web", `invalid --follow "perhaps": expected true or false`, "Follow the log while …"],
@@ -48,7 +48,7 @@ const WRONG = [
   ],
   [
     "build --pull maybe .",
-    `invalid --pull "maybe": "maybe" is not always, missing or never`,
+    `invalid --pull "maybe": expected always, missing or never`,
     "Pull the image: always, …",
   ],
   ["save --format zip x", `invalid --format "zip": expected oci or docker`, "oci or docker …"],

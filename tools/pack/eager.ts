@@ -1,13 +1,13 @@
 /**
- * Makes V8 compile functions when their module is loaded, and so keep them in its code cache: it compiles at once what
- * stands in parentheses, and everything else when it is first called, at every start of the program anew.
+ * Eager compilation: V8 compiles functions in parentheses when their module is loaded, and keeps them in its code cache.
+ * Other functions it compiles at their first call, at every start of the program.
  *
  * @module
  */
 
 import { type Node, parse } from "npm:acorn@8.15.0";
 
-/** Whether a function is to be compiled at once, given where in the source it begins. */
+/** Returns whether to compile a function eagerly, given its offset in the source. */
 export type IsUsed = (start: number) => boolean;
 
 type Visit = (node: Node, parent: Node | undefined) => void;
@@ -29,7 +29,7 @@ function isMethod(parent: Node | undefined): boolean {
     (parent.method === true || parent.kind !== "init");
 }
 
-/** Where parentheses go so that function expressions are compiled at once. */
+/** Returns the parentheses to insert around function expressions. */
 function parentheses(tree: Node, isUsed: IsUsed): [at: number, text: string][] {
   const marks: [at: number, text: string][] = [];
   walk(tree, (node, parent) => {
@@ -40,8 +40,8 @@ function parentheses(tree: Node, isUsed: IsUsed): [at: number, text: string][] {
 }
 
 /**
- * The same module, whose functions are compiled at once if `isUsed`; but for methods and functions declared within
- * others. Those that are declared at the top become variables that stand before everything else, as if they were hoisted.
+ * Returns the module with functions compiled eagerly if `isUsed`, except for methods and nested function declarations.
+ * Top-level declarations become variables before everything else, which keeps them hoisted.
  */
 export function compileEagerly(source: string, isUsed: IsUsed = () => true): string {
   const tree = parse(source, { ecmaVersion: "latest", sourceType: "module" });

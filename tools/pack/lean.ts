@@ -1,12 +1,12 @@
 /**
- * Leaves out of a module what only people read: Deno reads a command's sources anew at every start.
+ * Minification: removes comments and blanks, since Deno reads the sources of a command at every start.
  *
  * @module
  */
 
 import { tokenizer } from "npm:acorn@8.15.0";
 
-/** Between these nothing is needed: no two of them make another word or operator together. */
+/** Characters that need no blank beside them: no two of them form another token. */
 const ALONE = "(){}[];,:=<>?!&|*%";
 
 function between(gap: string, before: string, after: string): string {
@@ -15,7 +15,7 @@ function between(gap: string, before: string, after: string): string {
   return ALONE.includes(before) || ALONE.includes(after) ? "" : " ";
 }
 
-/** The same module without comments, indentation and blanks. */
+/** Returns the module without comments, indentation and blanks. */
 export function lean(source: string): string {
   let result = "", end = 0;
   for (const token of tokenizer(source, { ecmaVersion: "latest", sourceType: "module" })) {

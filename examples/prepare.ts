@@ -1,5 +1,5 @@
-// Each line of standard input runs in a container of its own; the next one is always made ahead:
-//     printf 'uname -a\nid\n' | deno run -A examples/ahead.ts
+// Runs each line of standard input in a container of its own; the next one is always prepared:
+//     printf 'uname -a\nid\n' | deno run -A examples/prepare.ts
 import { prepare } from "../mod.ts";
 
 const make = () => prepare("host", { network: "none", readOnly: true });
