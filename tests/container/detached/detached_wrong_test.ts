@@ -46,9 +46,9 @@ Deno.test("every command says what is wrong with the state of a container, and e
     [["run", "-d", "--restart", "sometimes", "busybox", "true"], 125, /says not when.*\n.*on-failure:3/],
     [["run", "-d", "--restart", "on-failure:x", "busybox", "true"], 125, /says not when/],
     [["run", "--restart", "always", "busybox", "true"], 125, /--detach/],
-    [["run", "-d", "--log-driver", "journald", "busybox", "true"], 125, /no log driver "journald"\n.*none/],
+    [["run", "-d", "--log-driver", "journald", "busybox", "true"], 125, /invalid --log-driver "journald"\n.*none/],
     [["run", "-d", "--log-opt", "max-size=big", "busybox", "true"], 125, /big/],
-    [["run", "-d", "--log-opt", "colour=red", "busybox", "true"], 125, /colour=red is not known/],
+    [["run", "-d", "--log-opt", "colour=red", "busybox", "true"], 125, /invalid --log-opt "colour=red"/],
     ...["start", "stop", "kill", "wait", "restart", "inspect"].flatMap((command): [string[], number, RegExp][] => [
       [[command, "missing"], 125, /there is no container missing/],
     ]),
