@@ -150,5 +150,5 @@ Deno.test("run -v: mounts that make no sense are refused before anything is made
 Deno.test("run -v: a volume whose target is a file where a folder is needed is refused and nothing is left", async () => {
   const error = await refused(world, SpawnError, { volumes: [`${world.home}:/etc/passwd`] });
   assert.match(error.message, /\/etc\/passwd/);
-  assert.match(`${error.hint}`, /a folder can only be mounted on a folder/);
+  assert.match(`${error.hint}`, /mount a directory on a directory/);
 });

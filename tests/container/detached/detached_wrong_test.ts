@@ -54,9 +54,9 @@ Deno.test("start: every command says what is wrong with the state of a container
     ],
     [["run", "-d", "--restart", "on-failure:x", "busybox", "true"], 125, /invalid restart policy "on-failure:x"/],
     [["run", "--restart", "always", "busybox", "true"], 125, /--detach/],
-    [["run", "-d", "--log-driver", "journald", "busybox", "true"], 125, /no log driver "journald"\n.*none/],
+    [["run", "-d", "--log-driver", "journald", "busybox", "true"], 125, /invalid --log-driver "journald"\n.*none/],
     [["run", "-d", "--log-opt", "max-size=big", "busybox", "true"], 125, /big/],
-    [["run", "-d", "--log-opt", "colour=red", "busybox", "true"], 125, /colour=red is not known/],
+    [["run", "-d", "--log-opt", "colour=red", "busybox", "true"], 125, /invalid --log-opt "colour=red"/],
     ...["start", "stop", "kill", "wait", "restart", "inspect"].flatMap((command): [string[], number, RegExp][] => [
       [[command, "missing"], 125, /no such container: missing/],
     ]),
