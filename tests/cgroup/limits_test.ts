@@ -224,7 +224,7 @@ Deno.test("run with limits: a loop that forks is stopped by the limit on process
 const REFUSED = [
   ["--memory", "1m", /6 MiB/],
   ["--memory", "lots", /invalid size "lots"/],
-  ["--memory-swap", "64m", /needs --memory/],
+  ["--memory-swap", "64m", /requires --memory/],
   ["--cpus", "0", /from 0.01/],
   ["--pids-limit", "-2", /-1 for unlimited/],
 ] as const;

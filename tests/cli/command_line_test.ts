@@ -179,7 +179,7 @@ const MISTAKES = [
   [["--memroy", "64m", "busybox", "true"], /memroy/],
   [["-frob", "busybox", "true"], /f/],
   [["run"], /image|argument/i],
-  [["busybox"], /no command/],
+  [["busybox"], /command required/],
   [["--rm=perhaps", "busybox", "true"], /rm/],
   [["--cpu-shares", "many", "busybox", "true"], /invalid --cpu-shares "many": expected a number/],
   [["--network", "moon", "busybox", "true"], /no such network: moon/],

@@ -278,7 +278,7 @@ Deno.test("images: the command line pushes, saves and imports through pipes, and
   });
   assert.deepEqual([imported.code, imported.stdout], [0, "own:1\n"]);
   const { code, stderr } = await world.cli(["images", "import", "--cmd", "[1]", "saved.tar", "bad:1"]);
-  assert.deepEqual([code, /no list of words/.test(stderr)], [125, true]);
+  assert.deepEqual([code, /expected a JSON list of strings/.test(stderr)], [125, true]);
 });
 
 Deno.test("images rm removes all that it can of what it is told, and ends with 1 if that is not all", async () => {

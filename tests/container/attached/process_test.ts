@@ -213,7 +213,7 @@ Deno.test("a command of PATH whose interpreter is missing may be there, which th
   const error: unknown = await inside(own, ["odd"]).catch((error) => error);
   assert.ok(error instanceof SpawnError);
   assert.deepEqual([error.code, error.exitCode], ["command-not-found", 127]);
-  assert.match(`${error.hint}`, /PATH=.*interpreter that it needs is missing/);
+  assert.match(`${error.hint}`, /or its interpreter, in PATH=/);
 });
 
 Deno.test("run: a command has the usual umask and leads a session of its own", async () => {

@@ -246,7 +246,7 @@ Deno.test("what makes no sense is refused by name, and the other containers are 
     [[], /no limit to change\n.*--memory/],
     [["--memory", "1m"], /6 MiB/],
     [["--memory", "much"], /invalid size "much"/],
-    [["--memory-swap", "64m"], /needs --memory/],
+    [["--memory-swap", "64m"], /requires --memory/],
     [["--cpus", "0"], /from 0.01/],
     [["--pids-limit", "-2"], /-1 for unlimited/],
   ];

@@ -43,18 +43,18 @@ Deno.test("mistakes of cp and export end with 125, say what is wrong and leave t
   const box = await stopped("echo x > /f"), from = folder();
   Deno.writeTextFileSync(`${from}/f`, "x");
   const table: [string[], RegExp][] = [
-    [["cp", "a", "b"], /neither a nor b is a container's\n {2}write CONTAINER:PATH/],
+    [["cp", "a", "b"], /cannot copy a to b: neither is in a container\n {2}name a container/],
     [["cp", `${box}:/f`], /cp requires DESTINATION/],
     [["cp", `${box}:/nothing`, from], /no such file or directory: "\/nothing" in container box/],
     [["cp", `${box}:/f`, `${from}/none/x`], /no such file or directory: ".*none"/],
     [["cp", `${from}/nothing`, `${box}:/`], /no such file or directory: ".*nothing"\n/],
     [["cp", `${from}/f`, `${box}:/none/`], /"\/none\/": no such directory in container .*\n {2}create it first/],
     [["cp", `${from}`, `${box}:/f`], /cannot copy a directory onto a file/],
-    [["cp", "nobody:/f", from], /there is no container nobody/],
+    [["cp", "nobody:/f", from], /no such container: nobody/],
     [["cp", "-", `${box}:/none`], /no such file or directory: "\/none"/],
-    [["export", "nobody"], /there is no container nobody/],
-    [["export", "-o", "/dev/null/x", box], /x: a part of the path is no folder\n/],
-    [["diff", "nobody"], /there is no container nobody/],
+    [["export", "nobody"], /no such container: nobody/],
+    [["export", "-o", "/dev/null/x", box], /x: part of the path is not a directory\n/],
+    [["diff", "nobody"], /no such container: nobody/],
   ];
   for (const [words, reason] of table) {
     const { code, stdout, stderr } = await cli(world, words);

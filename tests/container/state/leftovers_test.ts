@@ -242,7 +242,7 @@ Deno.test("rm refuses a container that runs; rm --force ends and removes it", as
     const id = await running(world, "busy");
     const refused = await world.cli(["rm", "busy"]);
     assert.deepEqual([refused.code, refused.stdout], [1, ""]);
-    assert.match(refused.stderr, new RegExp(`container ${id} is running\n.*--force`));
+    assert.match(refused.stderr, new RegExp(`cannot remove container ${id}: it is running\n.*--force`));
     assert.equal((await world.cli(["rm", "--all"])).stdout, "", "--all takes only those that have ended");
     assert.notDeepEqual(processesWith(seconds), []);
     const forced = await world.cli(["rm", "--force", "busy"]);

@@ -15,7 +15,7 @@ Deno.test("logs: of 1 GB the log keeps the end, in order, on a bounded disk, who
   await using world = makeWorld();
   const { containers } = world.folders;
   // Three files, one more that a reader keeps, and the container's own: a log that grows further has no room.
-  await run("mount", "-t", "tmpfs", "-o", "size=5m", "none", containers);
+  await run("mount", "-t", "tmpfs", "-o", "size=5m,mode=700", "none", containers);
   try {
     const padding = `${"x".repeat(LINE - 8)}\n`;
     const id = await runDetached(

@@ -162,7 +162,7 @@ Deno.test("SAUROPOD_HOME, -i and -c are taken only if nobody else can change the
     make(home);
     for (const flags of [[], ["-i", `${place}/images`, "-c", `${place}/containers`]]) {
       const { code, stderr } = await sauropod(home, flags.length > 0 ? "" : place, "ps", ...flags);
-      const found = /cannot use .*: .*\/(\S+ .*), who could/.exec(stderr)?.[1];
+      const found = /cannot use .*: .*\/(\S+ .*)/.exec(stderr)?.[1];
       assert.deepEqual([code, found], [why === undefined ? 0 : 125, why], `${what}: ${stderr}`);
     }
   }
