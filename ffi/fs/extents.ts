@@ -75,8 +75,3 @@ export function copyBytes(from: number, to: number, length: number): void {
     left -= n;
   }
 }
-
-/** Sets the size of an open file; added bytes are a hole. */
-export function setSize(fd: number, size: number): void {
-  Deno.truncateSync(`/proc/self/fd/${fd}`, size);
-}
