@@ -102,6 +102,7 @@ export function programFile(program: Program): { fd: number; registers: string[]
   const { bytes, registers } = encodeReported(program);
   const fd = shim.b("memfd_create", cString("program"), MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0 || shim.ib("write", fd, bytes, bytes.length) !== bytes.length) {
+    if (fd >= 0) close(fd);
     throw new Error("cannot create the program's memfd: no memory");
   }
   shim.i("fcntl", fd, F_ADD_SEALS, SEAL_ALL);

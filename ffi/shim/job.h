@@ -1,4 +1,4 @@
-// Jobs of a monitor: the header of the memfd that it is given. Written by ../job.ts; sizes and offsets are those of layout.ts.
+// Jobs of a monitor: the header of the memfd that it is given. Written by ../program/job.ts; sizes and offsets are those of layout.ts.
 #ifndef SAUROPOD_JOB_H
 #define SAUROPOD_JOB_H
 

@@ -7,8 +7,8 @@ _Noreturn void run_mode(long argc, char **argv);
 
 // sauropod-init: PID 1 of a container. `program` is a descriptor of the command's program, `report` gets its failure.
 _Noreturn void run_init(int program, int report);
-// sauropod-join: enters a running container by `program` and executes a command there. `report` gets the command's pid, and
-// then end-of-file, or the failure.
+// sauropod-join: runs `program`, which executes a command: as PID 1 of a container without --init, or in a running container
+// that it enters. `report` gets the command's pid in the latter case, and then end-of-file, or the failure.
 _Noreturn void run_join(int program, int report);
 // sauropod-monitor: supervises a detached container. `file` holds a job.
 _Noreturn void run_monitor(int file);

@@ -194,7 +194,7 @@ static int has_restarts_left(const struct monitor *m) {
   return m->job.restart != ON_FAILURE || !m->job.max_restarts || m->record.restarts < m->job.max_restarts;
 }
 
-// Reads the restart policy again: `update` may have changed it, see setRestart in ../job.ts.
+// Reads the restart policy again: `update` may have changed it, see setRestart in ../program/job.ts.
 static void read_policy(struct monitor *m) {
   uint32_t policy[2];
   if (SYS4(pread64, m->file, policy, sizeof policy, offsetof(struct job, restart)) == sizeof policy)

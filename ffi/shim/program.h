@@ -1,4 +1,4 @@
-// Encoded programs: the layout that ../encode.ts writes, and the interpreter. Words are little-endian. Sizes, offsets and
+// Encoded programs: the layout that ../program/encode.ts writes, and the interpreter. Words are little-endian. Sizes, offsets and
 // numbers are those of layout.ts: build.ts compiles an assertion for each.
 #ifndef SAUROPOD_PROGRAM_H
 #define SAUROPOD_PROGRAM_H

@@ -7,7 +7,7 @@
 #include "sys.h"
 #include "text.h"
 
-// The records fit into their buffers with the longest of all values: tests/sanitizer_test.ts writes them.
+// The records fit into their buffers with the longest of all values: tests/ffi/sanitizer_test.ts writes them.
 enum { STATE_SIZE = 512, EVENT_SIZE = ATTRIBUTES_SIZE + 256, MARK_SIZE = 96, MODE = S_IRUSR | S_IWUSR };
 enum { STAT_SIZE = 1024, START_TIME = 22, FIRST_BEHIND_NAME = 3 };  // fields of proc_pid_stat(5)
 
@@ -31,7 +31,7 @@ static uint64_t start_time(uint64_t pid) {
 
 static int hexadecimal(char digit) { return digit <= '9' ? digit - '0' : digit - 'a' + 10; }
 
-// Locks the container's byte in the file of claims until the monitor exits: see lib/container/state/claims.ts.
+// Locks the container's byte in the file of claims until the monitor exits: see lib/container/state/owner_locks.ts.
 static long claim(const struct job *job) {
   struct flock byte = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = 1};
   for (const char *c = job->id; *c; c++) byte.l_start = byte.l_start * 16 + hexadecimal(*c);

@@ -105,7 +105,7 @@ export function validateLimits(limits: Limits): void {
         "memorySwap",
         memorySwap,
         `it counts memory and swap together, so it cannot be less than --memory ${memory}`,
-        `Use ${memory} for no swap at all, or more.`,
+        `use ${memory} for no swap at all, or more`,
       );
     }
   }

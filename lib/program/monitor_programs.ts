@@ -13,14 +13,14 @@ import type { ContainerSpec } from "./spec.ts";
 const BUSY = ["ENOENT", "EBUSY", "ENOTEMPTY", "EROFS"] as const;
 
 /**
- * Returns the steps that start a process with its pidfd in the register `pidfd`; in the v2 group at `home` if given, so
- * that it outlives the caller's session or service.
+ * Returns the steps that start a process with its pidfd in the register `pidfd`; in the v2 group at `home` if given: a
+ * container's own, or one that outlives the caller's session or service.
  */
 export function spawnOutsideSession(label: string, pidfd: string, home: string | undefined): Program {
   if (home === undefined) return [callerStep(label, call.clone3(flags("CLONE", "PIDFD"), pidfd))];
   const open = call.open(home, flags("O", "PATH", "DIRECTORY"));
   return [
-    callerStep("open a control group that does not end with this session or service", open, { save: "home" }),
+    callerStep("open the control group to start it in", open, { save: "home" }),
     callerStep(label, call.clone3(flags("CLONE", "PIDFD", "INTO_CGROUP"), pidfd, register("home"))),
   ];
 }
@@ -49,7 +49,7 @@ export function restartSpec(spec: ContainerSpec, networkPlace: number): Containe
 export interface Resources {
   /** The descriptors that hold its published ports. */
   readonly ports: readonly number[];
-  /** Control groups that there may be, innermost first. */
+  /** Control groups that there may be; those below them are removed, too. */
   readonly groups: readonly string[];
   /** The container's directory, if it is not to be kept. */
   readonly folder?: string;
@@ -60,8 +60,8 @@ export interface Resources {
 }
 
 /**
- * Returns the registers of {@linkcode removeAtOnce} tell which groups are still there: those that hold an error but
- * ENOENT.
+ * Returns the program that removes groups without waiting. Its registers, named by the paths, tell which are still there:
+ * those that hold an error other than ENOENT.
  */
 export function removeAtOnce(groups: readonly string[]): Program {
   return groups.flatMap((path): Program => [

@@ -7,7 +7,7 @@
  *     partial/HEX                 a blob that is being downloaded, or was when a command was killed
  *     layers/HEX20/diff           an unpacked layer in overlayfs' form; the first 20 digits of its diff ID
  *     layers/HEX20/layer.json     what it is
- *     layers/iHEX20               see `implied.ts`
+ *     layers/iHEX20               see `missing_parents.ts`
  *     build/HEX64.json            the layer that a step of a build made, see `build/cache.ts`
  *     users/HEX20                 -> a directory of containers that has used the store
  *

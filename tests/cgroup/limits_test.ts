@@ -155,7 +155,8 @@ Deno.test("run --cpus 0.05: a container gets no more of a CPU, even of a busy on
   await using world = makeWorld();
   await using container = await busy(world, { cpus: 0.05 });
   const [cpu, wall] = [cpuTime(container.pid), performance.now()];
-  await until("0.1 s of CPU time used", () => cpuTime(container.pid) - cpu >= 0.1);
+  // Long enough for clocks that count in ticks; a busy machine only gives it less.
+  await until("two seconds have passed", () => performance.now() - wall >= 2000);
   const share = (cpuTime(container.pid) - cpu) * 1000 / (performance.now() - wall);
   assert(share < 0.1, `it got ${share} of a CPU`);
   const statistics = `${groupOf(container.pid, "cpu")}/cpu.stat`;

@@ -16,9 +16,9 @@ const SECTIONS = {
   update: `"$deno" test -A --no-check --quiet tests/container/detached/update_test.ts`,
   // What depends on the kind of control groups.
   pause:
-    `"$deno" test -A --no-check --quiet --filter '/^(a|pausing|processes|freezing) /' tests/container/detached/pause_test.ts`,
+    `"$deno" test -A --no-check --quiet --filter '/^(pause: )?(a|pausing|processes|freezing) /' tests/container/detached/pause_test.ts`,
   stats:
-    `"$deno" test -A --no-check --quiet --filter '/^(a|CPU|memory|processes|what) /' tests/container/stats/stats_test.ts`,
+    `"$deno" test -A --no-check --quiet --filter '/^(stats: )?(a|CPU|memory|processes|what) /' tests/container/stats/stats_test.ts`,
   groups: `"$deno" test -A --no-check --quiet tests/cgroup/attacks_test.ts`,
   session: `"$deno" test -A --no-check --quiet tests/container/attached/session_test.ts`,
   group: `sauropod --rm --memory 64m --pids-limit 20 host /bin/sh -c '

@@ -91,7 +91,8 @@ async function thawKilled(folder: string): Promise<void> {
 
 /** Kills and removes a container whose start failed, or that was prepared and not used. */
 export async function undo(containers: string, { launched, streams, spec, record }: RunningContainer): Promise<void> {
-  killLaunched(launched);
+  // The streams close the terminal.
+  killLaunched({ ...launched, terminal: undefined });
   streams.close();
   await removeGroups(lastRecord(spec.rootfs.folder, record));
   await removeContainer(containers, record);

@@ -56,7 +56,8 @@ export async function createAndLaunch<T extends Launched>(
     reservation?.commit({ process });
     return { launched, streams, spec, record, release: reservation?.publication.release ?? (() => {}) };
   } catch (error) {
-    if (launched) kill(launched);
+    // Once there are streams, they close the terminal.
+    if (launched) kill(streams ? { ...launched, terminal: undefined } : launched);
     if (streams) streams.close();
     else connection.abandon();
     // If this fails too, a later command reclaims the rest; the first error is the one to report.

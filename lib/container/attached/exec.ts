@@ -147,13 +147,18 @@ async function launch(
   const wiring = { container, streams, report, diesWithCaller: !detach };
   const { born, files } = waysInto(record.cgroups);
   const program = joinProgram(process, files, terminal ? { ...wiring, terminal: terminal.index } : wiring);
-  const file = programFile(program);
+  let file: ReturnType<typeof programFile> | undefined, reportOpen = true;
+  const closeReport = (): void => {
+    if (reportOpen) close(report);
+    reportOpen = false;
+  };
   try {
+    file = programFile(program);
     const needed = streams.flatMap((stream) => stream === "terminal" ? [] : [stream.fd]);
     const inherited = [file.fd, report, container, ...needed];
     const home = born ?? (detach ? lastingGroup(thisHost()) : undefined);
     const outcome = execute(startJoin(shimFd, file.fd, report, inherited, home), ["joiner"]);
-    close(report);
+    closeReport();
     if (!outcome.ok) throw await describe(outcome, process);
     const { pid, failure } = readReport(reading, { program, registers: file.registers });
     reapNow(outcome.registers.get("joiner") ?? -1);
@@ -169,7 +174,8 @@ async function launch(
       exitCode: 125,
     });
   } finally {
-    close(file.fd);
+    closeReport();
+    if (file) close(file.fd);
     close(reading);
   }
 }
@@ -208,14 +214,18 @@ export async function exec(
 
 async function start(running: Running, process: ProcessSpec, options: ExecOptions): Promise<ExecProcess> {
   const connection = await connect(options, process);
-  let wires: Wires | undefined;
+  let wires: Wires | undefined, launched: { pid: number; pidfd: number } | undefined;
   try {
     wires = wire(connection, running.pid, process.identity.uid);
-    const { pid, pidfd } = await launch(running, process, wires, options.detach ?? false);
-    if (wires.terminal) close(wires.terminal.slave);
+    launched = await launch(running, process, wires, options.detach ?? false);
     const streams = await connection.start(wires.terminal?.master);
-    return follow(pid, pidfd, streams, options.signal);
+    if (wires.terminal) close(wires.terminal.slave);
+    return follow(launched.pid, launched.pidfd, streams, options.signal);
   } catch (error) {
+    if (launched) {
+      sendSignal(launched.pidfd, SIGKILL);
+      reapNow(launched.pidfd);
+    }
     connection.abandon();
     if (wires?.terminal) [wires.terminal.master, wires.terminal.slave].forEach(close);
     throw error;

@@ -96,6 +96,13 @@ async function begin({ choice, typed, piped, callerEnds, fed }: ResolvedStreams,
     relayed.push(own);
     drained.push(relay(own, fd));
   };
+  const screen = terminal === undefined ? undefined : handle(terminal);
+  if (screen) handles.set(-1, screen);
+  // First, since it can fail: the caller closes all ends then, and no copy may be under way.
+  if (screen && !piped) {
+    const { pump } = await lazy.pump();
+    drained.push(pump(screen.fd, 0, [1, 2, 0].find((fd) => typed[fd]) ?? 1));
+  }
   const stdin = handles.get(0);
   const stop = stdin && fed >= 0 ? (await lazy.streamAccess()).feed(0, stdin, fed) : undefined;
   const plain = {
@@ -103,12 +110,6 @@ async function begin({ choice, typed, piped, callerEnds, fed }: ResolvedStreams,
     stdout: source(1),
     stderr: source(2),
   };
-  const screen = terminal === undefined ? undefined : handle(terminal);
-  if (screen) handles.set(-1, screen);
-  if (screen && !piped) {
-    const { pump } = await lazy.pump();
-    drained.push(pump(screen.fd, 0, [1, 2, 0].find((fd) => typed[fd]) ?? 1));
-  }
   const all = Promise.all(drained).then(() => {});
   // Awaited after the exit; until then a rejection must not count as unhandled.
   all.catch(() => {});
