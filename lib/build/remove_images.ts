@@ -26,10 +26,9 @@ import {
 } from "../store/store.ts";
 import { findNamed } from "../store/stored.ts";
 import { removeTree } from "../tar/tree.ts";
-
 import { findImage } from "../image/manage.ts";
 
-/** The containers that may use the store. Throws {@linkcode ImageError} if one cannot be read: what it needs is not known. */
+/** Returns the containers that may use the store. Throws {@linkcode ImageError} if one cannot be read: what it needs is not known. */
 function containersOf(store: string): ContainerRecord[] {
   return usersOf(store).flatMap((folder) =>
     listContainers(folder, (id) => {
@@ -42,7 +41,7 @@ function containersOf(store: string): ContainerRecord[] {
   );
 }
 
-/** The containers that are made of an image's layers. */
+/** Returns the containers that are made of an image's layers. */
 function usersOfImage(store: string, { config }: ImageDocuments): ContainerRecord[] {
   const top = config.rootfs.diff_ids.at(-1);
   if (top === undefined) return [];
@@ -82,7 +81,7 @@ export interface Pruned {
   readonly names: readonly string[];
   /** Digests of blobs. */
   readonly blobs: readonly string[];
-  /** Folders of layers. */
+  /** Directories of layers. */
   readonly layers: readonly string[];
   /** How many bytes of blobs. */
   readonly bytes: number;

@@ -1,9 +1,15 @@
-/** How long something may take that leaves no turn to signals, timers and other work, in milliseconds. */
+/**
+ * Turns of the event loop during long work, so that signals and timers are handled meanwhile.
+ *
+ * @module
+ */
+
+/** Longest time without a turn for signals, timers and other work, in milliseconds. */
 const BREATH_MS = 20;
 
 /**
- * Makes what long work calls again and again: now and then it lets the thread's other work have its turn, such as the
- * handling of a signal, and throws the reason of `signal` if that has been aborted.
+ * Returns a function for long work to call again and again: now and then it gives the thread's other work a turn, and throws
+ * the reason of `signal` if that has been aborted.
  */
 export function breather(signal?: AbortSignal): () => Promise<void> | undefined {
   let since = performance.now();

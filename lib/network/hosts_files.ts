@@ -126,8 +126,10 @@ export function prepareHostsUpdate(joining: readonly Lease[], siblings: readonly
   let applied = false;
   return {
     apply() {
-      if (!applied) joining.forEach((one) => tellOfJoined(near(one), one));
+      if (applied) return;
+      // Before the work, so that revert takes back what was done of it when it fails.
       applied = true;
+      joining.forEach((one) => tellOfJoined(near(one), one));
     },
     revert() {
       if (applied) joining.forEach((one) => removeFromPeers(near(one), [one]));

@@ -11,7 +11,7 @@ import { sleep } from "../host/poll.ts";
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number;
-  /** Waits, unless `signal` is aborted: then its reason is thrown. */
+  /** Waits, or until `signal` is aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** A number from 0 to 1. */
   random(): number;

@@ -108,7 +108,12 @@ function wire({ streams, size }: Connection, pid: number, uid: number): Wires {
   const index = streams.indexOf("terminal");
   if (index < 0) return { streams };
   const [master, slave] = makeTerminal(pid, uid);
-  if (size) resizeTerminal(master, size.columns, size.rows);
+  try {
+    if (size) resizeTerminal(master, size.columns, size.rows);
+  } catch (error) {
+    [master, slave].forEach(close);
+    throw error;
+  }
   const replace = (stream: Stream): Stream => stream === "terminal" ? { fd: slave } : stream;
   const [stdin, stdout, stderr] = streams;
   return { streams: [replace(stdin), replace(stdout), replace(stderr)], terminal: { index, master, slave } };

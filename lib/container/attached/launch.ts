@@ -66,15 +66,17 @@ export async function launch(
   const last = compileLast(spec.process, wiring);
   const { fd: lastProgram, registers } = programFile(last);
   const [reading, report] = pipe();
+  const closeReport = closeOnce(report).close;
   try {
     const outcome = execute(compile(spec, { ...wiring, lastProgram, report }), KEPT);
-    close(report);
+    closeReport();
     if (!outcome.ok) throw await describe(outcome, spec);
     const { failure: failed } = readReport(reading, { program: last, registers });
     if (!failed) return launched(outcome.registers);
     kill(launched(outcome.registers));
     throw await describe(failed, spec);
   } finally {
+    closeReport();
     close(lastProgram);
     close(reading);
   }

@@ -112,12 +112,15 @@ export async function create(
   options: DetachedOptions = {},
 ): Promise<string> {
   const { plan, found } = await planDetached(image, command, options);
+  const record = { ...recordOf(plan), cgroups: [], detached: {} };
   try {
-    const record = { ...recordOf(plan), cgroups: [], detached: {} };
     await createDirectory(plan, record);
     makeOverlay(`${plan.containers}/${record.id}`);
     clearOwnership(plan.containers, record.id);
     return record.id;
+  } catch (error) {
+    await removeContainer(plan.containers, record).catch(() => {});
+    throw error;
   } finally {
     found.release?.();
   }

@@ -211,8 +211,9 @@ function claimOrTakeOver(containers: string, id: string): boolean {
   try {
     if (claim(containers, id)) return true;
   } catch {
-    // A full disk must not keep a container from being removed.
-    return true;
+    // A full disk must not keep a container from being removed that no living process owns.
+    const ownership = readOwnership(containers, id);
+    return ownership === undefined || !ownerIsAlive(ownership) || isOwn(containers, id);
   }
   return isOwn(containers, id) || takeOver(containers, id);
 }

@@ -75,8 +75,9 @@ function makeTree(path: string): void {
 }
 
 Deno.test("with archive a whole tree comes back as it was, entry by entry, from containers that run and that do not", async () => {
-  // The process's own event source stays open.
+  // What Deno and the process's own event source open once stays open.
   await stopped();
+  await world.cli(["--version"]);
   const { mounts } = lookAtMachine(), open = descriptors();
   const tree = `${folder()}/tree`;
   makeTree(tree);
