@@ -38,7 +38,7 @@ let taken = false;
 export function handleUserSignal(): void {
   if (taken) return;
   taken = true;
-  Deno.addSignalListener(divertUserSignal(), () => onUserSignal());
+  divertUserSignal(() => onUserSignal());
 }
 
 /**

@@ -69,14 +69,15 @@ export function sendSignal(pidfd: number, signal: number): boolean {
 }
 
 /**
- * Diverts SIGUSR1 to the signal that is returned. Deno itself would open an inspector on it, through which every user of
- * the machine could run code in this process.
+ * Makes SIGUSR1 call `listener`. Deno itself would open an inspector on it, through which every user of the machine could
+ * run code in this process.
  */
-export function divertUserSignal(): Deno.Signal {
+export function divertUserSignal(listener: () => void): void {
+  // First: until there is a listener, the signal to which SIGUSR1 is diverted kills the process.
+  Deno.addSignalListener("SIGSTKFLT", listener);
   // Deno installs its handler with the first listener: done now, it cannot replace the shim's later.
   Deno.addSignalListener("SIGUSR1", () => {});
   shim.divert(SIGUSR1);
-  return "SIGSTKFLT";
 }
 
 /** Splits the text of a `/proc/PID/stat` into its fields, by their numbers in proc_pid_stat(5). */

@@ -76,11 +76,14 @@ function makeTree(path: string): void {
 
 Deno.test("with archive a whole tree comes back as it was, entry by entry, from containers that run and that do not", async () => {
   // What Deno and the process's own event source open once stays open.
-  await stopped();
-  await world.cli(["--version"]);
-  const { mounts } = lookAtMachine(), open = descriptors();
   const tree = `${folder()}/tree`;
   makeTree(tree);
+  {
+    await using first = await running();
+    await copyTo(first.name, tree, "/srv", { ...world.folders, archive: true });
+    await world.cli(["--version"]);
+  }
+  const { mounts } = lookAtMachine(), open = descriptors();
   mknodAt(AT_FDCWD, `${tree}/device`, S_IF.CHR | 0o666, 1, 3);
   Deno.removeSync(`${tree}/device`);
   const expected = treeOf(tree);
