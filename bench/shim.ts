@@ -1,5 +1,5 @@
 /**
- * What it costs that a command is executed by the sealed shim, never from Deno's own address space.
+ * Cost of executing a command by the sealed shim, never from Deno's own address space.
  *
  * @module
  */

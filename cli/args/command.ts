@@ -12,9 +12,9 @@ export interface Word {
   readonly name: string;
   /** Help text. */
   readonly brief: string;
-  /** Whether it may be omitted. */
+  /** Set if it may be omitted. */
   readonly optional?: boolean;
-  /** Whether it can be repeated; only the last one. */
+  /** Set if it can be repeated; only the last one can. */
   readonly repeated?: boolean;
 }
 

@@ -26,7 +26,7 @@ export interface Choice {
 export interface Choices {
   /** The words. */
   readonly words: readonly Choice[];
-  /** Whether paths of this machine fit, too. */
+  /** Set if paths of this machine fit, too. */
   readonly files?: boolean;
 }
 

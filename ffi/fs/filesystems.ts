@@ -91,7 +91,7 @@ export function syncFileSystem(fd: number): void {
   check(shim.i("syncfs", fd), "syncfs", fd);
 }
 
-/** Does the same as {@linkcode syncFileSystem} in a thread of Deno's pool. */
+/** Writes a file system to disk as {@linkcode syncFileSystem} does, in a thread of Deno's pool. */
 export async function syncLater(fd: number): Promise<void> {
   check(await shim.wait("syncfs", fd, new Uint8Array(1)), "syncfs", fd);
 }
